@@ -1,1 +1,1 @@
-"""The client of an Instabase environment: transport, one module per resource, the models of the wire."""
+"""The client of an Instabase environment: transport, calls, errors, and the models of what goes over the wire."""

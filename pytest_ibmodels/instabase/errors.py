@@ -1,0 +1,44 @@
+"""What can go wrong between us and an environment.
+
+::
+
+    InstabaseError              every error of the client
+      EnvironmentUnavailable    nothing answered, or a gateway answered in its place: trying again may help
+      AccessRefused             401 or 403: the token is wrong, or has no right to this
+      ApiError                  the environment understood, and said no
+      UnexpectedAnswer          the answer does not have the form that the protocol gives it
+
+Each names the call (method and path, never the headers) and carries a short piece of the answer, without the token.
+"""
+
+from __future__ import annotations
+
+
+class InstabaseError(Exception):
+    """Base of all errors of the client.
+
+    Attributes:
+        call: method and path of the request, for example ``POST drives/acme/ci/fs/Drive/x.zip``.
+        reason: what went wrong, one sentence without the call.
+    """
+
+    def __init__(self, call: str, reason: str) -> None:
+        super().__init__(f"{call}: {reason}")
+        self.call = call
+        self.reason = reason
+
+
+class EnvironmentUnavailable(InstabaseError):
+    """Nothing answered, or a gateway answered in the environment's place."""
+
+
+class AccessRefused(InstabaseError):
+    """The environment does not accept the token."""
+
+
+class ApiError(InstabaseError):
+    """The environment answered with an error: an envelope with ``status`` ERROR, or an HTTP status of 400 and above."""
+
+
+class UnexpectedAnswer(InstabaseError):
+    """The answer does not have the form that the protocol gives it."""

@@ -1,0 +1,198 @@
+"""The transport: one connection pool per environment, the token in one header, every answer checked."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Self, TypeVar
+from urllib.parse import quote
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from pytest_ibmodels.instabase.errors import AccessRefused, ApiError, EnvironmentUnavailable, UnexpectedAnswer
+from pytest_ibmodels.instabase.wire import API_PREFIX, DriveArgs, Envelope
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from pydantic import SecretStr
+
+AnswerT = TypeVar("AnswerT", bound=BaseModel)
+
+_GATEWAY_FAILURES = {502, 503, 504}
+_EXCERPT_CHARACTERS = 200
+# A read may wait for a large file or for a busy file service; connecting to a living host may not.
+_TIMEOUT = httpx.Timeout(120.0, connect=10.0)
+
+
+class Transport:
+    """Sends requests to one environment and turns what comes back into typed answers or typed errors.
+
+    Args:
+        host: for example ``https://www.instabase.com``; calls go below ``HOST/api/v1``.
+        token: leaves this object only in the ``Authorization`` header, and only to ``host``.
+        transport: the seam for tests that need a fault which no server of ours can provoke.
+    """
+
+    def __init__(self, host: str, token: SecretStr, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self.host = host.rstrip("/")
+        self._token = token
+        self._client = httpx.AsyncClient(
+            base_url=self.host,
+            headers={"Authorization": f"Bearer {token.get_secret_value()}"},
+            timeout=_TIMEOUT,
+            limits=httpx.Limits(max_connections=32, max_keepalive_connections=32),
+            follow_redirects=False,
+            transport=transport,
+            # The environment of the process may name proxies and .netrc passwords: neither belongs between us and a
+            # sandbox on loopback, and for a real host the proxies are wanted.
+            trust_env=not _is_loopback(self.host),
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def call(
+        self,
+        answer: type[AnswerT],
+        method: str,
+        path: str,
+        *,
+        args: DriveArgs | None = None,
+        body: BaseModel | bytes | None = None,
+        params: Mapping[str, str] | None = None,
+    ) -> AnswerT:
+        """Send one request below ``/api/v1`` and check its JSON answer against the model ``answer``.
+
+        Raises:
+            EnvironmentUnavailable: nothing answered, or only a gateway.
+            AccessRefused: HTTP 401 or 403.
+            ApiError: an error envelope (also under HTTP 200), or another HTTP status of 400 and above.
+            UnexpectedAnswer: the body is not JSON, or does not fit ``answer``.
+        """
+        name = f"{method} {path}"
+        response = await self._send(method, f"{API_PREFIX}/{_encoded(path)}", name, args, body, params)
+        value = self._json(response, name)
+        self._refuse_error_envelope(value, name)
+        try:
+            return answer.model_validate(value)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the answer"
+            raise UnexpectedAnswer(name, f"{where}: {first['msg']}; got {self._excerpt(response)}") from None
+
+    async def read(self, path: str, args: DriveArgs) -> bytes:
+        """The bytes of a file. An error envelope in place of the file is an error, not content.
+
+        Raises: as :meth:`call`.
+        """
+        name = f"GET {path}"
+        response = await self._send("GET", f"{API_PREFIX}/{_encoded(path)}", name, args, None, None)
+        if response.headers.get("content-type", "").startswith("application/json"):
+            try:
+                value = json.loads(response.content)
+            except ValueError:
+                return response.content
+            # A file may well be a JSON object with a key "status": only the whole envelope counts.
+            if isinstance(value, dict) and value.get("status") == "ERROR" and "msg" in value:
+                self._refuse_error_envelope(value, name)
+        return response.content
+
+    async def get_json(self, path: str) -> object:
+        """The JSON value at ``HOST/path``, for the calls outside ``/api/v1``. Raises: as :meth:`call`."""
+        name = f"GET {path}"
+        response = await self._send("GET", f"/{_encoded(path)}", name, None, None, None)
+        value = self._json(response, name)
+        self._refuse_error_envelope(value, name)
+        return value
+
+    async def _send(
+        self,
+        method: str,
+        url: str,
+        name: str,
+        args: DriveArgs | None,
+        body: BaseModel | bytes | None,
+        params: Mapping[str, str] | None,
+    ) -> httpx.Response:
+        headers = args.header() if args is not None else {}
+        content: bytes | None
+        if isinstance(body, BaseModel):
+            content = body.model_dump_json().encode()
+            headers["Content-Type"] = "application/json"
+        else:
+            content = body
+        try:
+            response = await self._client.request(method, url, headers=headers, content=content, params=params)
+        except httpx.TimeoutException as error:
+            reason = f"{self.host} did not answer in time ({type(error).__name__})"
+            raise EnvironmentUnavailable(name, reason) from None
+        except httpx.HTTPError as error:
+            raise EnvironmentUnavailable(name, f"no answer from {self.host}: {self.redact(str(error))}") from None
+        self._refuse_http_error(response, name)
+        return response
+
+    def _refuse_http_error(self, response: httpx.Response, name: str) -> None:
+        code = response.status_code
+        if code < 300:
+            return
+        if code in {401, 403}:
+            reason = f"{self.host} refused the token (HTTP {code}): check `token` of this environment"
+            raise AccessRefused(name, reason)
+        if code in _GATEWAY_FAILURES:
+            raise EnvironmentUnavailable(name, f"{self.host} is not there behind its gateway (HTTP {code})")
+        if code < 400:
+            target = response.headers.get("location", "elsewhere")
+            raise UnexpectedAnswer(name, f"HTTP {code} points to {target}; the token is not sent there: correct `host`")
+        message = _message(response) or self._excerpt(response)
+        raise ApiError(name, f"{self.redact(message)} (HTTP {code})")
+
+    def _json(self, response: httpx.Response, name: str) -> object:
+        try:
+            value: object = json.loads(response.content)
+        except ValueError:
+            raise UnexpectedAnswer(name, f"the answer is not JSON: {self._excerpt(response)}") from None
+        return value
+
+    def _refuse_error_envelope(self, value: object, name: str) -> None:
+        if not isinstance(value, dict) or value.get("status") != "ERROR" or "state" in value:
+            # With a `state` it is the status of a job that failed, which is an answer, not an error of the call.
+            return
+        envelope = Envelope.model_construct(status="ERROR", msg=value.get("msg"))
+        raise ApiError(name, self.redact(str(envelope.msg or "the environment gave no reason")))
+
+    def _excerpt(self, response: httpx.Response) -> str:
+        text = response.content[: _EXCERPT_CHARACTERS * 4].decode("utf-8", "replace")
+        text = self.redact(" ".join(text.split()))
+        return repr(text[:_EXCERPT_CHARACTERS] + ("…" if len(text) > _EXCERPT_CHARACTERS else ""))
+
+    def redact(self, text: str) -> str:
+        """``text`` without the token, wherever it came from."""
+        return text.replace(self._token.get_secret_value(), "***")
+
+
+def _encoded(path: str) -> str:
+    # "+" stays literal: no end of this protocol reads it as a space.
+    return quote(path, safe="/+")
+
+
+def _is_loopback(host: str) -> bool:
+    return httpx.URL(host).host in {"127.0.0.1", "localhost", "::1"}
+
+
+def _message(response: httpx.Response) -> str | None:
+    try:
+        value = json.loads(response.content)
+    except ValueError:
+        return None
+    message = value.get("msg") if isinstance(value, dict) else None
+    return message if isinstance(message, str) else None

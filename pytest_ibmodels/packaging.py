@@ -1,0 +1,177 @@
+"""The package: the code folder and its ``package.json`` in one reproducible zip (protocol: ``.ibsolution``).
+
+The same tree gives the same bytes: names sorted, times and permissions fixed. Left out are caches, dot files, links
+that lead out of the folder, and whatever the ``.gitignore`` files above and inside the folder name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pathspec import GitIgnoreSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PACKAGE_FILE = "package.json"
+_CACHES = {"__pycache__", "node_modules"}
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest time that a zip can hold
+_DEFAULT_FUNCTION = "endpoints.run_train_annotator"
+
+
+class PackageError(Exception):
+    """The folder cannot be packaged; the text says which file, why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package ready to be pushed.
+
+    Attributes:
+        name, version: from ``package.json``.
+        module: the top-level module of the code, which is the folder's name.
+        train_function: dotted name of the function that a training job calls.
+        data: the zip.
+        content_hash: SHA-256 over names and contents, in hexadecimal; independent of the compression.
+        files: the names in the zip, sorted.
+    """
+
+    name: str
+    version: str
+    module: str
+    train_function: str
+    data: bytes
+    content_hash: str
+    files: tuple[str, ...]
+
+
+def build_package(folder: Path) -> Package:
+    """Zip a code folder.
+
+    Args:
+        folder: holds ``package.json`` and the code, for example ``ibformers/``.
+
+    Returns:
+        The package: ``package.json`` at the top of the zip, the code below the folder's own name.
+
+    Raises:
+        PackageError: no such folder, or ``package.json`` is missing or malformed.
+    """
+    if not folder.is_dir():
+        raise PackageError(
+            f"{folder}: there is no such folder; it should hold the training code and its {_PACKAGE_FILE}"
+        )
+    description = _read_description(folder / _PACKAGE_FILE)
+    module = folder.name
+    contents = {
+        (path.name if path == folder / _PACKAGE_FILE else f"{module}/{path.relative_to(folder).as_posix()}"): path
+        for path in _wanted_files(folder)
+    }
+    digest = hashlib.sha256()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+        for name in sorted(contents):
+            data = contents[name].read_bytes()
+            archive.writestr(_entry(name), data)
+            digest.update(f"{name}\0{len(data)}\0".encode())
+            digest.update(data)
+    return Package(
+        name=description["name"],
+        version=description["version"],
+        module=module,
+        train_function=_train_function(description, module),
+        data=buffer.getvalue(),
+        content_hash=digest.hexdigest(),
+        files=tuple(sorted(contents)),
+    )
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name, _EPOCH)
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    entry.create_system = 3  # Unix, wherever it is built
+    entry.external_attr = 0o644 << 16
+    return entry
+
+
+def _read_description(path: Path) -> dict[str, Any]:
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise PackageError(f"{path}: missing; it gives the package its name and version") from None
+    except (ValueError, OSError) as error:
+        raise PackageError(f"{path}: cannot be read as JSON: {error}") from None
+    if not isinstance(description, dict):
+        raise PackageError(f"{path}: should be a JSON object, is a {type(description).__name__}")
+    for key in ("name", "version"):
+        value = description.get(key)
+        if not isinstance(value, str) or not value:
+            raise PackageError(f'{path}: "{key}" should be a text, is {json.dumps(value)}')
+    return description
+
+
+def _train_function(description: dict[str, Any], module: str) -> str:
+    training = description.get("model_training")
+    if isinstance(training, dict):
+        for key in ("function_annotator", "function"):
+            if isinstance(training.get(key), str):
+                return str(training[key])
+    return f"{module}.{_DEFAULT_FUNCTION}"
+
+
+def _wanted_files(folder: Path) -> Iterator[Path]:
+    rules = [(parent, _ignore_rules(parent)) for parent in _folders_down_to(folder.absolute())]
+    yield from _walk(folder, folder.resolve(), rules)
+
+
+Rules = list[tuple[Path, GitIgnoreSpec | None]]
+
+
+def _walk(folder: Path, top: Path, rules: Rules) -> Iterator[Path]:
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.name in _CACHES or path.suffix in {".pyc", ".pyo"}:
+            continue
+        if path.is_symlink() and not path.resolve().is_relative_to(top):
+            continue
+        if _is_ignored(path.absolute(), path.is_dir(), rules):
+            continue
+        if path.is_dir():
+            if not path.is_symlink():  # a link to a folder inside would be packed twice, or for ever
+                yield from _walk(path, top, [*rules, (path.absolute(), _ignore_rules(path))])
+        elif path.is_file():
+            yield path
+
+
+def _folders_down_to(folder: Path) -> list[Path]:
+    """The folders whose ``.gitignore`` counts: from the top of the git checkout, if there is one, to ``folder``."""
+    chain = [folder, *folder.parents]
+    for index, parent in enumerate(chain):
+        if (parent / ".git").exists():
+            return chain[index::-1]
+    return [folder]
+
+
+def _ignore_rules(folder: Path) -> GitIgnoreSpec | None:
+    try:
+        lines = (folder / ".gitignore").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    return GitIgnoreSpec.from_lines(lines)
+
+
+def _is_ignored(path: Path, is_folder: bool, rules: Rules) -> bool:
+    # The deepest .gitignore that says anything about a path decides, as in git.
+    for parent, spec in reversed(rules):
+        if spec is None:
+            continue
+        name = path.relative_to(parent).as_posix() + ("/" if is_folder else "")
+        verdict = spec.check_file(name).include
+        if verdict is not None:
+            return verdict
+    return False
