@@ -1,0 +1,33 @@
+"""The two YAML files, `model_tests.yaml` and `environments.yaml`: read strictly, every mistake at once, each with its place.
+
+The reference of both files is `docs/yaml.md`.
+"""
+
+from pytest_ibmodels.spec.environments import Environment, EnvironmentsFile, ResolvedEnvironment, load_environments
+from pytest_ibmodels.spec.errors import Problem, SpecError
+from pytest_ibmodels.spec.model_tests import (
+    METRICS,
+    InferenceSpec,
+    Minimum,
+    ModelTest,
+    ModelTestsFile,
+    load_model_tests,
+)
+from pytest_ibmodels.spec.together import check_together, load
+
+__all__ = [
+    "METRICS",
+    "Environment",
+    "EnvironmentsFile",
+    "InferenceSpec",
+    "Minimum",
+    "ModelTest",
+    "ModelTestsFile",
+    "Problem",
+    "ResolvedEnvironment",
+    "SpecError",
+    "check_together",
+    "load",
+    "load_environments",
+    "load_model_tests",
+]

@@ -1,0 +1,240 @@
+"""The YAML files' entries as pydantic models: what may be written, key by key. The JSON Schemas are made from these.
+
+Descriptions are shown by editors while the files are written.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from pytest_ibmodels.spec.drive_paths import project_path
+from pytest_ibmodels.spec.variables import has_variables
+from pytest_ibmodels.spec.wording import is_a
+
+NAME_PATTERN = r"^[A-Za-z0-9_.-]+$"
+HIDDEN_PATTERN = r"^(\.|x-)"
+"""Top-level keys that are no entries: places for anchors."""
+
+_VARIABLE_PATTERN = r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}"
+
+
+def refused(message: str) -> PydanticCustomError:
+    """An error whose message is already the one to show."""
+    return PydanticCustomError("spec", "{message}", {"message": message})
+
+
+def _project_path(text: str) -> str:
+    try:
+        return project_path(text)
+    except ValueError as error:
+        raise refused(str(error)) from None
+
+
+def _environment_names(value: Any) -> Any:
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list) or not names:
+        found = "is an empty list" if names == [] else is_a(value) + _word_hint(value)
+        raise refused(f"has to be the name of an environment or a list of names, but {found}")
+    for index, name in enumerate(names):
+        if not isinstance(name, str):
+            raise refused(f"has to be a list of names, but its item {index + 1} {is_a(name)}{_word_hint(name)}")
+        if name in names[:index]:
+            raise refused(f"names the environment `{name}` twice: keep one of them")
+    return tuple(names)
+
+
+def _word_hint(value: Any) -> str:
+    return ": put it in quotes" if isinstance(value, bool | int | float) else ""
+
+
+def _documents(value: Any) -> Any:
+    if value in {"first", "all"} if isinstance(value, str) else type(value) is int and value >= 1:
+        return value
+    raise refused(f"has to be first, all, or a number of documents from 1, but {is_a(value)}")
+
+
+def _max_parallel(value: Any) -> Any:
+    if (isinstance(value, str) and has_variables(value)) or (type(value) is int and value >= 1):
+        return value
+    raise refused(f"has to be a whole number from 1, but {is_a(value)}")
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class MinimumEntry(_Entry):
+    """The smallest value of a metric that still passes: a number, or `{min: number}`."""
+
+    min: Annotated[
+        float, Field(ge=0, description="The smallest value that still passes; higher is better.", examples=[0.9])
+    ]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        return value if isinstance(value, dict) else {"min": value}
+
+
+_MINIMUM_SCHEMA = {
+    "description": "The smallest value of this metric that still passes for this field; higher is better.",
+    "examples": [0.9, {"min": 0.9}],
+    "anyOf": [
+        {"type": "number", "minimum": 0},
+        {
+            "type": "object",
+            "properties": {
+                "min": {"type": "number", "minimum": 0, "description": "The smallest value that still passes."}
+            },
+            "required": ["min"],
+            "additionalProperties": False,
+        },
+    ],
+}
+
+
+class InferenceEntry(_Entry):
+    """How the trained model is tried out."""
+
+    documents: Annotated[
+        Literal["first", "all"] | int,
+        BeforeValidator(_documents),
+        WithJsonSchema({"anyOf": [{"enum": ["first", "all"]}, {"type": "integer", "minimum": 1}]}),
+        Field(
+            description="Which of the documents that training wrote predictions for are served and compared: the first, all, or the first N.",
+            examples=["first", "all", 10],
+        ),
+    ] = "first"
+
+
+class ModelTestEntry(_Entry):
+    """One model test: a training that has to keep working, and how good it has to be."""
+
+    env: Annotated[
+        tuple[str, ...],
+        BeforeValidator(_environment_names),
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {"type": "string", "pattern": NAME_PATTERN},
+                    {
+                        "type": "array",
+                        "items": {"type": "string", "pattern": NAME_PATTERN},
+                        "minItems": 1,
+                        "uniqueItems": True,
+                    },
+                ]
+            }
+        ),
+        Field(
+            description="The environment to train on, by its name in environments.yaml, or a list of them. `sandbox` is always there.",
+            examples=["sandbox", ["dogfood", "sandbox"]],
+        ),
+    ]
+    ibannotator: Annotated[
+        str,
+        AfterValidator(_project_path),
+        Field(
+            description="Drive path of the Annotator project to train on; the environment's token has to give access to it.",
+            examples=["ib_annotation/data/fs/Prod Drive/datasets/Something.ibannotator"],
+            json_schema_extra={"pattern": r"^/?[^/]+/[^/]+/fs/[^/]+(/[^/]+)*/[^/]+\.ibannotator$"},
+        ),
+    ]
+    time_limit: Annotated[
+        float,
+        Field(
+            gt=0,
+            description="Seconds that the training may take, from the moment the environment accepted it. Past it the job is cancelled.",
+            examples=[1200],
+        ),
+    ]
+    config: Annotated[
+        dict[str, Any],
+        Field(
+            description="Hyperparameters, passed on to the training as they are. What is not given keeps the training's own default.",
+            examples=[{"batch_size": 2, "learning_rate": 5.0e-5, "epochs": 3, "upload": False}],
+        ),
+    ] = {}
+    metrics: Annotated[
+        dict[str, dict[str, Annotated[MinimumEntry, WithJsonSchema(_MINIMUM_SCHEMA)]]],
+        Field(
+            description=(
+                "Metric -> field -> minimum. The metrics are exact_match, precision, recall and f1, and whatever else the training reports "
+                "per field. Not every metric and not every field has to be there."
+            ),
+            examples=[{"f1": {"DL Number": 0.9}}],
+        ),
+    ] = {}
+    inference: Annotated[InferenceEntry, Field(description="How the trained model is tried out.")] = InferenceEntry()
+
+
+class EnvironmentEntry(_Entry):
+    """One environment: an Instabase to publish to and train on, or the embedded sandbox. Texts may hold `${VARIABLE}`."""
+
+    host: Annotated[
+        str,
+        Field(
+            description="Address of the Instabase, http(s)://…, or `sandbox` for the embedded one.",
+            examples=["https://dogfood.instabase.com", "sandbox", "${IB_HOST:-sandbox}"],
+        ),
+    ]
+    path: Annotated[
+        str | None,
+        Field(
+            description=(
+                "Drive folder for test files, OWNER/REPO/fs/DRIVE/…: a place where things can be saved and deleted. The embedded sandbox has a "
+                "default."
+            ),
+            examples=["me/my-repo/fs/Instabase Drive/model-tests"],
+        ),
+    ] = None
+    token: Annotated[
+        SecretStr | None,
+        WithJsonSchema({"type": "string"}),
+        Field(description="API token. Keep it out of the file: `${VARIABLE}`.", examples=["${DOGFOOD_TOKEN}"]),
+    ] = None
+    mounts: Annotated[
+        dict[str, str] | None,
+        Field(
+            description=(
+                "Embedded sandbox only. Drive folder -> local folder (relative to this file), or a built-in sample, that is to be seen there."
+            ),
+            examples=[
+                {"me/data/fs/Drive/receipts": "../receipts", "me/data/fs/Drive/licenses": "sample:drivers-licenses"}
+            ],
+        ),
+    ] = None
+    max_parallel: Annotated[
+        int | str | None,
+        BeforeValidator(_max_parallel),
+        WithJsonSchema(
+            {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": _VARIABLE_PATTERN}]}
+        ),
+        Field(description="How many trainings may run at once. Default: as many as are selected.", examples=[2]),
+    ] = None
+    data: Annotated[
+        str | None,
+        Field(
+            description="Embedded sandbox only. Folder (relative to this file) in which it keeps its files. Default: a temporary one.",
+            examples=[".sandbox"],
+        ),
+    ] = None
+
+
+def wrong_character(name: str) -> str | None:
+    """The first character that no name of a test, an environment or a metric may have; "" for an empty name; None where it is fine."""
+    match = re.search(r"[^A-Za-z0-9_.-]", name)
+    return match.group() if match else None if name else ""

@@ -1,0 +1,248 @@
+"""`environments.yaml`: where model tests run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
+
+from pytest_ibmodels.spec.drive_paths import drive_path
+from pytest_ibmodels.spec.entries import EnvironmentEntry
+from pytest_ibmodels.spec.environment_rules import SANDBOX, SANDBOX_MOUNTS, SANDBOX_PATH, Broken, Values, broken_rules
+from pytest_ibmodels.spec.errors import Problem, SpecError
+from pytest_ibmodels.spec.reader import Document, LocatedDict, read_yaml
+from pytest_ibmodels.spec.validation import entries, validated
+from pytest_ibmodels.spec.variables import broken_reference, expand, has_variables
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SAMPLE_PREFIX = "sample:"
+
+Place = tuple[int, int]
+"""Line and column, from 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedEnvironment:
+    """An environment ready for use, its variables filled in.
+
+    `host` has no trailing slash; it is `sandbox` for the embedded one. `path` and the keys of `mounts` are drive paths without outer
+    slashes. A value of `mounts` is an absolute local folder, or `sample:NAME`. `data` is an absolute local folder; None: a temporary one.
+    `token` is None for an embedded environment that names none. `max_parallel` is at least 1; None: no bound.
+    """
+
+    name: str
+    host: str
+    path: str
+    token: SecretStr | None = None
+    mounts: dict[str, str] = field(default_factory=dict)
+    max_parallel: int | None = None
+    data: Path | None = None
+
+    @property
+    def is_embedded(self) -> bool:
+        return self.host == SANDBOX
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """One entry of `environments.yaml` as it is written, `${VARIABLE}` and all.
+
+    `line` (from 1) is that of its name; 0 for the sandbox that no file names.
+    """
+
+    name: str
+    line: int
+    host: str
+    path: str | None = None
+    token: SecretStr | None = None
+    mounts: Mapping[str, str] | None = None
+    max_parallel: int | str | None = None
+    data: str | None = None
+    file: Path | None = field(default=None, repr=False)
+    places: Mapping[str | None, Place] = field(default_factory=dict, repr=False, compare=False)
+
+    def resolve(self, environ: Mapping[str, str]) -> ResolvedEnvironment:
+        """Fill in the variables from `environ`, and the defaults.
+
+        Raises:
+            SpecError: A variable without default is not set, or a value is not what it has to be once they are filled in, or a local
+                folder to mount is not there.
+        """
+        values = self._filled_in(environ)
+        folder = self.file.parent.absolute() if self.file is not None else Path.cwd()
+        embedded = values.host == SANDBOX
+        mounts = values.mounts if values.mounts is not None or not embedded else SANDBOX_MOUNTS
+        self._raise(list(broken_rules(self.name, values)))
+        return ResolvedEnvironment(
+            name=self.name,
+            host=values.host.rstrip("/"),
+            path=drive_path(values.path or SANDBOX_PATH),
+            token=SecretStr(values.token) if values.token is not None else None,
+            mounts=self._mounts(mounts or {}, folder),
+            max_parallel=int(values.max_parallel) if values.max_parallel is not None else None,
+            data=folder / values.data if values.data is not None else None,
+        )
+
+    def _filled_in(self, environ: Mapping[str, str]) -> Values:
+        missing: list[Broken] = []
+
+        def fill(key: str, text: str) -> str:
+            expanded = expand(text, environ)
+            missing.extend(
+                Broken(
+                    key,
+                    f"environment `{self.name}` needs the variable `{variable}`, which is not set or empty: "
+                    f"set it, or write `${{{variable}:-default}}`",
+                )
+                for variable in expanded.missing
+            )
+            return expanded.text
+
+        def fill_key(key: str) -> str | None:
+            value = self._text_of(key)
+            return None if value is None else fill(key, value)
+
+        parallel = self.max_parallel
+        values = Values(
+            host=fill("host", self.host),
+            path=fill_key("path"),
+            token=fill_key("token"),
+            mounts={fill("mounts", key): fill("mounts", source) for key, source in self.mounts.items()}
+            if self.mounts is not None
+            else None,
+            max_parallel=fill("max_parallel", parallel) if isinstance(parallel, str) else parallel,
+            data=fill_key("data"),
+        )
+        self._raise(missing)
+        return values
+
+    def _text_of(self, key: str) -> str | None:
+        value: str | SecretStr | None = getattr(self, key)
+        return value.get_secret_value() if isinstance(value, SecretStr) else value
+
+    def _mounts(self, mounts: Mapping[str, str], folder: Path) -> dict[str, str]:
+        sources = {
+            key: source if source.startswith(SAMPLE_PREFIX) else str(folder / source) for key, source in mounts.items()
+        }
+        self._raise(
+            [
+                Broken("mounts", f"environment `{self.name}` mounts the folder {source}, which is not there")
+                for source in sources.values()
+                if not source.startswith(SAMPLE_PREFIX) and not Path(source).is_dir()
+            ]
+        )
+        return {drive_path(key): source for key, source in sources.items()}
+
+    def _raise(self, broken: list[Broken]) -> None:
+        if broken:
+            raise SpecError(self.problem(rule) for rule in broken)
+
+    def problem(self, broken: Broken) -> Problem:
+        """The broken rule with its place; the environment's own where the key is not written."""
+        line, column = self.places.get(broken.key) or self.places.get(None, (1, 1))
+        return Problem(self.file or Path("environments.yaml"), line, column, broken.message)
+
+    def values(self) -> Values:
+        """The values as written; those with variables in them are marked as unknown."""
+        texts = {
+            "host": [self.host],
+            "path": [self.path],
+            "token": [self._text_of("token")],
+            "mounts": [*(self.mounts or {}), *(self.mounts or {}).values()],
+            "max_parallel": [self.max_parallel],
+            "data": [self.data],
+        }
+        unknown = {
+            key for key, parts in texts.items() if any(isinstance(part, str) and has_variables(part) for part in parts)
+        }
+        return Values(
+            host=self.host,
+            path=self.path,
+            token=self._text_of("token"),
+            mounts=self.mounts,
+            max_parallel=self.max_parallel,
+            data=self.data,
+            unknown=frozenset(unknown),
+        )
+
+
+BUILT_IN = Environment(name=SANDBOX, line=0, host=SANDBOX)
+"""The environment that exists even if no file names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentsFile:
+    """What `environments.yaml` says, and `sandbox`; `environments` by name, in the order of the file. `path` is None without a file.
+
+    `names` also has those whose entry is wrong, so that nobody is told that they do not exist.
+    """
+
+    path: Path | None
+    environments: Mapping[str, Environment]
+    names: tuple[str, ...]
+
+
+def load_environments(path: Path | None) -> EnvironmentsFile:
+    """Read `environments.yaml`. Without a file there is only the built-in `sandbox`.
+
+    Raises:
+        SpecError: The file cannot be read, or something in it is wrong; with everything that is.
+    """
+    environments, problems = read_environments(path)
+    if problems:
+        raise SpecError(problems)
+    return environments
+
+
+def read_environments(path: Path | None) -> tuple[EnvironmentsFile, list[Problem]]:
+    """The entries of the file that are right, with `sandbox`, and what is wrong with the others.
+
+    Raises:
+        SpecError: The file has no structure to go on with.
+    """
+    if path is None or not path.exists():
+        return EnvironmentsFile(None, MappingProxyType({SANDBOX: BUILT_IN}), (SANDBOX,)), []
+    document = read_yaml(path)
+    environments: dict[str, Environment] = {}
+    names: list[str] = []
+    for name, _ in entries(document, "environment"):
+        names.append(name)
+        _check_variables(document, document.root[name])
+        entry = validated(document, name, EnvironmentEntry, "environment")
+        if entry is not None:
+            environment = _environment(document, name, entry)
+            document.problems += [environment.problem(broken) for broken in broken_rules(name, environment.values())]
+            environments[name] = environment
+    if SANDBOX not in names:
+        names.append(SANDBOX)
+        environments[SANDBOX] = replace(BUILT_IN, file=path)
+    return EnvironmentsFile(path, MappingProxyType(environments), tuple(names)), document.problems
+
+
+def _environment(document: Document, name: str, entry: EnvironmentEntry) -> Environment:
+    raw: LocatedDict = document.root[name]
+    at_name = document.root.marks[name][0]
+    places: dict[str | None, Place] = {key: (at.line + 1, at.column + 1) for key, (_, at) in raw.marks.items()}
+    places[None] = (at_name.line + 1, at_name.column + 1)
+    fields = {key: getattr(entry, key) for key in EnvironmentEntry.model_fields}
+    return Environment(name=name, line=at_name.line + 1, **fields, file=document.path, places=MappingProxyType(places))
+
+
+def _check_variables(document: Document, value: LocatedDict) -> None:
+    for key, item in value.items():
+        at_key, at_value = value.marks[key]
+        if isinstance(item, LocatedDict):
+            _check_variables(document, item)
+        for text, mark in ((key, at_key), (item, at_value)):
+            broken = broken_reference(text) if isinstance(text, str) else None
+            if broken is not None:
+                # What follows `${` may be a secret that was pasted in: it is not shown.
+                document.report(
+                    mark,
+                    "a `${` here starts no variable: write `${NAME}`, `${NAME:-default}`, or `$${` for the characters themselves",
+                )

@@ -1,0 +1,67 @@
+"""Both files at once: what is wrong with either, and with the two together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_ibmodels.spec.environments import EnvironmentsFile, read_environments
+from pytest_ibmodels.spec.errors import Problem, SpecError
+from pytest_ibmodels.spec.model_tests import ModelTestsFile, read_model_tests
+from pytest_ibmodels.spec.wording import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from typing import TypeVar
+
+    FileT = TypeVar("FileT", ModelTestsFile, EnvironmentsFile)
+
+
+def load(model_tests: Path, environments: Path | None) -> tuple[ModelTestsFile, EnvironmentsFile]:
+    """Read both files. Without an `environments.yaml` there is only the built-in `sandbox`.
+
+    Raises:
+        SpecError: With everything that is wrong with the files, alone and together.
+    """
+    problems: list[Problem] = []
+    tests = _gathering(problems, read_model_tests, model_tests)
+    known = _gathering(problems, read_environments, environments)
+    if tests is not None and known is not None:
+        problems += _unknown_environments(tests, known)
+    if problems or tests is None or known is None:
+        raise SpecError(problems)
+    return tests, known
+
+
+def check_together(tests: ModelTestsFile, environments: EnvironmentsFile) -> None:
+    """Check that every environment that a test names exists.
+
+    Raises:
+        SpecError: One does not; with the places of all that do not.
+    """
+    problems = list(_unknown_environments(tests, environments))
+    if problems:
+        raise SpecError(problems)
+
+
+def _unknown_environments(tests: ModelTestsFile, environments: EnvironmentsFile) -> Iterator[Problem]:
+    known = environments.names
+    for use in tests.uses:
+        if use.environment not in known:
+            advice = did_you_mean(use.environment, known) or "."
+            message = f"there is no environment `{use.environment}`{advice} Environments are {', '.join(known)}"
+            yield Problem(tests.path, use.line, use.column, message)
+
+
+def _gathering(
+    problems: list[Problem],
+    read: Callable[[Path], tuple[FileT, list[Problem]]] | Callable[[Path | None], tuple[FileT, list[Problem]]],
+    path: Path | None,
+) -> FileT | None:
+    try:
+        file, found = read(path)  # type: ignore[arg-type]
+    except SpecError as error:
+        problems += error.problems
+        return None
+    problems += found
+    return file
