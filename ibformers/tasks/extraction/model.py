@@ -1,0 +1,61 @@
+"""A trained extraction model: predictor and fields, and their form on disk (the `model_data` of a model package)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from ibformers.models.base import quiet_transformers
+from ibformers.tasks.extraction.features import Encoder, EncodingSettings
+from ibformers.tasks.extraction.prediction import Predictor
+from ibformers.tasks.extraction.results import entities
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ibformers.documents.document import Document
+
+PIPELINE = "extraction"
+_SETTINGS_FILE = "pipeline.json"
+_TOKENIZER_FILE = "tokenizer.json"
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractionModel:
+    """What finds the fields of a document."""
+
+    predictor: Predictor
+    fields: tuple[str, ...]
+
+    def entities(self, document: Document) -> list[dict[str, Any]]:
+        """Return the words of every field, in reading order, as entities with character offsets."""
+        return entities(document, self.predictor.predict(document), self.fields)
+
+    def save(self, folder: Path) -> None:
+        """Write everything that `load` needs into a folder: settings, tokenizer, configuration and fp32 weights."""
+        folder.mkdir(parents=True, exist_ok=True)
+        encoder = self.predictor.encoder
+        settings = {
+            "pipeline": PIPELINE,
+            "fields": list(self.fields),
+            "uses_boxes": self.predictor.uses_boxes,
+            "encoding": asdict(encoder.settings),
+        }
+        (folder / _SETTINGS_FILE).write_text(json.dumps(settings, indent=1), encoding="utf-8")
+        encoder.tokenizer.save(str(folder / _TOKENIZER_FILE))
+        self.predictor.model.save_pretrained(folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> ExtractionModel:
+        """Load what `save` wrote. Raises OSError where files are missing, ValueError where they are damaged."""
+        from tokenizers import Tokenizer
+        from transformers import AutoModelForTokenClassification
+
+        settings = json.loads((folder / _SETTINGS_FILE).read_text(encoding="utf-8"))
+        if settings.get("pipeline") != PIPELINE:
+            raise ValueError(f"{folder}: the pipeline is {settings.get('pipeline')!r}, not {PIPELINE!r}.")
+        quiet_transformers()
+        model = AutoModelForTokenClassification.from_pretrained(folder, local_files_only=True)
+        encoder = Encoder(Tokenizer.from_file(str(folder / _TOKENIZER_FILE)), EncodingSettings(**settings["encoding"]))
+        return cls(Predictor(model, encoder, uses_boxes=settings["uses_boxes"]), tuple(settings["fields"]))

@@ -1,0 +1,58 @@
+"""What a job tells its environment while it runs."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ibformers.platform import JobMetadataClient
+    from ibformers.tasks.extraction.metrics import Metrics
+
+TRAINING_SHARE = 0.95
+"""Progress when the last step is done; the rest is predicting and writing."""
+
+MIN_SECONDS = 0.5
+"""Progress alone is reported no more often than this."""
+
+logger = logging.getLogger(__name__)
+
+
+class JobReport:
+    """One growing dictionary, all of which is sent each time: what the environment keeps is always the whole."""
+
+    def __init__(self, client: JobMetadataClient) -> None:
+        self._client = client
+        self._metadata: dict[str, Any] = {"progress": 0.0}
+        self._sent = 0.0
+
+    def message(self, text: str) -> None:
+        """Say in a line what the job is at."""
+        logger.info("%s", text)
+        self._client.update_message(text)
+
+    def steps(self, done: int, total: int) -> None:
+        """Report steps of the training, if the last report is not too fresh."""
+        self._metadata["progress"] = TRAINING_SHARE * done / max(total, 1)
+        if time.monotonic() - self._sent >= MIN_SECONDS:
+            self._send()
+
+    def learning(self, point: dict[str, float]) -> None:
+        """Add a point (step, epoch, loss, learning_rate) to the training curve; it goes out with the next report."""
+        self._metadata.setdefault("history", []).append(point)
+
+    def evaluation(self, metrics: Metrics) -> None:
+        """Report the metrics of the model as it is now."""
+        self._metadata["evaluation_results"] = metrics
+        self._send()
+
+    def update(self, **values: Any) -> None:
+        """Report other facts."""
+        self._metadata.update(values)
+        self._send()
+
+    def _send(self) -> None:
+        self._sent = time.monotonic()
+        self._client.update_metadata(copy.deepcopy(self._metadata))
