@@ -1,4 +1,4 @@
-"""The two YAML files, `model_tests.yaml` and `environments.yaml`: read strictly, every mistake at once, each with its place.
+"""The two YAML files, `model_tests.yaml` and `environments.yaml`: strict, every mistake at once and with its place.
 
 The reference of both files is `docs/yaml.md`.
 """

@@ -29,7 +29,8 @@ def project_path(text: str) -> str:
     """The drive path of an `.ibannotator` file, without its outer slashes.
 
     Raises:
-        ValueError: It is not of the form `OWNER/REPO/fs/DRIVE/…/NAME.ibannotator`; the message goes on after the key's name.
+        ValueError: It is not of the form `OWNER/REPO/fs/DRIVE/…/NAME.ibannotator`; the message goes on after the
+            key's name.
     """
     path = drive_path(text)
     if not path.endswith(".ibannotator") or path.count("/") < 4 or path.endswith("/.ibannotator"):

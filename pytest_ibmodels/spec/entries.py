@@ -60,6 +60,12 @@ def _word_hint(value: Any) -> str:
     return ": put it in quotes" if isinstance(value, bool | int | float) else ""
 
 
+def _not_empty(value: Any) -> Any:
+    if value is None:
+        raise refused("is empty: give it a value, or remove the key")
+    return value
+
+
 def _documents(value: Any) -> Any:
     if value in {"first", "all"} if isinstance(value, str) else type(value) is int and value >= 1:
         return value
@@ -114,7 +120,10 @@ class InferenceEntry(_Entry):
         BeforeValidator(_documents),
         WithJsonSchema({"anyOf": [{"enum": ["first", "all"]}, {"type": "integer", "minimum": 1}]}),
         Field(
-            description="Which of the documents that training wrote predictions for are served and compared: the first, all, or the first N.",
+            description=(
+                "Which of the documents that training wrote predictions for are served and compared: "
+                "the first, all, or the first N."
+            ),
             examples=["first", "all", 10],
         ),
     ] = "first"
@@ -140,7 +149,10 @@ class ModelTestEntry(_Entry):
             }
         ),
         Field(
-            description="The environment to train on, by its name in environments.yaml, or a list of them. `sandbox` is always there.",
+            description=(
+                "The environment to train on, by its name in environments.yaml, or a list of them. "
+                "There is always `sandbox`."
+            ),
             examples=["sandbox", ["dogfood", "sandbox"]],
         ),
     ]
@@ -148,7 +160,7 @@ class ModelTestEntry(_Entry):
         str,
         AfterValidator(_project_path),
         Field(
-            description="Drive path of the Annotator project to train on; the environment's token has to give access to it.",
+            description="Drive path of the Annotator project to train on, readable with the environment's token.",
             examples=["ib_annotation/data/fs/Prod Drive/datasets/Something.ibannotator"],
             json_schema_extra={"pattern": r"^/?[^/]+/[^/]+/fs/[^/]+(/[^/]+)*/[^/]+\.ibannotator$"},
         ),
@@ -157,14 +169,17 @@ class ModelTestEntry(_Entry):
         float,
         Field(
             gt=0,
-            description="Seconds that the training may take, from the moment the environment accepted it. Past it the job is cancelled.",
+            description=(
+                "Seconds that the training may take, from the moment the environment accepted it. "
+                "Past them the job is cancelled."
+            ),
             examples=[1200],
         ),
     ]
     config: Annotated[
         dict[str, Any],
         Field(
-            description="Hyperparameters, passed on to the training as they are. What is not given keeps the training's own default.",
+            description="Hyperparameters, passed on to the training as they are; for others the training has defaults.",
             examples=[{"batch_size": 2, "learning_rate": 5.0e-5, "epochs": 3, "upload": False}],
         ),
     ] = {}
@@ -172,8 +187,8 @@ class ModelTestEntry(_Entry):
         dict[str, dict[str, Annotated[MinimumEntry, WithJsonSchema(_MINIMUM_SCHEMA)]]],
         Field(
             description=(
-                "Metric -> field -> minimum. The metrics are exact_match, precision, recall and f1, and whatever else the training reports "
-                "per field. Not every metric and not every field has to be there."
+                "Metric -> field -> minimum. The metrics are exact_match, precision, recall and f1, and whatever else "
+                "the training reports per field. Not every metric and not every field has to be there."
             ),
             examples=[{"f1": {"DL Number": 0.9}}],
         ),
@@ -182,7 +197,7 @@ class ModelTestEntry(_Entry):
 
 
 class EnvironmentEntry(_Entry):
-    """One environment: an Instabase to publish to and train on, or the embedded sandbox. Texts may hold `${VARIABLE}`."""
+    """An Instabase to publish to and train on, or the embedded sandbox. Texts may hold `${VARIABLE}`."""
 
     host: Annotated[
         str,
@@ -193,24 +208,27 @@ class EnvironmentEntry(_Entry):
     ]
     path: Annotated[
         str | None,
+        BeforeValidator(_not_empty, json_schema_input_type=str),
         Field(
             description=(
-                "Drive folder for test files, OWNER/REPO/fs/DRIVE/…: a place where things can be saved and deleted. The embedded sandbox has a "
-                "default."
+                "Drive folder for test files, OWNER/REPO/fs/DRIVE/…: a place where things can be saved and deleted. "
+                "The embedded sandbox has a default."
             ),
             examples=["me/my-repo/fs/Instabase Drive/model-tests"],
         ),
     ] = None
     token: Annotated[
         SecretStr | None,
-        WithJsonSchema({"type": "string"}),
+        BeforeValidator(_not_empty, json_schema_input_type=str),
         Field(description="API token. Keep it out of the file: `${VARIABLE}`.", examples=["${DOGFOOD_TOKEN}"]),
     ] = None
     mounts: Annotated[
         dict[str, str] | None,
+        BeforeValidator(_not_empty, json_schema_input_type=dict[str, str]),
         Field(
             description=(
-                "Embedded sandbox only. Drive folder -> local folder (relative to this file), or a built-in sample, that is to be seen there."
+                "Embedded sandbox only. Drive folder -> what is to be seen there: a local folder, "
+                "relative to this file, or a built-in sample."
             ),
             examples=[
                 {"me/data/fs/Drive/receipts": "../receipts", "me/data/fs/Drive/licenses": "sample:drivers-licenses"}
@@ -227,14 +245,15 @@ class EnvironmentEntry(_Entry):
     ] = None
     data: Annotated[
         str | None,
+        BeforeValidator(_not_empty, json_schema_input_type=str),
         Field(
-            description="Embedded sandbox only. Folder (relative to this file) in which it keeps its files. Default: a temporary one.",
+            description="Embedded sandbox only. Folder for its files, relative to this one. Default: a temporary one.",
             examples=[".sandbox"],
         ),
     ] = None
 
 
 def wrong_character(name: str) -> str | None:
-    """The first character that no name of a test, an environment or a metric may have; "" for an empty name; None where it is fine."""
+    """The first character that no name may have; "" for an empty name, None for one that is fine."""
     match = re.search(r"[^A-Za-z0-9_.-]", name)
     return match.group() if match else None if name else ""

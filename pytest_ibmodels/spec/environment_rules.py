@@ -1,35 +1,61 @@
-"""What an environment's values have to be, apart from their types: rules over several keys, and over texts once variables are filled in."""
+"""What an environment's values have to be beyond their types, as far as no variable hides them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from pytest_ibmodels.spec.drive_paths import drive_path
+from pytest_ibmodels.spec.variables import has_variables
 from pytest_ibmodels.spec.wording import closest, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 SANDBOX = "sandbox"
-"""The host that means the embedded environment, and the name of the environment that exists without being written down."""
+"""The host that means the embedded environment, and the name of the one that exists without being written down."""
 
+SAMPLE_PREFIX = "sample:"
 SANDBOX_PATH = "sandbox/ci/fs/Instabase Drive/model-tests"
-SANDBOX_MOUNTS = {"sandbox/ci/fs/Instabase Drive/samples/drivers-licenses": "sample:drivers-licenses"}
+SANDBOX_MOUNTS = {"sandbox/ci/fs/Instabase Drive/samples/drivers-licenses": f"{SAMPLE_PREFIX}drivers-licenses"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Values:
-    """The values of one environment. Those whose key is in `unknown` still have variables in them."""
+    """The values of one environment."""
 
     host: str
     path: str | None
-    token: str | None
+    token: str | None = field(repr=False)
     mounts: Mapping[str, str] | None
     max_parallel: str | int | None
     data: str | None
-    unknown: frozenset[str] = frozenset()
+
+    def with_texts(self, change: Callable[[str, str], str]) -> Values:
+        """The same with `change(key, text)` for every text; those of `mounts` are its keys and its values."""
+
+        def changed(key: str) -> str | None:
+            text = getattr(self, key)
+            return change(key, text) if isinstance(text, str) else text
+
+        mounts = self.mounts
+        if mounts is not None:
+            mounts = {change("mounts", folder): change("mounts", source) for folder, source in mounts.items()}
+        texts = {key: changed(key) for key in ("path", "token", "max_parallel", "data")}
+        return replace(self, host=change("host", self.host), mounts=mounts, **texts)
+
+    def keys_with_variables(self) -> frozenset[str]:
+        """The keys whose values only the process environment knows."""
+        keys = set()
+
+        def note(key: str, text: str) -> str:
+            if has_variables(text):
+                keys.add(key)
+            return text
+
+        self.with_texts(note)
+        return frozenset(keys)
 
 
 class Broken(NamedTuple):
@@ -40,31 +66,34 @@ class Broken(NamedTuple):
 
 
 def broken_rules(name: str, values: Values) -> Iterator[Broken]:
-    """Every rule that the values of environment `name` break, as far as they are known."""
-    if "host" not in values.unknown:
-        if values.host == SANDBOX:
-            yield from _sandbox_rules(values)
-        else:
-            yield from _remote_rules(name, values)
-    if values.path is not None and "path" not in values.unknown:
+    """Every rule that the values of environment `name` break, as far as no variable hides it."""
+    hidden = values.keys_with_variables()
+    for broken in _rules(name, values, known_host="host" not in hidden):
+        if broken.key not in hidden:
+            yield broken
+
+
+def _rules(name: str, values: Values, *, known_host: bool) -> Iterator[Broken]:
+    if known_host and values.host != SANDBOX:
+        yield from _remote_rules(name, values)
+    if values.path is not None:
         yield from _drive_path_rule("path", values.path, "`path`")
-    if values.token is not None and "token" not in values.unknown:
+    if values.token is not None:
         yield from _token_rules(values.token)
-    yield from _max_parallel_rule(values)
-
-
-def _sandbox_rules(values: Values) -> Iterator[Broken]:
+    if values.mounts is not None:
+        yield from _mounts_rules(values.mounts)
     if values.data == "":
         yield Broken("data", "`data` has to be a folder, but is empty")
-    if values.mounts is None or "mounts" in values.unknown:
-        return
-    for folder, source in values.mounts.items():
-        yield from _drive_path_rule("mounts", folder, f"the key `{folder}` of `mounts`")
-        if source in {"", "sample:"}:
-            yield Broken(
-                "mounts",
-                f"`mounts.{folder}` has to be a local folder or a sample such as sample:drivers-licenses, but is {quoted(source)}",
-            )
+    if isinstance(values.max_parallel, str):
+        yield from _max_parallel_rule(values.max_parallel)
+
+
+def _mounts_rules(mounts: Mapping[str, str]) -> Iterator[Broken]:
+    for folder, source in mounts.items():
+        yield from _drive_path_rule("mounts", folder, f"the key {quoted(folder)} of `mounts`")
+        if source in {"", SAMPLE_PREFIX}:
+            wanted = f"a local folder, or a sample as {SAMPLE_PREFIX}NAME"
+            yield Broken("mounts", f"`mounts.{folder}` has to be {wanted}, but is {quoted(source)}")
 
 
 def _remote_rules(name: str, values: Values) -> Iterator[Broken]:
@@ -114,17 +143,12 @@ def _token_rules(token: str) -> Iterator[Broken]:
         # Neither the token nor the character is shown.
         yield Broken(
             "token",
-            "`token` has a character in it that no HTTP header can carry: a space, a line break, or a letter beyond ASCII",
+            "`token` has a space, a line break or a letter beyond ASCII in it, which no token has",
         )
 
 
-def _max_parallel_rule(values: Values) -> Iterator[Broken]:
-    text = values.max_parallel
-    if (
-        isinstance(text, str)
-        and "max_parallel" not in values.unknown
-        and not (text.isascii() and text.isdigit() and int(text) >= 1)
-    ):
+def _max_parallel_rule(text: str) -> Iterator[Broken]:
+    if not (text.isascii() and text.isdigit() and int(text) >= 1):
         yield Broken("max_parallel", f"`max_parallel` has to be a whole number from 1, but is {quoted(text)}")
 
 

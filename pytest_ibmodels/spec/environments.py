@@ -11,16 +11,24 @@ from pydantic import SecretStr
 
 from pytest_ibmodels.spec.drive_paths import drive_path
 from pytest_ibmodels.spec.entries import EnvironmentEntry
-from pytest_ibmodels.spec.environment_rules import SANDBOX, SANDBOX_MOUNTS, SANDBOX_PATH, Broken, Values, broken_rules
+from pytest_ibmodels.spec.environment_rules import (
+    SAMPLE_PREFIX,
+    SANDBOX,
+    SANDBOX_MOUNTS,
+    SANDBOX_PATH,
+    Broken,
+    Values,
+    broken_rules,
+)
 from pytest_ibmodels.spec.errors import Problem, SpecError
 from pytest_ibmodels.spec.reader import Document, LocatedDict, read_yaml
-from pytest_ibmodels.spec.validation import entries, validated
-from pytest_ibmodels.spec.variables import broken_reference, expand, has_variables
+from pytest_ibmodels.spec.validation import at_value_of, entries, validated
+from pytest_ibmodels.spec.variables import broken_reference, expand
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SAMPLE_PREFIX = "sample:"
+    from yaml.error import Mark
 
 Place = tuple[int, int]
 """Line and column, from 1."""
@@ -30,9 +38,10 @@ Place = tuple[int, int]
 class ResolvedEnvironment:
     """An environment ready for use, its variables filled in.
 
-    `host` has no trailing slash; it is `sandbox` for the embedded one. `path` and the keys of `mounts` are drive paths without outer
-    slashes. A value of `mounts` is an absolute local folder, or `sample:NAME`. `data` is an absolute local folder; None: a temporary one.
-    `token` is None for an embedded environment that names none. `max_parallel` is at least 1; None: no bound.
+    `host` has no trailing slash; it is `sandbox` for the embedded one. `path` and the keys of `mounts` are drive paths
+    without outer slashes. A value of `mounts` is an absolute local folder, or `sample:NAME`. `data` is an absolute
+    local folder; None: a temporary one. `token` is None for an embedded environment that names none. `max_parallel` is
+    at least 1; None: no bound.
     """
 
     name: str
@@ -70,22 +79,37 @@ class Environment:
         """Fill in the variables from `environ`, and the defaults.
 
         Raises:
-            SpecError: A variable without default is not set, or a value is not what it has to be once they are filled in, or a local
-                folder to mount is not there.
+            SpecError: A variable without default is not set, or a value is not what it has to be once they are filled
+                in, or a local folder to mount is not there.
         """
         values = self._filled_in(environ)
-        folder = self.file.parent.absolute() if self.file is not None else Path.cwd()
-        embedded = values.host == SANDBOX
-        mounts = values.mounts if values.mounts is not None or not embedded else SANDBOX_MOUNTS
         self._raise(list(broken_rules(self.name, values)))
+        folder = self.file.parent.absolute() if self.file is not None else Path.cwd()
+        mounts = values.mounts
+        if mounts is None:
+            mounts = SANDBOX_MOUNTS if values.host == SANDBOX else {}
         return ResolvedEnvironment(
             name=self.name,
             host=values.host.rstrip("/"),
             path=drive_path(values.path or SANDBOX_PATH),
             token=SecretStr(values.token) if values.token is not None else None,
-            mounts=self._mounts(mounts or {}, folder),
+            mounts=self._mounts(mounts, folder),
             max_parallel=int(values.max_parallel) if values.max_parallel is not None else None,
             data=folder / values.data if values.data is not None else None,
+        )
+
+    def problems(self) -> list[Problem]:
+        """What is wrong with the entry, as far as that can be said before its variables are filled in."""
+        return [self._problem(broken) for broken in broken_rules(self.name, self._written())]
+
+    def _written(self) -> Values:
+        return Values(
+            host=self.host,
+            path=self.path,
+            token=self.token.get_secret_value() if self.token is not None else None,
+            mounts=self.mounts,
+            max_parallel=self.max_parallel,
+            data=self.data,
         )
 
     def _filled_in(self, environ: Mapping[str, str]) -> Values:
@@ -93,82 +117,37 @@ class Environment:
 
         def fill(key: str, text: str) -> str:
             expanded = expand(text, environ)
-            missing.extend(
-                Broken(
-                    key,
-                    f"environment `{self.name}` needs the variable `{variable}`, which is not set or empty: "
-                    f"set it, or write `${{{variable}:-default}}`",
-                )
-                for variable in expanded.missing
-            )
+            for variable in expanded.missing:
+                advice = f"set it, or write `${{{variable}:-default}}`"
+                needs = f"environment `{self.name}` needs the variable `{variable}`, which is not set or is empty"
+                missing.append(Broken(key, f"{needs}: {advice}"))
             return expanded.text
 
-        def fill_key(key: str) -> str | None:
-            value = self._text_of(key)
-            return None if value is None else fill(key, value)
-
-        parallel = self.max_parallel
-        values = Values(
-            host=fill("host", self.host),
-            path=fill_key("path"),
-            token=fill_key("token"),
-            mounts={fill("mounts", key): fill("mounts", source) for key, source in self.mounts.items()}
-            if self.mounts is not None
-            else None,
-            max_parallel=fill("max_parallel", parallel) if isinstance(parallel, str) else parallel,
-            data=fill_key("data"),
-        )
+        values = self._written().with_texts(fill)
         self._raise(missing)
         return values
 
-    def _text_of(self, key: str) -> str | None:
-        value: str | SecretStr | None = getattr(self, key)
-        return value.get_secret_value() if isinstance(value, SecretStr) else value
-
     def _mounts(self, mounts: Mapping[str, str], folder: Path) -> dict[str, str]:
         sources = {
-            key: source if source.startswith(SAMPLE_PREFIX) else str(folder / source) for key, source in mounts.items()
+            drive_path(drive_folder): source if source.startswith(SAMPLE_PREFIX) else str(folder / source)
+            for drive_folder, source in mounts.items()
         }
         self._raise(
             [
-                Broken("mounts", f"environment `{self.name}` mounts the folder {source}, which is not there")
+                Broken("mounts", f"environment `{self.name}` mounts the local folder {source}, which is not there")
                 for source in sources.values()
                 if not source.startswith(SAMPLE_PREFIX) and not Path(source).is_dir()
             ]
         )
-        return {drive_path(key): source for key, source in sources.items()}
+        return sources
 
     def _raise(self, broken: list[Broken]) -> None:
         if broken:
-            raise SpecError(self.problem(rule) for rule in broken)
+            raise SpecError(map(self._problem, broken))
 
-    def problem(self, broken: Broken) -> Problem:
-        """The broken rule with its place; the environment's own where the key is not written."""
+    def _problem(self, broken: Broken) -> Problem:
         line, column = self.places.get(broken.key) or self.places.get(None, (1, 1))
         return Problem(self.file or Path("environments.yaml"), line, column, broken.message)
-
-    def values(self) -> Values:
-        """The values as written; those with variables in them are marked as unknown."""
-        texts = {
-            "host": [self.host],
-            "path": [self.path],
-            "token": [self._text_of("token")],
-            "mounts": [*(self.mounts or {}), *(self.mounts or {}).values()],
-            "max_parallel": [self.max_parallel],
-            "data": [self.data],
-        }
-        unknown = {
-            key for key, parts in texts.items() if any(isinstance(part, str) and has_variables(part) for part in parts)
-        }
-        return Values(
-            host=self.host,
-            path=self.path,
-            token=self._text_of("token"),
-            mounts=self.mounts,
-            max_parallel=self.max_parallel,
-            data=self.data,
-            unknown=frozenset(unknown),
-        )
 
 
 BUILT_IN = Environment(name=SANDBOX, line=0, host=SANDBOX)
@@ -177,9 +156,9 @@ BUILT_IN = Environment(name=SANDBOX, line=0, host=SANDBOX)
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentsFile:
-    """What `environments.yaml` says, and `sandbox`; `environments` by name, in the order of the file. `path` is None without a file.
+    """What `environments.yaml` says, and `sandbox`; `environments` by name, in the order of the file.
 
-    `names` also has those whose entry is wrong, so that nobody is told that they do not exist.
+    `path` is None without a file. `names` also has those whose entry is wrong: they do exist.
     """
 
     path: Path | None
@@ -216,7 +195,7 @@ def read_environments(path: Path | None) -> tuple[EnvironmentsFile, list[Problem
         entry = validated(document, name, EnvironmentEntry, "environment")
         if entry is not None:
             environment = _environment(document, name, entry)
-            document.problems += [environment.problem(broken) for broken in broken_rules(name, environment.values())]
+            document.problems += environment.problems()
             environments[name] = environment
     if SANDBOX not in names:
         names.append(SANDBOX)
@@ -227,10 +206,24 @@ def read_environments(path: Path | None) -> tuple[EnvironmentsFile, list[Problem
 def _environment(document: Document, name: str, entry: EnvironmentEntry) -> Environment:
     raw: LocatedDict = document.root[name]
     at_name = document.root.marks[name][0]
-    places: dict[str | None, Place] = {key: (at.line + 1, at.column + 1) for key, (_, at) in raw.marks.items()}
-    places[None] = (at_name.line + 1, at_name.column + 1)
-    fields = {key: getattr(entry, key) for key in EnvironmentEntry.model_fields}
-    return Environment(name=name, line=at_name.line + 1, **fields, file=document.path, places=MappingProxyType(places))
+    places: dict[str | None, Place] = {key: _place(at_value_of(marks)) for key, marks in raw.marks.items()}
+    places[None] = _place(at_name)
+    return Environment(
+        name=name,
+        line=at_name.line + 1,
+        host=entry.host,
+        path=entry.path,
+        token=entry.token,
+        mounts=entry.mounts,
+        max_parallel=entry.max_parallel,
+        data=entry.data,
+        file=document.path,
+        places=MappingProxyType(places),
+    )
+
+
+def _place(mark: Mark) -> Place:
+    return mark.line + 1, mark.column + 1
 
 
 def _check_variables(document: Document, value: LocatedDict) -> None:
@@ -244,5 +237,5 @@ def _check_variables(document: Document, value: LocatedDict) -> None:
                 # What follows `${` may be a secret that was pasted in: it is not shown.
                 document.report(
                     mark,
-                    "a `${` here starts no variable: write `${NAME}`, `${NAME:-default}`, or `$${` for the characters themselves",
+                    "a `${` here starts no variable: write `${NAME}` or `${NAME:-default}`, or `$${` for `${` itself",
                 )

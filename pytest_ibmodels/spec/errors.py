@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 class Problem:
     """One mistake in one file.
 
-    `line` and `column` count from 1. `str()` gives `FILE:LINE:COLUMN: MESSAGE`, the form that editors and CI logs make clickable; the
-    file is shown relative to the current folder where it lies below it.
+    `line` and `column` count from 1. `str()` gives `FILE:LINE:COLUMN: MESSAGE`, the form that editors and CI logs
+    make clickable; the file is shown relative to the current folder where it lies below it.
     """
 
     path: Path
@@ -30,8 +30,8 @@ class Problem:
 class SpecError(Exception):
     """Everything that is wrong with `model_tests.yaml`, `environments.yaml`, or the two together.
 
-    `problems` is sorted by file, line and column, without repetitions: a mistake in an anchored mapping is one mistake, however often
-    the anchor is used.
+    `problems` is sorted by file, line and column, without repetitions: a mistake in an anchored mapping is one mistake,
+    however often the anchor is used.
     """
 
     def __init__(self, problems: Iterable[Problem]) -> None:

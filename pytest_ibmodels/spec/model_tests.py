@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_ibmodels.spec.entries import ModelTestEntry, wrong_character
 from pytest_ibmodels.spec.errors import Problem, SpecError
-from pytest_ibmodels.spec.reader import Document, LocatedDict, LocatedList, plain, read_yaml
+from pytest_ibmodels.spec.reader import Document, LocatedDict, LocatedList, collector_paused, plain, read_yaml
 from pytest_ibmodels.spec.validation import entries, spot, validated
 from pytest_ibmodels.spec.wording import closest, quoted
 
@@ -44,8 +44,8 @@ class InferenceSpec:
 class ModelTest:
     """One entry of `model_tests.yaml`.
 
-    `line` (from 1) is that of its name; `env` has at least one name; `ibannotator` is a drive path without leading slash; `time_limit`
-    is in seconds; `config` goes to the training as it is; `metrics` is metric -> field -> minimum.
+    `line` (from 1) is that of its name; `env` has at least one name; `ibannotator` is a drive path without leading
+    slash; `time_limit` is in seconds; `config` goes to the training as it is; `metrics` is metric -> field -> minimum.
     """
 
     name: str
@@ -94,6 +94,11 @@ def read_model_tests(path: Path) -> tuple[ModelTestsFile, list[Problem]]:
     Raises:
         SpecError: The file has no structure to go on with.
     """
+    with collector_paused():
+        return _read(path)
+
+
+def _read(path: Path) -> tuple[ModelTestsFile, list[Problem]]:
     document = read_yaml(path)
     tests: dict[str, ModelTest] = {}
     uses: list[EnvironmentUse] = []

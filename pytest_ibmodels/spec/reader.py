@@ -1,11 +1,13 @@
 """A YAML file as plain values that know where they stand.
 
-The parser's events are turned into values directly: half the work of PyYAML's nodes and constructors, and the place to be strict about
-what those let pass (duplicate keys, tags, aliases that expand without end).
+The parser's events are turned into values directly: half the work of PyYAML's nodes and constructors, and the place to
+be strict about what those let pass (duplicate keys, tags, aliases that expand without end).
 """
 
 from __future__ import annotations
 
+import gc
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from math import isfinite
@@ -19,6 +21,7 @@ from pytest_ibmodels.spec.syntax import syntax_problem
 from pytest_ibmodels.spec.wording import did_you_mean, is_a
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from yaml.error import Mark
@@ -37,7 +40,7 @@ _TEXT_TAGS = {"!", "tag:yaml.org,2002:str"}
 
 
 class LocatedDict(dict[str, Any]):
-    """A YAML mapping; `marks` has the place of every key and of its value. `size` counts the values in it, aliases expanded."""
+    """A YAML mapping; `marks` has the places of every key and its value, `size` counts values, aliases expanded."""
 
     __slots__ = ("marks", "size")
 
@@ -73,8 +76,8 @@ class Document:
 def read_yaml(path: Path) -> Document:
     """Read a file that holds one YAML mapping, or nothing.
 
-    Keys are text as they stand (`No` and `2024` too), values are text, numbers, truth values, None, `LocatedList` and `LocatedDict`.
-    Merge keys are merged, aliases are the very object they stand for.
+    Keys are text as they stand (`No` and `2024` too), values are text, numbers, truth values, None, `LocatedList` and
+    `LocatedDict`. Merge keys are merged, aliases are the very object they stand for.
 
     Raises:
         SpecError: The file cannot be read, or what it holds has no structure to go on with.
@@ -90,6 +93,18 @@ def read_yaml(path: Path) -> Document:
     finally:
         parser.dispose()
     return composer.document
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """What is read is no garbage while it is read: looking for some takes half of the time that a large file needs."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def plain(value: Any) -> Any:
@@ -177,7 +192,9 @@ class _Composer:
         if frame is not None and frame.key is None and type(frame.container) is LocatedDict:
             if event.anchor is not None:
                 self._anchors[event.anchor] = (event.value, 1)
-            self._key(frame, frame.container, event)
+            self._key(
+                frame, frame.container, event.value, event.start_mark, merges=event.implicit[0] and event.value == "<<"
+            )
             return
         value = self._value_of(event)
         if event.anchor is not None:
@@ -207,18 +224,14 @@ class _Composer:
         shown = event.tag.replace("tag:yaml.org,2002:", "!!")
         self.document.report(event.start_mark, f"the YAML tag `{shown}` means nothing here: remove it")
 
-    def _key(self, frame: _Frame, container: LocatedDict, event: Any) -> None:
-        key, mark = event.value, event.start_mark
-        merges = key == "<<" and event.implicit[0]
-        first = (
-            frame.key_mark
-            if merges and frame.merged is not None
-            else container.marks[key][0]
-            if key in container.marks
-            else None
-        )
+    def _key(self, frame: _Frame, container: LocatedDict, key: str, mark: Mark, *, merges: bool) -> None:
+        if merges:
+            first = frame.key_mark if frame.merged is not None else None
+            advice = "merge a list instead, `<<: [*one, *other]`"
+        else:
+            first = container.marks[key][0] if key in container.marks else None
+            advice = "keep one of them"
         if first is not None:
-            advice = "merge a list instead, `<<: [*one, *other]`" if merges else "keep one of them"
             self.document.report(mark, f"`{key}` is given twice, first on line {first.line + 1}: {advice}")
             frame.key = _DUPLICATE
         else:
@@ -283,7 +296,7 @@ class _Composer:
                 self._give_up(
                     mark, f"a key has to be text, but {is_a(value)}: put it in quotes if it is text in brackets"
                 )
-            frame.key, frame.key_mark = value, mark
+            self._key(frame, container, value, mark, merges=False)
             return
         frame.key = None
         if key is _MERGE:

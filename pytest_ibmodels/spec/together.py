@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_ibmodels.spec.environments import EnvironmentsFile, read_environments
+from pytest_ibmodels.spec.environments import read_environments
 from pytest_ibmodels.spec.errors import Problem, SpecError
-from pytest_ibmodels.spec.model_tests import ModelTestsFile, read_model_tests
+from pytest_ibmodels.spec.model_tests import read_model_tests
 from pytest_ibmodels.spec.wording import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
-    from typing import TypeVar
 
-    FileT = TypeVar("FileT", ModelTestsFile, EnvironmentsFile)
+    from pytest_ibmodels.spec.environments import EnvironmentsFile
+    from pytest_ibmodels.spec.model_tests import ModelTestsFile
 
 
 def load(model_tests: Path, environments: Path | None) -> tuple[ModelTestsFile, EnvironmentsFile]:
@@ -24,13 +24,22 @@ def load(model_tests: Path, environments: Path | None) -> tuple[ModelTestsFile, 
         SpecError: With everything that is wrong with the files, alone and together.
     """
     problems: list[Problem] = []
-    tests = _gathering(problems, read_model_tests, model_tests)
-    known = _gathering(problems, read_environments, environments)
+    tests = known = None
+    try:
+        tests, found = read_model_tests(model_tests)
+        problems += found
+    except SpecError as error:
+        problems += error.problems
+    try:
+        known, found = read_environments(environments)
+        problems += found
+    except SpecError as error:
+        problems += error.problems
     if tests is not None and known is not None:
         problems += _unknown_environments(tests, known)
-    if problems or tests is None or known is None:
-        raise SpecError(problems)
-    return tests, known
+        if not problems:
+            return tests, known
+    raise SpecError(problems)
 
 
 def check_together(tests: ModelTestsFile, environments: EnvironmentsFile) -> None:
@@ -51,17 +60,3 @@ def _unknown_environments(tests: ModelTestsFile, environments: EnvironmentsFile)
             advice = did_you_mean(use.environment, known) or "."
             message = f"there is no environment `{use.environment}`{advice} Environments are {', '.join(known)}"
             yield Problem(tests.path, use.line, use.column, message)
-
-
-def _gathering(
-    problems: list[Problem],
-    read: Callable[[Path], tuple[FileT, list[Problem]]] | Callable[[Path | None], tuple[FileT, list[Problem]]],
-    path: Path | None,
-) -> FileT | None:
-    try:
-        file, found = read(path)  # type: ignore[arg-type]
-    except SpecError as error:
-        problems += error.problems
-        return None
-    problems += found
-    return file

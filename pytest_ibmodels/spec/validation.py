@@ -30,14 +30,14 @@ _WANTED = {
 
 
 def entries(document: Document, what: str) -> Iterator[tuple[str, Mark]]:
-    """Names of the entries whose name is one and that are mappings, each with the place of the name; reports the others.
+    """The entries that are mappings, by name, each with the place of its name; reports the others, and wrong names.
 
     `what` is the word for an entry. Keys that start with `.` or `x-` are no entries.
     """
     for name, value in document.root.items():
         if name.startswith((".", "x-")):
             continue
-        at_name, at_value = document.root.marks[name]
+        at_name = document.root.marks[name][0]
         wrong = wrong_character(name)
         if wrong is not None:
             found = f"{quoted(name)} has {quoted(wrong)} in it" if wrong else "this one is empty"
@@ -45,7 +45,7 @@ def entries(document: Document, what: str) -> Iterator[tuple[str, Mark]]:
         if isinstance(value, LocatedDict):
             yield name, at_name
         else:
-            document.report(at_value, f"{what} `{name}` has to be a mapping, but {is_a(value)}")
+            document.report(at_name, f"{what} `{name}` has to be a mapping, but {is_a(value)}")
 
 
 def validated(document: Document, name: str, model: type[EntryT], what: str) -> EntryT | None:
@@ -61,7 +61,8 @@ def validated(document: Document, name: str, model: type[EntryT], what: str) -> 
 
 def _report(document: Document, name: str, model: type[BaseModel], what: str, details: ErrorDetails) -> None:
     kind, path = details["type"], details["loc"]
-    at_key, at_value = spot(document.root, name, *path)
+    marks = spot(document.root, name, *path)
+    at_key, at_value = marks[0], at_value_of(marks)
     label = "`" + ".".join(map(str, path)) + "`"
     if kind == "missing":
         field = model.model_fields.get(str(path[-1]))
@@ -92,6 +93,8 @@ def _hint(kind: str, path: tuple[str | int, ...], value: Any) -> str:
         return ": put it in quotes"
     if kind == "float_type" and isinstance(value, str):
         return number_hint(value)
+    if kind == "dict_type" and value is None:
+        return ": write `{}`, or remove the key"
     if kind == "dict_type" and len(path) == 2 and path[0] == "metrics" and isinstance(value, int | float):
         return f": a minimum belongs to a field, `FIELD: {value}`"
     return ""
@@ -109,7 +112,7 @@ def _keys_beside(model: type[BaseModel], path: tuple[str | int, ...]) -> list[st
 
 
 def spot(parent: LocatedDict, name: str, *path: str | int) -> tuple[Mark, Mark]:
-    """Places of key and value of what stands at `path` below entry `name`, or of the closest thing above it that the file has."""
+    """Places of the key and the value at `path` below entry `name`, or of the last of `path` that the file has."""
     marks, value = parent.marks[name], parent[name]
     for part in path:
         if isinstance(value, LocatedDict) and part in value.marks:
@@ -120,3 +123,9 @@ def spot(parent: LocatedDict, name: str, *path: str | int) -> tuple[Mark, Mark]:
         else:
             break
     return marks
+
+
+def at_value_of(marks: tuple[Mark, Mark]) -> Mark:
+    """Where to point for a wrong value: at it, or at its key where it begins on a later line, as block mappings do."""
+    at_key, at_value = marks
+    return at_value if at_value.line == at_key.line else at_key

@@ -35,7 +35,8 @@ def broken_reference(text: str) -> str | None:
 def expand(text: str, environ: Mapping[str, str]) -> Expanded:
     """Fill in variables; `$${` becomes `${`.
 
-    A variable that is set but empty counts as missing, as CI systems set secrets that are not there to "". `${NAME:-}` may be empty.
+    A variable that is set but empty counts as missing, as CI systems set secrets that are not there to "".
+    `${NAME:-}` may be empty.
     """
     missing: list[str] = []
 

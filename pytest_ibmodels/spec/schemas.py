@@ -1,0 +1,94 @@
+"""JSON Schemas of both files, for editors: `python -m pytest_ibmodels.spec.schemas [--check] [FOLDER]` writes or compares them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic.json_schema import GenerateJsonSchema
+
+from pytest_ibmodels.spec.entries import HIDDEN_PATTERN, NAME_PATTERN, EnvironmentEntry, ModelTestEntry
+from pytest_ibmodels.spec.environment_rules import SANDBOX
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pydantic import BaseModel
+
+MODEL_TESTS = "model_tests.schema.json"
+ENVIRONMENTS = "environments.schema.json"
+
+
+class _WithoutTitles(GenerateJsonSchema):
+    """Titles repeat the keys; editors would show them above the descriptions."""
+
+    def field_title_should_be_set(self, _: Any) -> bool:
+        return False
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """File name -> JSON Schema (draft 2020-12)."""
+    model_tests = _schema(
+        ModelTestEntry,
+        "model_tests.yaml",
+        "Which trainings must keep working, and how good they must be: name -> model test.",
+    )
+    environments = _schema(EnvironmentEntry, "environments.yaml", "Where model tests run: name -> environment.")
+    entry = environments["$defs"][EnvironmentEntry.__name__]
+    # A host with a variable may turn out to be either kind.
+    entry["if"] = {"properties": {"host": {"pattern": "^https?://"}}, "required": ["host"]}
+    entry["then"] = {"required": ["path", "token"], "properties": {"mounts": False, "data": False}}
+    entry["properties"]["host"]["pattern"] = rf"^(https?://|{SANDBOX}$|.*\$\{{)"
+    return {MODEL_TESTS: model_tests, ENVIRONMENTS: environments}
+
+
+def _schema(model: type[BaseModel], title: str, description: str) -> dict[str, Any]:
+    template = f"#/$defs/{{model}}"
+    entry = model.model_json_schema(ref_template=template, schema_generator=_WithoutTitles)
+    definitions = entry.pop("$defs", {})
+    definitions[model.__name__] = entry
+    for definition in definitions.values():
+        definition.pop("title", None)
+    return {
+        "$schema": GenerateJsonSchema.schema_dialect,
+        "title": title,
+        "description": description,
+        "type": "object",
+        "patternProperties": {
+            f"(?!{HIDDEN_PATTERN}){NAME_PATTERN}": {"$ref": f"#/$defs/{model.__name__}"},
+            HIDDEN_PATTERN: {"description": "Not an entry: a place for an anchor."},
+        },
+        "additionalProperties": False,
+        "$defs": definitions,
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the schemas into a folder, or with `--check` say which files are not current; exit status 1 if any is not."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pytest_ibmodels.spec.schemas", description="JSON Schemas of the YAML files."
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing, compare")
+    parser.add_argument(
+        "folder", nargs="?", type=Path, default=Path("schemas"), help="where the files are (default: schemas)"
+    )
+    options = parser.parse_args(arguments)
+    stale = []
+    for name, schema in schemas().items():
+        text = json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+        file = options.folder / name
+        if not options.check:
+            options.folder.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+        elif not file.exists() or file.read_text(encoding="utf-8") != text:
+            stale.append(file)
+    for file in stale:
+        sys.stderr.write(f"{file} is not current: run python -m pytest_ibmodels.spec.schemas {options.folder}\n")
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
