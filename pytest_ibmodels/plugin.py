@@ -1,0 +1,79 @@
+"""The plugin's hooks; each hands over at once. Nothing heavy is imported before a model test is there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_ibmodels import fixtures, options
+from pytest_ibmodels.reports import live, outcomes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    options.add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    options.add_markers(config)
+    config.pluginmanager.register(fixtures, "ibmodels-fixtures")
+    config.pluginmanager.register(outcomes.Outcomes(config), outcomes.PLUGIN_NAME)
+    if options.chosen_environments(config):
+        from pytest_ibmodels import collection
+
+        collection.check_chosen_environments(config)
+
+
+# --- collection ---
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    if not options.is_model_tests_file(parent.config, file_path):
+        return None
+    from pytest_ibmodels import collection
+
+    parent.config.stash[options.ACTIVE] = True
+    return collection.ModelTestsNode.from_parent(parent, path=file_path)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if options.is_active(config) and options.chosen_environments(config):
+        from pytest_ibmodels import collection
+
+        collection.deselect_other_environments(config, items)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    if options.is_active(session.config):
+        from pytest_ibmodels import collection
+
+        collection.set_backstop(session)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from pytest_ibmodels import scheduling
+
+    return scheduling.make_scheduler(config, log)
+
+
+# --- reporting: see also outcomes.Outcomes ---
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_teststatus(report: pytest.CollectReport | pytest.TestReport) -> tuple[str, str, str] | None:
+    return ("", "", "") if isinstance(report, live.ProgressReport) else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_to_serializable(report: pytest.CollectReport | pytest.TestReport) -> dict[str, Any] | None:
+    return live.to_serializable(report)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_from_serializable(data: dict[str, Any]) -> pytest.TestReport | None:
+    return live.from_serializable(data)

@@ -1,0 +1,149 @@
+"""``model_tests.yaml`` → a node per model test → a node per environment → the two items.
+
+The items are ordinary test functions of :class:`pytest_ibmodels.phases.ModelTestPhases`, so ``-k``, ``-m``, ``--lf``,
+node ids, fixtures and marks work on them as on any other test. Nothing is started here.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_ibmodels import options
+from pytest_ibmodels.phases import ModelTestPhases
+from pytest_ibmodels.spec import SpecError, load, load_environments
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Iterator
+
+    from pytest_ibmodels.spec import Environment, EnvironmentsFile, ModelTest
+
+_PHASES = ("test_training", "test_inference")
+_BACKSTOP_SECONDS = 120.0
+
+
+class ModelTestsNode(pytest.Module):
+    """The YAML file. It is a Module, for module-scoped fixtures; what it holds comes from the spec."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.obj = ModuleType("model_tests", "Model tests, collected from YAML.")
+
+    def collect(self) -> Iterator[pytest.Collector]:
+        try:
+            tests, environments = load(self.path, options.environments_path(self.config))
+        except SpecError as error:
+            raise self.CollectError(str(error)) from None
+        for test in tests.tests.values():
+            yield ModelTestNode.from_parent(self, name=test.name, model_test=test, environments=environments)
+
+
+class ModelTestNode(pytest.Class):
+    """One entry of the file."""
+
+    def __init__(self, *, model_test: ModelTest, environments: EnvironmentsFile, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.obj = ModelTestPhases
+        self.model_test = model_test
+        self.environments = environments
+
+    def collect(self) -> Iterator[pytest.Collector]:
+        for name in self.model_test.env:
+            environment = self.environments.environments[name]
+            yield CaseNode.from_parent(self, name=name, model_test=self.model_test, environment=environment)
+
+
+class CaseNode(pytest.Class):
+    """One model test on one environment."""
+
+    def __init__(self, *, model_test: ModelTest, environment: Environment, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.obj = ModelTestPhases
+        self.model_test = model_test
+        self.environment = environment
+
+    @property
+    def file(self) -> ModelTestsNode:
+        node = self.getparent(ModelTestsNode)
+        assert node is not None  # noqa: S101 - a case is always part of a file
+        return node
+
+    def collect(self) -> Iterable[pytest.Item]:
+        return [PhaseItem.from_parent(self, name=name) for name in _PHASES]
+
+
+class PhaseItem(pytest.Function):
+    """``test_training`` or ``test_inference`` of a case; it points at the line of its entry in the YAML file."""
+
+    @property
+    def case(self) -> CaseNode:
+        assert isinstance(self.parent, CaseNode)  # noqa: S101 - only a CaseNode makes these
+        return self.parent
+
+    def reportinfo(self) -> tuple[os.PathLike[str] | str, int | None, str]:
+        case = self.case
+        title = f"{case.model_test.name} on {case.environment.name}: {self.name.removeprefix('test_')}"
+        return self.path, case.model_test.line - 1, title
+
+
+def check_chosen_environments(config: pytest.Config) -> None:
+    """Raise UsageError if ``--env`` names an environment that is not there."""
+    try:
+        known = load_environments(options.environments_path(config)).environments
+    except SpecError:
+        return  # the collection of the model tests reports it, with every other error
+    unknown = [name for name in options.chosen_environments(config) if name not in known]
+    if unknown:
+        names = ", ".join(repr(name) for name in unknown)
+        file = options.environments_path(config).name
+        raise pytest.UsageError(f"--env {names}: no such environment in {file}; known are: {', '.join(known)}")
+
+
+def deselect_other_environments(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep, of the model tests, those on the environments chosen with ``--env``; other tests stay."""
+    chosen = options.chosen_environments(config)
+    dropped = [item for item in items if isinstance(item, PhaseItem) and item.case.environment.name not in chosen]
+    if dropped:
+        gone = set(dropped)
+        items[:] = [item for item in items if item not in gone]
+        config.hook.pytest_deselected(items=dropped)
+
+
+def selected_phases(session: pytest.Session) -> dict[CaseNode, set[str]]:
+    """Case → the phases of it that were selected to run, in the order of the items."""
+    selected: dict[CaseNode, set[str]] = {}
+    for item in session.items:
+        if isinstance(item, PhaseItem):
+            selected.setdefault(item.case, set()).add(item.name.removeprefix("test_"))
+    return selected
+
+
+def set_backstop(session: pytest.Session) -> None:
+    """Give the model tests a timeout of pytest-timeout that only fires if ours did not.
+
+    The engine keeps the limits itself, and knows what it does when they are over. Behind it stands the time that all
+    cases of an environment would take one after the other.
+    """
+    if not session.config.pluginmanager.has_plugin("timeout"):
+        return
+    limits = _longest_per_environment(session)
+    if not limits:
+        return
+    mark = pytest.mark.timeout(max(limits.values()), method="signal")
+    for node in {item.case.file for item in session.items if isinstance(item, PhaseItem)}:
+        node.add_marker(mark)
+
+
+def _longest_per_environment(session: pytest.Session) -> dict[str, float]:
+    """Environment → the seconds that its selected cases take at most, one after the other."""
+    fixed = _BACKSTOP_SECONDS + sum(
+        options.seconds(session.config, name) for name in ("ibmodels_upload_limit", "ibmodels_inference_limit")
+    )
+    total: dict[str, float] = {}
+    for case in selected_phases(session):
+        name = case.environment.name
+        total[name] = total.get(name, 0.0) + case.model_test.time_limit + fixed
+    return total

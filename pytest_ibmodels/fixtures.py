@@ -1,0 +1,75 @@
+"""The fixtures of model tests. Users may ask for them in tests of their own, and override them in a ``conftest.py``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_ibmodels.packaging import Package
+    from pytest_ibmodels.runs.engine import Engine
+    from pytest_ibmodels.spec import Environment, ModelTest
+    from pytest_ibmodels.waiting import InferenceRun, TrainingRun
+
+
+@pytest.fixture(scope="class")
+def model_test(request: pytest.FixtureRequest) -> ModelTest:
+    """The entry of ``model_tests.yaml`` that this case tests."""
+    from pytest_ibmodels.waiting import case_node
+
+    return case_node(request).model_test
+
+
+@pytest.fixture(scope="class")
+def environment(request: pytest.FixtureRequest) -> Environment:
+    """The environment that this case runs on."""
+    from pytest_ibmodels.waiting import case_node
+
+    return case_node(request).environment
+
+
+@pytest.fixture(scope="session")
+def package(pytestconfig: pytest.Config) -> Package:
+    """The package that is pushed and trained with: the folder that ``ibmodels_package`` names, zipped."""
+    from pytest_ibmodels import options
+    from pytest_ibmodels.packaging import PackageError, build_package
+    from pytest_ibmodels.runs.failures import ConfigFailure
+
+    try:
+        return build_package(options.package_folder(pytestconfig))
+    except PackageError as error:
+        raise ConfigFailure(str(error)) from None
+
+
+@pytest.fixture(scope="session")
+def model_engine(pytestconfig: pytest.Config) -> Iterator[Engine]:
+    """The engine of this process. It is closed, and everything that it pushed removed, when the session ends."""
+    from pytest_ibmodels.reports.outcomes import outcomes_of
+    from pytest_ibmodels.waiting import make_engine
+
+    engine = make_engine(pytestconfig)
+    yield engine
+    engine.close(interrupted=outcomes_of(pytestconfig).interrupted)
+
+
+@pytest.fixture(scope="class")
+def training_run(
+    request: pytest.FixtureRequest, model_engine: Engine, package: Package, environment: Environment
+) -> TrainingRun:
+    """The training of this case, started with all other selected cases of its environment; ``wait()`` for it."""
+    from pytest_ibmodels.waiting import TrainingRun, started_run
+
+    return TrainingRun(request, model_engine, started_run(request, model_engine, package, environment))
+
+
+@pytest.fixture(scope="class")
+def inference_run(
+    request: pytest.FixtureRequest, model_engine: Engine, package: Package, environment: Environment
+) -> InferenceRun:
+    """The inference of this case's trained model; ``wait()`` for it. It trains first, selected or not."""
+    from pytest_ibmodels.waiting import InferenceRun, started_run
+
+    return InferenceRun(request, model_engine, started_run(request, model_engine, package, environment))

@@ -1,0 +1,90 @@
+"""Every command-line option, ini value and marker of the plugin, in one place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ACTIVE = pytest.StashKey[bool]()
+"""Set once a file of model tests is collected."""
+
+FILE_NAMES = ("model_tests.yaml", "model_tests.yml")
+
+INI_VALUES: dict[str, tuple[str, str]] = {
+    "ibmodels_environments": ("environments.yaml", "the file that describes the environments, from the root folder"),
+    "ibmodels_package": ("ibformers", "the folder of the training code, with its package.json, from the root folder"),
+    "ibmodels_longest_poll": ("10", "the longest interval in seconds between two looks at a job"),
+    "ibmodels_progress_interval": ("8", "seconds between two progress lines while a job is waited for"),
+    "ibmodels_upload_limit": ("300", "seconds that unpacking the pushed code may take"),
+    "ibmodels_inference_limit": ("300", "seconds that inference of one model test may take"),
+}
+"""Name → default and help."""
+
+MARKERS = {
+    "training": "the training phase of a model test: push, train, hold the metrics to their minimums",
+    "inference": "the inference phase of a model test: serve the trained model, hold its predictions to training's",
+}
+
+
+def add_options(parser: pytest.Parser) -> None:
+    group = parser.getgroup("ibmodels", "model tests (pytest-ibmodels)")
+    group.addoption(
+        "--env",
+        action="append",
+        default=[],
+        metavar="NAME",
+        dest="ibmodels_env",
+        help="run model tests only on this environment (repeat it, or give a comma list); all by default",
+    )
+    parser.addini("ibmodels_files", "names of the files that hold model tests", type="args", default=FILE_NAMES)
+    for name, (default, text) in INI_VALUES.items():
+        parser.addini(name, f"{text} (default: {default})", default=default)
+
+
+def add_markers(config: pytest.Config) -> None:
+    for name, text in MARKERS.items():
+        config.addinivalue_line("markers", f"{name}: {text}")
+
+
+def chosen_environments(config: pytest.Config) -> tuple[str, ...]:
+    """The names given with ``--env``, in order, without repetition; empty: all."""
+    given = (name.strip() for value in config.getoption("ibmodels_env") for name in value.split(","))
+    return tuple(dict.fromkeys(name for name in given if name))
+
+
+def environments_path(config: pytest.Config) -> Path:
+    return config.rootpath / str(config.getini("ibmodels_environments"))
+
+
+def package_folder(config: pytest.Config) -> Path:
+    return config.rootpath / str(config.getini("ibmodels_package"))
+
+
+def is_active(config: pytest.Config) -> bool:
+    """Whether this process has collected a file of model tests."""
+    return ACTIVE in config.stash
+
+
+def is_model_tests_file(config: pytest.Config, path: Path) -> bool:
+    names: list[str] = config.getini("ibmodels_files")
+    return path.name in names
+
+
+def seconds(config: pytest.Config, name: str) -> float:
+    """An ini value in seconds.
+
+    Raises:
+        pytest.UsageError: it is not a positive number.
+    """
+    text = str(config.getini(name))
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise pytest.UsageError(f"{name} = {text!r}: should be a number of seconds above 0")
+    return value

@@ -1,0 +1,83 @@
+"""The text of a failed item: what was required and what was seen, where it ran, what the job said."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_ibmodels.reports.tables import clipped, number, table
+from pytest_ibmodels.runs.failures import MetricsFailure, NotTrained, PredictionsFailure, RunFailure, TrainingFailure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_ibmodels.runs.case import Run
+    from pytest_ibmodels.verdicts.metrics import MetricsVerdict
+    from pytest_ibmodels.verdicts.predictions import PredictionsVerdict
+
+_MOST_DIFFERENCES = 30
+_MOST_FRAMES = 14
+
+
+def failure_text(failure: RunFailure) -> str:
+    """Everything that a person needs to know of a failure, in plain lines."""
+    run = failure.run
+    if isinstance(failure, NotTrained):
+        failure = failure.cause
+    lines = [f"{failure.kind}: {failure.reason}"]
+    if isinstance(failure, MetricsFailure):
+        lines += ["", *_metrics(failure.verdict)]
+    if isinstance(failure, PredictionsFailure):
+        lines += ["", *_predictions(failure.verdict)]
+    if isinstance(failure, TrainingFailure) and failure.job_traceback:
+        lines += ["", "traceback of the job, its last frames (the pushed code, in the environment):"]
+        lines += [f"  job | {line}" for line in failure.job_traceback.rstrip().splitlines()[-_MOST_FRAMES:]]
+    if run is not None:
+        lines += ["", *_where(run)]
+        if run.job_log:
+            lines += ["", "log of the training job, its last lines:"]
+            lines += [f"  log | {clipped(line, 200)}" for line in run.job_log]
+    return "\n".join(lines)
+
+
+def _metrics(verdict: MetricsVerdict) -> list[str]:
+    rows = [
+        (
+            check.metric,
+            check.field,
+            number(check.minimum),
+            number(check.observed),
+            "" if check.passed else check.problem or f"too low by {number(-(check.margin or 0.0))}",
+        )
+        for check in verdict.checks
+    ]
+    return table(("metric", "field", "required", "observed", ""), rows, right=frozenset({2, 3}))
+
+
+def _predictions(verdict: PredictionsVerdict) -> Iterator[str]:
+    for document in verdict.documents:
+        mine = [difference for difference in verdict.differences[:_MOST_DIFFERENCES] if difference.document == document]
+        if mine:
+            yield f"  document {document}"
+            rows = [(row.field, _quoted(row.at_training), _quoted(row.at_inference)) for row in mine]
+            yield from table(("field", "at training", "at inference"), rows, indent="    ")
+    if len(verdict.differences) > _MOST_DIFFERENCES:
+        yield f"  and {len(verdict.differences) - _MOST_DIFFERENCES} more differences"
+    unanswered = list(verdict.unanswered.items())
+    for document, reason in unanswered[:_MOST_DIFFERENCES]:
+        yield f"  document {document}"
+        yield f"    {reason}"
+    if len(unanswered) > _MOST_DIFFERENCES:
+        yield f"  and {len(unanswered) - _MOST_DIFFERENCES} more documents without a prediction"
+
+
+def _quoted(text: str) -> str:
+    return clipped(repr(text), 70)
+
+
+def _where(run: Run) -> Iterator[str]:
+    yield f"environment: {run.case.environment}" + (f" ({run.host})" if run.host else "")
+    if run.job_id:
+        yield f"training job: {run.job_id}"
+    if run.seconds:
+        yield "seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in run.seconds.items())
+    yield from run.notes

@@ -1,0 +1,139 @@
+"""Starting the embedded sandbox: a server process of our own on a free loopback port, that ends when we do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import json
+import os
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
+
+from pytest_ibmodels.runs.failures import EnvironmentUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_MODULE = "pytest_ibmodels.sandbox"
+_NEEDED = ("fastapi", "uvicorn", "sqlalchemy", "psutil", "faker", "torch", "transformers")
+_START_SECONDS = 60.0
+_STOP_SECONDS = 2.0
+# What a training job may find in its environment; tokens and whatever else the user's shell holds stay out.
+_PASSED_ON = ("PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "XDG_CACHE_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR")
+_PASSED_ON_PREFIXES = ("LC_", "HF_", "TRANSFORMERS_", "TOKENIZERS_", "OMP_", "MKL_", "CUDA_")
+
+
+class EmbeddedSandbox:
+    """One server process, its token and its data folder (a temporary one unless ``data`` is given)."""
+
+    def __init__(self, process: asyncio.subprocess.Process, url: str, token: SecretStr, scratch: Path) -> None:
+        self.url = url
+        self.token = token
+        self._process = process
+        self._scratch = scratch
+
+    @classmethod
+    async def start(cls, *, mounts: Mapping[str, str], data: Path | None = None) -> EmbeddedSandbox:
+        """Start a server and wait until it answers.
+
+        Args:
+            mounts: drive folder → local folder, or ``sample:NAME``.
+            data: where it keeps its files; None: a folder that is removed with it.
+
+        Raises:
+            EnvironmentUnavailable: a package is missing, or the server did not start; the text says what to do.
+        """
+        _check_installed()
+        scratch = Path(tempfile.mkdtemp(prefix="ibmodels-sandbox-"))
+        token = secrets.token_urlsafe(32)
+        token_file = scratch / "token"
+        token_file.touch(mode=0o600)
+        token_file.write_text(token)
+        command = [sys.executable, "-P", "-m", _MODULE, "serve", "--announce", "--exit-with-parent"]
+        command += ["--data", str(data or scratch / "data"), "--token-file", str(token_file)]
+        for folder, source in mounts.items():
+            command += ["--mount", f"{folder}={source}"]
+        with (scratch / "stderr").open("wb") as errors:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=errors,
+                env=_environment(),
+                cwd=scratch,
+                start_new_session=True,  # Ctrl-C is for pytest, which then ends the server in good order
+            )
+        try:
+            url = await _announced_url(process, scratch)
+        except BaseException:
+            await _end(process)
+            shutil.rmtree(scratch, ignore_errors=True)
+            raise
+        return cls(process, url, SecretStr(token), scratch)
+
+    @property
+    def has_ended(self) -> bool:
+        return self._process.returncode is not None
+
+    def last_words(self) -> str:
+        """The end of what the server wrote to stderr."""
+        return _last_line(self._scratch)
+
+    async def stop(self) -> None:
+        """End the server with everything that it started, and remove the temporary folder."""
+        await _end(self._process)
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(signal.SIGTERM)
+    try:
+        await asyncio.wait_for(process.wait(), _STOP_SECONDS)
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+
+
+async def _announced_url(process: asyncio.subprocess.Process, scratch: Path) -> str:
+    assert process.stdout is not None  # noqa: S101 - it was asked for; this tells the type checker
+    line = b""
+    with contextlib.suppress(TimeoutError):
+        line = await asyncio.wait_for(process.stdout.readline(), _START_SECONDS)
+    try:
+        return str(json.loads(line)["url"])
+    except (ValueError, KeyError):
+        reason = _last_line(scratch) or f"it did not say within {_START_SECONDS:.0f} s that it is ready"
+        raise EnvironmentUnavailable(f"the sandbox did not start: {reason}") from None
+
+
+def _last_line(scratch: Path) -> str:
+    try:
+        lines = (scratch / "stderr").read_text(errors="replace").strip().splitlines()
+    except OSError:
+        return ""
+    return lines[-1] if lines else ""
+
+
+def _check_installed() -> None:
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise EnvironmentUnavailable(
+            f"the sandbox needs packages that are not installed ({', '.join(missing)}): "
+            "pip install 'pytest-ibmodels[sandbox]', or pip install -e '.[sandbox]' in a clone"
+        )
+
+
+def _environment() -> dict[str, str]:
+    return {
+        name: value for name, value in os.environ.items() if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
+    }

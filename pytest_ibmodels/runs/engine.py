@@ -1,0 +1,104 @@
+"""The engine: one event loop in a thread of its own, in which all runs of a session go on at once."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_ibmodels.runs.case import Case, Run
+from pytest_ibmodels.runs.clock import Clock, SystemClock
+from pytest_ibmodels.runs.environment import EnvironmentSession
+from pytest_ibmodels.runs.routes.annotator import AnnotatorRoute
+from pytest_ibmodels.runs.story import Story
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_ibmodels.packaging import Package
+    from pytest_ibmodels.spec import Environment
+
+_CLOSING_SECONDS = 60.0
+_INTERRUPTED_SECONDS = 2.5  # and the sandbox two more to end: a user who pressed Ctrl-C waits for it
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Seconds: the longest interval between two looks at a job, and what unpacking and inference may take."""
+
+    longest_poll: float = 10.0
+    upload: float = 300.0
+    inference: float = 300.0
+
+
+class Engine:
+    """Starts runs and cleans up after them. Used by pytest's thread; all work is done in the loop's."""
+
+    def __init__(self, limits: Limits, clock: Clock | None = None) -> None:
+        self.clock = clock or SystemClock()
+        self.limits = limits
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="ibmodels-engine", daemon=True)
+        self._sessions: dict[str, EnvironmentSession] = {}
+        self._runs: dict[str, Run] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._thread.start()
+
+    def start(self, environment: Environment, cases: Mapping[str, Case], package: Package) -> None:
+        """Start the runs of an environment's cases, all at once; what is started already goes on.
+
+        Args:
+            environment: the entry; it is opened when the first run needs it.
+            cases: key → case. The key is the caller's own; :meth:`run` finds the run by it.
+            package: what is pushed and trained with.
+        """
+        new = {key: Run(case) for key, case in cases.items() if key not in self._runs}
+        self._runs.update(new)
+        if new:
+            asyncio.run_coroutine_threadsafe(self._start(environment, list(new.values()), package), self._loop).result()
+
+    def run(self, key: str) -> Run:
+        return self._runs[key]
+
+    def unfinished(self, environment: str) -> int:
+        """How many runs of an environment have not ended their training."""
+        return sum(run.case.environment == environment and not run.training.done() for run in self._runs.values())
+
+    def close(self, *, interrupted: bool = False) -> None:
+        """Cancel what still runs, remove what was pushed, end the sandboxes.
+
+        Args:
+            interrupted: a person waits for the prompt: do in seconds what can be done in seconds.
+        """
+        if not self._thread.is_alive():
+            return
+        seconds = _INTERRUPTED_SECONDS if interrupted else _CLOSING_SECONDS
+        asyncio.run_coroutine_threadsafe(self._close(seconds), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _start(self, environment: Environment, runs: list[Run], package: Package) -> None:
+        session = self._sessions.get(environment.name)
+        if session is None:
+            session = self._sessions[environment.name] = EnvironmentSession(environment, self.limits, self.clock)
+        for run in runs:
+            story = Story(run, session, AnnotatorRoute(), package, self.limits, self.clock)
+            task = asyncio.create_task(story.tell())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _close(self, seconds: float) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        closing = asyncio.create_task(self._clean_up(tasks))
+        done, _ = await asyncio.wait({closing}, timeout=seconds)
+        if not done:
+            closing.cancel()
+            await asyncio.gather(closing, return_exceptions=True)
+
+    async def _clean_up(self, tasks: list[asyncio.Task[None]]) -> None:
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(session.close() for session in self._sessions.values()), return_exceptions=True)

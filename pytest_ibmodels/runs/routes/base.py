@@ -1,0 +1,85 @@
+"""What every route answers to the story of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pytest_ibmodels.instabase.client import Instabase
+    from pytest_ibmodels.packaging import Package
+    from pytest_ibmodels.spec import ModelTest
+    from pytest_ibmodels.verdicts.predictions import Answer
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where a run does its work: the environment's client and the folder that this session made there.
+
+    Attributes:
+        folder: ``ROOT/ci-test-temp/<package>_<uuid>``, holding the unpacked package.
+        suffix: unique for the session, for names that an environment keeps in one global list.
+    """
+
+    client: Instabase
+    folder: str
+    package: Package
+    suffix: str
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """One look at a training job.
+
+    Attributes:
+        name: the environment's word for the state, for people.
+        finished: whether the job has ended, well or not.
+        error: one sentence if it ended badly, else empty; with the job's own traceback, if it sent one.
+        fraction: progress from 0 to 1, where known.
+        metrics: ``evaluation_results`` as reported so far.
+    """
+
+    name: str
+    finished: bool = False
+    error: str = ""
+    job_traceback: str = ""
+    fraction: float | None = None
+    metrics: Mapping[str, object] | None = None
+
+
+class Route(Protocol):
+    """A way to train and to serve; all methods raise the client's errors."""
+
+    async def start(self, place: Workplace, test: ModelTest) -> str:
+        """Start the training job; its id."""
+        ...
+
+    async def look(self, place: Workplace, job_id: str) -> TrainingState: ...
+
+    async def training_predictions(self, place: Workplace, test: ModelTest) -> Mapping[str, Mapping[str, str]]:
+        """Document → field → text, as training predicted them, in the order in which it wrote them.
+
+        Raises:
+            ValueError: what training wrote is not a predictions file; the text says why.
+        """
+        ...
+
+    async def start_inference(self, place: Workplace, test: ModelTest, documents: Sequence[str]) -> str:
+        """Have the trained model served and run on documents; the id of the job."""
+        ...
+
+    async def inference_answers(
+        self, place: Workplace, job_id: str, documents: Sequence[str]
+    ) -> Mapping[str, Answer] | None:
+        """What the served model answered; None while it is at work.
+
+        Raises:
+            ValueError: the job ended without results; the text says why.
+        """
+        ...
+
+    async def leave(self, place: Workplace, test: ModelTest) -> None:
+        """Let go of what serving holds in the environment."""
+        ...

@@ -1,0 +1,222 @@
+"""The story of one run: push, train, judge the metrics; serve, predict, judge the predictions."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from pytest_ibmodels.instabase import errors
+from pytest_ibmodels.runs.case import Progress, Run
+from pytest_ibmodels.runs.clock import poll_interval
+from pytest_ibmodels.runs.environment import as_failure
+from pytest_ibmodels.runs.failures import (
+    InferenceFailure,
+    MetricsFailure,
+    NotTrained,
+    PredictionsFailure,
+    RunFailure,
+    SubmitFailure,
+    TimeLimitFailure,
+    TrainingFailure,
+)
+from pytest_ibmodels.verdicts.metrics import MetricsVerdict, check_metrics
+from pytest_ibmodels.verdicts.predictions import PredictionsVerdict, compare_predictions
+
+if TYPE_CHECKING:
+    from pytest_ibmodels.packaging import Package
+    from pytest_ibmodels.runs.clock import Clock
+    from pytest_ibmodels.runs.engine import Limits
+    from pytest_ibmodels.runs.environment import EnvironmentSession
+    from pytest_ibmodels.runs.routes.base import Route, TrainingState, Workplace
+    from pytest_ibmodels.spec import ModelTest
+
+_LOG_LINES = 20
+_LOOK_SECONDS = 30.0
+
+
+class Story:
+    """Tells one run from start to end; its futures are set, whatever happens."""
+
+    def __init__(
+        self, run: Run, session: EnvironmentSession, route: Route, package: Package, limits: Limits, clock: Clock
+    ) -> None:
+        self._run = run
+        self._test = run.case.test
+        self._session = session
+        self._route = route
+        self._package = package
+        self._limits = limits
+        self._clock = clock
+        self._lost = 0
+
+    async def tell(self) -> None:
+        run = self._run
+        try:
+            async with self._session.slots:
+                run.training.set_result(await self._training())
+            if run.case.with_inference:
+                run.inference.set_result(await self._inference())
+        except RunFailure as failure:
+            self._fail(failure)
+        except asyncio.CancelledError:
+            run.training.cancel()
+            run.inference.cancel()
+            raise
+        except Exception as error:  # noqa: BLE001 - a fault of ours: the items show it with its traceback
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        run = self._run
+        if run.training.done():
+            run.inference.set_exception(error)
+            return
+        run.training.set_exception(error)
+        run.inference.set_exception(NotTrained(error) if isinstance(error, RunFailure) else error)
+
+    # --- training ---
+
+    async def _training(self) -> MetricsVerdict:
+        self._enter("training", "pushing the code")
+        begun = self._clock.now()
+        place = await self._session.workplace(self._package)
+        self._run.host = place.client.transport.host
+        self._run.seconds["upload"] = self._clock.now() - begun
+        job_id = await self._submit(place)
+        accepted = self._clock.now()
+        self._enter("training", "accepted")
+        try:
+            state = await self._await_training(place, job_id, accepted)
+        except BaseException as failure:
+            await self._give_up(place, job_id, failure)
+            raise
+        finally:
+            self._run.seconds["training"] = self._clock.now() - accepted
+        self._run.metrics = state.metrics
+        verdict = check_metrics(state.metrics, _minimums(self._test))
+        if not verdict.passed:
+            self._run.job_log = await self._log_tail(place, job_id)
+            count = len(verdict.failures)
+            reason = f"{count} of {len(verdict.checks)} metrics did not reach the minimum"
+            raise MetricsFailure(reason, verdict)
+        return verdict
+
+    async def _submit(self, place: Workplace) -> str:
+        try:
+            job_id = await self._route.start(place, self._test)
+        except errors.InstabaseError as error:
+            raise as_failure(error, SubmitFailure) from error
+        self._run.job_id = job_id
+        return job_id
+
+    async def _await_training(self, place: Workplace, job_id: str, accepted: float) -> TrainingState:
+        limit = self._test.time_limit
+        while True:
+            state = await self._look(place, job_id)
+            waited = self._clock.now() - accepted
+            if state is not None:
+                self._run.progress.state = state.name
+                self._run.progress.fraction = state.fraction
+                if state.error:
+                    raise TrainingFailure(state.error, state.job_traceback)
+                if state.finished:
+                    return state
+            if waited >= limit:
+                raise TimeLimitFailure(self._over(limit, state), limit=limit, waited=waited, cancelled=False)
+            interval = poll_interval(waited, self._limits.longest_poll)
+            await self._clock.sleep(min(interval, limit - waited))
+
+    async def _look(self, place: Workplace, job_id: str) -> TrainingState | None:
+        """One look at the job; None if the answer was lost on the way, which is no reason to give up a training."""
+        try:
+            async with asyncio.timeout(_LOOK_SECONDS):
+                return await self._route.look(place, job_id)
+        except (errors.EnvironmentUnavailable, TimeoutError):
+            self._session.check_alive()
+            self._lost += 1
+            return None
+        except errors.InstabaseError as error:
+            raise as_failure(error, TrainingFailure) from error
+
+    def _over(self, limit: float, state: TrainingState | None) -> str:
+        reason = f"the job did not end within the time_limit of {limit:g} s"
+        if state is not None:
+            percent = "" if state.fraction is None else f", {state.fraction:.0%} done"
+            reason += f"; its last state was {state.name}{percent}"
+        return reason + (f"; {self._lost} answers were lost" if self._lost else "")
+
+    async def _give_up(self, place: Workplace, job_id: str, failure: BaseException) -> None:
+        if not isinstance(failure, TrainingFailure):
+            cancelled = await place.client.jobs.cancel(job_id)
+            if isinstance(failure, TimeLimitFailure):
+                failure.cancelled = cancelled
+                done = "was cancelled" if cancelled else "could not be cancelled there and may go on"
+                self._run.notes.append(f"job {job_id} {done}")
+        if isinstance(failure, RunFailure):
+            self._run.job_log = await self._log_tail(place, job_id)
+
+    async def _log_tail(self, place: Workplace, job_id: str) -> tuple[str, ...]:
+        try:
+            async with asyncio.timeout(_LOOK_SECONDS):
+                entries = await place.client.jobs.log(job_id)
+        except (errors.InstabaseError, TimeoutError, ValueError) as error:
+            return (f"(the environment gave no log: {error})",)
+        return tuple(place.client.transport.redact(entry.log) for entry in entries[-_LOG_LINES:])
+
+    # --- inference ---
+
+    async def _inference(self) -> PredictionsVerdict:
+        self._enter("inference", "serving the model")
+        begun = self._clock.now()
+        place = await self._session.workplace(self._package)
+        try:
+            return await self._served(place)
+        except errors.InstabaseError as error:
+            raise as_failure(error, InferenceFailure) from error
+        except ValueError as error:
+            raise InferenceFailure(str(error)) from error
+        finally:
+            self._run.seconds["inference"] = self._clock.now() - begun
+
+    async def _served(self, place: Workplace) -> PredictionsVerdict:
+        predicted = await self._route.training_predictions(place, self._test)
+        wanted = self._test.inference.documents
+        documents = list(predicted)
+        if isinstance(wanted, int):
+            documents = documents[:wanted]
+        elif wanted == "first":
+            documents = documents[:1]
+        if not documents:
+            raise InferenceFailure("training wrote predictions for no document, so there is nothing to compare")
+        job_id = await self._route.start_inference(place, self._test, documents)
+        answers = None
+        started = self._clock.now()
+        while answers is None:
+            waited = self._clock.now() - started
+            if waited > self._limits.inference:
+                limit = f"{self._limits.inference:g} s"
+                raise InferenceFailure(f"the Refiner did not end within {limit} (job {job_id})")
+            if waited:
+                await self._clock.sleep(poll_interval(waited, self._limits.longest_poll))
+            self._run.progress.state = f"predicting {len(documents)} document{'s' * (len(documents) != 1)}"
+            answers = await self._route.inference_answers(place, job_id, documents)
+        await self._route.leave(place, self._test)
+        verdict = compare_predictions({document: predicted[document] for document in documents}, answers)
+        if not verdict.passed:
+            raise PredictionsFailure(_what_differs(verdict), verdict)
+        return verdict
+
+    def _enter(self, phase: str, state: str) -> None:
+        self._run.progress = Progress(phase=phase, state=state, since=self._clock.now())
+
+
+def _minimums(test: ModelTest) -> dict[str, dict[str, float]]:
+    return {metric: {name: least.min for name, least in fields.items()} for metric, fields in test.metrics.items()}
+
+
+def _what_differs(verdict: PredictionsVerdict) -> str:
+    parts = []
+    if verdict.differences:
+        parts.append(f"{len(verdict.differences)} of {verdict.fields_compared} fields differ from training")
+    if verdict.unanswered:
+        parts.append(f"{len(verdict.unanswered)} of {len(verdict.documents)} documents got no prediction")
+    return " and ".join(parts)
