@@ -3,10 +3,10 @@
 The reference of both files is `docs/yaml.md`.
 """
 
+from pytest_ibmodels.spec.entries import METRICS
 from pytest_ibmodels.spec.environments import Environment, EnvironmentsFile, ResolvedEnvironment, load_environments
 from pytest_ibmodels.spec.errors import Problem, SpecError
 from pytest_ibmodels.spec.model_tests import (
-    METRICS,
     InferenceSpec,
     Minimum,
     ModelTest,

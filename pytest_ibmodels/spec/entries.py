@@ -25,8 +25,12 @@ from pytest_ibmodels.spec.variables import has_variables
 from pytest_ibmodels.spec.wording import is_a
 
 NAME_PATTERN = r"^[A-Za-z0-9_.-]+$"
+ENTRY_PATTERN = r"^(?!\.|x-)[A-Za-z0-9_.-]+$"
 HIDDEN_PATTERN = r"^(\.|x-)"
 """Top-level keys that are no entries: places for anchors."""
+
+METRICS = ("exact_match", "precision", "recall", "f1")
+"""The metrics that every training of ours reports. Others may be named too."""
 
 _VARIABLE_PATTERN = r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}"
 
@@ -82,12 +86,19 @@ class _Entry(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
-class MinimumEntry(_Entry):
-    """The smallest value of a metric that still passes: a number, or `{min: number}`."""
+def _either_form(schema: dict[str, Any]) -> None:
+    """Let the JSON Schema of a minimum take the short form too."""
+    number = {"type": "number", "minimum": 0}
+    long_form = {key: schema.pop(key) for key in ("type", "properties", "required", "additionalProperties")}
+    schema.update(examples=[0.9, {"min": 0.9}], anyOf=[number, long_form])
 
-    min: Annotated[
-        float, Field(ge=0, description="The smallest value that still passes; higher is better.", examples=[0.9])
-    ]
+
+class MinimumEntry(_Entry):
+    """The smallest value of this metric that still passes for this field; higher is better."""
+
+    model_config = ConfigDict(json_schema_extra=_either_form)
+
+    min: Annotated[float, Field(ge=0, description="The smallest value that still passes.")]
 
     @model_validator(mode="before")
     @classmethod
@@ -95,21 +106,10 @@ class MinimumEntry(_Entry):
         return value if isinstance(value, dict) else {"min": value}
 
 
-_MINIMUM_SCHEMA = {
-    "description": "The smallest value of this metric that still passes for this field; higher is better.",
-    "examples": [0.9, {"min": 0.9}],
-    "anyOf": [
-        {"type": "number", "minimum": 0},
-        {
-            "type": "object",
-            "properties": {
-                "min": {"type": "number", "minimum": 0, "description": "The smallest value that still passes."}
-            },
-            "required": ["min"],
-            "additionalProperties": False,
-        },
-    ],
-}
+def _name_metrics(schema: dict[str, Any]) -> None:
+    """Let editors offer the metrics' names."""
+    schema["properties"] = dict.fromkeys(METRICS, schema["additionalProperties"])
+    schema["propertyNames"] = {"pattern": NAME_PATTERN}
 
 
 class InferenceEntry(_Entry):
@@ -184,13 +184,14 @@ class ModelTestEntry(_Entry):
         ),
     ] = {}
     metrics: Annotated[
-        dict[str, dict[str, Annotated[MinimumEntry, WithJsonSchema(_MINIMUM_SCHEMA)]]],
+        dict[str, dict[str, MinimumEntry]],
         Field(
             description=(
                 "Metric -> field -> minimum. The metrics are exact_match, precision, recall and f1, and whatever else "
                 "the training reports per field. Not every metric and not every field has to be there."
             ),
             examples=[{"f1": {"DL Number": 0.9}}],
+            json_schema_extra=_name_metrics,
         ),
     ] = {}
     inference: Annotated[InferenceEntry, Field(description="How the trained model is tried out.")] = InferenceEntry()

@@ -22,7 +22,7 @@ from pytest_ibmodels.spec.environment_rules import (
 )
 from pytest_ibmodels.spec.errors import Problem, SpecError
 from pytest_ibmodels.spec.reader import Document, LocatedDict, read_yaml
-from pytest_ibmodels.spec.validation import at_value_of, entries, validated
+from pytest_ibmodels.spec.validation import entries, validated, value_place
 from pytest_ibmodels.spec.variables import broken_reference, expand
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ def read_environments(path: Path | None) -> tuple[EnvironmentsFile, list[Problem
 def _environment(document: Document, name: str, entry: EnvironmentEntry) -> Environment:
     raw: LocatedDict = document.root[name]
     at_name = document.root.marks[name][0]
-    places: dict[str | None, Place] = {key: _place(at_value_of(marks)) for key, marks in raw.marks.items()}
+    places: dict[str | None, Place] = {key: _place(value_place(*marks)) for key, marks in raw.marks.items()}
     places[None] = _place(at_name)
     return Environment(
         name=name,

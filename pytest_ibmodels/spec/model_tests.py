@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from pytest_ibmodels.spec.entries import ModelTestEntry, wrong_character
+from pytest_ibmodels.spec.entries import METRICS, ModelTestEntry, wrong_character
 from pytest_ibmodels.spec.errors import Problem, SpecError
 from pytest_ibmodels.spec.reader import Document, LocatedDict, LocatedList, collector_paused, plain, read_yaml
 from pytest_ibmodels.spec.validation import entries, spot, validated
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pydantic import JsonValue
-
-METRICS = ("exact_match", "precision", "recall", "f1")
-"""The metrics that every training of ours reports. Others may be named too."""
 
 _MISSPELT = 0.8
 """How like one of `METRICS` another metric's name may be (difflib's ratio) before it is taken for a slip."""
@@ -155,7 +152,7 @@ def _check_metrics(document: Document, name: str, metrics: Any) -> None:
     for metric in metrics:
         if metric in METRICS:
             continue
-        at_metric = spot(document.root, name, "metrics", metric)[0]
+        at_metric = spot(document.root, name, "metrics", metric).key
         wrong = wrong_character(metric)
         meant = closest(metric, METRICS, _MISSPELT)
         if meant is not None:

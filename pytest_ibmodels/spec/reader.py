@@ -84,14 +84,12 @@ def read_yaml(path: Path) -> Document:
     """
     text = _text_of(path)
     composer = _Composer(path)
-    parser = PARSER(text)
     try:
+        parser = PARSER(text)
         while (event := parser.get_event()) is not None:
             composer.take(event)
     except yaml.YAMLError as error:
         raise SpecError([syntax_problem(path, text, error)]) from None
-    finally:
-        parser.dispose()
     return composer.document
 
 
@@ -214,7 +212,7 @@ class _Composer:
         if type(value) is float and not isfinite(value):
             self.document.report(
                 event.start_mark,
-                f"`{event.value}` is not a finite number: nothing here can be compared with or sent as it",
+                f"`{event.value}` is no finite number: minimums, limits and hyperparameters have to be",
             )
             # Said once is enough: a number that no later check objects to stands in for it.
             return 1.0

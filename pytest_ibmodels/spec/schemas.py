@@ -1,4 +1,7 @@
-"""JSON Schemas of both files, for editors: `python -m pytest_ibmodels.spec.schemas [--check] [FOLDER]` writes or compares them."""
+"""JSON Schemas of both files, for editors.
+
+`python -m pytest_ibmodels.spec.schemas [--check] [FOLDER]` writes them, or says which are not current.
+"""
 
 from __future__ import annotations
 
@@ -10,23 +13,35 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic.json_schema import GenerateJsonSchema
 
-from pytest_ibmodels.spec.entries import HIDDEN_PATTERN, NAME_PATTERN, EnvironmentEntry, ModelTestEntry
+from pytest_ibmodels.spec.entries import ENTRY_PATTERN, HIDDEN_PATTERN, EnvironmentEntry, ModelTestEntry
 from pytest_ibmodels.spec.environment_rules import SANDBOX
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pydantic import BaseModel
+    from pydantic_core.core_schema import ModelSchema, WithDefaultSchema
 
 MODEL_TESTS = "model_tests.schema.json"
 ENVIRONMENTS = "environments.schema.json"
 
 
-class _WithoutTitles(GenerateJsonSchema):
-    """Titles repeat the keys; editors would show them above the descriptions."""
+class _Plain(GenerateJsonSchema):
+    """Without what is noise in an editor: titles that repeat the keys, and defaults that stand for "not given"."""
 
-    def field_title_should_be_set(self, _: Any) -> bool:
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002  # pydantic's signature
         return False
+
+    def default_schema(self, schema: WithDefaultSchema) -> dict[str, Any]:
+        made = super().default_schema(schema)
+        if made.get("default", ...) is None:
+            del made["default"]
+        return made
+
+    def model_schema(self, schema: ModelSchema) -> dict[str, Any]:
+        made = super().model_schema(schema)
+        made.pop("title", None)
+        return made
 
 
 def schemas() -> dict[str, dict[str, Any]]:
@@ -46,19 +61,16 @@ def schemas() -> dict[str, dict[str, Any]]:
 
 
 def _schema(model: type[BaseModel], title: str, description: str) -> dict[str, Any]:
-    template = f"#/$defs/{{model}}"
-    entry = model.model_json_schema(ref_template=template, schema_generator=_WithoutTitles)
+    entry = model.model_json_schema(schema_generator=_Plain)
     definitions = entry.pop("$defs", {})
     definitions[model.__name__] = entry
-    for definition in definitions.values():
-        definition.pop("title", None)
     return {
         "$schema": GenerateJsonSchema.schema_dialect,
         "title": title,
         "description": description,
         "type": "object",
         "patternProperties": {
-            f"(?!{HIDDEN_PATTERN}){NAME_PATTERN}": {"$ref": f"#/$defs/{model.__name__}"},
+            ENTRY_PATTERN: {"$ref": f"#/$defs/{model.__name__}"},
             HIDDEN_PATTERN: {"description": "Not an entry: a place for an anchor."},
         },
         "additionalProperties": False,
@@ -67,7 +79,7 @@ def _schema(model: type[BaseModel], title: str, description: str) -> dict[str, A
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the schemas into a folder, or with `--check` say which files are not current; exit status 1 if any is not."""
+    """Write the schemas into a folder, or with `--check` say which are not current: exit status 1."""
     parser = argparse.ArgumentParser(
         prog="python -m pytest_ibmodels.spec.schemas", description="JSON Schemas of the YAML files."
     )

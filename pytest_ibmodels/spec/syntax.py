@@ -14,26 +14,28 @@ if TYPE_CHECKING:
 
 _TAB = "a tab stands where YAML wants spaces: indent with spaces only"
 
-# Part of what libyaml or the pure Python parser says -> what is meant. The first match wins.
+_MISFIT = "this fits nothing above it: the indentation is wrong, or it follows a closed quote or bracket"
+
+# Part of what libyaml or the pure Python parser says -> what is meant; `{line}` is where the unfinished thing began.
+# The first match wins.
 _REASONS = (
     ("found a tab character", _TAB),
     (
         "mapping values are not allowed",
-        "there is a second `:` on this line, or the line is indented too far: put quotes around text that holds `: `",
+        "a second `:` on one line, or a line that is indented too far: put quotes around text that holds `: `",
     ),
-    ("could not find expected ':'", "this is no `key: value`: a `:` is missing, or the line is indented wrongly"),
-    ("did not find expected key", "the indentation fits none of the lines above"),
-    (
-        "did not find expected '-' indicator",
-        "this line belongs to a list but does not start with `- `, or is indented wrongly",
-    ),
-    ("expected <block end>", "the indentation fits none of the lines above"),
-    ("expected ',' or ']'", "a `[` list is not closed: a `,` or `]` is missing before this"),
-    ("expected ',' or '}'", "a `{` mapping is not closed: a `,` or `}` is missing before this"),
-    ("did not find expected node content", "a value is missing here, or a bracket is not closed"),
-    ("while scanning a quoted scalar", "a quoted text is not closed"),
+    ("could not find expected ':'", "line {line} is no `key: value`: its `:` is missing, or it is indented wrongly"),
+    ("while scanning a quoted scalar", "the quoted text that begins on line {line} is not closed"),
+    ("expected ',' or ']'", "the `[` of line {line} is not closed: a `,` or `]` is missing before this"),
+    ("expected ',' or '}'", "the `{{` of line {line} is not closed: a `,` or `}}` is missing before this"),
+    ("did not find expected node content", "a value is missing here, or the bracket of line {line} is not closed"),
+    ("did not find expected '-' indicator", "among the items of a list, this line has no `- `, or is indented wrongly"),
+    ("did not find expected key", _MISFIT),
+    ("expected <block end>", _MISFIT),
     ("that cannot start any token", "this character cannot start a value: put the text in quotes"),
     ("found unknown escape character", "unknown `\\` escape in double quotes: write `\\\\`, or use single quotes"),
+    ("while scanning an anchor", "`&` starts the name of an anchor: put the text in quotes if it is none"),
+    ("while scanning an alias", "`*` starts the name of an anchor: put the text in quotes if it is none"),
 )
 
 
@@ -50,18 +52,15 @@ def syntax_problem(path: Path, text: str, error: yaml.YAMLError) -> Problem:
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
         return Problem(path, 1, 1, f"not YAML: {error}")
     mark = error.problem_mark
-    message = f"not YAML: {_reason(error, text)}"
-    opened = error.context_mark
-    if opened is not None and opened.line != mark.line:
-        message += f" (what began on line {opened.line + 1})"
-    return Problem(path, mark.line + 1, mark.column + 1, message)
+    return Problem(path, mark.line + 1, mark.column + 1, f"not YAML: {_reason(error, text.splitlines())}")
 
 
-def _reason(error: yaml.MarkedYAMLError, text: str) -> str:
+def _reason(error: yaml.MarkedYAMLError, lines: list[str]) -> str:
     mark = error.problem_mark
-    lines = text.splitlines()
     line = lines[mark.line] if mark is not None and mark.line < len(lines) else ""
     if "\t" in line[: len(line) - len(line.lstrip())]:
         return _TAB
-    said = f"{error.context or ''} {error.problem or ''}"
-    return next((plain for part, plain in _REASONS if part in said), said.strip())
+    said = f"{error.context or ''} {error.problem or ''}".strip()
+    began = error.context_mark or mark
+    plain = next((meant for part, meant in _REASONS if part in said), None)
+    return said if plain is None else plain.format(line=began.line + 1 if began is not None else 1)

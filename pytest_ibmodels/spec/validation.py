@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from pytest_ibmodels.spec.entries import wrong_character
 from pytest_ibmodels.spec.reader import Document, LocatedDict, LocatedList
-from pytest_ibmodels.spec.wording import did_you_mean, is_a, number_hint, quoted
+from pytest_ibmodels.spec.wording import closest, is_a, number_hint, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +17,16 @@ if TYPE_CHECKING:
     from yaml.error import Mark
 
 EntryT = TypeVar("EntryT", bound=BaseModel)
+Path = tuple[str | int, ...]
+
+
+class Spot(NamedTuple):
+    """Where to point for a key and for its value, and how many parts of a path lead there."""
+
+    key: Mark
+    value: Mark
+    depth: int
+
 
 _WANTED = {
     "string_type": "text",
@@ -53,46 +63,62 @@ def validated(document: Document, name: str, model: type[EntryT], what: str) -> 
     try:
         return model.model_validate(document.root[name])
     except ValidationError as error:
-        # `errors()` without inputs: a token must not get into a message by way of an input.
-        for details in error.errors(include_url=False):
+        problems = error.errors(include_url=False)
+    # A misspelt key is one mistake, not an unknown key and a missing one.
+    misspelt = {_meant(model, details["loc"]) for details in problems if details["type"] == "extra_forbidden"}
+    for details in problems:
+        if details["type"] != "missing" or details["loc"] not in misspelt:
             _report(document, name, model, what, details)
     return None
 
 
 def _report(document: Document, name: str, model: type[BaseModel], what: str, details: ErrorDetails) -> None:
-    kind, path = details["type"], details["loc"]
-    marks = spot(document.root, name, *path)
-    at_key, at_value = marks[0], at_value_of(marks)
-    label = "`" + ".".join(map(str, path)) + "`"
+    kind, path, value = details["type"], details["loc"], details["input"]
     if kind == "missing":
-        field = model.model_fields.get(str(path[-1]))
-        wanted = f": {field.description}" if field is not None and field.description else ""
-        document.report(at_key, f"{what} `{name}` has no {label}{wanted}")
-    elif kind == "extra_forbidden":
-        known = _keys_beside(model, path)
-        advice = did_you_mean(str(path[-1]), known) or "."
-        document.report(at_key, f"{label} is no key of a {what}{advice} Keys are {', '.join(known)}")
+        label, described = ".".join(map(str, path)), _description(model, path)
+        document.report(spot(document.root, name, *path).key, f"{what} `{name}` has no `{label}`{described}")
+        return
+    place = spot(document.root, name, *path)
+    # `min` is not in the path that a reader sees where the minimum is written short.
+    label = ".".join(map(str, path[: place.depth]))
+    if kind == "extra_forbidden":
+        meant = _meant(model, path)
+        advice = f": did you mean `{meant[-1]}`?" if meant else "."
+        known = ", ".join(_keys_beside(model, path))
+        document.report(place.key, f"unknown key `{label}`{advice} Keys here are {known}")
     elif kind == "spec":
-        document.report(at_value, f"{label} {details['msg']}")
+        document.report(place.value, f"`{label}` {details['msg']}")
     else:
         wanted = _WANTED.get(kind, f"something else ({details['msg']})")
-        document.report(
-            at_value,
-            f"{label} has to be {wanted}, but {_found(path, details['input'])}{_hint(kind, path, details['input'])}",
-        )
+        message = f"`{label}` has to be {wanted}, but {_found(path, value)}{_hint(kind, path, value)}"
+        document.report(place.value, message)
 
 
-def _found(path: tuple[str | int, ...], value: Any) -> str:
+def _meant(model: type[BaseModel], path: Path) -> Path | None:
+    """The path to the known key that the unknown one at the end of `path` looks like."""
+    close = closest(str(path[-1]), _keys_beside(model, path))
+    return None if close is None else (*path[:-1], close)
+
+
+def _description(model: type[BaseModel], path: Path) -> str:
+    field = model.model_fields.get(str(path[0])) if len(path) == 1 else None
+    if field is None or not field.description:
+        return ""
+    sentence = field.description.partition(". ")[0].removesuffix(".")
+    return f": {sentence[0].lower()}{sentence[1:]}"
+
+
+def _found(path: Path, value: Any) -> str:
     if path == ("token",) and isinstance(value, int | float):
         return "is something else"
     return is_a(value)
 
 
-def _hint(kind: str, path: tuple[str | int, ...], value: Any) -> str:
+def _hint(kind: str, path: Path, value: Any) -> str:
     if kind == "string_type" and isinstance(value, bool | int | float):
         return ": put it in quotes"
-    if kind == "float_type" and isinstance(value, str):
-        return number_hint(value)
+    if kind == "float_type":
+        return number_hint(value) if isinstance(value, str) else ": it is too large" if type(value) is int else ""
     if kind == "dict_type" and value is None:
         return ": write `{}`, or remove the key"
     if kind == "dict_type" and len(path) == 2 and path[0] == "metrics" and isinstance(value, int | float):
@@ -100,7 +126,7 @@ def _hint(kind: str, path: tuple[str | int, ...], value: Any) -> str:
     return ""
 
 
-def _keys_beside(model: type[BaseModel], path: tuple[str | int, ...]) -> list[str]:
+def _keys_beside(model: type[BaseModel], path: Path) -> list[str]:
     """The keys that the mapping may have in which `path`'s last key stands."""
     if path[0] == "metrics":
         return ["min"]
@@ -111,21 +137,22 @@ def _keys_beside(model: type[BaseModel], path: tuple[str | int, ...]) -> list[st
     return list(model.model_fields)
 
 
-def spot(parent: LocatedDict, name: str, *path: str | int) -> tuple[Mark, Mark]:
-    """Places of the key and the value at `path` below entry `name`, or of the last of `path` that the file has."""
-    marks, value = parent.marks[name], parent[name]
+def spot(parent: LocatedDict, name: str, *path: str | int) -> Spot:
+    """Where `path` below entry `name` stands, or as much of it as the file has."""
+    (at_key, at_value), value, depth = parent.marks[name], parent[name], 0
     for part in path:
         if isinstance(value, LocatedDict) and part in value.marks:
             key = str(part)
-            marks, value = value.marks[key], value[key]
+            (at_key, at_value), value = value.marks[key], value[key]
         elif isinstance(value, LocatedList) and isinstance(part, int):
-            marks, value = (value.marks[part],) * 2, value[part]
+            at_key = at_value = value.marks[part]
+            value = value[part]
         else:
             break
-    return marks
+        depth += 1
+    return Spot(at_key, value_place(at_key, at_value), depth)
 
 
-def at_value_of(marks: tuple[Mark, Mark]) -> Mark:
+def value_place(at_key: Mark, at_value: Mark) -> Mark:
     """Where to point for a wrong value: at it, or at its key where it begins on a later line, as block mappings do."""
-    at_key, at_value = marks
     return at_value if at_value.line == at_key.line else at_key

@@ -21,7 +21,7 @@ def is_a(value: Any) -> str:
     if isinstance(value, bool):
         return f"is the truth value {str(value).lower()}"
     if isinstance(value, int | float):
-        return f"is the number {value}"
+        return f"is the number {_cut(str(value))}"
     if isinstance(value, str):
         return f"is the text {quoted(value)}"
     return "is a list" if isinstance(value, list) else "is a mapping"
@@ -29,7 +29,7 @@ def is_a(value: Any) -> str:
 
 def quoted(text: str) -> str:
     """Text in double quotes, cut where it is long, control characters escaped."""
-    return json.dumps(text if len(text) <= _LONGEST else text[:_LONGEST] + "…", ensure_ascii=False)
+    return json.dumps(_cut(text), ensure_ascii=False)
 
 
 def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
@@ -56,6 +56,10 @@ def number_hint(text: str) -> str:
         return f": write {text.replace(',', '.')}"
     percent = number_of(text.removesuffix("%").strip()) if text.endswith("%") else None
     return f": write {percent / 100:g}" if percent is not None else ""
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
 
 
 def _plain_form(word: str) -> str:
