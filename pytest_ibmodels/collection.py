@@ -31,6 +31,7 @@ class ModelTestsNode(pytest.Module):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.obj = ModuleType("model_tests", "Model tests, collected from YAML.")
+        self._fixture_infos: dict[str, Any] = {}
 
     def collect(self) -> Iterator[pytest.Collector]:
         try:
@@ -39,6 +40,14 @@ class ModelTestsNode(pytest.Module):
             raise self.CollectError(str(error)) from None
         for test in tests.tests.values():
             yield ModelTestNode.from_parent(self, name=test.name, model_test=test, environments=environments)
+
+    def phase_item(self, case: CaseNode, name: str) -> PhaseItem:
+        """An item of a case. All cases of a file see the same fixtures, so these are looked up once, not per item."""
+        item = PhaseItem.from_parent(case, name=name, fixtureinfo=self._fixture_infos.get(name))
+        # pytest shares this object between the variants of a parametrized test, through the same argument; the
+        # attribute itself is not documented, and without it collecting takes half as long again.
+        self._fixture_infos.setdefault(name, getattr(item, "_fixtureinfo", None))
+        return item
 
 
 class ModelTestNode(pytest.Class):
@@ -72,7 +81,7 @@ class CaseNode(pytest.Class):
         return node
 
     def collect(self) -> Iterable[pytest.Item]:
-        return [PhaseItem.from_parent(self, name=name) for name in _PHASES]
+        return [self.file.phase_item(self, name) for name in _PHASES]
 
 
 class PhaseItem(pytest.Function):

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from pytest_ibmodels.instabase.client import Instabase
+from pytest_ibmodels.instabase.errors import (
+    AccessRefused,
+    ApiError,
+    EnvironmentUnavailable,
+    InstabaseError,
+    UnexpectedAnswer,
+)
+
+TOKEN = "t0ken-that-nobody-may-see"
+ResultT = TypeVar("ResultT")
+Handler = Callable[[httpx.Request], httpx.Response]
+
+
+def ask(handler: Handler, question: Callable[[Instabase], Coroutine[Any, Any, ResultT]]) -> ResultT:
+    """Ask an environment that answers as ``handler`` does: for faults that no server of ours can be made to have."""
+
+    async def main() -> ResultT:
+        client = Instabase("https://ib.example.com/", SecretStr(TOKEN), transport=httpx.MockTransport(handler))
+        try:
+            return await question(client)
+        finally:
+            await client.close()
+
+    return asyncio.run(main())
+
+
+def answer(status: int = 200, **kwargs: Any) -> Handler:
+    return lambda _request: httpx.Response(status, **kwargs)
+
+
+def refuse(error: type[httpx.TransportError]) -> Handler:
+    def handler(request: httpx.Request) -> httpx.Response:
+        raise error(f"no route, token {TOKEN}", request=request)
+
+    return handler
+
+
+async def read(client: Instabase) -> bytes:
+    return await client.drive.read("acme/ci/fs/Instabase Drive/a#b?c%.json")
+
+
+async def status(client: Instabase) -> object:
+    return await client.jobs.status("j1", kind="async")
+
+
+def test_a_path_is_encoded_and_the_token_is_sent_in_its_header() -> None:
+    seen: list[httpx.Request] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, content=b"content")
+
+    assert ask(handler, read) == b"content"
+    assert str(seen[0].url) == "https://ib.example.com/api/v1/drives/acme/ci/fs/Instabase%20Drive/a%23b%3Fc%25.json"
+    assert seen[0].headers["authorization"] == f"Bearer {TOKEN}"
+    assert seen[0].headers["instabase-api-args"] == '{"type": "file", "get_content": true}'
+
+
+@pytest.mark.parametrize(
+    ("handler", "kind", "text"),
+    [
+        (answer(json={"status": "ERROR", "msg": "no such job"}), ApiError, "GET jobs/status: no such job"),
+        (answer(404, json={"msg": "unknown route"}), ApiError, "GET jobs/status: unknown route (HTTP 404)"),
+        (answer(500, text="oops"), ApiError, "GET jobs/status: 'oops' (HTTP 500)"),
+        (answer(503, text="<html>"), EnvironmentUnavailable, "is not there behind its gateway (HTTP 503)"),
+        (answer(401, json={"msg": "no"}), AccessRefused, "refused the token (HTTP 401): check `token`"),
+        (answer(text="<html>sign in</html>"), UnexpectedAnswer, "the answer is not JSON: '<html>sign in</html>'"),
+        (answer(json=[1]), UnexpectedAnswer, "the answer: Input should be a valid dictionary"),
+        (answer(json={"results": 3}), UnexpectedAnswer, "results: Input should be a valid list; got '{\"results\":3}'"),
+        (
+            answer(302, headers={"location": "https://evil.example.com"}),
+            UnexpectedAnswer,
+            "the token is not sent there",
+        ),
+        (
+            refuse(httpx.ConnectError),
+            EnvironmentUnavailable,
+            "no answer from https://ib.example.com: no route, token ***",
+        ),
+        (refuse(httpx.ReadTimeout), EnvironmentUnavailable, "did not answer in time (ReadTimeout)"),
+    ],
+)
+def test_whatever_is_not_an_answer_is_an_error_that_names_the_call(
+    handler: Handler, kind: type[InstabaseError], text: str
+) -> None:
+    with pytest.raises(kind) as caught:
+        ask(handler, status)
+    assert text in str(caught.value)
+    assert type(caught.value) is kind
+
+
+def test_the_status_of_a_failed_job_is_an_answer() -> None:
+    body = {"status": "ERROR", "state": "DONE", "msg": "boom", "results": [{"error": "boom"}]}
+    assert ask(answer(json=body), lambda client: client.jobs.status("j1")).is_error
+
+
+def test_an_error_envelope_in_place_of_a_file_is_an_error() -> None:
+    with pytest.raises(ApiError, match="no such file"):
+        ask(answer(json={"status": "ERROR", "msg": "no such file"}), read)
+
+
+@pytest.mark.parametrize("content", [b'{"status": "ERROR"}', b'{"status": "OK", "msg": "x"}', b"not json", b"[1]"])
+def test_a_file_that_only_looks_like_an_envelope_is_a_file(content: bytes) -> None:
+    assert ask(answer(content=content, headers={"content-type": "application/json"}), read) == content
+
+
+def test_a_listing_is_read_page_by_page() -> None:
+    def handler(request: httpx.Request) -> httpx.Response:
+        if '"start_page_token": ""' in request.headers["instabase-api-args"]:
+            return httpx.Response(200, json={"nodes": [{"name": "a"}], "has_more": True, "next_page_token": "2"})
+        return httpx.Response(200, json={"nodes": [{"name": "b"}], "has_more": False, "next_page_token": ""})
+
+    nodes = ask(handler, lambda client: client.drive.list("acme/ci/fs/Drive"))
+    assert [node.name for node in nodes] == ["a", "b"]
+
+
+def test_a_page_that_points_to_itself_ends_the_listing() -> None:
+    handler = answer(json={"nodes": [{"name": "a"}], "has_more": True, "next_page_token": "again"})
+    assert len(ask(handler, lambda client: client.drive.list("acme/ci/fs/Drive"))) == 2
+
+
+def test_the_token_is_in_no_message_and_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    texts = []
+    for handler in (answer(500, text=f"your token {TOKEN}"), answer(text=TOKEN), refuse(httpx.ReadError)):
+        with pytest.raises(InstabaseError) as caught:
+            ask(handler, status)
+        texts.append(str(caught.value))
+    assert TOKEN not in " ".join([*texts, caplog.text])
+    assert texts[0].count("***") == 1

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import io
+import json
+import os
+import zipfile
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pytest_ibmodels.packaging import PackageError, build_package
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DESCRIPTION = {"name": "acme", "version": "1.2.3", "model_training": {"function_annotator": "code.train.run"}}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "code"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "package.json").write_text(json.dumps(DESCRIPTION))
+    (folder / "train.py").write_text("x = 1\n")
+    (folder / "sub" / "__init__.py").write_text("")
+    return folder
+
+
+def test_holds_package_json_at_the_top_and_the_code_below_its_own_name(folder: Path) -> None:
+    package = build_package(folder)
+    assert package.files == ("code/sub/__init__.py", "code/train.py", "package.json")
+    assert (package.name, package.version, package.module) == ("acme", "1.2.3", "code")
+    assert package.train_function == "code.train.run"
+    with zipfile.ZipFile(io.BytesIO(package.data)) as archive:
+        assert archive.testzip() is None
+        assert archive.read("code/train.py") == b"x = 1\n"
+
+
+def test_same_tree_same_bytes_whatever_the_times_and_permissions(folder: Path) -> None:
+    before = build_package(folder)
+    os.utime(folder / "train.py", (1, 1))
+    (folder / "train.py").chmod(0o700)
+    assert build_package(folder) == before
+
+
+def test_other_content_or_name_gives_another_hash(folder: Path) -> None:
+    before = build_package(folder).content_hash
+    (folder / "train.py").rename(folder / "trains.py")
+    renamed = build_package(folder).content_hash
+    (folder / "trains.py").write_text("x = 2\n")
+    assert len({before, renamed, build_package(folder).content_hash}) == 3
+
+
+def test_leaves_out_caches_dot_files_and_what_gitignore_names(folder: Path) -> None:
+    (folder.parent / ".git").mkdir()
+    (folder.parent / ".gitignore").write_text("*.log\n/code/secrets/\n")
+    (folder / "sub" / ".gitignore").write_text("*.tmp\n!keep.log\n")
+    for name in (
+        "a.log",
+        "sub/b.log",
+        "sub/keep.log",
+        "sub/c.tmp",
+        "c.tmp",
+        ".env",
+        "x.pyc",
+        "secrets/key",
+        "__pycache__/y",
+    ):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("?")
+    assert build_package(folder).files == (
+        "code/c.tmp",
+        "code/sub/__init__.py",
+        "code/sub/keep.log",
+        "code/train.py",
+        "package.json",
+    )
+
+
+def test_a_link_that_leads_out_of_the_folder_is_left_out(folder: Path) -> None:
+    (folder.parent / "private").write_text("not for others")
+    (folder / "link").symlink_to(folder.parent / "private")
+    (folder / "loop").symlink_to(folder)
+    assert build_package(folder).files == ("code/sub/__init__.py", "code/train.py", "package.json")
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (None, "{path}: missing; it gives the package its name and version"),
+        (
+            "{",
+            (
+                "{path}: cannot be read as JSON: "
+                "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"
+            ),
+        ),
+        ("[]", "{path}: should be a JSON object, is a list"),
+        ('{"version": "1"}', '{path}: "name" should be a text, is null'),
+        ('{"name": "x", "version": 1}', '{path}: "version" should be a text, is 1'),
+    ],
+)
+def test_a_bad_package_json_is_one_sentence(folder: Path, content: str | None, sentence: str) -> None:
+    path = folder / "package.json"
+    path.unlink()
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(PackageError) as caught:
+        build_package(folder)
+    assert str(caught.value) == sentence.format(path=path)
+
+
+def test_a_missing_folder_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(PackageError, match="no such folder; it should hold the training code and its package.json"):
+        build_package(tmp_path / "ibformers")
+
+
+names = st.text(
+    st.characters(codec="utf-8", exclude_characters="/\0", categories=("L", "N", "P", "S", "Zs")),
+    min_size=1,
+    max_size=8,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.dictionaries(names.filter(lambda name: not name.startswith(".")), st.binary(max_size=40), max_size=5))
+def test_every_plain_file_comes_back_as_it_was(
+    tmp_path_factory: pytest.TempPathFactory, files: dict[str, bytes]
+) -> None:
+    folder = tmp_path_factory.mktemp("tree") / "code"
+    folder.mkdir()
+    (folder / "package.json").write_text(json.dumps(DESCRIPTION))
+    wanted = {name: data for name, data in files.items() if name not in {"package.json", "__pycache__", "node_modules"}}
+    for name, data in wanted.items():
+        (folder / name).write_bytes(data)
+    with zipfile.ZipFile(io.BytesIO(build_package(folder).data)) as archive:
+        found = {name.removeprefix("code/"): archive.read(name) for name in archive.namelist()}
+    found.pop("package.json")
+    assert found == {name: data for name, data in wanted.items() if not name.endswith((".pyc", ".pyo"))}
