@@ -1,0 +1,144 @@
+"""``python -m pytest_ibmodels.sandbox serve``: start a sandbox."""
+
+import argparse
+import logging
+import os
+import sys
+from pathlib import Path
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code: 0, 1 if the sandbox cannot start, 2 for wrong usage."""
+    options = _parser().parse_args(arguments)
+    # The command line names the token file, and it is copied into child processes.
+    sys.argv = sys.argv[:1]
+    try:
+        return _serve(options)
+    except ModuleNotFoundError as error:
+        print(
+            f"the sandbox needs the package '{error.name}', which is not installed; "
+            "pip install 'pytest-ibmodels[sandbox]' brings it",
+            file=sys.stderr,
+        )
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pytest_ibmodels.sandbox",
+        description="An environment for model tests on this machine: stores files, trains, serves.",
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    serve = commands.add_parser(
+        "serve",
+        help="start a sandbox and keep it running",
+        description="Start a sandbox and keep it running until SIGTERM or Ctrl-C.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = serve.add_argument
+    add("--data", type=Path, required=True, metavar="DIR", help="folder that holds all its state; made if missing")
+    add("--token-file", type=Path, required=True, metavar="FILE", help="file that holds the only accepted token")
+    add("--host", default="127.0.0.1", help="address to listen on")
+    add("--port", type=_port, default=0, help="port to listen on; 0 takes a free one")
+    shown = "show a local folder, or a built-in sample (sample:drivers-licenses), read-only in the drive; repeatable"
+    add("--mount", action="append", default=[], metavar="DRIVE_FOLDER=SOURCE", help=shown)
+    add("--max-jobs", type=_positive_int, default=os.cpu_count() or 1, metavar="N", help="trainings at the same time")
+    add("--job-memory", type=_positive, default=8.0, metavar="GIB", help="memory that a training may use")
+    add("--job-time", type=_positive, default=7200.0, metavar="SECONDS", help="time that a training may take")
+    add("--max-body", type=_positive, default=1024.0, metavar="MIB", help="largest request body")
+    add("--database", metavar="URL", default=None, help="SQLAlchemy URL in place of a SQLite file below --data")
+    add("--exit-with-parent", action="store_true", help="stop when standard input ends")
+    add("--announce", action="store_true", help='print one line of JSON, {"url", "pid"}, when ready')
+    return parser
+
+
+def _serve(options: argparse.Namespace) -> int:
+    # Imported here: a usage error, and every child process that imports this module, need none of it.
+    from pytest_ibmodels.sandbox.app import create_app
+    from pytest_ibmodels.sandbox.child import keep_environment
+    from pytest_ibmodels.sandbox.errors import StartError
+    from pytest_ibmodels.sandbox.mounts import parse_mounts
+    from pytest_ibmodels.sandbox.server import Server, listen
+    from pytest_ibmodels.sandbox.settings import GIB, MIB, Settings
+
+    # What this process does not have, none that it starts can inherit.
+    keep_environment(os.environ)
+    sys.path[:] = [entry for entry in sys.path if _may_hold_packages(entry)]
+    data = options.data.expanduser().resolve()
+    try:
+        settings = Settings(
+            data=data,
+            token=_token(options.token_file),
+            mounts=parse_mounts(options.mount, data / "samples"),
+            database=options.database,
+            max_jobs=options.max_jobs,
+            job_memory=int(options.job_memory * GIB),
+            job_time=options.job_time,
+            max_body=int(options.max_body * MIB),
+        )
+        listener = listen(options.host, options.port)
+        app = create_app(settings)
+    except StartError as error:
+        print(f"the sandbox cannot start: {error}", file=sys.stderr)
+        return error.exit_code
+    _set_up_logging(data / "server.log")
+    server = Server(app, listener, announce=options.announce, exit_with_parent=options.exit_with_parent)
+    server.run_until_stopped()
+    return 0
+
+
+def _may_hold_packages(entry: str) -> bool:
+    """Not the working directory, where a folder ``datasets`` would hide a package, unless this package is there."""
+    return bool(entry) and (Path(entry) != Path.cwd() or Path(entry) == Path(__file__).resolve().parents[2])
+
+
+def _token(file: Path) -> str:
+    from pytest_ibmodels.sandbox.errors import StartError
+
+    try:
+        token = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"the token file '{file}' cannot be read: {error}"
+        raise StartError(msg) from error
+    if not token or not token.isascii() or not token.isprintable():
+        msg = f"the token file '{file}' must hold one line of printable ASCII characters"
+        raise StartError(msg)
+    return token
+
+
+def _set_up_logging(file: Path) -> None:
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        handlers=[logging.StreamHandler(sys.stderr), logging.FileHandler(file, encoding="utf-8")],
+    )
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= 65535:
+        msg = f"{text} is no port; expected 0 to 65535"
+        raise argparse.ArgumentTypeError(msg)
+    return value
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        msg = f"{text} is not above 0"
+        raise argparse.ArgumentTypeError(msg)
+    return value
+
+
+def _positive_int(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        msg = f"{text} is not at least 1"
+        raise argparse.ArgumentTypeError(msg)
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,155 @@
+"""The first steps of every process that runs pushed code, and how it reports what went wrong."""
+
+import ctypes
+import importlib
+import math
+import os
+import signal
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from pytest_ibmodels.sandbox.channel import Channel
+
+_KEPT_VARIABLES = frozenset({
+    "PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR",
+    "TOKENIZERS_PARALLELISM", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH",
+})  # fmt: skip
+_KEPT_PREFIXES = ("LC_", "HF_", "TRANSFORMERS_")
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def keep_environment(environ: MutableMapping[str, str]) -> None:
+    """Drop every variable that training or serving has no business to see."""
+    for name in list(environ):
+        if name not in _KEPT_VARIABLES and not name.startswith(_KEPT_PREFIXES):
+            del environ[name]
+
+
+def settle(lifeline: Channel, *, log: Path, folder: Path, variables: Mapping[str, str] | None = None) -> None:
+    """Make this process its own: process group, environment, output to ``log``, ``folder`` as working directory."""
+    os.setsid()
+    _adopt_orphans()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_die_with_server, args=(lifeline,), daemon=True).start()
+    keep_environment(os.environ)
+    os.environ.update(variables or {})
+    # The server's command line is copied into its children; nothing in it is theirs to know.
+    sys.argv = [""]
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.close(output)
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        stream = open(number, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+        setattr(sys, name, stream)
+    folder.mkdir(parents=True, exist_ok=True)
+    os.chdir(folder)
+    sys.dont_write_bytecode = True
+    tempfile.tempdir = None
+
+
+def isolate_imports(folders: Iterable[Path], names: Iterable[str]) -> None:
+    """Let ``names``, top-level modules, be imported from ``folders`` only.
+
+    An installed package of the same name, or one in the server's working directory, must not be found first, nor be
+    there already.
+    """
+    names = frozenset(names)
+    own = [str(folder) for folder in folders]
+    sys.path[:] = own + [entry for entry in sys.path if entry and not _holds_any(entry, names)]
+    for loaded in [module for module in sys.modules if module.partition(".")[0] in names]:
+        del sys.modules[loaded]
+    importlib.invalidate_caches()
+
+
+def load_function(dotted: str) -> Callable[..., Any]:
+    """The function of that dotted path.
+
+    Raises:
+        AttributeError: if the module has none of that name; and whatever importing the module raises.
+    """
+    module_name, _dot, name = dotted.rpartition(".")
+    module = importlib.import_module(module_name)
+    function: Callable[..., Any] = getattr(module, name)
+    return function
+
+
+def describe(error: BaseException) -> dict[str, str]:
+    """``msg`` for the user, ``error`` (type and text), and ``strace``, in which frames of the sandbox are left out."""
+    report = traceback.TracebackException.from_exception(error)
+    _strip(report)
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    meant_for_user = getattr(error, "user_message", None)
+    if isinstance(meant_for_user, str) and meant_for_user:
+        return {"msg": meant_for_user, "error": meant_for_user, "strace": "".join(report.format())}
+    first_line = text.strip().splitlines()[0]
+    return {"msg": f"the pushed code failed: {first_line}", "error": text, "strace": "".join(report.format())}
+
+
+class NotJsonError(TypeError):
+    """A value that was to be reported is not JSON."""
+
+
+def as_json(value: Any, where: str) -> Any:
+    """``value`` as plain JSON, with undefined numbers as the text "NAN" (protocol section 11.4).
+
+    Raises:
+        NotJsonError: names the place of what is not JSON.
+    """
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        if math.isfinite(value):
+            return float(value)
+        return "NAN" if math.isnan(value) else ("INF" if value > 0 else "-INF")
+    if isinstance(value, list | tuple):
+        return [as_json(item, f"{where}[{index}]") for index, item in enumerate(value)]
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                msg = f"{where} has the key {key!r}, which is not text"
+                raise NotJsonError(msg)
+        return {key: as_json(item, f"{where}[{key!r}]") for key, item in value.items()}
+    msg = f"{where} is a {type(value).__name__}, which JSON does not have"
+    raise NotJsonError(msg)
+
+
+def _holds_any(entry: str, names: frozenset[str]) -> bool:
+    return any(Path(entry, name).is_dir() or Path(entry, f"{name}.py").is_file() for name in names)
+
+
+def _strip(report: traceback.TracebackException) -> None:
+    own = str(Path(__file__).parent)
+    frames = [
+        frame
+        for frame in report.stack
+        if Path(frame.filename).parent != Path(own) and not frame.filename.startswith("<frozen importlib")
+    ]
+    report.stack = traceback.StackSummary.from_list(frames)
+    for linked in (report.__cause__, report.__context__):
+        if linked is not None:
+            _strip(linked)
+
+
+def _adopt_orphans() -> None:
+    """Where the system can: processes whose parent ended become children of this one, so that none is lost sight of."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _die_with_server(lifeline: Channel) -> None:
+    with suppress(EOFError, OSError):
+        lifeline.recv_bytes()
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            process.kill()
+    os.killpg(os.getpgid(0), signal.SIGKILL)

@@ -1,0 +1,304 @@
+"""The drive: files below one local folder, and read-only mounts shown among them (protocol section 2).
+
+Nothing here knows of HTTP, and importing it is cheap: job processes use it too. All methods block.
+"""
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from pytest_ibmodels.sandbox.errors import SandboxError
+from pytest_ibmodels.sandbox.mounts import Mount
+from pytest_ibmodels.sandbox.paths import ROOT_DEPTH, DrivePath
+
+PAGE_SIZE = 200
+
+
+@dataclass(frozen=True)
+class NodeInfo:
+    """``size`` in bytes, for files; ``modified`` in Unix seconds."""
+
+    path: DrivePath
+    type: Literal["file", "folder"]
+    modified: float
+    size: int | None = None
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a path lies on this machine; ``mount`` if that may only be read."""
+
+    path: DrivePath
+    local: Path
+    mount: Mount | None
+
+
+class Drive:
+    """The files of a sandbox.
+
+    ``root`` holds ``OWNER/REPO/fs/DRIVE/...`` as plain folders; ``scratch`` is on the same file system, so that a
+    finished file or folder arrives by one rename, whole or not at all.
+
+    Every method raises :class:`SandboxError` with a sentence if the path is refused or the node is not as needed.
+    """
+
+    def __init__(self, root: Path, scratch: Path, mounts: Sequence[Mount] = ()) -> None:
+        self.root = root.resolve()
+        self.scratch = scratch
+        self.mounts = tuple(mounts)
+
+    # --- looking ---
+
+    def info(self, path: DrivePath) -> NodeInfo | None:
+        """What is at ``path``, or None."""
+        local = self._place(path).local
+        try:
+            stat = local.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return NodeInfo(path, "folder", 0.0) if self._holds_mount(path) else None
+        if local.is_dir():
+            return NodeInfo(path, "folder", stat.st_mtime)
+        return NodeInfo(path, "file", stat.st_mtime, stat.st_size)
+
+    def open(self, path: DrivePath) -> BinaryIO:
+        """Open a file to read; it stays whole while it is read, also if it is replaced meanwhile."""
+        info = self.info(path)
+        if info is None:
+            msg = f"the file '{path}' does not exist"
+            raise SandboxError(msg)
+        if info.type == "folder":
+            msg = f"'{path}' is a folder, not a file"
+            raise SandboxError(msg)
+        with _reported(path, "read"):
+            return self._place(path).local.open("rb")
+
+    def read(self, path: DrivePath) -> bytes:
+        with self.open(path) as file:
+            return file.read()
+
+    def names(self, path: DrivePath) -> list[str]:
+        """The names in a folder, sorted, mounts among them."""
+        info = self.info(path)
+        if info is None:
+            msg = f"the folder '{path}' does not exist"
+            raise SandboxError(msg)
+        if info.type == "file":
+            msg = f"'{path}' is a file, not a folder"
+            raise SandboxError(msg)
+        depth = len(path.parts)
+        names = {mount.at.parts[depth] for mount in self._mounts_below(path)}
+        local = self._place(path).local
+        if local.is_dir():
+            with _reported(path, "list"), os.scandir(local) as entries:
+                names.update(entry.name for entry in entries if _is_plain(entry))
+        return sorted(names)
+
+    def page(self, path: DrivePath, after: str) -> tuple[list[NodeInfo], str]:
+        """One page of a folder: the nodes whose names come after ``after``, and the token of the next page or ''."""
+        names = [name for name in self.names(path) if name > after]
+        infos = (self.info(path.joined(name)) for name in names[:PAGE_SIZE])
+        token = names[PAGE_SIZE - 1] if len(names) > PAGE_SIZE else ""
+        return [info for info in infos if info is not None], token
+
+    def local_folder(self, path: DrivePath) -> Path:
+        """The folder on this machine, for code that is run or loaded from it."""
+        info = self.info(path)
+        if info is None or info.type != "folder":
+            msg = f"the folder '{path}' does not exist" if info is None else f"'{path}' is a file, not a folder"
+            raise SandboxError(msg)
+        return self._place(path).local
+
+    # --- changing ---
+
+    def new_scratch(self) -> Path:
+        """A fresh name on the drive's file system, for what is to be put into the drive when complete."""
+        return self.scratch / uuid.uuid4().hex
+
+    def write(self, path: DrivePath, data: bytes) -> None:
+        """Write a whole file, replacing what was there; parents are made."""
+        upload = self.new_scratch()
+        upload.write_bytes(data)
+        self.put(path, upload, overwrite=True)
+
+    def put(self, path: DrivePath, upload: Path, *, overwrite: bool) -> None:
+        """Move the complete file ``upload`` to ``path``; parents are made. ``upload`` is gone afterwards."""
+        try:
+            local = self._writable(path)
+            if local.is_dir():
+                msg = f"'{path}' is a folder; a file cannot take its place"
+                raise SandboxError(msg)
+            with _reported(path, "write"):
+                local.parent.mkdir(parents=True, exist_ok=True)
+                if overwrite:
+                    upload.replace(local)
+                else:
+                    # A link, unlike a rename, fails if the name was taken meanwhile.
+                    local.hardlink_to(upload)
+        finally:
+            upload.unlink(missing_ok=True)
+
+    def patch(self, path: DrivePath, upload: Path, cursor: int) -> None:
+        """Write ``upload`` into the existing file at byte ``cursor``; ``upload`` is gone afterwards."""
+        try:
+            local = self._writable(path)
+            size = local.stat().st_size if local.is_file() else 0
+            if not 0 <= cursor <= size:
+                msg = f"cannot write '{path}' at byte {cursor}: the file has {size} bytes"
+                raise SandboxError(msg)
+            with _reported(path, "write"), local.open("r+b") as target, upload.open("rb") as source:
+                target.seek(cursor)
+                shutil.copyfileobj(source, target)
+        finally:
+            upload.unlink(missing_ok=True)
+
+    def make_folder(self, path: DrivePath) -> None:
+        """Make a folder and its parents; one that exists is left as it is."""
+        local = self._writable(path, drive_itself=True)
+        with _reported(path, "make"):
+            local.mkdir(parents=True, exist_ok=True)
+
+    def delete(self, path: DrivePath, *, force: bool) -> None:
+        """Delete a file or folder; ``force`` is needed for a folder that is not empty."""
+        local = self._writable(path, follow=False)
+        if not os.path.lexists(local):
+            msg = f"'{path}' does not exist"
+            raise SandboxError(msg)
+        if not force and local.is_dir() and not local.is_symlink() and any(local.iterdir()):
+            msg = f"the folder '{path}' is not empty; delete it with force"
+            raise SandboxError(msg)
+        doomed = self.new_scratch()
+        with _reported(path, "delete"):
+            local.rename(doomed)
+            if doomed.is_dir() and not doomed.is_symlink():
+                shutil.rmtree(doomed)
+            else:
+                doomed.unlink()
+
+    def copy(self, source: DrivePath, target: DrivePath) -> None:
+        """Copy a file, replacing one at ``target``, or a folder, where nothing may be at ``target``."""
+        info = self._transferable(source, target)
+        local, copied = self._place(source).local, self.new_scratch()
+        with _reported(source, "copy"):
+            if info.type == "file":
+                shutil.copyfile(local, copied)
+            else:
+                shutil.copytree(local, copied, ignore=_links)
+        self._arrive(copied, target, info.type)
+
+    def move(self, source: DrivePath, target: DrivePath) -> None:
+        """Move a file, replacing one at ``target``, or a folder, where nothing may be at ``target``."""
+        info = self._transferable(source, target)
+        self._arrive(self._writable(source), target, info.type)
+
+    def merge(self, folder: Path, target: DrivePath) -> None:
+        """Move all files below the local ``folder`` into ``target``, replacing files of the same names."""
+        self.make_folder(target)
+        files = [item for item in sorted(folder.rglob("*")) if not item.is_dir()]
+        places = [target.joined(*item.relative_to(folder).parts) for item in files]
+        for place in places:
+            self._writable(place)
+            info = self.info(place)
+            if info is not None and info.type == "folder":
+                msg = f"'{place}' is a folder; a file cannot take its place"
+                raise SandboxError(msg)
+        for item in folder.rglob("*"):
+            if item.is_dir():
+                self.make_folder(target.joined(*item.relative_to(folder).parts))
+        for item, place in zip(files, places, strict=True):
+            self.put(place, item, overwrite=True)
+
+    # --- where things are ---
+
+    def _place(self, path: DrivePath, *, follow: bool = True) -> _Place:
+        mount = next((mount for mount in self.mounts if path.starts_with(mount.at)), None)
+        base = mount.folder() if mount else self.root
+        rest = path.parts[len(mount.at.parts) :] if mount else path.parts
+        local = base.joinpath(*rest)
+        inside = Path(os.path.realpath(local if follow else local.parent))
+        if not inside.is_relative_to(base):
+            msg = f"'{path}' is refused: a symbolic link leads out of the drive"
+            raise SandboxError(msg)
+        return _Place(path, local, mount)
+
+    def _writable(self, path: DrivePath, *, follow: bool = True, drive_itself: bool = False) -> Path:
+        if len(path.parts) < ROOT_DEPTH + (1 if drive_itself else 2):
+            msg = f"'{path}' cannot be changed: expected a path inside a drive, OWNER/REPO/fs/DRIVE/PATH"
+            raise SandboxError(msg)
+        place = self._place(path, follow=follow)
+        if place.mount is not None:
+            msg = f"'{path}' cannot be changed: it lies in '{place.mount.at}', a folder mounted read-only"
+            raise SandboxError(msg)
+        if self._holds_mount(path) and not drive_itself:
+            msg = f"'{path}' cannot be changed: it holds '{self._mounts_below(path)[0].at}', a folder mounted read-only"
+            raise SandboxError(msg)
+        for depth in range(ROOT_DEPTH + 1, len(path.parts)):
+            above = DrivePath(path.parts[:depth])
+            if self._place(above).local.is_file():
+                msg = f"'{path}' cannot be changed: '{above}' is a file, not a folder"
+                raise SandboxError(msg)
+        return place.local
+
+    def _mounts_below(self, path: DrivePath) -> list[Mount]:
+        return [mount for mount in self.mounts if mount.at.starts_with(path) and mount.at != path]
+
+    def _holds_mount(self, path: DrivePath) -> bool:
+        return bool(self._mounts_below(path))
+
+    def _transferable(self, source: DrivePath, target: DrivePath) -> NodeInfo:
+        info = self.info(source)
+        if info is None:
+            msg = f"'{source}' does not exist"
+            raise SandboxError(msg)
+        if self._holds_mount(source):
+            msg = (
+                f"'{source}' cannot be copied or moved: it holds '{self._mounts_below(source)[0].at}', a mounted folder"
+            )
+            raise SandboxError(msg)
+        if target.starts_with(source):
+            msg = f"'{source}' cannot be copied or moved to '{target}', which is itself or lies inside it"
+            raise SandboxError(msg)
+        at_target = self.info(target)
+        if at_target is not None and (info.type == "folder" or at_target.type == "folder"):
+            msg = f"'{target}' exists already"
+            raise SandboxError(msg)
+        self._writable(target)
+        return info
+
+    def _arrive(self, local: Path, target: DrivePath, kind: str) -> None:
+        if kind == "file":
+            self.put(target, local, overwrite=True)
+            return
+        destination = self._writable(target)
+        with _reported(target, "write"):
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            local.rename(destination)
+
+
+@contextmanager
+def _reported(path: DrivePath, verb: str) -> Iterator[None]:
+    """Turn what the operating system refuses into a sentence without paths of this machine."""
+    try:
+        yield
+    except FileExistsError:
+        msg = f"'{path}' exists already (if_exists 'overwrite' would replace a file)"
+        raise SandboxError(msg) from None
+    except OSError as error:
+        msg = f"could not {verb} '{path}': {error.strerror or error}"
+        raise SandboxError(msg) from error
+
+
+def _is_plain(entry: os.DirEntry[str]) -> bool:
+    try:
+        entry.name.encode()
+        return entry.is_dir() or entry.is_file()
+    except (UnicodeEncodeError, OSError):
+        return False
+
+
+def _links(folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if Path(folder, name).is_symlink()]

@@ -1,0 +1,72 @@
+"""What every request passes first: the token, the size of the body, and the net under unexpected errors."""
+
+import asyncio
+import hmac
+import logging
+from contextlib import suppress
+
+from fastapi.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pytest_ibmodels.sandbox.errors import BodyTooLargeError
+
+logger = logging.getLogger(__name__)
+
+_DRAINED_BYTES = 256 * 2**20
+_DRAIN_SECONDS = 10.0
+
+
+class Gate:
+    """ASGI middleware around the application."""
+
+    def __init__(self, app: ASGIApp, *, token: str, max_body: int) -> None:
+        self._app = app
+        self._authorization = f"Bearer {token}".encode()
+        self._max_body = max_body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        if not hmac.compare_digest(headers.get(b"authorization", b""), self._authorization):
+            reason = "the token is wrong" if b"authorization" in headers else "there is no token"
+            msg = f"{reason}; expected the header 'Authorization: Bearer TOKEN'"
+            await _refuse(scope, receive, send, 401, msg)
+            return
+        length = headers.get(b"content-length", b"0")
+        if length.isdigit() and int(length) > self._max_body:
+            await _refuse(scope, receive, send, 413, str(BodyTooLargeError(self._max_body)))
+            return
+        # Some clients join a host that ends in "/" with a path that begins with one (protocol section 1.1).
+        scope["path"] = "/" + scope["path"].lstrip("/")
+        await self._guarded(scope, receive, send)
+
+    async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception as error:
+            logger.exception("%s %s", scope["method"], scope["path"])
+            if not started:
+                msg = f"the sandbox failed: {type(error).__name__}: {error}"
+                await JSONResponse({"status": "ERROR", "msg": msg}, 500)(scope, receive, send)
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, msg: str) -> None:
+    # A client that is still sending would otherwise see a broken connection in place of the answer.
+    drained = 0
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            while drained < _DRAINED_BYTES:
+                message = await receive()
+                drained += len(message.get("body", b""))
+                if message["type"] != "http.request" or not message.get("more_body", False):
+                    break
+    await JSONResponse({"status": "ERROR", "msg": msg}, status)(scope, receive, send)

@@ -1,0 +1,103 @@
+"""What runs in the process of a training job: the pushed function, and its reports to the server."""
+
+import json
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_ibmodels.sandbox.channel import Channel, send_json
+from pytest_ibmodels.sandbox.child import as_json, describe, isolate_imports, load_function, settle
+from pytest_ibmodels.sandbox.drive import Drive
+from pytest_ibmodels.sandbox.stand_ins import FileClient
+
+USERNAME = "sandbox"
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """``packages`` are folders on this machine, each the code of one top-level module."""
+
+    job_id: str
+    function: str
+    packages: tuple[Path, ...]
+    arguments: dict[str, Any]
+    drive: Drive
+    folder: Path
+    max_unzipped: int
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "log.txt"
+
+    @property
+    def scratch(self) -> Path:
+        return self.folder / "scratch"
+
+
+class JobMetadataClient:
+    """What training code reports through (protocol section 11.3); may be used from any thread of it."""
+
+    def __init__(self, job_id: str, channel: Channel) -> None:
+        self.job_id = job_id
+        self._channel = channel
+        self._sending = threading.Lock()
+
+    def update_metadata(self, metadata: Mapping[str, Any]) -> None:
+        """Replace what the environment shows as ``task_data``; undefined numbers become the text "NAN".
+
+        Raises:
+            TypeError: if it is no mapping with text keys, or a value in it is not JSON; the key is named.
+        """
+        if not isinstance(metadata, Mapping):
+            msg = f"update_metadata: expected a mapping, got a {type(metadata).__name__}"
+            raise TypeError(msg)
+        self._send({"metadata": as_json(metadata, "metadata")})
+
+    def update_message(self, message: str) -> None:
+        """Replace the job's message."""
+        self._send({"message": str(message)})
+
+    def _send(self, message: dict[str, Any]) -> None:
+        with self._sending:
+            send_json(self._channel, message)
+
+
+def run_training(channel: Channel, lifeline: Channel, job: TrainingJob) -> None:
+    """Run the job in this process; the last message is ``{"result": ...}`` or ``{"failure": ...}``."""
+    settle(lifeline, log=job.log, folder=job.scratch)
+    client = JobMetadataClient(job.job_id, channel)
+    try:
+        outcome = {"result": _json_or_null(_call(job, client))}
+    except BaseException as error:  # noqa: BLE001 - pushed code may raise anything, SystemExit too
+        failure = describe(error)
+        sys.stderr.write(failure["strace"])
+        outcome = {"failure": failure}
+    sys.stdout.flush()
+    sys.stderr.flush()
+    client._send(outcome)  # noqa: SLF001 - the same channel, after whatever threads of the job still send
+
+
+def _call(job: TrainingJob, client: JobMetadataClient) -> Any:
+    names = [package.name for package in job.packages]
+    isolate_imports([package.parent for package in job.packages], names)
+    function = load_function(job.function)
+    supplied = {
+        "file_client": FileClient(job.drive, USERNAME, job.max_unzipped),
+        "username": USERNAME,
+        "job_metadata_client": client,
+    }
+    return function(**{**supplied, **job.arguments})
+
+
+def _json_or_null(value: Any) -> Any:
+    """What the function returned, if it is JSON; training functions return nothing of importance."""
+    try:
+        plain = as_json(value, "the result")
+        json.dumps(plain)
+    except (TypeError, ValueError) as error:
+        sys.stderr.write(f"the function's return value is dropped: {error}\n")
+        return None
+    return plain

@@ -1,0 +1,72 @@
+"""Drive paths, ``OWNER/REPO/fs/DRIVE/PATH``: the rules that keep every request inside the drive."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from pytest_ibmodels.sandbox.errors import SandboxError
+
+ROOT_DEPTH = 3
+"""``OWNER/REPO/fs``, the place that holds the drives."""
+_MAX_NAME_BYTES = 255
+_MAX_PATH_BYTES = 3500
+
+
+@dataclass(frozen=True, order=True)
+class DrivePath:
+    """A checked path; every part is a plain file name."""
+
+    parts: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Check ``text``; one leading and any trailing slashes are dropped (protocol section 1.3).
+
+        Raises:
+            SandboxError: for a path that is empty, leads elsewhere, or has a part that is no file name.
+        """
+        parts = tuple(text.lstrip("/").rstrip("/").split("/"))
+        for part in parts:
+            _check_part(part, text)
+        if len(text.encode()) > _MAX_PATH_BYTES:
+            msg = f"the path {text[:80]!r}... is longer than {_MAX_PATH_BYTES} bytes"
+            raise SandboxError(msg)
+        if len(parts) >= ROOT_DEPTH and parts[2] != "fs":
+            msg = f"the path {text!r} is not of the form OWNER/REPO/fs/DRIVE/PATH: its third part is not 'fs'"
+            raise SandboxError(msg)
+        return cls(parts)
+
+    def __str__(self) -> str:
+        return "/".join(self.parts)
+
+    @property
+    def name(self) -> str:
+        return self.parts[-1]
+
+    @property
+    def parent(self) -> Self:
+        return type(self)(self.parts[:-1])
+
+    def joined(self, *names: str) -> Self:
+        """The path ``names`` further down; each name is checked as a path is."""
+        return self.parse("/".join((*self.parts, *names)))
+
+    def starts_with(self, other: Self) -> bool:
+        """Whether this is ``other`` or lies below it."""
+        return self.parts[: len(other.parts)] == other.parts
+
+
+def _check_part(part: str, text: str) -> None:
+    reasons = {
+        "it has an empty part": not part,
+        "the parts '.' and '..' are not allowed": part in {".", ".."},
+        "it holds a backslash; parts are separated by '/'": "\\" in part,
+        "it holds a control character": any(ord(character) < 32 or ord(character) == 127 for character in part),
+        "it is not valid UTF-8": any(character == "\ufffd" or "\ud800" <= character <= "\udfff" for character in part),
+    }
+    for reason, applies in reasons.items():
+        if applies:
+            msg = f"the path {text[:300]!r} is refused: {reason}"
+            raise SandboxError(msg)
+    if len(part.encode()) > _MAX_NAME_BYTES:
+        msg = f"the path {text[:80]!r}... is refused: it has a part of more than {_MAX_NAME_BYTES} bytes"
+        raise SandboxError(msg)

@@ -1,0 +1,19 @@
+"""``/api/v1/annotator``: a Refiner program for a trained model (protocol section 5.1)."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+
+from pytest_ibmodels.instabase.wire import Exported, ExportRequest
+from pytest_ibmodels.sandbox.bodies import json_body, sandbox_of
+from pytest_ibmodels.sandbox.services import Sandbox
+
+router = APIRouter(prefix="/api/v1/annotator")
+
+
+@router.post("/export_model")
+def export_model(
+    body: Annotated[ExportRequest, Depends(json_body(ExportRequest))], sandbox: Annotated[Sandbox, Depends(sandbox_of)]
+) -> Exported:
+    """Register a model package under its name and write its Refiner program."""
+    return Exported(status="OK", refiner_path=sandbox.refiner.export(body))

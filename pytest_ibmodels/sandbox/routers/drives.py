@@ -1,0 +1,189 @@
+"""``/api/v1/drives``: files and folders (protocol section 2)."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import Response, StreamingResponse
+
+from pytest_ibmodels.instabase.wire import (
+    CopyRequest,
+    DeleteRequest,
+    DriveArgs,
+    JobStarted,
+    Listing,
+    MetadataAnswer,
+    Mount,
+    MountListing,
+    Node,
+    NodeMetadata,
+    RenameRequest,
+    UnzipRequest,
+    Written,
+)
+from pytest_ibmodels.sandbox.archives import unzip
+from pytest_ibmodels.sandbox.bodies import (
+    body_bytes,
+    body_to_file,
+    drive_args,
+    json_body,
+    json_object,
+    parse_as,
+    sandbox_of,
+)
+from pytest_ibmodels.sandbox.drive import NodeInfo
+from pytest_ibmodels.sandbox.errors import SandboxError
+from pytest_ibmodels.sandbox.paths import ROOT_DEPTH, DrivePath
+from pytest_ibmodels.sandbox.services import Sandbox
+
+router = APIRouter(prefix="/api/v1/drives")
+
+TheSandbox = Annotated[Sandbox, Depends(sandbox_of)]
+Args = Annotated[DriveArgs, Depends(drive_args)]
+_CHUNK = 2**18
+_RANGE = re.compile(r"bytes=(\d+)-(\d*)")
+# The key in the body that tells an action from a node of that name (section 2.9).
+_ACTIONS = {"copy": "new_full_path", "move": "new_full_path", "unzip": "zip_file"}
+
+
+def _path(path: str) -> DrivePath:
+    return DrivePath.parse(path)
+
+
+ThePath = Annotated[DrivePath, Depends(_path)]
+
+
+@router.get("/{path:path}", response_model=None)
+def look(path: ThePath, args: Args, sandbox: TheSandbox) -> Response | dict[str, Any]:
+    """Read a file, list a folder, tell a node's metadata, or list the drives of ``OWNER/REPO/fs``."""
+    if len(path.parts) == ROOT_DEPTH and args.type is None and args.get_metadata is None:
+        return _drives(sandbox, path)
+    if args.type is None and args.get_metadata and not args.get_content:
+        return MetadataAnswer(status="OK", metadata=_metadata(_existing(sandbox, path))).model_dump(exclude_none=True)
+    if args.type == "file" or (args.type is None and _existing(sandbox, path).type == "file"):
+        return _file(sandbox, path, args.range)
+    infos, token = sandbox.drive.page(path, args.start_page_token or "")
+    nodes = [_node(info, with_metadata=bool(args.get_metadata)) for info in infos]
+    listing = Listing(status="OK", nodes=nodes, has_more=bool(token), next_page_token=token)
+    return listing.model_dump(exclude_none=True)
+
+
+@router.post("/{path:path}", response_model=None)
+async def write(path: ThePath, args: Args, request: Request) -> dict[str, Any]:
+    """Write a file, make a folder, or copy, move or unzip, as the last part of the path and the body say."""
+    sandbox = sandbox_of(request)
+    upload = await body_to_file(request)
+    try:
+        return await run_in_threadpool(_write, sandbox, path, args, upload)
+    finally:
+        upload.unlink(missing_ok=True)
+
+
+@router.patch("/{path:path}")
+def rename(
+    path: ThePath, body: Annotated[RenameRequest, Depends(json_body(RenameRequest))], sandbox: TheSandbox
+) -> JobStarted:
+    """Rename a node within its folder."""
+    if "/" in body.new_name:
+        msg = f"'{path}' cannot be renamed to {body.new_name!r}: a name holds no '/'"
+        raise SandboxError(msg)
+    target = path.parent.joined(body.new_name)
+    return _started(sandbox.tasks.start("move", lambda: sandbox.drive.move(path, target)))
+
+
+@router.delete("/{path:path}")
+async def delete(path: ThePath, args: Args, request: Request) -> dict[str, str]:
+    """Delete a node; ``force`` may stand in the body or in the arguments."""
+    body = await body_bytes(request)
+    wish = parse_as(DeleteRequest, body, "delete") if body.strip() else DeleteRequest()
+    drive = sandbox_of(request).drive
+    await run_in_threadpool(drive.delete, path, force=wish.force or bool(args.force))
+    return {"status": "OK"}
+
+
+def _write(sandbox: Sandbox, path: DrivePath, args: DriveArgs, upload: Path) -> dict[str, Any]:
+    if path.name in _ACTIONS:
+        body = json_object(upload)
+        if body is not None and _ACTIONS[path.name] in body:
+            return _act(sandbox, path, upload.read_bytes()).model_dump(exclude_none=True)
+    if args.type == "folder":
+        sandbox.drive.make_folder(path)
+        return {"status": "OK"}
+    if args.cursor:
+        sandbox.drive.patch(path, upload, args.cursor)
+    else:
+        sandbox.drive.put(path, upload, overwrite=args.if_exists == "overwrite")
+    return Written(status="OK").model_dump(exclude_none=True)
+
+
+def _act(sandbox: Sandbox, path: DrivePath, body: bytes) -> JobStarted:
+    drive, node = sandbox.drive, path.parent
+    if path.name == "unzip":
+        wish = parse_as(UnzipRequest, body, "unzip")
+        archive, destination = node.joined(wish.zip_file), DrivePath.parse(wish.destination)
+        limit = sandbox.settings.max_unzipped
+        return _started(sandbox.tasks.start("unzip", lambda: unzip(drive, archive, destination, max_bytes=limit)))
+    target = DrivePath.parse(parse_as(CopyRequest, body, path.name).new_full_path)
+    act = drive.copy if path.name == "copy" else drive.move
+    return _started(sandbox.tasks.start(path.name, lambda: act(node, target)))
+
+
+def _started(job_id: str) -> JobStarted:
+    return JobStarted(status="OK", job_id=job_id)
+
+
+def _drives(sandbox: Sandbox, root: DrivePath) -> dict[str, Any]:
+    names = sandbox.drive.names(root) if sandbox.drive.info(root) else []
+    drives = [Mount(full_path=str(root.joined(name))) for name in names]
+    return MountListing(status="OK", drives=drives).model_dump(exclude={"msg"})
+
+
+def _existing(sandbox: Sandbox, path: DrivePath) -> NodeInfo:
+    info = sandbox.drive.info(path)
+    if info is None:
+        msg = f"'{path}' does not exist"
+        raise SandboxError(msg)
+    return info
+
+
+def _metadata(info: NodeInfo) -> NodeMetadata:
+    return NodeMetadata(type=info.type, modified_timestamp=info.modified, size=info.size)
+
+
+def _node(info: NodeInfo, *, with_metadata: bool) -> Node:
+    path = str(info.path)
+    metadata = _metadata(info) if with_metadata else None
+    return Node(name=info.path.name, type=info.type, path=path, full_path=path, metadata=metadata)
+
+
+def _file(sandbox: Sandbox, path: DrivePath, wanted: str | None) -> Response:
+    file = sandbox.drive.open(path)
+    size = file.seek(0, 2)
+    first, last = 0, size - 1
+    if wanted is not None:
+        match = _RANGE.fullmatch(wanted)
+        if match is None:
+            file.close()
+            msg = f"the range {wanted!r} is not of the form 'bytes=FIRST-LAST'"
+            raise SandboxError(msg)
+        first = min(int(match[1]), size)
+        last = min(int(match[2]) if match[2] else size - 1, size - 1)
+    length = max(0, last - first + 1)
+    # Never JSON by its type: an error envelope is told from a file's content by that.
+    return StreamingResponse(
+        _chunks(file, first, length), media_type="application/octet-stream", headers={"Content-Length": str(length)}
+    )
+
+
+def _chunks(file: BinaryIO, first: int, length: int) -> Iterator[bytes]:
+    with file:
+        file.seek(first)
+        while length > 0:
+            chunk = file.read(min(_CHUNK, length))
+            if not chunk:
+                return
+            length -= len(chunk)
+            yield chunk

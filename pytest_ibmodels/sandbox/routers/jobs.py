@@ -1,0 +1,62 @@
+"""``/api/v1/jobs``: how jobs are doing (protocol section 3), and the sandbox's own call to cancel one."""
+
+import json
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+
+from pytest_ibmodels.instabase.wire import CancelRequest
+from pytest_ibmodels.sandbox.bodies import json_body, sandbox_of
+from pytest_ibmodels.sandbox.errors import SandboxError
+from pytest_ibmodels.sandbox.services import Sandbox
+from pytest_ibmodels.sandbox.store import JobRow
+
+router = APIRouter(prefix="/api/v1/jobs")
+
+TheSandbox = Annotated[Sandbox, Depends(sandbox_of)]
+
+
+@router.get("/status")
+def status(job_id: str, sandbox: TheSandbox) -> dict[str, Any]:
+    """The state of a job of any kind; the query's ``type`` is a hint that is not needed."""
+    job = sandbox.store.job(job_id)
+    if job is None:
+        msg = f"there is no job {job_id!r}"
+        return {"status": "ERROR", "msg": msg, "state": "DONE", "results": [{"status": "ERROR", "msg": msg}]}
+    failed = job.task_state == "ERROR"
+    answer: dict[str, Any] = {
+        "status": "ERROR" if failed else "OK",
+        "msg": job.message,
+        "state": job.state,
+        "job_id": job.id,
+        "kind": job.kind,
+    }
+    if job.kind == "train":
+        answer["cur_status"] = json.dumps({"task_state": job.task_state, "task_data": job.task_data})
+        answer["peak_memory"] = job.peak_memory
+        if job.task_state == "PENDING":
+            answer["queue_position"] = sandbox.training.queue_position(job.id)
+    if job.state == "DONE":
+        answer["results"] = job.results
+        answer["seconds"] = _seconds(job)
+    return answer
+
+
+@router.post("/cancel")
+def cancel(body: Annotated[CancelRequest, Depends(json_body(CancelRequest))], sandbox: TheSandbox) -> dict[str, str]:
+    """Stop a training job that waits or runs; one that has ended stays as it is."""
+    job = sandbox.store.job(body.job_id)
+    if job is None:
+        msg = f"there is no job {body.job_id!r}"
+        raise SandboxError(msg)
+    if job.kind != "train":
+        msg = f"job {body.job_id} is of the kind '{job.kind}'; only training jobs can be cancelled"
+        raise SandboxError(msg)
+    cancelled = sandbox.training.cancel(body.job_id)
+    return {"status": "OK", "msg": "cancelled" if cancelled else "the job had ended already"}
+
+
+def _seconds(job: JobRow) -> float | None:
+    if job.started is None or job.finished is None:
+        return None
+    return round(job.finished - job.started, 3)

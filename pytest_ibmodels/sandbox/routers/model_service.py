@@ -1,0 +1,96 @@
+"""``/api/v1/model-service``: training, and running a model (protocol section 4)."""
+
+import base64
+import binascii
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+
+from pytest_ibmodels.instabase.wire import (
+    UNLOADED_MESSAGE,
+    JobStarted,
+    TrainRequest,
+    Unloaded,
+    UnloadRequest,
+    WireModel,
+)
+from pytest_ibmodels.sandbox.bodies import json_body, sandbox_of
+from pytest_ibmodels.sandbox.errors import SandboxError
+from pytest_ibmodels.sandbox.paths import DrivePath
+from pytest_ibmodels.sandbox.records import parse_records, read_record
+from pytest_ibmodels.sandbox.services import Sandbox
+
+router = APIRouter(prefix="/api/v1/model-service")
+
+TheSandbox = Annotated[Sandbox, Depends(sandbox_of)]
+
+
+class RawInput(WireModel):
+    """A document in the request itself: ``data`` is base64."""
+
+    type: str
+    data: str
+
+
+class RunRequest(WireModel):
+    """Body of ``model-service/run`` and ``run_async``; the first record of the document is meant."""
+
+    model_name: str
+    input_path: str
+    input_raw_data: RawInput | None = None
+    model_fs_path: str | None = None
+
+
+TheRun = Annotated[RunRequest, Depends(json_body(RunRequest))]
+
+
+@router.post("/run_train")
+def run_train(body: Annotated[TrainRequest, Depends(json_body(TrainRequest))], sandbox: TheSandbox) -> JobStarted:
+    """Queue a training of pushed code."""
+    return JobStarted(status="OK", job_id=sandbox.training.submit(body))
+
+
+@router.post("/run")
+def run(body: TheRun, sandbox: TheSandbox) -> dict[str, Any]:
+    """Run a model on a document and answer its result."""
+    return {"status": "OK", **_run(sandbox, body)}
+
+
+@router.post("/run_async")
+def run_async(body: TheRun, sandbox: TheSandbox) -> JobStarted:
+    """The same as a job."""
+    return JobStarted(status="OK", job_id=sandbox.tasks.start("model", lambda: _run(sandbox, body)))
+
+
+@router.post("/unload_model")
+def unload_model(body: Annotated[UnloadRequest, Depends(json_body(UnloadRequest))], sandbox: TheSandbox) -> Unloaded:
+    """Unload a model; the answer is the same if it was not loaded (section 4.3)."""
+    sandbox.models.unload(body.model_name)
+    return Unloaded(status="OK", message=UNLOADED_MESSAGE)
+
+
+def _run(sandbox: Sandbox, request: RunRequest) -> dict[str, Any]:
+    path = DrivePath.parse(request.input_path)
+    if request.input_raw_data is None:
+        record = read_record(sandbox.drive, path, 0)
+    else:
+        record = parse_records(_decoded(request.input_raw_data), path, 0)
+    return sandbox.models.run(request.model_name, _model_path(sandbox, request), path, record)
+
+
+def _model_path(sandbox: Sandbox, request: RunRequest) -> DrivePath:
+    if request.model_fs_path is not None:
+        return DrivePath.parse(request.model_fs_path)
+    model = sandbox.store.model(request.model_name)
+    if model is None:
+        msg = f"there is no model {request.model_name!r}; annotator/export_model registers one"
+        raise SandboxError(msg)
+    return DrivePath.parse(model.model_path)
+
+
+def _decoded(raw: RawInput) -> bytes:
+    try:
+        return base64.b64decode(raw.data, validate=True)
+    except binascii.Error as error:
+        msg = f"input_raw_data.data is not base64: {error}"
+        raise SandboxError(msg) from None

@@ -1,0 +1,24 @@
+"""Built-in samples: small generated data sets, the same on every machine."""
+
+import importlib
+import shutil
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+SAMPLES = {"drivers-licenses": "pytest_ibmodels.sandbox.samples.drivers_licenses"}
+"""The module of each sample; it has ``VERSION``, raised when the content changes, and ``write(folder)``."""
+
+
+def sample_folder(name: str, root: Path) -> Path:
+    """The folder of sample ``name`` below ``root``, generated if it is not there."""
+    module = importlib.import_module(SAMPLES[name])
+    folder = root / f"{name}-{module.VERSION}"
+    if not folder.is_dir():
+        # Generated beside and renamed: whoever else generates it at the same time makes the same.
+        draft = root / f".{uuid.uuid4().hex}"
+        module.write(draft)
+        with suppress(OSError):
+            draft.rename(folder)
+        shutil.rmtree(draft, ignore_errors=True)
+    return folder

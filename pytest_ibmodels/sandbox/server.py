@@ -1,0 +1,96 @@
+"""Serving the application until it is told to stop, and leaving nothing behind."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from fastapi import FastAPI
+
+from pytest_ibmodels.sandbox.errors import StartError
+from pytest_ibmodels.sandbox.processes import kill_all
+
+_STOP_SECONDS = 1.6
+
+
+class Server(uvicorn.Server):
+    """uvicorn, which announces itself, and stops on SIGTERM, SIGINT or, if asked to, the end of its standard input."""
+
+    def __init__(self, app: FastAPI, listener: socket.socket, *, announce: bool, exit_with_parent: bool) -> None:
+        super().__init__(
+            uvicorn.Config(app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=1)
+        )
+        self._listener = listener
+        self._announce = announce
+        self._exit_with_parent = exit_with_parent
+
+    @property
+    def url(self) -> str:
+        host, port = self._listener.getsockname()[:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """A signal is a wish to stop, not a way to die: the exit code is 0."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.stop)
+        if self._exit_with_parent:
+            threading.Thread(target=self._wait_for_parent, args=(loop,), name="parent", daemon=True).start()
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then say where."""
+        await super().startup(sockets)
+        if self._announce:
+            sys.stdout.write(json.dumps({"url": self.url, "pid": os.getpid()}) + "\n")
+        else:
+            sys.stdout.write(f"The sandbox answers at {self.url} (process {os.getpid()}); Ctrl-C stops it.\n")
+        sys.stdout.flush()
+
+    def stop(self) -> None:
+        """End soon: requests under way get a moment, then this process ends whatever still runs."""
+        if not self.should_exit:
+            self.should_exit = True
+            threading.Thread(target=_end_anyway, name="end", daemon=True).start()
+
+    def run_until_stopped(self) -> None:
+        """Serve; returns when everything is closed."""
+        self.run(sockets=[self._listener])
+
+    def _wait_for_parent(self, loop: asyncio.AbstractEventLoop) -> None:
+        if sys.stdin is not None:
+            while os.read(sys.stdin.fileno(), 4096):
+                pass
+        loop.call_soon_threadsafe(self.stop)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        StartError: if the address cannot be had.
+    """
+    try:
+        return socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=512
+        )
+    except (OSError, OverflowError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        hint = "; --port 0 takes a free one" if port else ""
+        msg = f"cannot listen on {host} port {port}: {reason}{hint}"
+        raise StartError(msg) from error
+
+
+def _end_anyway() -> None:
+    # A thread that waits for a model, or unpacks a large file, must not keep the process: the store is consistent
+    # at any moment, and the next start ends what was left.
+    threading.Event().wait(_STOP_SECONDS)
+    kill_all()
+    os._exit(0)

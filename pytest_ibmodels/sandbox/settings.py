@@ -1,0 +1,53 @@
+"""What a sandbox is started with."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pytest_ibmodels.sandbox.mounts import Mount
+
+GIB = 2**30
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Sizes in bytes, times in seconds."""
+
+    data: Path
+    token: str = field(repr=False)
+    mounts: tuple[Mount, ...] = ()
+    database: str | None = None
+    """A SQLAlchemy URL; None is a SQLite file below ``data``."""
+    max_jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
+    job_memory: int = 8 * GIB
+    job_time: float = 7200.0
+    max_body: int = 1024 * MIB
+    max_models: int = 4
+    model_idle: float = 600.0
+    model_time: float = 300.0
+    """The longest that loading a model, or running it on one document, may take."""
+
+    @property
+    def drive_root(self) -> Path:
+        return self.data / "drive"
+
+    @property
+    def scratch(self) -> Path:
+        return self.data / "tmp"
+
+    @property
+    def jobs_root(self) -> Path:
+        return self.data / "jobs"
+
+    @property
+    def samples_root(self) -> Path:
+        return self.data / "samples"
+
+    @property
+    def database_url(self) -> str:
+        return self.database or f"sqlite:///{self.data / 'sandbox.sqlite'}"
+
+    @property
+    def max_unzipped(self) -> int:
+        return 4 * self.max_body

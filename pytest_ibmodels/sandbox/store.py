@@ -1,0 +1,147 @@
+"""What outlives the server: the jobs and the registered models, in a SQL database."""
+
+import time
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import JSON, Engine, String, Text, create_engine, event, select, update
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, Session, mapped_column
+
+from pytest_ibmodels.sandbox.errors import StartError
+
+RESTARTED = "the sandbox was restarted while this job was running"
+
+
+class _Base(MappedAsDataclass, DeclarativeBase):
+    pass
+
+
+class JobRow(_Base):
+    """One job; ``created``, ``started`` and ``finished`` in Unix seconds, ``peak_memory`` in bytes."""
+
+    __tablename__ = "jobs"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    created: Mapped[float]
+    state: Mapped[str] = mapped_column(String(16), default="PENDING")
+    """PENDING until the job has ended, then DONE."""
+    task_state: Mapped[str] = mapped_column(String(16), default="PENDING")
+    """PENDING, STARTED, and at the end DONE or ERROR."""
+    message: Mapped[str] = mapped_column(Text, default="")
+    task_data: Mapped[dict[str, Any]] = mapped_column(JSON, default_factory=dict)
+    results: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default_factory=list)
+    started: Mapped[float | None] = mapped_column(default=None)
+    finished: Mapped[float | None] = mapped_column(default=None)
+    peak_memory: Mapped[int] = mapped_column(default=0)
+
+
+class ModelRow(_Base):
+    """A model name and the folder it is served from, as ``annotator/export_model`` registered it."""
+
+    __tablename__ = "models"
+
+    name: Mapped[str] = mapped_column(String(512), primary_key=True)
+    model_path: Mapped[str] = mapped_column(Text)
+    program_folder: Mapped[str] = mapped_column(Text)
+    registered: Mapped[float]
+
+
+@dataclass(frozen=True)
+class RegisteredModel:
+    name: str
+    model_path: str
+
+
+class Store:
+    """All methods block, and may be called from any thread.
+
+    Raises (when made):
+        StartError: if the database cannot be opened.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            self._engine = create_engine(url)
+            if self._engine.dialect.name == "sqlite":
+                event.listen(self._engine, "connect", _set_up_sqlite)
+            _Base.metadata.create_all(self._engine)
+        except (SQLAlchemyError, ImportError) as error:
+            msg = f"the database cannot be opened: {str(error).splitlines()[0]}"
+            raise StartError(msg) from error
+
+    @property
+    def engine(self) -> Engine:
+        return self._engine
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    # --- jobs ---
+
+    def new_job(self, kind: str) -> str:
+        """A new job's id; the job waits until :meth:`start`."""
+        job_id = uuid.uuid4().hex
+        with Session(self._engine) as session, session.begin():
+            session.add(JobRow(id=job_id, kind=kind, created=time.time()))
+        return job_id
+
+    def job(self, job_id: str) -> JobRow | None:
+        with Session(self._engine, expire_on_commit=False) as session:
+            return session.get(JobRow, job_id)
+
+    def start(self, job_id: str) -> None:
+        self._update(job_id, task_state="STARTED", started=time.time())
+
+    def report(self, job_id: str, **columns: Any) -> None:
+        """Store what a running job reports: ``task_data``, ``message`` or ``peak_memory``."""
+        self._update(job_id, **columns)
+
+    def succeed(self, job_id: str, result: dict[str, Any]) -> None:
+        result = {"status": "OK", **result}
+        self._update(job_id, state="DONE", task_state="DONE", results=[result], finished=time.time())
+
+    def fail(self, job_id: str, msg: str, *, error: str | None = None, strace: str = "") -> None:
+        """End a job as failed: ``msg`` for the user, ``error`` and ``strace`` as section 3.2 has them."""
+        result = {"status": "ERROR", "msg": msg, "error": error or msg, "strace": strace}
+        self._update(job_id, state="DONE", task_state="ERROR", results=[result], message=msg, finished=time.time())
+
+    def fail_unfinished(self) -> None:
+        """End what a former server left running or waiting."""
+        with Session(self._engine) as session:
+            unfinished = list(session.scalars(select(JobRow.id).where(JobRow.state == "PENDING")))
+        for job_id in unfinished:
+            self.fail(job_id, RESTARTED)
+
+    def _update(self, job_id: str, **columns: Any) -> None:
+        with Session(self._engine) as session, session.begin():
+            # A job ends once: what comes later (a report that was under way, a cancel) changes nothing.
+            session.execute(update(JobRow).where(JobRow.id == job_id, JobRow.state == "PENDING").values(**columns))
+
+    # --- models ---
+
+    def register(self, name: str, *, model_path: str, program_folder: str) -> None:
+        """Serve ``name`` from ``model_path``, also for Refiner programs in ``program_folder`` that name no model."""
+        with Session(self._engine) as session, session.begin():
+            session.merge(ModelRow(name, model_path, program_folder, time.time()))
+
+    def model(self, name: str) -> RegisteredModel | None:
+        return self._first_model(ModelRow.name == name)
+
+    def model_of_folder(self, program_folder: str) -> RegisteredModel | None:
+        """The model that was registered last for the folder of a Refiner program."""
+        return self._first_model(ModelRow.program_folder == program_folder)
+
+    def _first_model(self, condition: Any) -> RegisteredModel | None:
+        with Session(self._engine) as session:
+            row = session.scalars(select(ModelRow).where(condition).order_by(ModelRow.registered.desc())).first()
+            return RegisteredModel(row.name, row.model_path) if row else None
+
+
+def _set_up_sqlite(connection: Any, _record: object) -> None:
+    # Readers never wait for the writer, and a killed server loses nothing that was committed.
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute("PRAGMA busy_timeout=10000")

@@ -1,0 +1,45 @@
+"""Jobs that run in threads of the server: file work and Refiner runs."""
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from pytest_ibmodels.sandbox.errors import SandboxError
+from pytest_ibmodels.sandbox.store import Store
+
+logger = logging.getLogger(__name__)
+
+
+class TaskRunner:
+    """Runs tasks as jobs, several at once."""
+
+    def __init__(self, store: Store, threads: int = 8) -> None:
+        self._store = store
+        self._closing = False
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="task")
+
+    def start(self, kind: str, task: Callable[[], dict[str, Any] | None]) -> str:
+        """Start ``task``, whose value is the job's result; returns the job's id."""
+        job_id = self._store.new_job(kind)
+        self._pool.submit(self._run, job_id, task)
+        return job_id
+
+    def close(self) -> None:
+        """Start nothing more; what runs is not waited for, and what the store says of it is left to the next start."""
+        self._closing = True
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _run(self, job_id: str, task: Callable[[], dict[str, Any] | None]) -> None:
+        try:
+            self._store.start(job_id)
+            self._store.succeed(job_id, task() or {})
+        except SandboxError as error:
+            self._fail(job_id, str(error))
+        except Exception as error:
+            logger.exception("job %s", job_id)
+            self._fail(job_id, f"the sandbox failed: {type(error).__name__}: {error}")
+
+    def _fail(self, job_id: str, msg: str) -> None:
+        if not self._closing:
+            self._store.fail(job_id, msg)
