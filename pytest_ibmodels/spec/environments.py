@@ -22,7 +22,7 @@ from pytest_ibmodels.spec.environment_rules import (
 )
 from pytest_ibmodels.spec.errors import Problem, SpecError
 from pytest_ibmodels.spec.reader import Document, LocatedDict, read_yaml
-from pytest_ibmodels.spec.validation import entries, validated, value_place
+from pytest_ibmodels.spec.validation import entries, entry_names, validated, value_place
 from pytest_ibmodels.spec.variables import broken_reference, expand
 
 if TYPE_CHECKING:
@@ -188,9 +188,8 @@ def read_environments(path: Path | None) -> tuple[EnvironmentsFile, list[Problem
         return EnvironmentsFile(None, MappingProxyType({SANDBOX: BUILT_IN}), (SANDBOX,)), []
     document = read_yaml(path)
     environments: dict[str, Environment] = {}
-    names: list[str] = []
+    names = entry_names(document)
     for name, _ in entries(document, "environment"):
-        names.append(name)
         _check_variables(document, document.root[name])
         entry = validated(document, name, EnvironmentEntry, "environment")
         if entry is not None:

@@ -83,14 +83,10 @@ def read_yaml(path: Path) -> Document:
         SpecError: The file cannot be read, or what it holds has no structure to go on with.
     """
     text = _text_of(path)
-    composer = _Composer(path)
     try:
-        parser = PARSER(text)
-        while (event := parser.get_event()) is not None:
-            composer.take(event)
+        return _Composer(path).compose(PARSER(text))
     except yaml.YAMLError as error:
         raise SpecError([syntax_problem(path, text, error)]) from None
-    return composer.document
 
 
 @contextmanager
@@ -152,10 +148,10 @@ _MERGE = "\0merge"
 
 
 class _Composer:
-    """Takes a parser's events one by one; `document` is complete after the last."""
+    """Makes one document of a parser's events."""
 
     def __init__(self, path: Path) -> None:
-        self.document = Document(path, LocatedDict())
+        self._document = Document(path, LocatedDict())
         self._open: list[_Frame] = []
         # A name whose mapping or list is still open stands for None.
         self._anchors: dict[str, tuple[Any, int] | None] = {}
@@ -171,14 +167,17 @@ class _Composer:
             yaml.DocumentStartEvent: self._document_start,
         }
 
-    def take(self, event: Any) -> None:
-        handler = self._handlers.get(type(event))
-        if handler is not None:
-            handler(event)
+    def compose(self, parser: Any) -> Document:
+        handler_of = self._handlers.get
+        while (event := parser.get_event()) is not None:
+            handler = handler_of(type(event))
+            if handler is not None:
+                handler(event)
+        return self._document
 
     def _give_up(self, mark: Mark, message: str) -> NoReturn:
-        self.document.report(mark, message)
-        raise SpecError(self.document.problems)
+        self._document.report(mark, message)
+        raise SpecError(self._document.problems)
 
     def _document_start(self, event: Any) -> None:
         self._documents += 1
@@ -210,7 +209,7 @@ class _Composer:
             self._report_tag(event)
         value = value_of_word(event.value)
         if type(value) is float and not isfinite(value):
-            self.document.report(
+            self._document.report(
                 event.start_mark,
                 f"`{event.value}` is no finite number: minimums, limits and hyperparameters have to be",
             )
@@ -220,7 +219,7 @@ class _Composer:
 
     def _report_tag(self, event: Any) -> None:
         shown = event.tag.replace("tag:yaml.org,2002:", "!!")
-        self.document.report(event.start_mark, f"the YAML tag `{shown}` means nothing here: remove it")
+        self._document.report(event.start_mark, f"the YAML tag `{shown}` means nothing here: remove it")
 
     def _key(self, frame: _Frame, container: LocatedDict, key: str, mark: Mark, *, merges: bool) -> None:
         if merges:
@@ -230,7 +229,7 @@ class _Composer:
             first = container.marks[key][0] if key in container.marks else None
             advice = "keep one of them"
         if first is not None:
-            self.document.report(mark, f"`{key}` is given twice, first on line {first.line + 1}: {advice}")
+            self._document.report(mark, f"`{key}` is given twice, first on line {first.line + 1}: {advice}")
             frame.key = _DUPLICATE
         else:
             frame.key = _MERGE if merges else key
@@ -312,7 +311,7 @@ class _Composer:
 
     def _put_root(self, value: Any, mark: Mark) -> None:
         if type(value) is LocatedDict:
-            self.document.root = value
+            self._document.root = value
         elif value is not None:
             self._give_up(mark, f"the file has to be a mapping, `name:` and below it its keys, but {is_a(value)}")
 

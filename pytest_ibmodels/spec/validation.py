@@ -39,19 +39,23 @@ _WANTED = {
 }
 
 
+def entry_names(document: Document) -> list[str]:
+    """The keys of the file that name entries: not those that start with `.` or `x-`, which are places for anchors."""
+    return [name for name in document.root if not name.startswith((".", "x-"))]
+
+
 def entries(document: Document, what: str) -> Iterator[tuple[str, Mark]]:
     """The entries that are mappings, by name, each with the place of its name; reports the others, and wrong names.
 
-    `what` is the word for an entry. Keys that start with `.` or `x-` are no entries.
+    `what` is the word for an entry.
     """
-    for name, value in document.root.items():
-        if name.startswith((".", "x-")):
-            continue
+    for name in entry_names(document):
+        value = document.root[name]
         at_name = document.root.marks[name][0]
         wrong = wrong_character(name)
         if wrong is not None:
             found = f"{quoted(name)} has {quoted(wrong)} in it" if wrong else "this one is empty"
-            document.report(at_name, f'the name of a {what} is made of letters, digits, "_", "-" and ".", but {found}')
+            document.report(at_name, f'names of {what}s are made of letters, digits, "_", "-" and ".", but {found}')
         if isinstance(value, LocatedDict):
             yield name, at_name
         else:

@@ -1,0 +1,327 @@
+from __future__ import annotations
+
+from textwrap import indent
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from yamlfiles import said, written
+
+from pytest_ibmodels.spec import InferenceSpec, Minimum, ModelTest, load_model_tests
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RIGHT = """\
+env: sandbox
+ibannotator: me/repo/fs/Drive/a.ibannotator
+time_limit: 60
+"""
+
+ORIGINAL = """\
+TestName:
+  env: dogfood
+  # The .ibannotator file specified should be accessible using the API key in environments.yaml
+  ibannotator: ib_annotation/data/fs/Prod Drive/datasets/Something.ibannotator
+  time_limit: 1200 # 1200 seconds = 20 minutes
+  config:
+    batch_size: 2
+    learning_rate: 5.e-5
+    use_mixed_precision: true
+    upload: false
+    use_gpu: true
+  metrics: # all metrics currently assuming higher is better
+    exact_match:
+      DL Number: 0.9
+      Name: 0.3
+      Address: 0.9
+    precision:
+      DL Number: 0.9
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "model_tests.yaml"
+
+
+def entry(*lines: str, name: str = "A") -> str:
+    """A model test that is right, with more lines; the first of these is line 5."""
+    return f"{name}:\n{indent(RIGHT, '  ')}" + "".join(f"  {line}\n" for line in lines)
+
+
+def test_the_original_example_in_full(file: Path) -> None:
+    read = load_model_tests(written(file, ORIGINAL))
+    assert read.path == file
+    assert dict(read.tests) == {
+        "TestName": ModelTest(
+            name="TestName",
+            line=1,
+            env=("dogfood",),
+            ibannotator="ib_annotation/data/fs/Prod Drive/datasets/Something.ibannotator",
+            time_limit=1200.0,
+            config={
+                "batch_size": 2,
+                "learning_rate": 5e-5,
+                "use_mixed_precision": True,
+                "upload": False,
+                "use_gpu": True,
+            },
+            metrics={
+                "exact_match": {"DL Number": Minimum(0.9, 14), "Name": Minimum(0.3, 15), "Address": Minimum(0.9, 16)},
+                "precision": {"DL Number": Minimum(0.9, 18)},
+            },
+            inference=InferenceSpec("first"),
+        )
+    }
+
+
+def test_what_may_be_left_out(file: Path) -> None:
+    test = load_model_tests(written(file, entry())).tests["A"]
+    assert (test.config, test.metrics, test.inference.documents) == ({}, {}, "first")
+
+
+def test_tests_keep_the_order_of_the_file(file: Path) -> None:
+    text = "".join(entry(name=name) for name in ("Z", "a.b-c_1", "2024"))
+    assert list(load_model_tests(written(file, text)).tests) == ["Z", "a.b-c_1", "2024"]
+
+
+@pytest.mark.parametrize("text", ["", "# nothing yet\n"])
+def test_an_empty_file_has_no_tests(file: Path, text: str) -> None:
+    assert dict(load_model_tests(written(file, text)).tests) == {}
+
+
+@pytest.mark.parametrize(("env", "names"), [("one", ("one",)), ("[one, two]", ("one", "two")), ("'2024'", ("2024",))])
+def test_env_is_one_name_or_a_list(file: Path, env: str, names: tuple[str, ...]) -> None:
+    text = entry().replace("env: sandbox", f"env: {env}")
+    assert load_model_tests(written(file, text)).tests["A"].env == names
+
+
+def test_the_leading_slash_of_a_drive_path_is_dropped(file: Path) -> None:
+    text = entry().replace("me/repo", "/me/repo")
+    assert load_model_tests(written(file, text)).tests["A"].ibannotator == "me/repo/fs/Drive/a.ibannotator"
+
+
+def test_a_minimum_may_be_written_long_and_above_one(file: Path) -> None:
+    text = entry("metrics:", "  f1:", "    Name: {min: 0.9}", "    Total: 1.01", "    Long:", "      min: 1")
+    metrics = load_model_tests(written(file, text)).tests["A"].metrics
+    assert metrics == {"f1": {"Name": Minimum(0.9, 7), "Total": Minimum(1.01, 8), "Long": Minimum(1.0, 10)}}
+
+
+def test_other_metrics_may_be_named(file: Path) -> None:
+    text = entry("metrics: {accuracy: {Name: 0.5}, splitter_f1: {split: 0.5}, support: {Name: 5}}")
+    assert list(load_model_tests(written(file, text)).tests["A"].metrics) == ["accuracy", "splitter_f1", "support"]
+
+
+def test_field_names_are_any_text(file: Path) -> None:
+    text = entry("metrics: {f1: {No: 0.1, 2024: 0.2, Straße & Nr.: 0.3}}")
+    assert list(load_model_tests(written(file, text)).tests["A"].metrics["f1"]) == ["No", "2024", "Straße & Nr."]
+
+
+@pytest.mark.parametrize(("text", "documents"), [("first", "first"), ("all", "all"), ("3", 3)])
+def test_inference_documents(file: Path, text: str, documents: object) -> None:
+    read = load_model_tests(written(file, entry(f"inference: {{documents: {text}}}")))
+    assert read.tests["A"].inference.documents == documents
+
+
+def test_config_is_passed_on_as_it_is(file: Path) -> None:
+    text = entry("config: {a: 5e-5, b: '5e-5', c: [1, {d: null}], day: 2024-01-31, yes: no, e: 1_000}")
+    assert load_model_tests(written(file, text)).tests["A"].config == {
+        "a": 5e-5,
+        "b": "5e-5",
+        "c": [1, {"d": None}],
+        "day": "2024-01-31",
+        "yes": False,
+        "e": 1000,
+    }
+
+
+def test_anchors_merge_keys_and_places_for_them(file: Path) -> None:
+    text = """
+        .defaults: &defaults
+          env: sandbox
+          time_limit: 60
+          config: &config {batch_size: 2, epochs: 1}
+        x-limits: &limits {f1: {Name: 0.9}}
+        A:
+          <<: *defaults
+          ibannotator: me/repo/fs/Drive/a.ibannotator
+          config: {<<: *config, epochs: 3}
+          metrics: *limits
+        B:
+          <<: [*defaults]
+          ibannotator: me/repo/fs/Drive/b.ibannotator
+          time_limit: 90
+    """
+    tests = load_model_tests(written(file, text)).tests
+    assert list(tests) == ["A", "B"]
+    assert tests["A"].config == {"batch_size": 2, "epochs": 3}
+    assert tests["A"].metrics == {"f1": {"Name": Minimum(0.9, 6)}}
+    assert tests["B"].config == {"batch_size": 2, "epochs": 1}
+    assert tests["B"].time_limit == 90
+
+
+def test_a_mistake_in_an_anchor_is_told_once_and_where_it_is(file: Path) -> None:
+    text = ".d: &d\n  <<: {}\n  time_limit: soon\n" + "".join(
+        f"{name}:\n  <<: *d\n  env: sandbox\n  ibannotator: a/b/fs/c/d.ibannotator\n" for name in "AB"
+    )
+    assert said(lambda: load_model_tests(written(file, text))) == ['3:15: `time_limit` has to be a number, but is the text "soon"']
+
+
+def test_all_problems_at_once_in_the_order_of_the_file(file: Path) -> None:
+    text = "A:\n  envs: sandbox\n  time_limit: '60'\nB: 5\nA: {}\n"
+    assert said(lambda: load_model_tests(written(file, text))) == [
+        "1:1: model test `A` has no `ibannotator`: drive path of the Annotator project to train on, readable with the "
+        "environment's token",
+        "2:3: unknown key `envs`: did you mean `env`? Keys here are env, ibannotator, time_limit, config, metrics, inference",
+        '3:15: `time_limit` has to be a number, but is the text "60": remove the quotes',
+        "4:1: model test `B` has to be a mapping, but is the number 5",
+        "5:1: `A` is given twice, first on line 1: keep one of them",
+    ]
+
+
+NAME_RULE = 'names of model tests are made of letters, digits, "_", "-" and ".", but'
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("A B", f'1:1: {NAME_RULE} "A B" has " " in it'),
+        ("A::B", f'1:1: {NAME_RULE} "A::B" has ":" in it'),
+        ("Größe", f'1:1: {NAME_RULE} "Größe" has "ö" in it'),
+        ("''", f"1:1: {NAME_RULE} this one is empty"),
+    ],
+)
+def test_wrong_names(file: Path, name: str, expected: str) -> None:
+    assert said(lambda: load_model_tests(written(file, entry(name=name)))) == [expected]
+
+
+PATH_RULE = "2:16: `ibannotator` has to be"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("env: 5", "2:8: `env` has to be the name of an environment or a list of names, but is the number 5: put it in quotes"),
+        ("env: on", "2:8: `env` has to be the name of an environment or a list of names, but is the truth value true: put it in quotes"),
+        ("env:", "2:7: `env` has to be the name of an environment or a list of names, but is empty"),
+        ("env: []", "2:8: `env` has to be the name of an environment or a list of names, but is an empty list"),
+        ("env: {a: b}", "2:8: `env` has to be the name of an environment or a list of names, but is a mapping"),
+        ("env: [a, 5]", "2:8: `env` has to be a list of names, but its item 2 is the number 5: put it in quotes"),
+        ("env: [a, b, a]", "2:8: `env` names the environment `a` twice: keep one of them"),
+        ("ibannotator: 5", f"{PATH_RULE} text, but is the number 5: put it in quotes"),
+        ("ibannotator: a.ibannotator", f'{PATH_RULE} a drive path, OWNER/REPO/fs/DRIVE/…, but is "a.ibannotator"'),
+        ("ibannotator: a/b/c/d/e.ibannotator", f'{PATH_RULE} a drive path, OWNER/REPO/fs/DRIVE/…, but is "a/b/c/d/e.ibannotator"'),
+        ("ibannotator: a//fs/d/e.ibannotator", f'{PATH_RULE} a drive path, OWNER/REPO/fs/DRIVE/…, but is "a//fs/d/e.ibannotator"'),
+        ("ibannotator: a/b/fs/../e.ibannotator", f'{PATH_RULE} a whole drive path, but "a/b/fs/../e.ibannotator" has `..` in it'),
+        ('ibannotator: "a/b/fs/d/\\ne.ibannotator"', f'{PATH_RULE} a drive path, but "a/b/fs/d/\\ne.ibannotator" has a control character in it'),
+        (
+            "ibannotator: a/b/fs/d/e.json",
+            f'{PATH_RULE} the drive path of an Annotator project, OWNER/REPO/fs/DRIVE/…/NAME.ibannotator, but is "a/b/fs/d/e.json"',
+        ),
+        (
+            "ibannotator: a/b/fs/d.ibannotator",
+            f'{PATH_RULE} the drive path of an Annotator project, OWNER/REPO/fs/DRIVE/…/NAME.ibannotator, but is "a/b/fs/d.ibannotator"',
+        ),
+        ("time_limit: '60'", '2:15: `time_limit` has to be a number, but is the text "60": remove the quotes'),
+        ("time_limit: 20:00", '2:15: `time_limit` has to be a number, but is the text "20:00"'),
+        ("time_limit: 060", '2:15: `time_limit` has to be a number, but is the text "060": remove the leading zero'),
+        ("time_limit: yes", "2:15: `time_limit` has to be a number, but is the truth value true"),
+        ("time_limit: 0", "2:15: `time_limit` has to be a number above 0, but is the number 0"),
+        ("time_limit: -1.5", "2:15: `time_limit` has to be a number above 0, but is the number -1.5"),
+        ("time_limit: .inf", "2:15: `.inf` is no finite number: minimums, limits and hyperparameters have to be"),
+        ("time_limit: 1" + "0" * 400, f"2:15: `time_limit` has to be a number, but is the number 1{'0' * 59}…: it is too large"),
+        ("config: 5", "2:11: `config` has to be a mapping, but is the number 5"),
+        ("config: []", "2:11: `config` has to be a mapping, but is a list"),
+        ("config:", "2:10: `config` has to be a mapping, but is empty: write `{}`, or remove the key"),
+        ("metrics: [f1]", "2:12: `metrics` has to be a mapping, but is a list"),
+        ("metrics: {f1: 0.9}", "2:17: `metrics.f1` has to be a mapping, but is the number 0.9: a minimum belongs to a field, `FIELD: 0.9`"),
+        ("inference: all", '2:14: `inference` has to be a mapping, but is the text "all"'),
+        ("inference: {document: 1}", "2:15: unknown key `inference.document`: did you mean `documents`? Keys here are documents"),
+        ("inference: {documents: 0}", "2:26: `inference.documents` has to be first, all, or a number of documents from 1, but is the number 0"),
+        ("inference: {documents: 1.5}", "2:26: `inference.documents` has to be first, all, or a number of documents from 1, but is the number 1.5"),
+        (
+            "inference: {documents: true}",
+            "2:26: `inference.documents` has to be first, all, or a number of documents from 1, but is the truth value true",
+        ),
+        (
+            "inference: {documents: last}",
+            '2:26: `inference.documents` has to be first, all, or a number of documents from 1, but is the text "last"',
+        ),
+        ("name: B", "2:3: unknown key `name`. Keys here are env, ibannotator, time_limit, config, metrics, inference"),
+        ("line: 3", "2:3: unknown key `line`. Keys here are"),
+        ("Metrics: {}", "2:3: unknown key `Metrics`: did you mean `metrics`? Keys here are"),
+    ],
+)
+def test_wrong_entries(file: Path, line: str, expected: str) -> None:
+    key = line.partition(":")[0]
+    others = [right for right in RIGHT.splitlines() if not right.startswith(f"{key}:")]
+    text = "A:\n" + "".join(f"  {each}\n" for each in [line, *others])
+    if expected.endswith("Keys here are"):
+        expected += " env, ibannotator, time_limit, config, metrics, inference"
+    assert said(lambda: load_model_tests(written(file, text))) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("minimum", "expected"),
+    [
+        ("'0.9'", 'a number, but is the text "0.9": remove the quotes'),
+        ("0,9x", 'a number, but is the text "0,9x"'),
+        ("high", 'a number, but is the text "high"'),
+        ("90%", 'a number, but is the text "90%": write 0.9'),
+        ("'0,9'", 'a number, but is the text "0,9": write 0.9'),
+        ("true", "a number, but is the truth value true"),
+        ("~", "a number, but is empty"),
+        ("[0.9]", "a number, but is a list"),
+        ("-0.1", "a number from 0, but is the number -0.1"),
+    ],
+)
+def test_wrong_minimums(file: Path, minimum: str, expected: str) -> None:
+    text = entry("metrics:", "  f1:", f"    DL Number: {minimum}")
+    assert said(lambda: load_model_tests(written(file, text))) == [f"7:18: `metrics.f1.DL Number` has to be {expected}"]
+
+
+@pytest.mark.parametrize(
+    ("minimum", "expected"),
+    [
+        ("{}", "7:7: model test `A` has no `metrics.f1.Name.min`"),
+        ("{min: 0.9, max: 1}", "7:24: unknown key `metrics.f1.Name.max`. Keys here are min"),
+        ("{min: '0.9'}", '7:19: `metrics.f1.Name.min` has to be a number, but is the text "0.9": remove the quotes'),
+        ("{minimum: 0.9}", "7:14: unknown key `metrics.f1.Name.minimum`: did you mean `min`? Keys here are min"),
+        (".nan", "7:13: `.nan` is no finite number: minimums, limits and hyperparameters have to be"),
+    ],
+)
+def test_wrong_long_minimums(file: Path, minimum: str, expected: str) -> None:
+    text = entry("metrics:", "  f1:", f"    Name: {minimum}")
+    assert said(lambda: load_model_tests(written(file, text))) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("metric", "expected"),
+    [
+        ("precison", '"precison" is no metric: did you mean `precision`? Metrics are exact_match, precision, recall, f1'),
+        ("F1", '"F1" is no metric: did you mean `f1`? Metrics are exact_match, precision, recall, f1'),
+        ("exact-match", '"exact-match" is no metric: did you mean `exact_match`? Metrics are exact_match, precision, recall, f1'),
+        ("macro f1", '"macro f1" is no metric, as " " is in it. Metrics are exact_match, precision, recall, f1'),
+    ],
+)
+def test_wrong_metrics(file: Path, metric: str, expected: str) -> None:
+    text = entry("metrics:", f"  {metric}: {{Name: 0.5}}")
+    assert said(lambda: load_model_tests(written(file, text))) == [f"6:5: {expected}"]
+
+
+def test_a_missing_file_is_a_problem(tmp_path: Path) -> None:
+    assert said(lambda: load_model_tests(tmp_path / "model_tests.yaml")) == ["1:1: there is no such file"]
+
+
+NAMES = st.text("abcXYZ019_-.", min_size=1, max_size=12).filter(lambda name: not name.startswith((".", "x-")))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(NAMES, st.floats(0, 1e300), st.floats(1e-300, 1e300))
+def test_names_and_numbers_come_back_as_they_are_written(file: Path, name: str, minimum: float, limit: float) -> None:
+    text = f"'{name}':\n  env: '{name}'\n  ibannotator: a/b/fs/c/d.ibannotator\n  time_limit: {limit!r}\n  metrics: {{f1: {{'{name}': {minimum!r}}}}}\n"
+    test = load_model_tests(written(file, text)).tests[name]
+    assert (test.name, test.env, test.time_limit) == (name, (name,), limit)
+    assert test.metrics == {"f1": {name: Minimum(minimum, 5)}}

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from yamlfiles import said, written
+
+from pytest_ibmodels.spec import SpecError, check_together, load, load_environments, load_model_tests
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TESTS = """
+A:
+  env: dogfod
+  ibannotator: a/b/fs/c/d.ibannotator
+  time_limit: 60
+B:
+  env: [sandbox, elsewhere]
+  ibannotator: a/b/fs/c/d.ibannotator
+  time_limit: 60
+"""
+ENVIRONMENTS = """
+dogfood:
+  host: https://dogfood.instabase.com
+  path: a/b/fs/c
+  token: ${DOGFOOD_TOKEN}
+"""
+UNKNOWN = [
+    "3:8: there is no environment `dogfod`: did you mean `dogfood`? Environments are dogfood, sandbox",
+    "7:18: there is no environment `elsewhere`. Environments are dogfood, sandbox",
+]
+
+
+@pytest.fixture
+def tests(tmp_path: Path) -> Path:
+    return tmp_path / "model_tests.yaml"
+
+
+@pytest.fixture
+def environments(tmp_path: Path) -> Path:
+    return tmp_path / "environments.yaml"
+
+
+def test_both_files_in_one_go(tests: Path, environments: Path) -> None:
+    text = TESTS.replace("dogfod", "dogfood").replace("elsewhere", "dogfood")
+    read, known = load(written(tests, text), written(environments, ENVIRONMENTS))
+    assert list(read.tests) == ["A", "B"]
+    assert list(known.environments) == ["dogfood", "sandbox"]
+    check_together(read, known)
+
+
+def test_no_environments_file_is_needed(tests: Path, environments: Path) -> None:
+    text = TESTS.replace("dogfod", "sandbox").replace("[sandbox, elsewhere]", "sandbox")
+    for path in (environments, None):
+        _, known = load(written(tests, text), path)
+        assert list(known.environments) == ["sandbox"]
+
+
+def test_unknown_environments(tests: Path, environments: Path) -> None:
+    written(tests, TESTS)
+    written(environments, ENVIRONMENTS)
+    assert said(lambda: check_together(load_model_tests(tests), load_environments(environments))) == UNKNOWN
+    assert said(lambda: load(tests, environments)) == UNKNOWN
+
+
+def test_an_unknown_environment_in_an_anchor_is_told_once(tests: Path) -> None:
+    text = ".d: &d\n  env: x\n  ibannotator: a/b/fs/c/d.ibannotator\n  time_limit: 5\nA: {<<: *d}\nB: {<<: *d}\n"
+    assert said(lambda: load(written(tests, text), None)) == ["2:8: there is no environment `x`. Environments are sandbox"]
+
+
+def test_everything_that_is_wrong_is_told_at_once(tests: Path, environments: Path) -> None:
+    written(tests, TESTS + "C: {env: nowhere, time_limit: 5}\n")
+    written(environments, ENVIRONMENTS + "staging: {hots: sandbox}\nelsewhere: 5\n")
+    with pytest.raises(SpecError) as caught:
+        load(tests, environments)
+    known = "Environments are dogfood, staging, elsewhere, sandbox"
+    assert str(caught.value).splitlines() == [
+        f"{environments}:6:11: unknown key `hots`: did you mean `host`? Keys here are host, path, token, mounts, max_parallel, data",
+        f"{environments}:7:1: environment `elsewhere` has to be a mapping, but is the number 5",
+        f"{tests}:3:8: there is no environment `dogfod`: did you mean `dogfood`? {known}",
+        f"{tests}:10:1: model test `C` has no `ibannotator`: drive path of the Annotator project to train on, readable with the environment's token",
+        f"{tests}:10:10: there is no environment `nowhere`. {known}",
+    ]
+
+
+def test_a_file_that_is_no_yaml_does_not_hide_the_other(tests: Path, environments: Path) -> None:
+    written(tests, "A: {time_limit: 5, env: sandbox, ibannotator: 5}\n")
+    written(environments, "a: 'x\n")
+    assert said(lambda: load(tests, environments)) == [
+        "2:1: not YAML: the quoted text that begins on line 1 is not closed",
+        "1:47: `ibannotator` has to be text, but is the number 5: put it in quotes",
+    ]
+
+
+def test_problems_are_shown_relative_to_the_current_folder(
+    tests: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(tests, "A: 5\n")
+    message = "model_tests.yaml:1:1: model test `A` has to be a mapping, but is the number 5"
+    with pytest.raises(SpecError) as caught:
+        load(tests, None)
+    assert str(caught.value) == f"{tmp_path}/{message}"
+    monkeypatch.chdir(tmp_path)
+    assert str(caught.value) == message

@@ -1,0 +1,28 @@
+"""YAML files made for a test, and what is said about them."""
+
+from __future__ import annotations
+
+from textwrap import dedent
+from typing import TYPE_CHECKING, TypeVar
+
+import pytest
+
+from pytest_ibmodels.spec import SpecError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+FileT = TypeVar("FileT")
+
+
+def written(file: Path, text: str) -> Path:
+    file.write_text(dedent(text), encoding="utf-8")
+    return file
+
+
+def said(call: Callable[[], object]) -> list[str]:
+    """`LINE:COLUMN: MESSAGE` of every problem that the call raises."""
+    with pytest.raises(SpecError) as caught:
+        call()
+    return [f"{problem.line}:{problem.column}: {problem.message}" for problem in caught.value.problems]
