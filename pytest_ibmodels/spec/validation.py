@@ -100,7 +100,9 @@ def _report(document: Document, name: str, model: type[BaseModel], what: str, de
 
 def _meant(model: type[BaseModel], path: Path) -> Path | None:
     """The path to the known key that the unknown one at the end of `path` looks like."""
-    close = closest(str(path[-1]), _keys_beside(model, path))
+    word, known = str(path[-1]), _keys_beside(model, path)
+    # `environment` is not like `env` letter by letter, but it is what many would write.
+    close = closest(word, known) or next((key for key in known if word.startswith(key)), None)
     return None if close is None else (*path[:-1], close)
 
 

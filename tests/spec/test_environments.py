@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from yamlfiles import said, written
 
 from pytest_ibmodels.spec import Environment, ResolvedEnvironment, load_environments
 from pytest_ibmodels.spec.variables import expand
+from tests.spec.yamlfiles import said, written
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +22,9 @@ token: ${DOGFOOD_TOKEN}
 """
 SANDBOX_PATH = "sandbox/ci/fs/Instabase Drive/model-tests"
 SANDBOX_MOUNTS = {"sandbox/ci/fs/Instabase Drive/samples/drivers-licenses": "sample:drivers-licenses"}
+
+HOST = "`host` has to be an address, http(s)://…, or sandbox, but is"
+KEYS = "Keys here are host, path, token, mounts, max_parallel, data"
 
 
 @pytest.fixture
@@ -58,7 +61,13 @@ def test_without_a_file_there_is_the_sandbox(file: Path, *, missing: bool) -> No
     sandbox = read.environments["sandbox"]
     assert sandbox.line == 0
     assert sandbox.resolve({}) == ResolvedEnvironment(
-        name="sandbox", host="sandbox", path=SANDBOX_PATH, token=None, mounts=SANDBOX_MOUNTS, max_parallel=None, data=None
+        name="sandbox",
+        host="sandbox",
+        path=SANDBOX_PATH,
+        token=None,
+        mounts=SANDBOX_MOUNTS,
+        max_parallel=None,
+        data=None,
     )
 
 
@@ -163,15 +172,11 @@ def test_values_are_checked_again_when_variables_are_filled_in(file: Path) -> No
     environment = one(file, "host: ${H}\npath: ${P}\ntoken: ${T}\nmax_parallel: ${N}\n")
     environ = {"H": "dogfood.instabase.com", "P": "me/x", "T": "a b", "N": "0"}
     assert said(lambda: environment.resolve(environ)) == [
-        '2:9: `host` has to be an address, http(s)://…, or sandbox, but is "dogfood.instabase.com": '
-        "write https://dogfood.instabase.com",
+        f'2:9: {HOST} "dogfood.instabase.com": write https://dogfood.instabase.com',
         '3:9: `path` has to be a drive path, OWNER/REPO/fs/DRIVE/…, but is "me/x"',
         "4:10: `token` has a space, a line break or a letter beyond ASCII in it, which no token has",
         '5:17: `max_parallel` has to be a whole number from 1, but is "0"',
     ]
-
-
-HOST = "`host` has to be an address, http(s)://…, or sandbox, but is"
 
 
 @pytest.mark.parametrize(
@@ -186,7 +191,10 @@ HOST = "`host` has to be an address, http(s)://…, or sandbox, but is"
         ("host: 'https://'", f'2:9: {HOST} "https://"'),
         ("host: https://x y", f'2:9: {HOST} "https://x y"'),
         ("host: https://x:99999", f'2:9: {HOST} "https://x:99999"'),
-        ("host: https://me:pw@x.org", "2:9: `host` has a user or password in it: remove them, the `token` is all that is sent"),
+        (
+            "host: https://me:pw@x.org",
+            "2:9: `host` has a user or password in it: remove them, the `token` is all that is sent",
+        ),
         ("host: https://x.org/?a=1", '2:9: `host` has to end before any `?` or `#`, but is "https://x.org/?a=1"'),
         ("path: x", '2:9: `path` has to be a drive path, OWNER/REPO/fs/DRIVE/…, but is "x"'),
         ("path: a/b/fs/../c", '2:9: `path` has to be a whole drive path, but "a/b/fs/../c" has `..` in it'),
@@ -201,8 +209,11 @@ HOST = "`host` has to be an address, http(s)://…, or sandbox, but is"
         ("max_parallel: 1.5", "2:17: `max_parallel` has to be a whole number from 1, but is the number 1.5"),
         ("max_parallel: true", "2:17: `max_parallel` has to be a whole number from 1, but is the truth value true"),
         ("max_parallel: '2'", '2:17: `max_parallel` has to be a whole number from 1, but is the text "2"'),
-        ("tokn: x", "2:3: unknown key `tokn`: did you mean `token`? Keys here are host, path, token, mounts, max_parallel, data"),
-        ("name: x", "2:3: unknown key `name`. Keys here are host, path, token, mounts, max_parallel, data"),
+        (
+            "tokn: x",
+            f"2:3: unknown key `tokn`: did you mean `token`? {KEYS}",
+        ),
+        ("name: x", f"2:3: unknown key `name`. {KEYS}"),
     ],
 )
 def test_wrong_entries_of_a_remote_environment(file: Path, line: str, expected: str) -> None:
@@ -217,9 +228,18 @@ def test_wrong_entries_of_a_remote_environment(file: Path, line: str, expected: 
         ("mounts: [a]", "3:11: `mounts` has to be a mapping, but is a list"),
         ("mounts:", "3:10: `mounts` is empty: give it a value, or remove the key"),
         ("mounts: {a/b/fs/c: 5}", "3:22: `mounts.a/b/fs/c` has to be text, but is the number 5: put it in quotes"),
-        ("mounts: {a/b: x}", '3:11: the key "a/b" of `mounts` has to be a drive path, OWNER/REPO/fs/DRIVE/…, but is "a/b"'),
-        ("mounts: {a/b/fs/c: ''}", '3:11: `mounts.a/b/fs/c` has to be a local folder, or a sample as sample:NAME, but is ""'),
-        ("mounts: {a/b/fs/c: 'sample:'}", '3:11: `mounts.a/b/fs/c` has to be a local folder, or a sample as sample:NAME, but is "sample:"'),
+        (
+            "mounts: {a/b: x}",
+            '3:11: the key "a/b" of `mounts` has to be a drive path, OWNER/REPO/fs/DRIVE/…, but is "a/b"',
+        ),
+        (
+            "mounts: {a/b/fs/c: ''}",
+            '3:11: `mounts.a/b/fs/c` has to be a local folder, or a sample as sample:NAME, but is ""',
+        ),
+        (
+            "mounts: {a/b/fs/c: 'sample:'}",
+            '3:11: `mounts.a/b/fs/c` has to be a local folder, or a sample as sample:NAME, but is "sample:"',
+        ),
         ("data: ''", "3:9: `data` has to be a folder, but is empty"),
     ],
 )
@@ -264,7 +284,9 @@ def test_nothing_shows_a_token(file: Path) -> None:
         assert "s3cret" not in shown
 
 
-@pytest.mark.parametrize("token", ["[s3cret]", "{s3cret: 1}", "'s3cret \\n'", "'s3cret é'", "'${s3cret é'", "'s3cret${'"])
+@pytest.mark.parametrize(
+    "token", ["[s3cret]", "{s3cret: 1}", "'s3cret \\n'", "'s3cret é'", "'${s3cret é'", "'s3cret${'"]
+)
 def test_no_message_shows_a_token(file: Path, token: str) -> None:
     for problem in problems_of(file, "host: https://x.org", "path: a/b/fs/c", f"token: {token}"):
         assert "s3cret" not in problem

@@ -7,10 +7,18 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from yamlfiles import said, written
 
 from pytest_ibmodels.spec import reader
-from pytest_ibmodels.spec.reader import MAX_ALIASED, Document, LocatedDict, LocatedList, collector_paused, plain, read_yaml
+from pytest_ibmodels.spec.reader import (
+    MAX_ALIASED,
+    Document,
+    LocatedDict,
+    LocatedList,
+    collector_paused,
+    plain,
+    read_yaml,
+)
+from tests.spec.yamlfiles import said, written
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,7 +97,12 @@ def test_a_byte_order_mark_is_no_part_of_the_first_key(file: Path) -> None:
 
 
 def test_anchors_and_aliases(file: Path) -> None:
-    assert values(file, "a: &x [1, 2]\nb: *x\nc: &s text\n*s : 3\n") == {"a": [1, 2], "b": [1, 2], "c": "text", "text": 3}
+    assert values(file, "a: &x [1, 2]\nb: *x\nc: &s text\n*s : 3\n") == {
+        "a": [1, 2],
+        "b": [1, 2],
+        "c": "text",
+        "text": 3,
+    }
 
 
 def test_merge_keys(file: Path) -> None:
@@ -144,7 +157,10 @@ def test_what_is_reported_while_reading_goes_on(file: Path, text: str, expected:
         ("b: &base 1\na: *bse\n", "2:4: `*bse` has no anchor `&bse` above it: did you mean `base`?"),
         ("a: &a [*a]\n", "1:8: `*a` stands inside `&a`: a value cannot hold itself"),
         ("a: {{x}}\n", "1:5: a key has to be text, but is a mapping: put it in quotes if it is text in brackets"),
-        ("a: &n 5\n*n : 1\n", "2:1: a key has to be text, but is the number 5: put it in quotes if it is text in brackets"),
+        (
+            "a: &n 5\n*n : 1\n",
+            "2:1: a key has to be text, but is the number 5: put it in quotes if it is text in brackets",
+        ),
         ("a: {<<: 3}\n", "1:9: `<<` merges a mapping or a list of mappings, but this is the number 3"),
         ("a: {<<: [3]}\n", "1:9: `<<` merges a mapping or a list of mappings, but this is the number 3"),
         ("a: " + "[" * 200 + "]" * 200, "1:103: nested more than 100 levels deep"),
@@ -162,6 +178,7 @@ def test_problems_found_before_reading_ends_are_told_too(file: Path) -> None:
 
 
 TAB = "not YAML: a tab stands where YAML wants spaces: indent with spaces only"
+COLON = "not YAML: a second `:` on one line, or a line that is indented too far: put quotes around text that holds `: `"
 MISFIT = "not YAML: this fits nothing above it: the indentation is wrong, or it follows a closed quote or bracket"
 
 
@@ -172,12 +189,21 @@ MISFIT = "not YAML: this fits nothing above it: the indentation is wrong, or it 
         ("A:\n  env: x\n\ttime_limit: 3\n", f"3:1: {TAB}"),
         (
             "A:\n  env: a: b\n",
-            "2:9: not YAML: a second `:` on one line, or a line that is indented too far: put quotes around text that holds `: `",
+            f"2:9: {COLON}",
         ),
-        ("A:\n  env: a\n  x\n  b: 3\n", "4:3: not YAML: line 3 is no `key: value`: its `:` is missing, or it is indented wrongly"),
+        (
+            "A:\n  env: a\n  x\n  b: 3\n",
+            "4:3: not YAML: line 3 is no `key: value`: its `:` is missing, or it is indented wrongly",
+        ),
         ('A:\n  env: "a\n  b: 3\n', "4:1: not YAML: the quoted text that begins on line 2 is not closed"),
-        ("A:\n  env: [a\n  b: 3\n", "3:4: not YAML: the `[` of line 2 is not closed: a `,` or `]` is missing before this"),
-        ("A:\n  env: {a: 1\n  b: 3\n", "3:4: not YAML: the `{` of line 2 is not closed: a `,` or `}` is missing before this"),
+        (
+            "A:\n  env: [a\n  b: 3\n",
+            "3:4: not YAML: the `[` of line 2 is not closed: a `,` or `]` is missing before this",
+        ),
+        (
+            "A:\n  env: {a: 1\n  b: 3\n",
+            "3:4: not YAML: the `{` of line 2 is not closed: a `,` or `}` is missing before this",
+        ),
         ("A:\n  env: a\n b: 3\n", f"3:2: {MISFIT}"),
         ("A: 'x' y\n", f"1:8: {MISFIT}"),
         ("A: @x\n", "1:4: not YAML: this character cannot start a value: put the text in quotes"),
@@ -193,13 +219,18 @@ def test_syntax_errors_in_plain_words(file: Path, text: str, expected: str) -> N
 def test_an_unknown_escape_names_the_way_out(file: Path) -> None:
     (problem,) = said(lambda: read_yaml(written(file, 'A: "a\\d"\n')))
     # The two parsers count the backslash differently.
-    assert problem.partition(": ")[2] == "not YAML: unknown `\\` escape in double quotes: write `\\\\`, or use single quotes"
+    assert (
+        problem.partition(": ")[2]
+        == "not YAML: unknown `\\` escape in double quotes: write `\\\\`, or use single quotes"
+    )
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     assert said(lambda: read_yaml(tmp_path / "none.yaml")) == ["1:1: there is no such file"]
     assert said(lambda: read_yaml(tmp_path)) == ["1:1: this is a folder, not a file"]
-    assert said(lambda: read_yaml(written(tmp_path / "f", "") / "file.yaml")) == ["1:1: the file cannot be read: Not a directory"]
+    assert said(lambda: read_yaml(written(tmp_path / "f", "") / "file.yaml")) == [
+        "1:1: the file cannot be read: Not a directory"
+    ]
 
 
 def test_a_file_that_is_not_utf_8(file: Path) -> None:
@@ -245,7 +276,11 @@ def test_the_collector_runs_again_after_a_pause_that_failed() -> None:
 
 
 JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text("abc 0.:#-'\"é"),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text("abc 0.:#-'\"é"),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abcé 1", max_size=4), inner, max_size=3),
     max_leaves=8,
 )
@@ -257,4 +292,3 @@ def test_what_pyyaml_writes_is_read_back(file: Path, value: dict[str, Any]) -> N
     document: Document = read_yaml(written(file, yaml.safe_dump(value, allow_unicode=True)))
     assert document.problems == []
     assert plain(document.root) == value
-

@@ -44,7 +44,27 @@ def test_words_are_what_they_plainly_are(text: str, value: object) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["007", "1__0", "_1", "1.2.3", "20:00", "2024-01-31", "1e", "e5", ".", "-", "+", "-.", "0x", "inf", "nan", "1e5x", "tRue", "y", "٣"],
+    [
+        "007",
+        "1__0",
+        "_1",
+        "1.2.3",
+        "20:00",
+        "2024-01-31",
+        "1e",
+        "e5",
+        ".",
+        "-",
+        "+",
+        "-.",
+        "0x",
+        "inf",
+        "nan",
+        "1e5x",
+        "tRue",
+        "y",
+        "٣",
+    ],
 )
 def test_other_words_stay_text(text: str) -> None:
     assert value_of_word(text) == text

@@ -3,9 +3,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from yamlfiles import said, written
 
 from pytest_ibmodels.spec import SpecError, check_together, load, load_environments, load_model_tests
+from tests.spec.yamlfiles import said, written
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,7 +66,9 @@ def test_unknown_environments(tests: Path, environments: Path) -> None:
 
 def test_an_unknown_environment_in_an_anchor_is_told_once(tests: Path) -> None:
     text = ".d: &d\n  env: x\n  ibannotator: a/b/fs/c/d.ibannotator\n  time_limit: 5\nA: {<<: *d}\nB: {<<: *d}\n"
-    assert said(lambda: load(written(tests, text), None)) == ["2:8: there is no environment `x`. Environments are sandbox"]
+    assert said(lambda: load(written(tests, text), None)) == [
+        "2:8: there is no environment `x`. Environments are sandbox"
+    ]
 
 
 def test_everything_that_is_wrong_is_told_at_once(tests: Path, environments: Path) -> None:
@@ -75,12 +77,14 @@ def test_everything_that_is_wrong_is_told_at_once(tests: Path, environments: Pat
     with pytest.raises(SpecError) as caught:
         load(tests, environments)
     known = "Environments are dogfood, staging, elsewhere, sandbox"
+    keys = "Keys here are host, path, token, mounts, max_parallel, data"
+    path = "drive path of the Annotator project to train on, readable with the environment's token"
     assert str(caught.value).splitlines() == [
-        f"{environments}:6:11: unknown key `hots`: did you mean `host`? Keys here are host, path, token, mounts, max_parallel, data",
+        f"{environments}:6:11: unknown key `hots`: did you mean `host`? {keys}",
         f"{environments}:7:1: environment `elsewhere` has to be a mapping, but is the number 5",
         f"{tests}:3:8: there is no environment `dogfod`: did you mean `dogfood`? {known}",
-        f"{tests}:10:1: model test `C` has no `ibannotator`: drive path of the Annotator project to train on, readable with the environment's token",
-        f"{tests}:10:10: there is no environment `nowhere`. {known}",
+        f"{tests}:10:1: model test `C` has no `ibannotator`: {path}",
+        f"{tests}:10:10: there is no environment `nowhere`: did you mean `elsewhere`? {known}",
     ]
 
 

@@ -51,3 +51,56 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_there_are_examples_of_both_kinds() -> None:
     assert sum(example.said is None for example in EXAMPLES) >= 3
     assert sum(example.said is not None for example in EXAMPLES) >= 3
+
+
+@pytest.mark.parametrize(
+    "example", [example for example in EXAMPLES if example.said is None], ids=lambda one: "+".join(one.files)
+)
+def test_right_examples_are_right(example: Example, here: Path) -> None:
+    for name, text in example.files.items():
+        (here / name).write_text(text, encoding="utf-8")
+    if "model_tests.yaml" in example.files:
+        tests, _ = load(here / "model_tests.yaml", here / "environments.yaml")
+        assert tests.tests
+    else:
+        assert load_environments(here / "environments.yaml").path
+
+
+@pytest.mark.parametrize(
+    "example", [example for example in EXAMPLES if example.said and example.files], ids=lambda one: "+".join(one.files)
+)
+def test_mistakes_are_told_as_shown(example: Example, here: Path) -> None:
+    for name, text in example.files.items():
+        (here / name).write_text(text, encoding="utf-8")
+    with pytest.raises(SpecError) as caught:
+        load(here / "model_tests.yaml", here / "environments.yaml")
+    assert str(caught.value) == example.said
+
+
+def test_an_unset_variable_is_told_as_shown(here: Path) -> None:
+    text = next(
+        example.files["environments.yaml"]
+        for example in EXAMPLES
+        if "dogfood" in example.files.get("environments.yaml", "")
+    )
+    (here / "environments.yaml").write_text(text, encoding="utf-8")
+    environments = load_environments(here / "environments.yaml").environments
+    with pytest.raises(SpecError) as caught:
+        environments["dogfood"].resolve({})
+    assert [example.said for example in EXAMPLES if not example.files] == [str(caught.value)]
+    assert environments["local"].resolve({}).data == here / ".sandbox"
+
+
+def test_the_defaults_of_the_sandbox_are_those_shown(here: Path) -> None:
+    text = next(
+        example.files["environments.yaml"] for example in EXAMPLES if list(example.files) == ["environments.yaml"]
+    )
+    (here / "environments.yaml").write_text(text, encoding="utf-8")
+    shown = load_environments(here / "environments.yaml").environments["sandbox"].resolve({})
+    assert shown == load_environments(None).environments["sandbox"].resolve({})
+
+
+@pytest.mark.parametrize("model", [ModelTestEntry, EnvironmentEntry])
+def test_every_key_is_in_a_table(model: type[ModelTestEntry | EnvironmentEntry]) -> None:
+    text = REFERENCE.read_text(encoding="utf-8")
+    assert [key for key in model.model_fields if not re.search(rf"^\| `{key}\b", text, re.MULTILINE)] == []

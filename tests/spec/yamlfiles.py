@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from textwrap import dedent
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,8 +12,6 @@ from pytest_ibmodels.spec import SpecError
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-FileT = TypeVar("FileT")
 
 
 def written(file: Path, text: str) -> Path:
