@@ -142,7 +142,9 @@ def _load_pretrained(name: str, labels: dict[str, Any]) -> BaseModel:
                 setattr(config, dropout, 0.0)
         # Byte-level tokenizers need a space before each word to see it as a word; the others ignore the wish.
         tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True, add_prefix_space=True)
-        model = AutoModelForTokenClassification.from_pretrained(name, config=config, ignore_mismatched_sizes=True)
+        model = AutoModelForTokenClassification.from_pretrained(
+            name, config=config, dtype="float32", ignore_mismatched_sizes=True
+        )
     except (OSError, ValueError, ImportError, KeyError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise TrainingInputError(

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers.integrations.integration_utils import get_available_reporting_integrations
 
 from ibformers.errors import TrainingInputError
 from ibformers.models.base import quiet_transformers
-from ibformers.training.data import Collator
+from ibformers.training.data import BucketedExamples, Collator
 from ibformers.training.hardware import choose_device, choose_precision
 
 if TYPE_CHECKING:
@@ -53,18 +54,24 @@ class _Progress(TrainerCallback):
         self._report = report
         self._learning_rate = learning_rate
 
-    def on_step_end(self, _args: TrainingArguments, state: TrainerState, _control: TrainerControl, **_: Any) -> None:
+    def on_step_end(
+        self,
+        args: TrainingArguments,  # noqa: ARG002 - Trainer's signature
+        state: TrainerState,
+        control: TrainerControl,  # noqa: ARG002
+        **kwargs: Any,  # noqa: ARG002
+    ) -> None:
         self._report.steps(state.global_step, state.max_steps)
 
     def on_log(
         self,
-        _args: TrainingArguments,
+        args: TrainingArguments,  # noqa: ARG002 - Trainer's signature
         state: TrainerState,
-        _control: TrainerControl,
-        logs: dict[str, float] | None = None,
-        **_: Any,
+        control: TrainerControl,  # noqa: ARG002
+        **kwargs: Any,
     ) -> None:
-        if logs is None or "loss" not in logs:
+        logs: dict[str, float] = kwargs["logs"]
+        if "loss" not in logs:
             return
         if not math.isfinite(float(logs["loss"])):
             raise TrainingInputError(
@@ -76,7 +83,7 @@ class _Progress(TrainerCallback):
                 "step": state.global_step,
                 "epoch": round(state.epoch or 0.0, 3),
                 "loss": float(logs["loss"]),
-                "learning_rate": float(logs.get("learning_rate", 0.0)),
+                "learning_rate": float(logs["learning_rate"]),
             }
         )
 
@@ -89,14 +96,13 @@ class _Evaluation(TrainerCallback):
 
     def on_epoch_end(
         self,
-        _args: TrainingArguments,
+        args: TrainingArguments,  # noqa: ARG002 - Trainer's signature
         state: TrainerState,
-        _control: TrainerControl,
-        model: PreTrainedModel | None = None,
-        **_: Any,
+        control: TrainerControl,  # noqa: ARG002
+        **kwargs: Any,
     ) -> None:
-        if model is not None and state.global_step < state.max_steps:
-            self._evaluate(model, state.epoch or 0.0)
+        if state.global_step < state.max_steps:
+            self._evaluate(kwargs["model"], state.epoch or 0.0)
 
 
 def train(
@@ -121,13 +127,14 @@ def train(
         TrainingInputError: the training diverged, or `report_to` names what is not installed.
     """
     quiet_transformers()
+    _check_integrations(hyperparameters.report_to)
     collator = Collator(encoder, pad_id=base.pad_id, uses_boxes=base.uses_boxes, seed=hyperparameters.seed)
     with tempfile.TemporaryDirectory(prefix="ibformers-") as folder:
         arguments = training_arguments(hyperparameters, len(examples), folder)
         trainer = Trainer(
             model=base.model,
             args=arguments,
-            train_dataset=list(examples),
+            train_dataset=BucketedExamples(examples, arguments.per_device_train_batch_size, seed=hyperparameters.seed),
             data_collator=collator,
             callbacks=[_Progress(report, hyperparameters.learning_rate), _Evaluation(evaluate)],
         )
@@ -135,6 +142,16 @@ def train(
         started = time.monotonic()
         trainer.train()
     return TrainingSummary(trainer.state.global_step, time.monotonic() - started)
+
+
+def _check_integrations(report_to: str | list[str]) -> None:
+    available: list[str] = get_available_reporting_integrations()  # type: ignore[no-untyped-call]
+    for name in [report_to] if isinstance(report_to, str) else report_to:
+        if name not in {"none", "all", *available}:
+            raise TrainingInputError(
+                f"Hyperparameter report_to names {name!r}, which is not installed here; "
+                f"there is: {', '.join(sorted(available)) or 'none'}."
+            )
 
 
 def training_arguments(hyperparameters: Hyperparameters, examples: int, folder: str) -> TrainingArguments:
@@ -167,7 +184,7 @@ def training_arguments(hyperparameters: Hyperparameters, examples: int, folder: 
         fp16=precision == "fp16",
         use_cpu=device == "cpu",
         seed=hyperparameters.seed,
-        train_sampling_strategy="group_by_length",
+        train_sampling_strategy="sequential",
         logging_steps=max(1, math.ceil(updates / CURVE_POINTS)),
         logging_nan_inf_filter=False,
         save_strategy="no",

@@ -56,6 +56,6 @@ class ExtractionModel:
         if settings.get("pipeline") != PIPELINE:
             raise ValueError(f"{folder}: the pipeline is {settings.get('pipeline')!r}, not {PIPELINE!r}.")
         quiet_transformers()
-        model = AutoModelForTokenClassification.from_pretrained(folder, local_files_only=True)
+        model = AutoModelForTokenClassification.from_pretrained(folder, dtype="float32", local_files_only=True)
         encoder = Encoder(Tokenizer.from_file(str(folder / _TOKENIZER_FILE)), EncodingSettings(**settings["encoding"]))
         return cls(Predictor(model, encoder, uses_boxes=settings["uses_boxes"]), tuple(settings["fields"]))

@@ -38,9 +38,7 @@ class Predictor:
     """
 
     def __init__(self, model: PreTrainedModel, encoder: Encoder, *, uses_boxes: bool) -> None:
-        import torch
-
-        self.model = model.to("cpu", torch.float32).eval()
+        self.model = model.cpu().float().eval()  # type: ignore[no-untyped-call]
         self.encoder = encoder
         self.uses_boxes = uses_boxes
 

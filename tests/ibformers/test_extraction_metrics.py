@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ibformers.documents.ocr import parse_document
+from ibformers.tasks.extraction.metrics import evaluate, macro_average, same_text
+from ibformers.tasks.extraction.results import DocumentResult
+from tests.ibformers.trainable import ocr_document
+
+FIELDS = ("A", "B")
+CLASSES = st.integers(0, len(FIELDS))
+PAIRS = st.lists(st.lists(st.tuples(CLASSES, CLASSES), min_size=1, max_size=8), min_size=1, max_size=5)
+
+
+def _result(pairs: list[tuple[int, int]]) -> DocumentResult:
+    """A document of the words w0, w1, ... with these predicted and annotated classes."""
+    document = parse_document(json.dumps(ocr_document([" ".join(f"w{n}" for n in range(len(pairs)))])), "d.ibocr")
+    predicted, gold = np.array(pairs).T
+    return DocumentResult(document, predicted, gold, np.full(len(pairs), 0.5))
+
+
+@given(PAIRS)
+def test_metrics_are_the_counts_over_words_and_documents(pairs: list[list[tuple[int, int]]]) -> None:
+    metrics = evaluate(FIELDS, [_result(document) for document in pairs])
+    words = [pair for document in pairs for pair in document]
+    for number, field in enumerate(FIELDS, start=1):
+        predicted = [gold == number for guess, gold in words if guess == number]
+        annotated = [guess == number for guess, gold in words if gold == number]
+        precision = sum(predicted) / len(predicted) if predicted else "NAN"
+        recall = sum(annotated) / len(annotated) if annotated else "NAN"
+        assert metrics["precision"][field] == precision
+        assert metrics["recall"][field] == recall
+        if isinstance(precision, str) or isinstance(recall, str) or precision + recall == 0:
+            assert metrics["f1"][field] == "NAN"
+        else:
+            assert metrics["f1"][field] == pytest.approx(2 * precision * recall / (precision + recall))
+        exact = [
+            {i for i, pair in enumerate(document) if pair[0] == number}
+            == {i for i, pair in enumerate(document) if pair[1] == number}
+            for document in pairs
+        ]
+        assert metrics["exact_match"][field] == sum(exact) / len(exact)
+
+
+@given(PAIRS)
+def test_defined_values_are_floats_so_that_json_says_so(pairs: list[list[tuple[int, int]]]) -> None:
+    metrics = evaluate(FIELDS, [_result(document) for document in pairs])
+    values = [value for by_field in metrics.values() for value in by_field.values()]
+    assert all(value == "NAN" or (isinstance(value, float) and 0 <= value <= 1) for value in values)
+    assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
+
+
+def test_undefined_values_count_as_nothing_in_the_average() -> None:
+    assert macro_average({"f1": {"A": 0.8, "B": "NAN"}}, "f1") == 0.4
+
+
+@pytest.mark.parametrize(
+    ("predicted", "gold", "same"),
+    [
+        ("RM 9.00", "rm9.00", True),
+        ("9.00", "9.01", False),
+        ("", "", True),
+        ("x", "", False),
+        ("", "x", False),
+        ("", "-", False),
+        ("Łódź", "łódź", True),
+        ("Łódź", "Łodz", False),
+    ],
+)
+def test_same_text_looks_at_letters_and_digits_alone(predicted: str, gold: str, same: bool) -> None:
+    assert same_text(predicted, gold) is same
+
+
+def test_a_field_is_its_words_and_never_what_lies_between() -> None:
+    result = _result([(1, 1), (0, 1), (1, 1), (0, 0)])
+    entry = result.as_json(FIELDS)
+    assert (entry["A"]["text"], entry["A"]["gold_text"], entry["A"]["is_match"]) == ("w0 w2", "w0 w1 w2", False)
+    assert [word["idx"] for word in entry["A"]["words"]] == [0, 2]
+    assert entry["A"]["avg_confidence"] == 0.5
+    assert entry["B"] == {
+        "text": "",
+        "avg_confidence": None,
+        "words": [],
+        "gold_text": "",
+        "gold_words": [],
+        "is_match": True,
+    }
