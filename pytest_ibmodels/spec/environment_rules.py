@@ -65,9 +65,8 @@ class Broken(NamedTuple):
     message: str
 
 
-def broken_rules(name: str, values: Values) -> Iterator[Broken]:
-    """Every rule that the values of environment `name` break, as far as no variable hides it."""
-    hidden = values.keys_with_variables()
+def broken_rules(name: str, values: Values, hidden: frozenset[str] = frozenset()) -> Iterator[Broken]:
+    """Every rule that the values of environment `name` break; the values of keys in `hidden` are not known."""
     for broken in _rules(name, values, known_host="host" not in hidden):
         if broken.key not in hidden:
             yield broken
@@ -121,13 +120,13 @@ def _host_rules(host: str) -> Iterator[Broken]:
     except ValueError:
         address, valid = urlsplit(""), False
     if not valid:
-        yield Broken(
-            "host", f"`host` has to be an address, http(s)://…, or sandbox, but is {quoted(host)}{_host_hint(host)}"
-        )
+        # What stands before an `@` may be a password.
+        found = "is something else" if "@" in host else f"is {quoted(host)}{_host_hint(host)}"
+        yield Broken("host", f"`host` has to be an address, http(s)://…, or sandbox, but {found}")
     elif address.username is not None or address.password is not None:
         yield Broken("host", "`host` has a user or password in it: remove them, the `token` is all that is sent")
     elif address.query or address.fragment:
-        yield Broken("host", f"`host` has to end before any `?` or `#`, but is {quoted(host)}")
+        yield Broken("host", "`host` has to end before the `?` or `#` in it")
 
 
 def _host_hint(host: str) -> str:

@@ -100,7 +100,8 @@ class Environment:
 
     def problems(self) -> list[Problem]:
         """What is wrong with the entry, as far as that can be said before its variables are filled in."""
-        return [self._problem(broken) for broken in broken_rules(self.name, self._written())]
+        values = self._written()
+        return [self._problem(broken) for broken in broken_rules(self.name, values, values.keys_with_variables())]
 
     def _written(self) -> Values:
         return Values(

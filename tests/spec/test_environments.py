@@ -179,6 +179,15 @@ def test_values_are_checked_again_when_variables_are_filled_in(file: Path) -> No
     ]
 
 
+def test_an_escaped_variable_does_not_hide_a_wrong_value(file: Path) -> None:
+    environment = one(file, "host: https://x.org\npath: $${HOME}\ntoken: t$${x}\n")
+    assert said(lambda: environment.resolve({})) == [
+        '3:9: `path` has to be a drive path, OWNER/REPO/fs/DRIVE/…, but is "${HOME}"'
+    ]
+    fine = one(file, "host: https://x.org\npath: a/b/fs/c\ntoken: t$${x}\n")
+    assert secret(fine.resolve({})) == "t${x}"
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
@@ -195,7 +204,8 @@ def test_values_are_checked_again_when_variables_are_filled_in(file: Path) -> No
             "host: https://me:pw@x.org",
             "2:9: `host` has a user or password in it: remove them, the `token` is all that is sent",
         ),
-        ("host: https://x.org/?a=1", '2:9: `host` has to end before any `?` or `#`, but is "https://x.org/?a=1"'),
+        ("host: https://x.org/?a=1", "2:9: `host` has to end before the `?` or `#` in it"),
+        ("host: ftp://me:pw@x.org", f"2:9: {HOST.removesuffix(' is')} is something else"),
         ("path: x", '2:9: `path` has to be a drive path, OWNER/REPO/fs/DRIVE/…, but is "x"'),
         ("path: a/b/fs/../c", '2:9: `path` has to be a whole drive path, but "a/b/fs/../c" has `..` in it'),
         ("path: ", "2:8: `path` is empty: give it a value, or remove the key"),

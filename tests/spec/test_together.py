@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pytest_ibmodels.spec import SpecError, check_together, load, load_environments, load_model_tests
 from tests.spec.yamlfiles import said, written
@@ -107,3 +110,24 @@ def test_problems_are_shown_relative_to_the_current_folder(
     assert str(caught.value) == f"{tmp_path}/{message}"
     monkeypatch.chdir(tmp_path)
     assert str(caught.value) == message
+
+
+VOCABULARY = """
+    A env host path token mounts metrics f1 min config time_limit inference documents sandbox 5e-5 '0.9' ~ << *a &a
+    !!str ${A ${B:-} $${ a/b/fs/c https://x é # | " { } [ ] , :
+"""
+MARKS = [": ", ":", "\n", "\n  ", "\n    ", "\n  - ", ", ", " ", "\t", "\x07", "\n---\n"]
+SCRAPS = st.lists(st.sampled_from(VOCABULARY.split() + MARKS), max_size=40).map("".join)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=400)
+@given(SCRAPS, SCRAPS)
+def test_whatever_stands_in_the_files_the_answer_is_values_or_problems(
+    tests: Path, environments: Path, some: str, other: str
+) -> None:
+    tests.write_text(f"A:\n  env: {some}", encoding="utf-8")
+    environments.write_text(f"A:\n  host: {other}", encoding="utf-8")
+    with suppress(SpecError):
+        _, known = load(tests, environments)
+        for environment in known.environments.values():
+            environment.resolve({})
