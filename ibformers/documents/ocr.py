@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ibformers.documents.document import Document, Page, Word
 from ibformers.errors import DocumentError
@@ -14,6 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Json = dict[str, Any]
+
+
+class _Offsets(NamedTuple):
+    """Where something begins in the document: after this many pages, lines and characters."""
+
+    page: int
+    line: int
+    character: int
 
 
 def parse_document(data: bytes | str, name: str) -> Document:
@@ -40,18 +47,10 @@ def parse_document(data: bytes | str, name: str) -> Document:
             raise DocumentError(f"{where}: 'text' must be a string.")
         if number:
             text += "\n"
+        before = _Offsets(page=len(pages), line=line_count, character=len(text))
         lines = _lines(record, record_text, where)
         layouts = _pages(record, where)
-        words.extend(
-            replace(
-                word,
-                page=word.page + len(pages),
-                line=word.line + line_count,
-                start=word.start + len(text),
-                end=word.end + len(text),
-            )
-            for word in _words(lines, record_text, layouts, where)
-        )
+        words.extend(_words(lines, record_text, len(layouts), before, where))
         text += record_text
         pages.extend(layouts)
         line_count += max(len(lines), 1)
@@ -80,64 +79,79 @@ def _lines(record: Json, text: str, where: str) -> list[list[Any]]:
 
 
 def _pages(record: Json, where: str) -> list[Page]:
-    pages = []
     layouts = record.get("metadata_list")
     if not isinstance(layouts, list):
         raise DocumentError(f"{where}: 'metadata_list' must be a list with one layout for each page.")
+    pages = []
     for number, metadata in enumerate(layouts):
         layout = metadata.get("layout") if isinstance(metadata, dict) else None
         if not isinstance(layout, dict):
             raise DocumentError(f"{where}: metadata_list[{number}] has no 'layout'.")
-        width = _number(layout, "width", f"{where}, layout of page {number}")
-        height = _number(layout, "height", f"{where}, layout of page {number}")
-        if width <= 0 or height <= 0:
-            raise DocumentError(f"{where}: page {number} has the size {width:g} x {height:g}; it must be above zero.")
-        pages.append(Page(width, height))
+        try:
+            page = Page(_number(layout, "width"), _number(layout, "height"))
+        except DocumentError as error:
+            raise DocumentError(f"{where}: layout of page {number}: {error}.") from None
+        if page.width <= 0 or page.height <= 0:
+            raise DocumentError(
+                f"{where}: page {number} is {page.width:g} wide and {page.height:g} high; it must be larger."
+            )
+        pages.append(page)
     return pages
 
 
-def _words(lines: list[list[Any]], text: str, pages: list[Page], where: str) -> Iterator[Word]:
-    line_start = 0
+def _words(lines: list[list[Any]], text: str, page_count: int, before: _Offsets, where: str) -> Iterator[Word]:
+    line_start = before.character
     for line_number, (line, line_text) in enumerate(zip(lines, text.split("\n"), strict=False)):
         position = 0
         for index, item in enumerate(line):
-            spot = f"{where}, line {line_number}, word {index}"
-            if not isinstance(item, dict) or not isinstance(item.get("word"), str) or not item["word"].strip():
-                raise DocumentError(f"{spot}: a word must be an object whose 'word' is text that is not blank.")
-            found = line_text.find(item["word"], position)
-            if found < 0:
-                raise DocumentError(
-                    f"{spot}: {item['word']!r} is not in its line of the text at or after character {position}."
+            try:
+                word = _text(item)
+                found = _find(word, line_text, position)
+                position = found + len(word)
+                left, top = _number(item, "start_x"), _number(item, "start_y")
+                right, bottom = _number(item, "end_x"), _number(item, "end_y")
+                yield Word(
+                    text=word,
+                    raw=item.get("raw_word") or word,
+                    page=before.page + _page_index(item, page_count),
+                    box=(left, top, right, bottom),
+                    line=before.line + line_number,
+                    index_in_line=index,
+                    start=line_start + found,
+                    end=line_start + position,
+                    line_height=_number(item, "line_height", bottom - top),
+                    word_width=_number(item, "word_width", right - left),
                 )
-            position = found + len(item["word"])
-            yield _word(item, pages, spot, (line_number, index), (line_start + found, line_start + position))
+            except DocumentError as error:
+                raise DocumentError(f"{where}, line {line_number}, word {index}: {error}.") from None
         line_start += len(line_text) + 1
 
 
-def _word(item: Json, pages: list[Page], where: str, place: tuple[int, int], span: tuple[int, int]) -> Word:
+def _text(item: Any) -> str:
+    if not isinstance(item, dict) or not isinstance(item.get("word"), str) or not item["word"].strip():
+        raise DocumentError("a word must be an object whose 'word' is text that is not blank")
+    if not isinstance(item.get("raw_word", ""), str):
+        raise DocumentError(f"'raw_word' must be text, not {item['raw_word']!r}")
+    word: str = item["word"]
+    return word
+
+
+def _find(word: str, line: str, position: int) -> int:
+    found = line.find(word, position)
+    if found < 0:
+        raise DocumentError(f"{word!r} is not in its line of the text at or after character {position}")
+    return found
+
+
+def _page_index(item: Json, count: int) -> int:
     page = item.get("page")
-    if isinstance(page, bool) or not isinstance(page, int) or not 0 <= page < len(pages):
-        raise DocumentError(
-            f"{where}: 'page' is {page!r}, but the record has {len(pages)} page layouts, counted from 0."
-        )
-    left, top, right, bottom = (_number(item, key, where) for key in ("start_x", "start_y", "end_x", "end_y"))
-    raw = item.get("raw_word")
-    return Word(
-        text=item["word"],
-        raw=raw if isinstance(raw, str) else item["word"],
-        page=page,
-        box=(left, top, right, bottom),
-        line=place[0],
-        index_in_line=place[1],
-        start=span[0],
-        end=span[1],
-        line_height=_number(item, "line_height", where, default=bottom - top),
-        word_width=_number(item, "word_width", where, default=right - left),
-    )
+    if isinstance(page, bool) or not isinstance(page, int) or not 0 <= page < count:
+        raise DocumentError(f"'page' is {page!r}, but the record has {count} page layouts, counted from 0")
+    return page
 
 
-def _number(item: Json, key: str, where: str, default: float | None = None) -> float:
+def _number(item: Json, key: str, default: float | None = None) -> float:
     value = item.get(key, default)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise DocumentError(f"{where}: {key!r} must be a number, not {value!r}.")
+        raise DocumentError(f"{key!r} must be a number, not {value!r}")
     return float(value)

@@ -93,7 +93,7 @@ def _no_text(records: Records) -> None:
         (_foreign_word, "d.ibocr, record 0, line 1, word 0: 'Forty' is not in its line of the text"),
         (_words_out_of_order, "d.ibocr, record 0, line 0, word 1: '12' is not in its line of the text"),
         (_page_beyond, "d.ibocr, record 0, line 0, word 0: 'page' is 1, but the record has 1 page layouts"),
-        (_flat_page, "d.ibocr, record 0: page 0 has the size 600 x 0"),
+        (_flat_page, "d.ibocr, record 0: page 0 is 600 wide and 0 high; it must be larger."),
         (_no_layout, "d.ibocr, record 0: metadata_list[0] has no 'layout'."),
         (_text_for_number, "d.ibocr, record 0, line 0, word 0: 'start_x' must be a number, not '12'."),
         (_no_text, "d.ibocr, record 0: 'text' must be a string."),
