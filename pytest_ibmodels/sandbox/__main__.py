@@ -10,8 +10,6 @@ from pathlib import Path
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code: 0, 1 if the sandbox cannot start, 2 for wrong usage."""
     options = _parser().parse_args(arguments)
-    # The command line names the token file, and it is copied into child processes.
-    sys.argv = sys.argv[:1]
     try:
         return _serve(options)
     except ModuleNotFoundError as error:
@@ -34,21 +32,23 @@ def _parser() -> argparse.ArgumentParser:
         "serve",
         help="start a sandbox and keep it running",
         description="Start a sandbox and keep it running until SIGTERM or Ctrl-C.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         allow_abbrev=False,
     )
+    shown = "show a local folder, or a built-in sample (sample:drivers-licenses), read-only in the drive; repeatable"
+    now = "do not import torch and the like ahead of the first job: less memory, later first steps"
+    cores = os.cpu_count() or 1
     add = serve.add_argument
     add("--data", type=Path, required=True, metavar="DIR", help="folder that holds all its state; made if missing")
     add("--token-file", type=Path, required=True, metavar="FILE", help="file that holds the only accepted token")
-    add("--host", default="127.0.0.1", help="address to listen on")
-    add("--port", type=_port, default=0, help="port to listen on; 0 takes a free one")
-    shown = "show a local folder, or a built-in sample (sample:drivers-licenses), read-only in the drive; repeatable"
+    add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    add("--port", type=_port, default=0, help="port to listen on (default: a free one)")
     add("--mount", action="append", default=[], metavar="DRIVE_FOLDER=SOURCE", help=shown)
-    add("--max-jobs", type=_positive_int, default=os.cpu_count() or 1, metavar="N", help="trainings at the same time")
-    add("--job-memory", type=_positive, default=8.0, metavar="GIB", help="memory that a training may use")
-    add("--job-time", type=_positive, default=7200.0, metavar="SECONDS", help="time that a training may take")
-    add("--max-body", type=_positive, default=1024.0, metavar="MIB", help="largest request body")
-    add("--database", metavar="URL", default=None, help="SQLAlchemy URL in place of a SQLite file below --data")
+    add("--max-jobs", type=_positive_int, default=cores, metavar="N", help="trainings at once (default: %(default)s)")
+    add("--job-memory", type=_positive, default=8, metavar="GIB", help="memory of a training (default: %(default)s)")
+    add("--job-time", type=_positive, default=7200, metavar="SECONDS", help="time of a training (default: %(default)s)")
+    add("--max-body", type=_positive, default=1024, metavar="MIB", help="largest request body (default: %(default)s)")
+    add("--database", metavar="URL", help="SQLAlchemy URL (default: a SQLite file below --data)")
+    add("--no-preload", action="store_true", help=now)
     add("--exit-with-parent", action="store_true", help="stop when standard input ends")
     add("--announce", action="store_true", help='print one line of JSON, {"url", "pid"}, when ready')
     return parser
@@ -63,9 +63,6 @@ def _serve(options: argparse.Namespace) -> int:
     from pytest_ibmodels.sandbox.server import Server, listen
     from pytest_ibmodels.sandbox.settings import GIB, MIB, Settings
 
-    # What this process does not have, none that it starts can inherit.
-    keep_environment(os.environ)
-    sys.path[:] = [entry for entry in sys.path if _may_hold_packages(entry)]
     data = options.data.expanduser().resolve()
     try:
         settings = Settings(
@@ -77,15 +74,21 @@ def _serve(options: argparse.Namespace) -> int:
             job_memory=int(options.job_memory * GIB),
             job_time=options.job_time,
             max_body=int(options.max_body * MIB),
+            preload=not options.no_preload,
         )
-        listener = listen(options.host, options.port)
-        app = create_app(settings)
+        with listen(options.host, options.port) as listener:
+            app = create_app(settings)
+            _set_up_logging(data / "server.log")
+            # What this process does not have, none that it starts can inherit: not the environment, nor the command
+            # line, which names the token file.
+            keep_environment(os.environ)
+            sys.argv = sys.argv[:1]
+            sys.path[:] = [entry for entry in sys.path if _may_hold_packages(entry)]
+            server = Server(app, listener, announce=options.announce, exit_with_parent=options.exit_with_parent)
+            server.run_until_stopped()
     except StartError as error:
         print(f"the sandbox cannot start: {error}", file=sys.stderr)
         return error.exit_code
-    _set_up_logging(data / "server.log")
-    server = Server(app, listener, announce=options.announce, exit_with_parent=options.exit_with_parent)
-    server.run_until_stopped()
     return 0
 
 

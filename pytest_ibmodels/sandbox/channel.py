@@ -6,13 +6,21 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-MAX_MESSAGE_BYTES = 256 * 2**20
+MAX_MESSAGE_BYTES = 64 * 2**20
 Channel: TypeAlias = "Connection[Any, Any]"
 
 
 def send_json(channel: Channel, message: dict[str, Any]) -> None:
-    """Send one message; ``message`` must be JSON."""
-    channel.send_bytes(json.dumps(message, allow_nan=False).encode())
+    """Send one message; ``message`` must be JSON.
+
+    Raises:
+        ValueError: if it is larger than any message need be.
+    """
+    content = json.dumps(message, allow_nan=False).encode()
+    if len(content) > MAX_MESSAGE_BYTES:
+        msg = f"{len(content) / 2**20:.0f} MiB to report is too much; the limit is {MAX_MESSAGE_BYTES / 2**20:.0f} MiB"
+        raise ValueError(msg)
+    channel.send_bytes(content)
 
 
 def receive_json(channel: Channel) -> dict[str, Any]:

@@ -87,26 +87,30 @@ def describe(error: BaseException) -> dict[str, str]:
     """``msg`` for the user, ``error`` (type and text), and ``strace``, in which frames of the sandbox are left out."""
     report = traceback.TracebackException.from_exception(error)
     _strip(report)
-    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    strace = plain_text("".join(report.format()))
     meant_for_user = getattr(error, "user_message", None)
     if isinstance(meant_for_user, str) and meant_for_user:
-        return {"msg": meant_for_user, "error": meant_for_user, "strace": "".join(report.format())}
-    first_line = text.strip().splitlines()[0]
-    return {"msg": f"the pushed code failed: {first_line}", "error": text, "strace": "".join(report.format())}
+        sentence = plain_text(meant_for_user)
+        return {"msg": sentence, "error": sentence, "strace": strace}
+    text = plain_text(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+    return {"msg": f"the pushed code failed: {text.strip().splitlines()[0]}", "error": text, "strace": strace}
 
 
-class NotJsonError(TypeError):
-    """A value that was to be reported is not JSON."""
+def plain_text(text: str) -> str:
+    """``text`` without what UTF-8 and databases cannot hold: lone surrogates and NUL."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 def as_json(value: Any, where: str) -> Any:
     """``value`` as plain JSON, with undefined numbers as the text "NAN" (protocol section 11.4).
 
     Raises:
-        NotJsonError: names the place of what is not JSON.
+        TypeError: names the place of what is not JSON.
     """
-    if value is None or isinstance(value, bool | int | str):
+    if value is None or isinstance(value, bool | int):
         return value
+    if isinstance(value, str):
+        return plain_text(value)
     if isinstance(value, float):
         if math.isfinite(value):
             return float(value)
@@ -117,10 +121,10 @@ def as_json(value: Any, where: str) -> Any:
         for key in value:
             if not isinstance(key, str):
                 msg = f"{where} has the key {key!r}, which is not text"
-                raise NotJsonError(msg)
-        return {key: as_json(item, f"{where}[{key!r}]") for key, item in value.items()}
-    msg = f"{where} is a {type(value).__name__}, which JSON does not have"
-    raise NotJsonError(msg)
+                raise TypeError(msg)
+        return {plain_text(key): as_json(item, f"{where}[{key!r}]") for key, item in value.items()}
+    msg = f"{where} is of the type '{type(value).__name__}', which JSON does not have"
+    raise TypeError(msg)
 
 
 def _holds_any(entry: str, names: frozenset[str]) -> bool:

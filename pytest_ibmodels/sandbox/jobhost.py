@@ -1,6 +1,7 @@
 """What runs in the process of a training job: the pushed function, and its reports to the server."""
 
 import json
+import resource
 import sys
 import threading
 from collections.abc import Mapping
@@ -9,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ibmodels.sandbox.channel import Channel, send_json
-from pytest_ibmodels.sandbox.child import as_json, describe, isolate_imports, load_function, settle
+from pytest_ibmodels.sandbox.child import as_json, describe, isolate_imports, load_function, plain_text, settle
 from pytest_ibmodels.sandbox.drive import Drive
 from pytest_ibmodels.sandbox.stand_ins import FileClient
 
 USERNAME = "sandbox"
+_MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class JobMetadataClient:
 
     def update_message(self, message: str) -> None:
         """Replace the job's message."""
-        self._send({"message": str(message)})
+        self._send({"message": plain_text(str(message))})
 
     def _send(self, message: dict[str, Any]) -> None:
         with self._sending:
@@ -69,12 +71,14 @@ def run_training(channel: Channel, lifeline: Channel, job: TrainingJob) -> None:
     """Run the job in this process; the last message is ``{"result": ...}`` or ``{"failure": ...}``."""
     settle(lifeline, log=job.log, folder=job.scratch)
     client = JobMetadataClient(job.job_id, channel)
+    outcome: dict[str, Any]
     try:
         outcome = {"result": _json_or_null(_call(job, client))}
     except BaseException as error:  # noqa: BLE001 - pushed code may raise anything, SystemExit too
         failure = describe(error)
         sys.stderr.write(failure["strace"])
         outcome = {"failure": failure}
+    outcome["peak_memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_UNIT
     sys.stdout.flush()
     sys.stderr.flush()
     client._send(outcome)  # noqa: SLF001 - the same channel, after whatever threads of the job still send

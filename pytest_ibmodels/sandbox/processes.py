@@ -18,13 +18,16 @@ import psutil
 from pytest_ibmodels.sandbox.channel import receive_json, send_json
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["pytest_ibmodels.sandbox.preload"])
+_HOSTS = ["pytest_ibmodels.sandbox.jobhost", "pytest_ibmodels.sandbox.modelhost"]
+_context.set_forkserver_preload(_HOSTS)
 # multiprocessing looks at all its children whenever one is started; two threads that read an exit code at once lose it.
 _bookkeeping = threading.Lock()
 
 
-def warm_up() -> None:
+def warm_up(*, preload: bool) -> None:
     """Start the process that others are forked from; returns at once, its imports go on meanwhile."""
+    if preload:
+        _context.set_forkserver_preload(["pytest_ibmodels.sandbox.preload"])
     ensure_running()
 
 

@@ -8,7 +8,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import uvicorn
 from fastapi import FastAPI
@@ -65,7 +65,7 @@ class Server(uvicorn.Server):
         self.run(sockets=[self._listener])
 
     def _wait_for_parent(self, loop: asyncio.AbstractEventLoop) -> None:
-        if sys.stdin is not None:
+        with suppress(OSError, AttributeError, ValueError):
             while os.read(sys.stdin.fileno(), 4096):
                 pass
         loop.call_soon_threadsafe(self.stop)
@@ -82,7 +82,7 @@ def listen(host: str, port: int) -> socket.socket:
             (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=512
         )
     except (OSError, OverflowError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
         hint = "; --port 0 takes a free one" if port else ""
         msg = f"cannot listen on {host} port {port}: {reason}{hint}"
         raise StartError(msg) from error

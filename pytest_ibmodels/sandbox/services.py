@@ -31,10 +31,14 @@ class Sandbox:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._lock = _claim(settings.data)
+        try:
+            self.store = Store(settings.database_url)
+        except StartError:
+            self._lock.close()
+            raise
         shutil.rmtree(settings.scratch, ignore_errors=True)
         for folder in (settings.scratch, settings.drive_root, settings.jobs_root, settings.samples_root):
             folder.mkdir(parents=True, exist_ok=True)
-        self.store = Store(settings.database_url)
         self.store.fail_unfinished()
         self.drive = Drive(settings.drive_root, settings.scratch, settings.mounts)
         self.tasks = TaskRunner(self.store)
@@ -57,7 +61,7 @@ class Sandbox:
 
     def _warm_up(self) -> None:
         try:
-            warm_up()
+            warm_up(preload=self.settings.preload)
             for mount in self.settings.mounts:
                 mount.folder()
         except Exception:

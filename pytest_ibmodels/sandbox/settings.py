@@ -23,6 +23,8 @@ class Settings:
     job_memory: int = 8 * GIB
     job_time: float = 7200.0
     max_body: int = 1024 * MIB
+    preload: bool = True
+    """Whether to import torch and the like ahead of the first job, once for all jobs."""
     max_models: int = 4
     model_idle: float = 600.0
     model_time: float = 300.0

@@ -1,11 +1,12 @@
 """What outlives the server: the jobs and the registered models, in a SQL database."""
 
+import threading
 import time
 import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import JSON, Engine, String, Text, create_engine, event, select, update
+from sqlalchemy import JSON, String, Text, create_engine, event, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, Session, mapped_column
 
@@ -63,6 +64,8 @@ class Store:
     """
 
     def __init__(self, url: str) -> None:
+        # SQLite has one writer at a time; waiting here is fair and wakes at once.
+        self._writing = threading.Lock()
         try:
             self._engine = create_engine(url)
             if self._engine.dialect.name == "sqlite":
@@ -72,10 +75,6 @@ class Store:
             msg = f"the database cannot be opened: {str(error).splitlines()[0]}"
             raise StartError(msg) from error
 
-    @property
-    def engine(self) -> Engine:
-        return self._engine
-
     def close(self) -> None:
         self._engine.dispose()
 
@@ -84,7 +83,7 @@ class Store:
     def new_job(self, kind: str) -> str:
         """A new job's id; the job waits until :meth:`start`."""
         job_id = uuid.uuid4().hex
-        with Session(self._engine) as session, session.begin():
+        with self._writing, Session(self._engine) as session, session.begin():
             session.add(JobRow(id=job_id, kind=kind, created=time.time()))
         return job_id
 
@@ -116,7 +115,7 @@ class Store:
             self.fail(job_id, RESTARTED)
 
     def _update(self, job_id: str, **columns: Any) -> None:
-        with Session(self._engine) as session, session.begin():
+        with self._writing, Session(self._engine) as session, session.begin():
             # A job ends once: what comes later (a report that was under way, a cancel) changes nothing.
             session.execute(update(JobRow).where(JobRow.id == job_id, JobRow.state == "PENDING").values(**columns))
 
@@ -124,7 +123,7 @@ class Store:
 
     def register(self, name: str, *, model_path: str, program_folder: str) -> None:
         """Serve ``name`` from ``model_path``, also for Refiner programs in ``program_folder`` that name no model."""
-        with Session(self._engine) as session, session.begin():
+        with self._writing, Session(self._engine) as session, session.begin():
             session.merge(ModelRow(name, model_path, program_folder, time.time()))
 
     def model(self, name: str) -> RegisteredModel | None:

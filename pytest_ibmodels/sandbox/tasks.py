@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 class TaskRunner:
     """Runs tasks as jobs, several at once."""
 
-    def __init__(self, store: Store, threads: int = 8) -> None:
+    def __init__(self, store: Store, threads: int = 32) -> None:
         self._store = store
         self._closing = False
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="task")

@@ -242,6 +242,7 @@ class _Watch:
             elif "message" in message:
                 self._pending["message"] = message["message"]
             else:
+                self._peak = max(self._peak, message["peak_memory"])
                 return message
         return None
 

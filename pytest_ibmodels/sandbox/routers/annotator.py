@@ -11,7 +11,7 @@ from pytest_ibmodels.sandbox.services import Sandbox
 router = APIRouter(prefix="/api/v1/annotator")
 
 
-@router.post("/export_model")
+@router.post("/export_model", response_model_exclude_none=True)
 def export_model(
     body: Annotated[ExportRequest, Depends(json_body(ExportRequest))], sandbox: Annotated[Sandbox, Depends(sandbox_of)]
 ) -> Exported:

@@ -82,7 +82,7 @@ async def write(path: ThePath, args: Args, request: Request) -> dict[str, Any]:
         upload.unlink(missing_ok=True)
 
 
-@router.patch("/{path:path}")
+@router.patch("/{path:path}", response_model_exclude_none=True)
 def rename(
     path: ThePath, body: Annotated[RenameRequest, Depends(json_body(RenameRequest))], sandbox: TheSandbox
 ) -> JobStarted:

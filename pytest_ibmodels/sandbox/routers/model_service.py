@@ -44,7 +44,7 @@ class RunRequest(WireModel):
 TheRun = Annotated[RunRequest, Depends(json_body(RunRequest))]
 
 
-@router.post("/run_train")
+@router.post("/run_train", response_model_exclude_none=True)
 def run_train(body: Annotated[TrainRequest, Depends(json_body(TrainRequest))], sandbox: TheSandbox) -> JobStarted:
     """Queue a training of pushed code."""
     return JobStarted(status="OK", job_id=sandbox.training.submit(body))
@@ -56,13 +56,13 @@ def run(body: TheRun, sandbox: TheSandbox) -> dict[str, Any]:
     return {"status": "OK", **_run(sandbox, body)}
 
 
-@router.post("/run_async")
+@router.post("/run_async", response_model_exclude_none=True)
 def run_async(body: TheRun, sandbox: TheSandbox) -> JobStarted:
     """The same as a job."""
     return JobStarted(status="OK", job_id=sandbox.tasks.start("model", lambda: _run(sandbox, body)))
 
 
-@router.post("/unload_model")
+@router.post("/unload_model", response_model_exclude_none=True)
 def unload_model(body: Annotated[UnloadRequest, Depends(json_body(UnloadRequest))], sandbox: TheSandbox) -> Unloaded:
     """Unload a model; the answer is the same if it was not loaded (section 4.3)."""
     sandbox.models.unload(body.model_name)

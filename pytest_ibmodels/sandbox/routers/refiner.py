@@ -11,7 +11,7 @@ from pytest_ibmodels.sandbox.services import Sandbox
 router = APIRouter(prefix="/api/v1/refiner-v5")
 
 
-@router.post("/run")
+@router.post("/run", response_model_exclude_none=True)
 def run(
     body: Annotated[RefinerRequest, Depends(json_body(RefinerRequest))],
     sandbox: Annotated[Sandbox, Depends(sandbox_of)],

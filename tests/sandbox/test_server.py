@@ -1,0 +1,189 @@
+"""Starting, stopping, and dying: what survives, and what must not."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pytest_ibmodels.sandbox.__main__ import main
+from tests.sandbox.pushed import PACKAGE, document, model_package, training_package
+from tests.sandbox.running import TOKEN, RunningSandbox, all_gone
+
+DRIVE = "a/b/fs/c"
+RESTARTED = "the sandbox was restarted while this job was running"
+
+
+def serve(*options: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    token_file = folder / "token"
+    token_file.write_text(TOKEN)
+    command = [sys.executable, "-m", "pytest_ibmodels.sandbox", "serve", "--token-file", str(token_file)]
+    return subprocess.run([*command, *options], capture_output=True, text=True, timeout=20, check=False)
+
+
+def busy(sandbox: RunningSandbox) -> tuple[str, list[int]]:
+    """A sandbox with a job that runs and a model that is loaded; the job, and all processes."""
+    sandbox.push(f"{DRIVE}/code", training_package())
+    sandbox.push(f"{DRIVE}/model", model_package("Total"))
+    sandbox.write(f"{DRIVE}/a.ibocr", document("Total 12"))
+    job = sandbox.train(f"{DRIVE}/code/{PACKAGE}", "trainable.training.sleep")
+    body = {"model_name": "m", "input_path": f"{DRIVE}/a.ibocr", "model_fs_path": f"{DRIVE}/model"}
+    model = sandbox.api("model-service/run", body)
+    pids = [*sandbox.wait_for_report(job, "pids"), model["pid"], *(process.pid for process in sandbox.family())]
+    return job, pids
+
+
+def stop_by_sigterm(sandbox: RunningSandbox) -> None:
+    sandbox.process.send_signal(signal.SIGTERM)
+
+
+def stop_by_sigint(sandbox: RunningSandbox) -> None:
+    sandbox.process.send_signal(signal.SIGINT)
+
+
+def stop_by_end_of_input(sandbox: RunningSandbox) -> None:
+    assert sandbox.process.stdin is not None
+    sandbox.process.stdin.close()
+
+
+@pytest.mark.parametrize("stop", [stop_by_sigterm, stop_by_sigint, stop_by_end_of_input])
+def test_a_stop_leaves_no_process(start: Callable[..., RunningSandbox], stop: Callable[[RunningSandbox], None]) -> None:
+    sandbox = start()
+    _job, pids = busy(sandbox)
+    began = time.monotonic()
+    stop(sandbox)
+    assert sandbox.process.wait(5) == 0
+    assert time.monotonic() - began < 3
+    assert all_gone(pids, seconds=1)
+    assert not list(sandbox.data.joinpath("jobs").glob("*/scratch/*"))
+
+
+def test_a_killed_server_takes_its_processes_along_and_loses_nothing(start: Callable[..., RunningSandbox]) -> None:
+    sandbox = start()
+    done = sandbox.drive("POST", f"{DRIVE}/none/move", {"new_full_path": f"{DRIVE}/nothing"})["job_id"]
+    before = sandbox.wait(done)
+    job, pids = busy(sandbox)
+    waiting = [sandbox.train(f"{DRIVE}/code/{PACKAGE}", "trainable.training.sleep") for _ in range(4)][-1]
+    sandbox.process.kill()
+    sandbox.process.wait(5)
+    assert all_gone(pids, seconds=5)
+    again = start()
+    for lost in (job, waiting):
+        status = again.status(lost)
+        assert (status["state"], status["status"], status["msg"]) == ("DONE", "ERROR", RESTARTED)
+        assert status["results"][0]["error"] == RESTARTED
+        assert json.loads(status["cur_status"])["task_state"] == "ERROR"
+    assert "pids" in again.task_data(job)
+    assert again.status(done) == before
+    assert again.read(f"{DRIVE}/code/package.json") == b"{}"
+    assert list((again.data / "tmp").iterdir()) == []
+
+
+def test_a_registered_model_survives_a_restart(start: Callable[..., RunningSandbox]) -> None:
+    sandbox = start()
+    sandbox.push(f"{DRIVE}/save/saved_model", model_package("Total"))
+    sandbox.write(f"{DRIVE}/a.ibocr", document("Sum 12"))
+    body = {"model_path": f"{DRIVE}/save/saved_model", "dev_input_folder": DRIVE, "model_name": "M"}
+    body |= {"refiner_path": "x.ibrefiner", "annotator_dir": f"{DRIVE}/save"}
+    exported = sandbox.api("annotator/export_model", {**body, "extracted_fields": ["Total"]})
+    assert exported["status"] == "OK"
+    sandbox.close()
+    again = start()
+    assert again.api("model-service/run", {"model_name": "M", "input_path": f"{DRIVE}/a.ibocr"})["status"] == "OK"
+
+
+def test_the_announcement(sandbox: RunningSandbox) -> None:
+    assert set(sandbox.announced) == {"url", "pid"}
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+", sandbox.announced["url"])
+    assert sandbox.announced["pid"] == sandbox.process.pid
+
+
+def main_of(*options: str) -> int:
+    """The command line in this process; good for what does not get as far as serving."""
+    try:
+        return main(["serve", *options])
+    except SystemExit as stopped:  # how argparse ends
+        return int(stopped.code or 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (["--port", "70000"], 2, "70000 is no port"),
+        (["--data", "FOLDER/file"], 1, "cannot be used: File exists"),
+        (["--data", "/proc/none"], 1, "the data folder '/proc/none' cannot be used"),
+        (["--mount", "nonsense"], 2, "expected DRIVE_FOLDER=SOURCE"),
+        (["--mount", "a/../c=x"], 2, "are not allowed"),
+        (["--mount", "a/b/fs/c/d=sample:none"], 2, "there are: drivers-licenses"),
+        (["--mount", "a/b/fs/c/d=FOLDER/none"], 2, "is not a folder on this machine"),
+        (["--mount", "a/b/fs=FOLDER"], 2, "names no folder in a drive"),
+        (["--mount", "a/b/fs/c/d=FOLDER", "--mount", "a/b/fs/c=FOLDER"], 2, "overlaps"),
+        (["--job-memory", "0"], 2, "is not above 0"),
+        (["--max-jobs", "0"], 2, "is not at least 1"),
+        (["--database", "nonsense"], 1, "the database cannot be opened"),
+        (["--token-file", "FOLDER/none"], 1, "none' cannot be read"),
+        (["--token-file", "FOLDER/file"], 1, "must hold one line"),
+    ],
+)
+def test_what_keeps_a_sandbox_from_starting(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], code: int, said: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "token").write_text(TOKEN)
+    always = ["--data", str(tmp_path / "data"), "--token-file", str(tmp_path / "token")]
+    assert main_of(*always, *(option.replace("FOLDER", str(tmp_path)) for option in options)) == code
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert said in printed.err
+    assert TOKEN not in printed.err
+
+
+def test_a_port_that_is_taken(sandbox: RunningSandbox, tmp_path: Path) -> None:
+    port = sandbox.announced["url"].rpartition(":")[2]
+    result = serve("--data", str(tmp_path / "data"), "--port", port, folder=tmp_path)
+    assert result.returncode == 1
+    reason = f"cannot listen on 127.0.0.1 port {port}: Address already in use; --port 0 takes a free one"
+    assert result.stderr == f"the sandbox cannot start: {reason}\n"
+
+
+def test_two_sandboxes_do_not_share_a_data_folder(sandbox: RunningSandbox, tmp_path: Path) -> None:
+    result = serve("--data", str(sandbox.data), folder=tmp_path)
+    assert result.returncode == 1
+    assert f"in use by another sandbox (process {sandbox.process.pid})" in result.stderr
+
+
+def test_another_database(start: Callable[..., RunningSandbox], tmp_path: Path) -> None:
+    sandbox = start("--database", f"sqlite:///{tmp_path}/elsewhere.sqlite")
+    sandbox.push(f"{DRIVE}/x", {"a": ""})
+    assert (tmp_path / "elsewhere.sqlite").exists()
+    assert not (sandbox.data / "sandbox.sqlite").exists()
+
+
+def test_the_token_is_in_no_process_that_runs_pushed_code(sandbox: RunningSandbox) -> None:
+    for process in sandbox.family():
+        shown = " ".join(process.cmdline())
+        assert TOKEN not in shown
+        if process.pid != sandbox.process.pid:
+            assert ".token" not in shown
+            assert "SOME_SECRET" not in Path(f"/proc/{process.pid}/environ").read_text(errors="replace")
+
+
+def test_help_names_every_option() -> None:
+    command = [sys.executable, "-m", "pytest_ibmodels.sandbox", "serve", "--help"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    for option in ("--data", "--token-file", "--host", "--port", "--mount", "--max-jobs", "--job-memory", "--job-time"):
+        assert option in text
+    for option in ("--max-body", "--database", "--no-preload", "--exit-with-parent", "--announce"):
+        assert option in text
+
+
+def test_the_server_imports_nothing_heavy() -> None:
+    heavy = "{'torch', 'transformers', 'numpy', 'faker'}"
+    code = f"import sys, pytest_ibmodels.sandbox.app; print(sorted({heavy} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"
