@@ -11,7 +11,7 @@ import pytest
 from pytest_ibmodels import options
 from pytest_ibmodels.collection import CaseNode, selected_phases
 from pytest_ibmodels.reports.live import emit
-from pytest_ibmodels.reports.outcomes import PHASE_RECORDS
+from pytest_ibmodels.reports.outcomes import PHASE_RECORDS, outcomes_of
 from pytest_ibmodels.reports.record import phase_record
 from pytest_ibmodels.runs.case import Case, Run
 from pytest_ibmodels.runs.engine import Engine, Limits
@@ -81,7 +81,7 @@ class _PhaseRun:
             state = self.run.progress.state
             now = time.monotonic()
             if now >= due or (said and state != said):
-                emit(self._config, self._node.nodeid, self._line(begun))
+                emit(self._config, outcomes_of(self._config).running, self._line(begun))
                 said, due = state, now + self._interval
         self._node.stash.setdefault(PHASE_RECORDS, {})[self.phase] = phase_record(self.run, self.phase)
 

@@ -18,8 +18,8 @@ _MOST_DIFFERENCES = 30
 _MOST_FRAMES = 14
 
 
-def failure_text(failure: RunFailure) -> str:
-    """Everything that a person needs to know of a failure, in plain lines."""
+def failure_text(failure: RunFailure, place: str) -> str:
+    """Everything that a person needs to know of a failure, in plain lines; ``place`` is FILE:LINE of its entry."""
     run = failure.run
     if isinstance(failure, NotTrained):
         failure = failure.cause
@@ -31,8 +31,9 @@ def failure_text(failure: RunFailure) -> str:
     if isinstance(failure, TrainingFailure) and failure.job_traceback:
         lines += ["", "traceback of the job, its last frames (the pushed code, in the environment):"]
         lines += [f"  job | {line}" for line in failure.job_traceback.rstrip().splitlines()[-_MOST_FRAMES:]]
+    lines += ["", f"model test: {place}"]
     if run is not None:
-        lines += ["", *_where(run)]
+        lines += _where(run)
         if run.job_log:
             lines += ["", "log of the training job, its last lines:"]
             lines += [f"  log | {clipped(line, 200)}" for line in run.job_log]

@@ -31,6 +31,7 @@ class ProgressReport(pytest.TestReport):
 
 
 def emit(config: pytest.Config, nodeid: str, text: str) -> None:
+    """Show a line. ``nodeid`` is that of the item that runs now: xdist's workers accept reports of no other."""
     config.hook.pytest_runtest_logreport(report=ProgressReport(nodeid, text))
 
 

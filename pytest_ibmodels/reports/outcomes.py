@@ -27,15 +27,20 @@ class Outcomes:
         passed: the records of the phases that passed, in the order of their reports; on xdist's controller those of
             all workers.
         interrupted: whether a person pressed Ctrl-C.
+        running: the id of the item that runs.
     """
 
     def __init__(self, config: pytest.Config) -> None:
         self.passed: list[PhaseRecord] = []
         self.interrupted = False
+        self.running = ""
         self._config = config
 
     def pytest_keyboard_interrupt(self) -> None:
         self.interrupted = True
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self.running = nodeid
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -81,7 +86,7 @@ def complete_report(item: pytest.Item, call: pytest.CallInfo[None], report: pyte
 
         if isinstance(call.excinfo.value, RunFailure):
             failure = call.excinfo.value
-            report.longrepr = f"{path}:{(line or 0) + 1}: {failure_text(failure)}"
+            report.longrepr = failure_text(failure, f"{path}:{(line or 0) + 1}")
     records = item.parent.stash.get(PHASE_RECORDS, {}) if item.parent is not None else {}
     phase = item.name.removeprefix("test_")
     if report.when == "call" and phase in records:

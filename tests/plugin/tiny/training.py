@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from tiny.model import fields_of
+
+FIELDS = ("Name", "Total")
+
+
+def train(
+    *,
+    hyperparams: dict[str, Any],
+    dataset_filename: str,
+    save_path: str,
+    file_client: Any,
+    job_metadata_client: Any,
+    model_name: str,
+    **_: Any,
+) -> None:
+    """Train as `hyperparams` say: `sleep` seconds, `raise` a text, report `results`, `corrupt` the saved model."""
+    print(f"training {model_name} on {dataset_filename}")
+    _wait(float(hyperparams.get("sleep", 0)), job_metadata_client)
+    if "raise" in hyperparams:
+        raise RuntimeError(hyperparams["raise"])
+    folder = dataset_filename.rpartition("/")[0]
+    project = json.loads(file_client.read_file(dataset_filename))
+    documents = [f"{folder}/{file['ocrPath']}" for file in project["files"]]
+    predictions = {document: _predictions(file_client.read_file(document)) for document in documents}
+    perfect = {metric: dict.fromkeys(FIELDS, 1.0) for metric in ("precision", "recall", "f1", "exact_match")}
+    results = hyperparams.get("results", perfect)
+    job_metadata_client.update_metadata({"progress": 1.0, "evaluation_results": results})
+    file_client.write_file(f"{save_path}/predictions.json", json.dumps(predictions).encode())
+    _write_model(file_client, f"{save_path}/saved_model", str(hyperparams.get("corrupt", "")))
+
+
+def _wait(seconds: float, job_metadata_client: Any) -> None:
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        job_metadata_client.update_metadata({"progress": 1 - left / seconds})
+        time.sleep(min(left, 0.1))
+
+
+def _predictions(content: bytes) -> dict[str, Any]:
+    text = json.loads(content)[0]["text"]
+    return {name: {"text": value, "words": [], "avg_confidence": None} for name, value in fields_of(text).items()}
+
+
+def _write_model(file_client: Any, folder: str, corrupt: str) -> None:
+    package = {
+        "name": "tiny",
+        "version": "0.0.1",
+        "classpath": "tiny_model.model.IbModel",
+        "packages": ["src/py/tiny_model"],
+    }
+    code = (Path(__file__).parent / "model.py").read_text()
+    file_client.write_file(f"{folder}/package.json", json.dumps(package).encode())
+    file_client.write_file(f"{folder}/src/py/tiny_model/__init__.py", b"")
+    file_client.write_file(f"{folder}/src/py/tiny_model/model.py", code.encode())
+    file_client.write_file(f"{folder}/src/py/tiny_model/model_data/upper.json", json.dumps(corrupt).encode())
