@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
+import contextlib
+import signal
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,7 +17,7 @@ from pytest_ibmodels.runs.routes.annotator import AnnotatorRoute
 from pytest_ibmodels.runs.story import Story
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from pytest_ibmodels.packaging import Package
     from pytest_ibmodels.spec import Environment
@@ -44,6 +47,8 @@ class Engine:
         self._runs: dict[str, Run] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._thread.start()
+        # An impatient user's second Ctrl-C can end pytest before it tears down its fixtures.
+        atexit.register(self.close, interrupted=True)
 
     def start(self, environment: Environment, cases: Mapping[str, Case], package: Package) -> None:
         """Start the runs of an environment's cases, all at once; what is started already goes on.
@@ -74,10 +79,12 @@ class Engine:
         if not self._thread.is_alive():
             return
         seconds = _INTERRUPTED_SECONDS if interrupted else _CLOSING_SECONDS
-        asyncio.run_coroutine_threadsafe(self._close(seconds), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        with _no_sigint() if interrupted else contextlib.nullcontext():
+            asyncio.run_coroutine_threadsafe(self._close(seconds), self._loop).result()
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+        atexit.unregister(self.close)
 
     async def _start(self, environment: Environment, runs: list[Run], package: Package) -> None:
         session = self._sessions.get(environment.name)
@@ -102,3 +109,16 @@ class Engine:
     async def _clean_up(self, tasks: list[asyncio.Task[None]]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(*(session.close() for session in self._sessions.values()), return_exceptions=True)
+
+
+@contextlib.contextmanager
+def _no_sigint() -> Iterator[None]:
+    """Cleaning up after Ctrl-C takes seconds at most; another one must not leave jobs running."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -264,11 +264,11 @@ def test_ctrl_c_cancels_cleans_up_and_ends_within_five_seconds(served: Project, 
         rest = process.stdout.read()
         code = process.wait(30)
     assert time.monotonic() - begun < 5
-    assert code == pytest.ExitCode.INTERRUPTED
-    assert "KeyboardInterrupt" in rest
-    if signals == 1:
-        assert server.left_over() == []
-        assert server.training_processes() == []
+    if signals == 1:  # the second one may end pytest while it still writes its report
+        assert code == pytest.ExitCode.INTERRUPTED
+        assert "KeyboardInterrupt" in rest
+    assert server.left_over() == []
+    assert server.training_processes() == []
 
 
 def test_two_environments_on_two_workers_push_once_each(project: Project, server: Server) -> None:
