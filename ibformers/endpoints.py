@@ -6,6 +6,8 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
+from ibformers.threads import let_waiting_threads_sleep
+
 if TYPE_CHECKING:
     from ibformers.platform import FileClient, JobMetadataClient
 
@@ -40,6 +42,7 @@ def run_train_annotator(
         TrainingInputError: the dataset, a document or a hyperparameter cannot be used; `user_message` says why.
     """
     _log_to_stdout()
+    let_waiting_threads_sleep()
     from ibformers.documents.annotator import read_project
     from ibformers.training.hyperparameters import parse_hyperparameters
     from ibformers.training.reporting import JobReport

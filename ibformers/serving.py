@@ -7,6 +7,7 @@ from typing import Any
 
 from ibformers.documents.ocr import parse_document
 from ibformers.tasks.extraction.model import ExtractionModel
+from ibformers.threads import let_waiting_threads_sleep
 
 
 class ServedModel:
@@ -24,6 +25,7 @@ class ServedModel:
 
     def load(self) -> None:
         """Read the model from its folder. Raises OSError or ValueError where the package is damaged."""
+        let_waiting_threads_sleep()
         self._model = ExtractionModel.load(self.model_data_path)
 
     def run(self, request: Any) -> dict[str, Any]:
