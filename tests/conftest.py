@@ -1,0 +1,27 @@
+"""What all tests of the project share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip the slow tests unless they are asked for: `pytest tests -m slow`."""
+    if "slow" in (config.option.markexpr or ""):
+        return
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.skip(reason="trains for minutes; run it with -m slow"))
+
+
+@pytest.fixture(scope="session")
+def receipts() -> Path:
+    """The folder of the real receipts, which lies beside a developer's clone and is no part of the project."""
+    folder = ROOT.parent / "shared" / "datasets" / "sroie"
+    if not (folder / "Receipts.ibannotator").is_file():
+        pytest.skip(f"the receipts are not there: {folder.name}/Receipts.ibannotator beside the clone")
+    return folder
