@@ -115,14 +115,15 @@ class Evaluation:
         is_result = field.label == MODEL_RESULT_LABEL
         try:
             value = self._value(_parse(field.expression))
-        except (SandboxError, RecursionError) as error:
+            word = json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
+        except (SandboxError, RecursionError, ValueError) as error:
+            # ValueError: a number with more digits than Python writes out.
             self._failed.add(field.label)
             reason = "the expression is too deep" if isinstance(error, RecursionError) else error
             return RefinedPhrase(
                 label=field.label, word="{}" if is_result else "", error_msg=f"field '{field.label}': {reason}"
             )
         self._values[field.label] = value
-        word = json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
         return RefinedPhrase(label=field.label, word=word, error_msg="")
 
     def _value(self, node: ast.expr) -> Any:

@@ -112,6 +112,9 @@ class ModelPool:
         if slot.process is not None and not slot.unload and signature == slot.signature:
             return slot.process
         self._close(slot)
+        if self._closed.is_set():
+            msg = "the sandbox is stopping"
+            raise ModelError(msg)
         scratch = self._drive.new_scratch()
         spec = ModelSpec(
             name=name,

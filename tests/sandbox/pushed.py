@@ -5,7 +5,7 @@ import json
 PACKAGE = "trainable"
 
 TRAINING = '''
-import json, os, signal, subprocess, sys, time
+import json, os, signal, subprocess, sys, threading, time
 
 def well(file_client, username, job_metadata_client, save_path, model_name="", **others):
     job_metadata_client.update_message("Model training in progress.")
@@ -21,6 +21,7 @@ def look_around(file_client, path, **others):
     found = {"environ": dict(os.environ), "argv": sys.argv, "cwd": os.listdir("."), "helper": helper.WHERE,
              "exists": [file_client.exists(name) for name in (path, path + "/none", "a/b/c")],
              "names": file_client.list_dir(path), "torch": "torch" in sys.modules,
+             "ibformers": "ibformers" in sys.modules,
              "group": os.getpgid(0) == os.getpid()}
     try:
         file_client.read_file("docs/out/s2/none.ibocr")
@@ -89,6 +90,10 @@ def sleep(job_metadata_client, **others):
     orphan = subprocess.run(["sh", "-c", "setsid sleep 600 >/dev/null 2>&1 & echo $!"], capture_output=True, text=True)
     job_metadata_client.update_metadata({"pids": [os.getpid(), child.pid, apart.pid, int(orphan.stdout)]})
     time.sleep(600)
+
+def linger(**others):
+    """Returns, but its process would not end by itself."""
+    threading.Thread(target=time.sleep, args=(600,)).start()
 
 def quick(job_metadata_client, number=0, **others):
     job_metadata_client.update_metadata({"pid": os.getpid(), "began": time.time()})

@@ -23,13 +23,16 @@ SECONDS = 30.0
 class RunningSandbox:
     """``python -m pytest_ibmodels.sandbox serve``, started; all calls are made as a client would make them."""
 
-    def __init__(self, data: Path, *options: str, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, data: Path, *options: str, environ: Mapping[str, str] | None = None, preload: bool = False
+    ) -> None:
         token_file = data.parent / f"{data.name}.token"
         token_file.write_text(TOKEN + "\n")
         self.data = data
+        options = options if preload else ("--no-preload", *options)
         command = [sys.executable, "-m", "pytest_ibmodels.sandbox", "serve", "--announce", "--exit-with-parent"]
         self.process = subprocess.Popen(
-            [*command, "--data", str(data), "--token-file", str(token_file), "--no-preload", *options],
+            [*command, "--data", str(data), "--token-file", str(token_file), *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

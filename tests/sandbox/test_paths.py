@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_ibmodels.sandbox.drive import Drive
@@ -54,6 +54,7 @@ def drive(tmp_path_factory: pytest.TempPathFactory) -> Drive:
     return Drive(folder / "root", folder / "tmp")
 
 
+@settings(deadline=None)
 @given(path=PATHS.map(lambda rest: f"o/r/fs/D/{rest}"))
 def test_writing_never_leaves_the_root(drive: Drive, path: str) -> None:
     above = drive.root.parent

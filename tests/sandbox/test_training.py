@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 import pytest
@@ -47,7 +48,7 @@ def test_what_a_job_sees(sandbox: RunningSandbox, package: str) -> None:
     assert not any("token" in value.lower() for value in [*found["environ"], *found["argv"], *found["cwd"]])
     assert (found["helper"], found["group"], found["torch"]) == ("pushed", True, False)
     assert found["exists"] == [True, False, False]
-    assert found["names"] == [PACKAGE, "package.json"] or set(found["names"]) == {PACKAGE, "package.json"}
+    assert found["names"] == ["package.json", PACKAGE]
     assert "docs/out/s2/none.ibocr" in found["missing"]
     assert sandbox.names(package) == ["__init__.py", "broken.py", "helper.py", "importing.py", "training.py"]
 
@@ -143,6 +144,21 @@ def test_what_is_refused_at_once(
     answer = sandbox.api("model-service/run_train", body)
     assert answer["status"] == "ERROR"
     assert said in answer["msg"]
+
+
+def test_a_process_that_does_not_end_by_itself(sandbox: RunningSandbox, package: str) -> None:
+    status = sandbox.wait(sandbox.train(package, "trainable.training.linger"))
+    assert (status["status"], status["results"]) == ("OK", [{"status": "OK", "result": None}])
+    assert status["seconds"] < 10
+
+
+def test_jobs_find_torch_imported_already(tmp_path: Path) -> None:
+    sandbox = RunningSandbox(tmp_path / "data", preload=True)
+    sandbox.push("a/b/fs/c/code", training_package())
+    job = sandbox.train(f"a/b/fs/c/code/{PACKAGE}", "trainable.training.look_around", path="a/b/fs/c")
+    found = sandbox.wait(job)["results"][0]["result"]
+    assert (found["torch"], found["ibformers"]) == (True, False)
+    sandbox.close()
 
 
 def test_a_job_over_its_memory(sandbox: RunningSandbox, package: str) -> None:
