@@ -10,7 +10,6 @@ def let_waiting_threads_sleep() -> None:
 
     By default they spin. Where another process needs a core, they then spin on the core that the thread they wait
     for would need: on two busy cores a training was slowed down more than four times. Without effect once torch is
-    loaded, so
-    an environment that loads torch ahead sets OMP_WAIT_POLICY=PASSIVE itself.
+    loaded, so an environment that loads torch ahead sets OMP_WAIT_POLICY=PASSIVE itself.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
