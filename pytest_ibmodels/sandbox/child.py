@@ -5,6 +5,7 @@ import importlib
 import math
 import os
 import signal
+import site
 import sys
 import tempfile
 import threading
@@ -60,12 +61,15 @@ def settle(lifeline: Channel, *, log: Path, folder: Path, variables: Mapping[str
 def isolate_imports(folders: Iterable[Path], names: Iterable[str]) -> None:
     """Let ``names``, top-level modules, be imported from ``folders`` only.
 
-    An installed package of the same name, or one in the server's working directory, must not be found first, nor be
-    there already.
+    A package of the same name in the server's working directory, or in a checkout that is on the path, must not be
+    found, nor be there already. Folders of installed packages stay, behind the pushed ones: training needs the others
+    that are in them.
     """
     names = frozenset(names)
     own = [str(folder) for folder in folders]
-    sys.path[:] = own + [entry for entry in sys.path if entry and not _holds_any(entry, names)]
+    installed = {*site.getsitepackages(), site.getusersitepackages()}
+    others = [entry for entry in sys.path if entry and (entry in installed or not _holds_any(entry, names))]
+    sys.path[:] = own + others
     for loaded in [module for module in sys.modules if module.partition(".")[0] in names]:
         del sys.modules[loaded]
     importlib.invalidate_caches()

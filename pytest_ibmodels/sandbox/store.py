@@ -6,7 +6,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import JSON, String, Text, create_engine, event, select, update
+from sqlalchemy import JSON, String, Text, create_engine, delete, event, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, Session, mapped_column
 
@@ -125,6 +125,12 @@ class Store:
         """Serve ``name`` from ``model_path``, also for Refiner programs in ``program_folder`` that name no model."""
         with self._writing, Session(self._engine) as session, session.begin():
             session.merge(ModelRow(name, model_path, program_folder, time.time()))
+
+    def forget_models_below(self, path: str) -> list[str]:
+        """Forget the models that are served from ``path`` or below it, which is gone; their names."""
+        below = or_(ModelRow.model_path == path, ModelRow.model_path.startswith(f"{path}/", autoescape=True))
+        with self._writing, Session(self._engine) as session, session.begin():
+            return list(session.scalars(delete(ModelRow).where(below).returning(ModelRow.name)))
 
     def model(self, name: str) -> RegisteredModel | None:
         return self._first_model(ModelRow.name == name)

@@ -122,6 +122,13 @@ def test_exports_that_are_refused(exported: Exported, removed: str, said: str) -
     assert said in answer["msg"]
 
 
+def test_a_model_is_forgotten_with_its_files(exported: Exported) -> None:
+    assert exported.run()["status"] == "OK"
+    exported.sandbox.drive("DELETE", exported.root, {"force": True})
+    exported.sandbox.write(f"{exported.root}/docs/a.ibocr", document("total 12 EUR"))
+    assert "there is no model" in exported.run()["msg"]
+
+
 def test_a_refiner_run(exported: Exported) -> None:
     ((key, phrases),) = exported.refine("a.ibocr-0").items()
     assert key == "a.ibocr-0"

@@ -96,12 +96,17 @@ def rename(
 
 @router.delete("/{path:path}")
 async def delete(path: ThePath, args: Args, request: Request) -> dict[str, str]:
-    """Delete a node; ``force`` may stand in the body or in the arguments."""
+    """Delete a node, and let go of models served from it; ``force`` may stand in the body or in the arguments."""
     body = await body_bytes(request)
     wish = parse_as(DeleteRequest, body, "delete") if body.strip() else DeleteRequest()
-    drive = sandbox_of(request).drive
-    await run_in_threadpool(drive.delete, path, force=wish.force or bool(args.force))
+    await run_in_threadpool(_delete, sandbox_of(request), path, force=wish.force or bool(args.force))
     return {"status": "OK"}
+
+
+def _delete(sandbox: Sandbox, path: DrivePath, *, force: bool) -> None:
+    sandbox.drive.delete(path, force=force)
+    for name in sandbox.store.forget_models_below(str(path)):
+        sandbox.models.unload(name)
 
 
 def _write(sandbox: Sandbox, path: DrivePath, args: DriveArgs, upload: Path) -> dict[str, Any]:
