@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import sqlite3
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -47,11 +48,13 @@ class Server:
     data: Path
 
     def left_over(self) -> list[str]:
-        """Names below the root of the tests: what runs left behind."""
+        """Files below the root of the tests, and registered models: what runs left behind."""
         header = json.dumps({"type": "folder", "get_content": True})
         headers = {"Authorization": f"Bearer {TOKEN}", "Instabase-API-Args": header}
         answer = httpx.get(f"{self.url}/api/v1/drives/{ROOT}", headers=headers).json()
-        return [node["name"] for node in answer.get("nodes", [])]
+        with contextlib.closing(sqlite3.connect(self.data / "sandbox.sqlite")) as store:
+            models = [name for (name,) in store.execute("select name from models")]
+        return [node["name"] for node in answer.get("nodes", [])] + models
 
     def training_processes(self) -> list[int]:
         """Ids of the processes that run training jobs: they work in a scratch folder below the server's data."""
@@ -71,7 +74,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     write_annotator_project(folder / "project")
     (folder / "token").write_text(TOKEN)
     command = [sys.executable, "-m", "pytest_ibmodels.sandbox", "serve", "--announce", "--exit-with-parent"]
-    command += ["--data", str(folder / "data"), "--token-file", str(folder / "token"), "--max-jobs", "8"]
+    command += [
+        "--data",
+        str(folder / "data"),
+        "--token-file",
+        str(folder / "token"),
+        "--max-jobs",
+        "8",
+        "--no-preload",
+    ]
     command += ["--mount", f"{PROJECT.rpartition('/')[0]}={folder / 'project'}"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
