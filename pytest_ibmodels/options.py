@@ -74,6 +74,13 @@ def is_model_tests_file(config: pytest.Config, path: Path) -> bool:
     return path.name in names
 
 
+def check_settings(config: pytest.Config) -> None:
+    """Raise UsageError for a setting that cannot be meant, before anything is collected."""
+    for name in INI_VALUES:
+        if name.endswith(("_poll", "_interval", "_limit")):
+            seconds(config, name)
+
+
 def seconds(config: pytest.Config, name: str) -> float:
     """An ini value in seconds.
 

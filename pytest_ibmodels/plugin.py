@@ -19,6 +19,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     options.add_markers(config)
+    options.check_settings(config)
     config.pluginmanager.register(fixtures, "ibmodels-fixtures")
     config.pluginmanager.register(outcomes.Outcomes(config), outcomes.PLUGIN_NAME)
     if options.chosen_environments(config):

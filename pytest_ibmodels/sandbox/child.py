@@ -88,14 +88,17 @@ def load_function(dotted: str) -> Callable[..., Any]:
 
 
 def describe(error: BaseException) -> dict[str, str]:
-    """``msg`` for the user, ``error`` (type and text), and ``strace``, in which frames of the sandbox are left out."""
-    report = traceback.TracebackException.from_exception(error)
-    _strip(report)
-    strace = plain_text("".join(report.format()))
+    """``msg`` for the user, ``error`` (type and text), and ``strace``, in which frames of the sandbox are left out.
+
+    An exception with an attribute ``user_message`` is a sentence for the user, whose mistake it names: no ``strace``.
+    """
     meant_for_user = getattr(error, "user_message", None)
     if isinstance(meant_for_user, str) and meant_for_user:
         sentence = plain_text(meant_for_user)
-        return {"msg": sentence, "error": sentence, "strace": strace}
+        return {"msg": sentence, "error": sentence, "strace": ""}
+    report = traceback.TracebackException.from_exception(error)
+    _strip(report)
+    strace = plain_text("".join(report.format()))
     text = plain_text(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
     return {"msg": f"the pushed code failed: {text.strip().splitlines()[0]}", "error": text, "strace": strace}
 

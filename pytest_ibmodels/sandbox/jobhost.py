@@ -76,7 +76,7 @@ def run_training(channel: Channel, lifeline: Channel, job: TrainingJob) -> None:
         outcome = {"result": _json_or_null(_call(job, client))}
     except BaseException as error:  # noqa: BLE001 - pushed code may raise anything, SystemExit too
         failure = describe(error)
-        sys.stderr.write(failure["strace"])
+        sys.stderr.write(failure["strace"] or f"{failure['error']}\n")
         outcome = {"failure": failure}
     outcome["peak_memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_UNIT
     sys.stdout.flush()

@@ -18,7 +18,7 @@ ENTRY = {
     "ibannotator": "sandbox/ci/fs/Instabase Drive/samples/drivers-licenses/NYDriversLicenses.ibannotator",
     "time_limit": 300,
     "config": {"batch_size": 4, "epochs": 1, "learning_rate": 3e-4},
-    "metrics": {"f1": {"Name": 0.0}},
+    "metrics": {"recall": {"Address": 0.0}},
 }
 
 
