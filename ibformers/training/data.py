@@ -74,8 +74,8 @@ class BucketedExamples(torch.utils.data.Dataset[Example]):
         """Draw the order of an epoch; the data loader calls it when the epoch starts."""
         random = np.random.default_rng((self._seed, epoch))
         shuffled = random.permutation(len(self._examples))
-        # At least four buckets, or a small dataset would be cut into the same batches in every epoch.
-        bucket = max(1, min(BUCKET_BATCHES, len(shuffled) // (4 * self._batch_size))) * self._batch_size
+        # At least two buckets, or a small dataset would be cut into the same batches in every epoch.
+        bucket = max(1, min(BUCKET_BATCHES, len(shuffled) // (2 * self._batch_size))) * self._batch_size
         batches = []
         for start in range(0, len(shuffled), bucket):
             inside = sorted(shuffled[start : start + bucket], key=lambda index: len(self._examples[index]["input_ids"]))
