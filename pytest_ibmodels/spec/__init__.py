@@ -13,7 +13,7 @@ from pytest_ibmodels.spec.model_tests import (
     ModelTestsFile,
     load_model_tests,
 )
-from pytest_ibmodels.spec.together import check_together, load
+from pytest_ibmodels.spec.together import load
 
 __all__ = [
     "METRICS",
@@ -26,7 +26,6 @@ __all__ = [
     "Problem",
     "ResolvedEnvironment",
     "SpecError",
-    "check_together",
     "load",
     "load_environments",
     "load_model_tests",

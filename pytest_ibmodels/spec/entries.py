@@ -25,8 +25,8 @@ from pytest_ibmodels.spec.variables import has_variables
 from pytest_ibmodels.spec.wording import is_a
 
 NAME_PATTERN = r"^[A-Za-z0-9_.-]+$"
-ENTRY_PATTERN = r"^(?!\.|x-)[A-Za-z0-9_.-]+$"
-HIDDEN_PATTERN = r"^(\.|x-)"
+ENTRY_PATTERN = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$"
+HIDDEN_PATTERN = r"^\."
 """Top-level keys that are no entries: places for anchors."""
 
 METRICS = ("exact_match", "precision", "recall", "f1")
@@ -242,7 +242,13 @@ class EnvironmentEntry(_Entry):
         WithJsonSchema(
             {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": _VARIABLE_PATTERN}]}
         ),
-        Field(description="How many trainings may run at once. Default: as many as are selected.", examples=[2]),
+        Field(
+            description=(
+                "How many trainings may run at once. Default: as many as are selected; on the embedded sandbox, half "
+                "the processor's cores (at least 1), since trainings on one machine take the cores from each other."
+            ),
+            examples=[2],
+        ),
     ] = None
     data: Annotated[
         str | None,

@@ -41,7 +41,7 @@ class ResolvedEnvironment:
     `host` has no trailing slash; it is `sandbox` for the embedded one. `path` and the keys of `mounts` are drive paths
     without outer slashes. A value of `mounts` is an absolute local folder, or `sample:NAME`. `data` is an absolute
     local folder; None: a temporary one. `token` is None for an embedded environment that names none. `max_parallel` is
-    at least 1; None: no bound.
+    at least 1; None: half the processor's cores (at least 1) for an embedded environment, no bound for any other.
     """
 
     name: str

@@ -42,17 +42,6 @@ def load(model_tests: Path, environments: Path | None) -> tuple[ModelTestsFile, 
     raise SpecError(problems)
 
 
-def check_together(tests: ModelTestsFile, environments: EnvironmentsFile) -> None:
-    """Check that every environment that a test names exists.
-
-    Raises:
-        SpecError: One does not; with the places of all that do not.
-    """
-    problems = list(_unknown_environments(tests, environments))
-    if problems:
-        raise SpecError(problems)
-
-
 def _unknown_environments(tests: ModelTestsFile, environments: EnvironmentsFile) -> Iterator[Problem]:
     known = environments.names
     for use in tests.uses:

@@ -40,8 +40,8 @@ _WANTED = {
 
 
 def entry_names(document: Document) -> list[str]:
-    """The keys of the file that name entries: not those that start with `.` or `x-`, which are places for anchors."""
-    return [name for name in document.root if not name.startswith((".", "x-"))]
+    """The keys of the file that name entries: not those that start with `.`, which are places for anchors."""
+    return [name for name in document.root if not name.startswith(".")]
 
 
 def entries(document: Document, what: str) -> Iterator[tuple[str, Mark]]:

@@ -146,7 +146,7 @@ def test_anchors_merge_keys_and_places_for_them(file: Path) -> None:
           env: sandbox
           time_limit: 60
           config: &config {batch_size: 2, epochs: 1}
-        x-limits: &limits {f1: {Name: 0.9}}
+        .limits: &limits {f1: {Name: 0.9}}
         A:
           <<: *defaults
           ibannotator: me/repo/fs/Drive/a.ibannotator
@@ -163,6 +163,12 @@ def test_anchors_merge_keys_and_places_for_them(file: Path) -> None:
     assert tests["A"].metrics == {"f1": {"Name": Minimum(0.9, 6)}}
     assert tests["B"].config == {"batch_size": 2, "epochs": 1}
     assert tests["B"].time_limit == 90
+
+
+@pytest.mark.parametrize("name", ["x-ray", "x-", "-x", "_x", "a.b"])
+def test_only_a_dot_hides_a_key(file: Path, name: str) -> None:
+    text = f"{name}: {{env: sandbox, ibannotator: a/b/fs/c/d.ibannotator, time_limit: 60}}\n"
+    assert list(load_model_tests(written(file, "." + text + text)).tests) == [name]
 
 
 def test_a_mistake_in_an_anchor_is_told_once_and_where_it_is(file: Path) -> None:
@@ -360,7 +366,7 @@ def test_a_missing_file_is_a_problem(tmp_path: Path) -> None:
     assert said(lambda: load_model_tests(tmp_path / "model_tests.yaml")) == ["1:1: there is no such file"]
 
 
-NAMES = st.text("abcXYZ019_-.", min_size=1, max_size=12).filter(lambda name: not name.startswith((".", "x-")))
+NAMES = st.text("abcXYZ019_-.", min_size=1, max_size=12).filter(lambda name: not name.startswith("."))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)

@@ -38,7 +38,9 @@ def test_the_command_writes_and_compares(tmp_path: Path) -> None:
         "schemas/model_tests.schema.json is not current: run python -m pytest_ibmodels.spec.schemas schemas",
         "schemas/environments.schema.json is not current: run python -m pytest_ibmodels.spec.schemas schemas",
     ]
-    assert (run().returncode, run("--check").returncode) == (0, 0)
+    assert (run("schemas").returncode, run("--check").returncode) == (0, 0)
+    assert sorted(file.name for file in (tmp_path / "schemas").iterdir()) == [schemas.ENVIRONMENTS, schemas.MODEL_TESTS]
+    assert (run("an/other").returncode, run("--check", "an/other").returncode, run().returncode) == (0, 0, 0)
     (tmp_path / "schemas" / schemas.MODEL_TESTS).write_text("{}\n", encoding="utf-8")
     assert run("--check").stderr.splitlines() == first.stderr.splitlines()[:1]
 
@@ -87,7 +89,7 @@ def test_the_files_of_this_repository_are_accepted(kind: str) -> None:
     ],
 )
 def test_right_model_tests_are_accepted(change: dict[str, Any]) -> None:
-    assert errors(schemas.MODEL_TESTS, {"A": ENTRY | change, ".defaults": 5, "x-y": None}) == []
+    assert errors(schemas.MODEL_TESTS, {"A": ENTRY | change, ".defaults": 5, "x-y": ENTRY}) == []
 
 
 @pytest.mark.parametrize(
@@ -119,6 +121,12 @@ def test_required_keys_of_model_tests(key: str) -> None:
     assert errors(schemas.MODEL_TESTS, {"A": {name: value for name, value in ENTRY.items() if name != key}}) == [
         f"'{key}' is a required property"
     ]
+
+
+def test_only_a_dot_hides_a_key() -> None:
+    assert errors(schemas.MODEL_TESTS, {".ray": None, ".": 5, "..": {}}) == []
+    assert errors(schemas.MODEL_TESTS, {"x-ray": None}) == ["None is not of type 'object'"]
+    assert errors(schemas.ENVIRONMENTS, {"x-ray": None}) == ["None is not of type 'object'"]
 
 
 def test_wrong_names_are_not_accepted() -> None:
