@@ -15,8 +15,10 @@ from ibformers.documents.annotator import read_project
 from ibformers.documents.document import Document, Page, Word
 from ibformers.errors import TrainingInputError
 from ibformers.models.base import DEFAULT_BASE_MODEL
+from ibformers.tasks.extraction.job import BOX_GRID
 from ibformers.tasks.extraction.metrics import evaluate
 from ibformers.tasks.extraction.results import DocumentResult
+from ibformers.training.data import JITTER, PAD_TO
 from ibformers.training.hyperparameters import (
     MIN_STEPS,
     SCHEDULERS,
@@ -25,6 +27,8 @@ from ibformers.training.hyperparameters import (
     Hyperparameters,
     parse_hyperparameters,
 )
+from ibformers.training.reporting import TRAINING_SHARE
+from ibformers.training.run import CURVE_POINTS
 from tests.ibformers.trainable import PROJECT, FolderDrive, write_people
 
 REFERENCE = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
@@ -88,6 +92,20 @@ def test_all_schedules_are_named() -> None:
 def test_what_has_no_effect_is_named_with_the_reason() -> None:
     text = " ".join(section("Hyperparameters").split())
     assert [name for name, why in WITHOUT_EFFECT.items() if f"`{name}` ({why})" not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("title", "words"),
+    [
+        ("How it trains", f"multiples of {PAD_TO} |"),
+        ("How it trains", f"up to {JITTER:.0%} each time".replace("%", " %")),
+        ("How it trains", f"a grid of {BOX_GRID} thousandths"),
+        ("What it reports while it runs", f"0 to {TRAINING_SHARE:g} over the steps"),
+        ("What it reports while it runs", f"about {CURVE_POINTS} points"),
+    ],
+)
+def test_figures_are_those_of_the_code(title: str, words: str) -> None:
+    assert words in section(title)
 
 
 def test_the_metrics_are_those_of_the_code() -> None:
