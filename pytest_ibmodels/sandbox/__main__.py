@@ -6,12 +6,23 @@ import os
 import sys
 from pathlib import Path
 
+from pytest_ibmodels.sandbox.errors import DataInUseError, StartError, UsageError
+from pytest_ibmodels.sandbox.removal import RemovedAtEnd
+
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code: 0, 1 if the sandbox cannot start, 2 for wrong usage."""
     options = _parser().parse_args(arguments)
+    doomed = None
     try:
-        return _serve(options)
+        doomed = _removed_at_end(options)
+        _serve(options, doomed)
+    except StartError as error:
+        if doomed and isinstance(error, DataInUseError) and options.data.resolve().is_relative_to(doomed.folder):
+            # It holds what the other sandbox works on.
+            doomed.keep()
+        print(f"the sandbox cannot start: {error}", file=sys.stderr)
+        return error.exit_code
     except ModuleNotFoundError as error:
         print(
             f"the sandbox needs the package '{error.name}', which is not installed; "
@@ -19,6 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -37,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     shown = "show a local folder, or a built-in sample (sample:drivers-licenses), read-only in the drive; repeatable"
     now = "do not import torch and the like ahead of the first job: less memory, later first steps"
     cores = os.cpu_count() or 1
+    removed = "remove this folder, the one that holds the token file, when the sandbox ends or cannot start"
     add = serve.add_argument
     add("--data", type=Path, required=True, metavar="DIR", help="folder that holds all its state; made if missing")
     add("--token-file", type=Path, required=True, metavar="FILE", help="file that holds the only accepted token")
@@ -50,46 +63,59 @@ def _parser() -> argparse.ArgumentParser:
     add("--database", metavar="URL", help="SQLAlchemy URL (default: a SQLite file below --data)")
     add("--no-preload", action="store_true", help=now)
     add("--exit-with-parent", action="store_true", help="stop when standard input ends")
+    add("--remove-at-end", type=Path, metavar="FOLDER", help=removed)
     add("--announce", action="store_true", help='print one line of JSON, {"url", "pid"}, when ready')
     return parser
 
 
-def _serve(options: argparse.Namespace) -> int:
+def _serve(options: argparse.Namespace, doomed: RemovedAtEnd | None) -> None:
     # Imported here: a usage error, and every child process that imports this module, need none of it.
     from pytest_ibmodels.sandbox.app import create_app
     from pytest_ibmodels.sandbox.child import keep_environment
-    from pytest_ibmodels.sandbox.errors import StartError
     from pytest_ibmodels.sandbox.mounts import parse_mounts
     from pytest_ibmodels.sandbox.server import Server, listen
     from pytest_ibmodels.sandbox.settings import GIB, MIB, Settings
 
     data = options.data.expanduser().resolve()
-    try:
-        settings = Settings(
-            data=data,
-            token=_token(options.token_file),
-            mounts=parse_mounts(options.mount, data / "samples"),
-            database=options.database,
-            max_jobs=options.max_jobs,
-            job_memory=int(options.job_memory * GIB),
-            job_time=options.job_time,
-            max_body=int(options.max_body * MIB),
-            preload=not options.no_preload,
+    settings = Settings(
+        data=data,
+        token=_token(options.token_file),
+        mounts=parse_mounts(options.mount, data / "samples"),
+        database=options.database,
+        max_jobs=options.max_jobs,
+        job_memory=int(options.job_memory * GIB),
+        job_time=options.job_time,
+        max_body=int(options.max_body * MIB),
+        preload=not options.no_preload,
+    )
+    with listen(options.host, options.port) as listener:
+        app = create_app(settings)
+        _set_up_logging(data / "server.log")
+        # What this process does not have, none that it starts can inherit: not the environment, nor the command
+        # line, which names the token file.
+        keep_environment(os.environ)
+        sys.argv = sys.argv[:1]
+        sys.path[:] = [entry for entry in sys.path if _may_hold_packages(entry)]
+        server = Server(
+            app, listener, announce=options.announce, exit_with_parent=options.exit_with_parent, doomed=doomed
         )
-        with listen(options.host, options.port) as listener:
-            app = create_app(settings)
-            _set_up_logging(data / "server.log")
-            # What this process does not have, none that it starts can inherit: not the environment, nor the command
-            # line, which names the token file.
-            keep_environment(os.environ)
-            sys.argv = sys.argv[:1]
-            sys.path[:] = [entry for entry in sys.path if _may_hold_packages(entry)]
-            server = Server(app, listener, announce=options.announce, exit_with_parent=options.exit_with_parent)
-            server.run_until_stopped()
-    except StartError as error:
-        print(f"the sandbox cannot start: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+        server.run_until_stopped()
+
+
+def _removed_at_end(options: argparse.Namespace) -> RemovedAtEnd | None:
+    if options.remove_at_end is None:
+        return None
+    folder: Path = options.remove_at_end.expanduser().resolve()
+    # Unlike Path.home() this never raises.
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111
+    # What is removed with all it holds should have been made for this.
+    if options.token_file.resolve().parent != folder or home.is_relative_to(folder):
+        msg = (
+            f"--remove-at-end '{options.remove_at_end}' is refused, nothing was removed: expected the folder that "
+            "holds the token file, made for this sandbox alone, not a home folder or one above it"
+        )
+        raise UsageError(msg)
+    return RemovedAtEnd(folder)
 
 
 def _may_hold_packages(entry: str) -> bool:
@@ -98,8 +124,6 @@ def _may_hold_packages(entry: str) -> bool:
 
 
 def _token(file: Path) -> str:
-    from pytest_ibmodels.sandbox.errors import StartError
-
     try:
         token = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:

@@ -20,17 +20,20 @@ import psutil
 from pytest_ibmodels.sandbox.channel import Channel
 
 _KEPT_VARIABLES = frozenset({
-    "PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR",
-    "TOKENIZERS_PARALLELISM", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH",
+    "PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "XDG_CACHE_HOME", "LD_LIBRARY_PATH",
+    "SSL_CERT_FILE", "SSL_CERT_DIR", "TOKENIZERS_PARALLELISM", "CUDA_VISIBLE_DEVICES",
 })  # fmt: skip
-_KEPT_PREFIXES = ("LC_", "HF_", "TRANSFORMERS_")
+_KEPT_PREFIXES = ("LC_", "HF_", "TRANSFORMERS_", "OMP_", "MKL_")
+_SECRETS = ("TOKEN", "SECRET", "PASSWORD", "KEY")
+_PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"})
+_SHOWN_LINES = 8
 _PR_SET_CHILD_SUBREAPER = 36
 
 
 def keep_environment(environ: MutableMapping[str, str]) -> None:
     """Drop every variable that training or serving has no business to see."""
     for name in list(environ):
-        if name not in _KEPT_VARIABLES and not name.startswith(_KEPT_PREFIXES):
+        if not _is_kept(name, environ[name]):
             del environ[name]
 
 
@@ -88,19 +91,23 @@ def load_function(dotted: str) -> Callable[..., Any]:
 
 
 def describe(error: BaseException) -> dict[str, str]:
-    """``msg`` for the user, ``error`` (type and text), and ``strace``, in which frames of the sandbox are left out.
+    """What went wrong, without the sandbox's own frames.
 
-    An exception with an attribute ``user_message`` is a sentence for the user, whose mistake it names: no ``strace``.
+    ``msg`` is for the user, ``error`` the exception's type and text, ``strace`` the whole traceback, and ``frames`` its
+    last lines without the exception, for where that is told already. An exception with an attribute ``user_message`` is
+    a sentence for the user, whose mistake it names: no ``strace``, no ``frames``.
     """
     meant_for_user = getattr(error, "user_message", None)
     if isinstance(meant_for_user, str) and meant_for_user:
         sentence = plain_text(meant_for_user)
-        return {"msg": sentence, "error": sentence, "strace": ""}
+        return {"msg": sentence, "error": sentence, "strace": "", "frames": ""}
     report = traceback.TracebackException.from_exception(error)
     _strip(report)
     strace = plain_text("".join(report.format()))
     text = plain_text(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
-    return {"msg": f"the pushed code failed: {text.strip().splitlines()[0]}", "error": text, "strace": strace}
+    first_line = text.strip().splitlines()[0]
+    frames = _frames(report, located=isinstance(error, SyntaxError))
+    return {"msg": f"the pushed code failed: {first_line}", "error": text, "strace": strace, "frames": frames}
 
 
 def plain_text(text: str) -> str:
@@ -138,12 +145,31 @@ def _holds_any(entry: str, names: frozenset[str]) -> bool:
     return any(Path(entry, name).is_dir() or Path(entry, f"{name}.py").is_file() for name in names)
 
 
+def _is_kept(name: str, value: str) -> bool:
+    if name in _KEPT_VARIABLES:
+        return True
+    if name.upper() in _PROXIES:
+        # http://user:password@host
+        return "@" not in value
+    return name.startswith(_KEPT_PREFIXES) and not any(word in name.upper() for word in _SECRETS)
+
+
+def _frames(report: traceback.TracebackException, *, located: bool) -> str:
+    lines = "".join(report.stack.format()).splitlines()
+    if located:
+        # The place of a syntax error stands in no frame, but above the exception itself.
+        lines += "".join(report.format_exception_only()).splitlines()[:-1]
+    return plain_text("\n".join(lines[-_SHOWN_LINES:]))
+
+
 def _strip(report: traceback.TracebackException) -> None:
-    own = str(Path(__file__).parent)
+    own = Path(__file__).parent
     frames = [
         frame
         for frame in report.stack
-        if Path(frame.filename).parent != Path(own) and not frame.filename.startswith("<frozen importlib")
+        if Path(frame.filename).parent != own
+        and frame.filename != importlib.__file__
+        and not frame.filename.startswith("<frozen importlib")
     ]
     report.stack = traceback.StackSummary.from_list(frames)
     for linked in (report.__cause__, report.__context__):

@@ -3,6 +3,7 @@
 Nothing here knows of HTTP, and importing it is cheap: job processes use it too. All methods block.
 """
 
+import errno
 import os
 import shutil
 import uuid
@@ -168,16 +169,16 @@ class Drive:
         if not os.path.lexists(local):
             msg = f"'{path}' does not exist"
             raise SandboxError(msg)
-        if not force and local.is_dir() and not local.is_symlink() and any(local.iterdir()):
-            msg = f"the folder '{path}' is not empty; delete it with force"
-            raise SandboxError(msg)
-        doomed = self.new_scratch()
         with _reported(path, "delete"):
-            local.rename(doomed)
-            if doomed.is_dir() and not doomed.is_symlink():
+            if not local.is_dir() or local.is_symlink():
+                local.unlink()
+            elif force:
+                doomed = self.new_scratch()
+                local.rename(doomed)
                 shutil.rmtree(doomed)
             else:
-                doomed.unlink()
+                # One step, which the system refuses if anything has arrived up to that moment.
+                local.rmdir()
 
     def copy(self, source: DrivePath, target: DrivePath) -> None:
         """Copy a file, replacing one at ``target``, or a folder, where nothing may be at ``target``."""
@@ -288,6 +289,9 @@ def _reported(path: DrivePath, verb: str) -> Iterator[None]:
         msg = f"'{path}' exists already (if_exists 'overwrite' would replace a file)"
         raise SandboxError(msg) from None
     except OSError as error:
+        if error.errno == errno.ENOTEMPTY and verb == "delete":
+            msg = f"the folder '{path}' is not empty; delete it with force"
+            raise SandboxError(msg) from None
         msg = f"could not {verb} '{path}': {error.strerror or error}"
         raise SandboxError(msg) from error
 

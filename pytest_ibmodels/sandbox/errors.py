@@ -21,6 +21,10 @@ class StartError(Exception):
     exit_code = 1
 
 
+class DataInUseError(StartError):
+    """It cannot start because another sandbox has the data folder."""
+
+
 class UsageError(StartError):
     """It cannot start because of what the command line says."""
 

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 
 from pytest_ibmodels.sandbox.errors import StartError
 from pytest_ibmodels.sandbox.processes import kill_all
+from pytest_ibmodels.sandbox.removal import RemovedAtEnd
 
 _STOP_SECONDS = 1.6
 
@@ -22,13 +23,23 @@ _STOP_SECONDS = 1.6
 class Server(uvicorn.Server):
     """uvicorn, which announces itself, and stops on SIGTERM, SIGINT or, if asked to, the end of its standard input."""
 
-    def __init__(self, app: FastAPI, listener: socket.socket, *, announce: bool, exit_with_parent: bool) -> None:
+    def __init__(
+        self,
+        app: FastAPI,
+        listener: socket.socket,
+        *,
+        announce: bool,
+        exit_with_parent: bool,
+        doomed: RemovedAtEnd | None = None,
+    ) -> None:
         super().__init__(
             uvicorn.Config(app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=1)
         )
         self._listener = listener
         self._announce = announce
         self._exit_with_parent = exit_with_parent
+        self._doomed = doomed
+        self._stopping = False
 
     @property
     def url(self) -> str:
@@ -43,7 +54,14 @@ class Server(uvicorn.Server):
             loop.add_signal_handler(number, self.stop)
         if self._exit_with_parent:
             threading.Thread(target=self._wait_for_parent, args=(loop,), name="parent", daemon=True).start()
-        yield
+        try:
+            yield
+        finally:
+            self.stop()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+                # The end is near already; a second signal must not keep it from being in good order.
+                signal.signal(number, signal.SIG_IGN)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then say where."""
@@ -56,9 +74,9 @@ class Server(uvicorn.Server):
 
     def stop(self) -> None:
         """End soon: requests under way get a moment, then this process ends whatever still runs."""
-        if not self.should_exit:
-            self.should_exit = True
-            threading.Thread(target=_end_anyway, name="end", daemon=True).start()
+        if not self._stopping:
+            self._stopping = self.should_exit = True
+            threading.Thread(target=self._end_anyway, name="end", daemon=True).start()
 
     def run_until_stopped(self) -> None:
         """Serve; returns when everything is closed."""
@@ -69,6 +87,15 @@ class Server(uvicorn.Server):
             while os.read(sys.stdin.fileno(), 4096):
                 pass
         loop.call_soon_threadsafe(self.stop)
+
+    def _end_anyway(self) -> None:
+        # A thread that waits for a model, or unpacks a large file, must not keep the process: the store is consistent
+        # at any moment, and the next start ends what was left.
+        threading.Event().wait(_STOP_SECONDS)
+        kill_all()
+        if self._doomed:
+            self._doomed.remove()
+        os._exit(0)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -89,11 +116,3 @@ def listen(host: str, port: int) -> socket.socket:
         msg = f"cannot listen on {host} port {port}: {reason}{hint}"
         raise StartError(msg) from error
     return listener
-
-
-def _end_anyway() -> None:
-    # A thread that waits for a model, or unpacks a large file, must not keep the process: the store is consistent
-    # at any moment, and the next start ends what was left.
-    threading.Event().wait(_STOP_SECONDS)
-    kill_all()
-    os._exit(0)

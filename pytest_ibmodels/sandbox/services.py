@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from pytest_ibmodels.sandbox.drive import Drive
-from pytest_ibmodels.sandbox.errors import StartError
+from pytest_ibmodels.sandbox.errors import DataInUseError, StartError
 from pytest_ibmodels.sandbox.processes import kill_all, warm_up
 from pytest_ibmodels.sandbox.refiner import Refiner
 from pytest_ibmodels.sandbox.serving import ModelPool
@@ -83,7 +83,7 @@ def _claim(data: Path) -> IO[str]:
         owner = lock.read().strip() or "unknown"
         lock.close()
         msg = f"the data folder '{data}' is in use by another sandbox (process {owner}); give this one another --data"
-        raise StartError(msg) from None
+        raise DataInUseError(msg) from None
     lock.truncate(0)
     lock.write(str(os.getpid()))
     lock.flush()

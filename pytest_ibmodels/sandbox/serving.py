@@ -66,8 +66,8 @@ class ModelPool:
                 text = None if record is None else json.dumps([record])
                 answer = self._ask(process, {"path": str(document), "document": text})
                 if "failure" in answer:
-                    msg = f"model {name!r} failed on '{document}': {answer['failure']['error']}"
-                    raise ModelError(msg)
+                    msg = f"model {name!r} failed on '{document}'"
+                    raise ModelError(_told(msg, answer["failure"]))
                 result: dict[str, Any] = answer["result"]
             except _GoneError as error:
                 self._close(slot)
@@ -138,8 +138,8 @@ class ModelPool:
         if "failure" in answer:
             self._close(slot)
             logger.warning("model %s: %s", name, answer["failure"]["strace"])
-            msg = f"model {name!r} could not be loaded from '{model_path}': {answer['failure']['error']}"
-            raise ModelError(msg)
+            msg = f"model {name!r} could not be loaded from '{model_path}'"
+            raise ModelError(_told(msg, answer["failure"]))
         return slot.process
 
     def _ask(self, process: ChildProcess, request: dict[str, Any]) -> dict[str, Any]:
@@ -195,6 +195,11 @@ class ModelPool:
 
 class _GoneError(Exception):
     """The process does not answer; the text says how it ended."""
+
+
+def _told(what: str, failure: dict[str, str]) -> str:
+    """A message that ends with the last frames of the model's own traceback, if it has any."""
+    return f"{what}: {failure['error']}\n{failure['frames']}".rstrip()
 
 
 def _signature(folder: Path) -> _Signature:

@@ -98,7 +98,7 @@ class TrainingQueue:
         return None
 
     def cancel(self, job_id: str, *, seconds: float = 3.0) -> bool:
-        """Stop a waiting or running job, and wait up to ``seconds`` for its end; False if it has ended already."""
+        """Stop a waiting or running job, and wait up to ``seconds`` for its end; False if it had ended already."""
         with self._changed:
             running = self._running.get(job_id)
             if running is None:
@@ -113,7 +113,9 @@ class TrainingQueue:
         if process is not None:
             process.kill()
         running.ended.wait(seconds)
-        return True
+        job = self._store.job(job_id)
+        # It may have ended in another way just before.
+        return job is None or job.state == "PENDING" or job.message == CANCELLED
 
     def close(self) -> None:
         """Kill all jobs; what the store says of them is left to the next start."""

@@ -124,6 +124,12 @@ class IbModel:
             os._exit(5)
         if "raise" in text:
             raise ValueError("cannot read this")
+        if "mistake" in text:
+            error = ValueError("line 1 column 1")
+            error.user_message = "The document is no invoice."
+            raise error
+        if "deep" in text:
+            _dig(20)
         if "sleep" in text:
             time.sleep(600)
         entities, position = [], 0
@@ -138,6 +144,14 @@ class IbModel:
 
     def cleanup(self):
         pass
+
+def _dig(depth):
+    if depth:
+        _dig_on(depth)
+    raise LookupError("nothing\\ndown here")
+
+def _dig_on(depth):
+    _dig(depth - 1)
 """
 
 

@@ -2,14 +2,19 @@
 
 import io
 import json
+import os
 import stat
 import zipfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pytest_ibmodels.sandbox.drive import Drive
+from pytest_ibmodels.sandbox.errors import SandboxError
+from pytest_ibmodels.sandbox.paths import DrivePath
 from tests.sandbox.conftest import MAX_BODY_MIB
 from tests.sandbox.running import TOKEN, RunningSandbox, zipped
 
@@ -107,6 +112,40 @@ def test_deleting(sandbox: RunningSandbox, root: str) -> None:
     assert sandbox.drive("DELETE", root, args={"force": True}) == {"status": "OK"}
     missing = sandbox.call("DELETE", f"/api/v1/drives/{root}", {"force": True})
     assert (missing.status_code, missing.json()["status"]) == (200, "ERROR")
+
+
+def test_an_upload_at_the_last_moment_is_not_deleted_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tmp").mkdir()
+    drive = Drive(tmp_path / "drive", tmp_path / "tmp")
+    folder = DrivePath.parse("a/b/fs/c/folder")
+    drive.make_folder(folder)
+
+    def upload_before(step: Callable[..., None]) -> Callable[..., None]:
+        def act(path: str | Path, *others: Any, **options: Any) -> None:
+            local = drive.root / str(folder)
+            if Path(path) == local:
+                (local / "upload").write_text("x")
+            step(path, *others, **options)
+
+        return act
+
+    # Whichever step takes the folder away: the upload arrives just before.
+    for name in ("rmdir", "rename"):
+        monkeypatch.setattr(os, name, upload_before(getattr(os, name)))
+    with pytest.raises(SandboxError, match="is not empty; delete it with force"):
+        drive.delete(folder, force=False)
+    assert drive.read(folder.joined("upload")) == b"x"
+
+
+def test_deleting_a_link_leaves_what_it_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "tmp").mkdir()
+    drive = Drive(tmp_path / "drive", tmp_path / "tmp")
+    drive.write(DrivePath.parse("a/b/fs/c/folder/file"), b"x")
+    for name, force in (("one", False), ("two", True)):
+        (tmp_path / "drive/a/b/fs/c" / name).symlink_to(tmp_path / "drive/a/b/fs/c/folder")
+        drive.delete(DrivePath.parse(f"a/b/fs/c/{name}"), force=force)
+    assert drive.names(DrivePath.parse("a/b/fs/c")) == ["folder"]
+    assert drive.read(DrivePath.parse("a/b/fs/c/folder/file")) == b"x"
 
 
 def test_copying_moving_and_renaming(sandbox: RunningSandbox, root: str) -> None:

@@ -178,7 +178,7 @@ def test_help_names_every_option() -> None:
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     for option in ("--data", "--token-file", "--host", "--port", "--mount", "--max-jobs", "--job-memory", "--job-time"):
         assert option in text
-    for option in ("--max-body", "--database", "--no-preload", "--exit-with-parent", "--announce"):
+    for option in ("--max-body", "--database", "--no-preload", "--exit-with-parent", "--announce", "--remove-at-end"):
         assert option in text
 
 

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -241,15 +242,62 @@ def test_a_model_that_raises_stays_loaded(exported: Exported) -> None:
     exported.write("raise.ibocr", "raise")
     answer = exported.run("raise.ibocr")
     assert answer["status"] == "ERROR"
-    assert "ValueError: cannot read this" in answer["msg"]
+    sentence, frame, code = answer["msg"].splitlines()
+    assert sentence.endswith("failed on '" + exported.root + "/docs/raise.ibocr': ValueError: cannot read this")
+    assert re.fullmatch(r'  File ".*/src/py/mymodel/model\.py", line \d+, in run', frame)
+    assert code == '    raise ValueError("cannot read this")'
     assert exported.run()["pid"] == before
+
+
+def test_the_last_frames_of_a_failure_in_the_phrase_and_in_the_job(exported: Exported) -> None:
+    exported.write("deep.ibocr", "deep")
+    told = exported.refine("deep.ibocr-0")["deep.ibocr-0"]["__model_result"]["error_msg"]
+    first, second, *frames = told.splitlines()
+    assert (first.endswith("LookupError: nothing"), second) == (True, "down here")
+    assert len(frames) == 8
+    assert frames[-1] == '    raise LookupError("nothing\\ndown here")'
+    assert "pytest_ibmodels" not in told
+    body = {"model_name": exported.name, "input_path": f"{exported.root}/docs/deep.ibocr"}
+    job = exported.sandbox.wait(exported.sandbox.api("model-service/run_async", body)["job_id"])
+    assert job["results"][0]["error"].splitlines()[2:] == frames
+
+
+def test_a_failure_that_names_a_mistake_of_the_user_has_no_frames(exported: Exported) -> None:
+    exported.write("mistake.ibocr", "mistake")
+    document_path = f"{exported.root}/docs/mistake.ibocr"
+    said = f"model {exported.name!r} failed on '{document_path}': The document is no invoice."
+    assert exported.run("mistake.ibocr")["msg"] == said
 
 
 def test_a_model_that_cannot_be_loaded(sandbox: RunningSandbox, root: str) -> None:
     broken = Exported(sandbox, root, label="broken")
     message = broken.refine("a.ibocr-0")["a.ibocr-0"]["__model_result"]["error_msg"]
     assert "could not be loaded" in message
-    assert "RuntimeError: the weights do not fit" in message
+    sentence, frame, code = message.splitlines()
+    assert sentence.endswith("RuntimeError: the weights do not fit")
+    assert frame.endswith(", in load")
+    assert code == '    raise RuntimeError("the weights do not fit")'
+
+
+@pytest.mark.parametrize(
+    ("source", "last"),
+    [
+        ("class IbModel:\n    def load(self) return\n", ["    def load(self) return", "                   ^^^^^^"]),
+        ("import a_module_that_nobody_has\n", ["    import a_module_that_nobody_has"]),
+        ("class Other: ...\n", []),
+    ],
+    ids=["no Python", "an import that fails", "no such class"],
+)
+def test_a_model_whose_code_cannot_be_imported(
+    sandbox: RunningSandbox, root: str, source: str, last: list[str]
+) -> None:
+    broken = Exported(sandbox, root)
+    sandbox.write(f"{root}/save/saved_model/src/py/mymodel/model.py", source)
+    sentence, *frames = broken.run()["msg"].splitlines()
+    assert "could not be loaded" in sentence
+    assert len(frames) == (len(last) + 1 if last else 0)
+    assert frames[1:] == last
+    assert all('/src/py/mymodel/model.py", line ' in frame for frame in frames[:1])
 
 
 def test_the_model_service_as_a_job_and_with_the_document_in_the_request(exported: Exported) -> None:

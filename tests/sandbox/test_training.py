@@ -189,7 +189,16 @@ def test_cancelling_ends_everything_the_job_started(sandbox: RunningSandbox, pac
     assert status["results"][0]["error"] == "cancelled"
     assert all_gone(pids, seconds=1)
     assert not (sandbox.data / "jobs" / job / "scratch").exists()
-    assert sandbox.api("jobs/cancel", {"job_id": job})["msg"] == "the job had ended already"
+    again = sandbox.api("jobs/cancel", {"job_id": job})
+    assert again == {"status": "ERROR", "msg": f"job {job} has ended already"}
+    assert sandbox.status(job) == status
+
+
+def test_a_job_that_went_well_cannot_be_cancelled_afterwards(sandbox: RunningSandbox, package: str) -> None:
+    job = sandbox.train(package, "trainable.training.quick")
+    before = sandbox.wait(job)
+    assert sandbox.api("jobs/cancel", {"job_id": job}) == {"status": "ERROR", "msg": f"job {job} has ended already"}
+    assert sandbox.status(job) == before
 
 
 def test_jobs_wait_in_order_and_can_be_cancelled_while_they_do(sandbox: RunningSandbox, package: str) -> None:
@@ -219,7 +228,7 @@ def test_many_jobs_at_once_all_end(sandbox: RunningSandbox, package: str) -> Non
 def test_jobs_that_are_not_there_or_not_to_be_cancelled(sandbox: RunningSandbox, root: str) -> None:
     unknown = sandbox.status("none")
     assert (unknown["status"], unknown["state"], unknown["results"][0]["status"]) == ("ERROR", "DONE", "ERROR")
-    assert sandbox.api("jobs/cancel", {"job_id": "none"})["status"] == "ERROR"
+    assert sandbox.api("jobs/cancel", {"job_id": "none"}) == {"status": "ERROR", "msg": "there is no job 'none'"}
     sandbox.write(f"{root}/z.zip", zipped({"a": ""}))
     job = sandbox.drive("POST", f"{root}/unzip", {"zip_file": "z.zip", "destination": root})["job_id"]
     assert "only training jobs" in sandbox.api("jobs/cancel", {"job_id": job})["msg"]

@@ -44,7 +44,7 @@ def status(job_id: str, sandbox: TheSandbox) -> dict[str, Any]:
 
 @router.post("/cancel")
 def cancel(body: Annotated[CancelRequest, Depends(json_body(CancelRequest))], sandbox: TheSandbox) -> dict[str, str]:
-    """Stop a training job that waits or runs; one that has ended stays as it is."""
+    """Stop a training job that waits or runs; to ask it of one that has ended is an error, and changes nothing."""
     job = sandbox.store.job(body.job_id)
     if job is None:
         msg = f"there is no job {body.job_id!r}"
@@ -52,8 +52,10 @@ def cancel(body: Annotated[CancelRequest, Depends(json_body(CancelRequest))], sa
     if job.kind != "train":
         msg = f"job {body.job_id} is of the kind '{job.kind}'; only training jobs can be cancelled"
         raise SandboxError(msg)
-    cancelled = sandbox.training.cancel(body.job_id)
-    return {"status": "OK", "msg": "cancelled" if cancelled else "the job had ended already"}
+    if not sandbox.training.cancel(body.job_id):
+        msg = f"job {body.job_id} has ended already"
+        raise SandboxError(msg)
+    return {"status": "OK", "msg": "cancelled"}
 
 
 def _seconds(job: JobRow) -> float | None:
