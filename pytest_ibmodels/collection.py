@@ -122,10 +122,10 @@ def deselect_other_environments(config: pytest.Config, items: list[pytest.Item])
 
 
 def selected_phases(session: pytest.Session) -> dict[CaseNode, set[str]]:
-    """Case → the phases of it that were selected to run, in the order of the items."""
+    """Case → the phases of it that will run, in the order of the items; what is marked to be skipped will not."""
     selected: dict[CaseNode, set[str]] = {}
     for item in session.items:
-        if isinstance(item, PhaseItem):
+        if isinstance(item, PhaseItem) and item.get_closest_marker("skip") is None:
             selected.setdefault(item.case, set()).add(item.name.removeprefix("test_"))
     return selected
 

@@ -1,4 +1,4 @@
-"""The fixtures of model tests. Users may ask for them in tests of their own, and override them in a ``conftest.py``."""
+"""The fixtures of model tests. A ``conftest.py`` may override ``package``: what it returns is pushed."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def package(pytestconfig: pytest.Config) -> Package:
 @pytest.fixture(scope="session")
 def model_engine(pytestconfig: pytest.Config) -> Iterator[Engine]:
     """The engine of this process. It is closed, and everything that it pushed removed, when the session ends."""
-    from pytest_ibmodels.reports.outcomes import outcomes_of
-    from pytest_ibmodels.waiting import make_engine
+    from pytest_ibmodels.waiting import close_engine, make_engine, sigterm_interrupts
 
     engine = make_engine(pytestconfig)
-    yield engine
-    engine.close(interrupted=outcomes_of(pytestconfig).interrupted)
+    with sigterm_interrupts():
+        yield engine
+    close_engine(pytestconfig, engine)
 
 
 @pytest.fixture(scope="class")

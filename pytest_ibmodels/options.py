@@ -51,9 +51,15 @@ def add_markers(config: pytest.Config) -> None:
 
 
 def chosen_environments(config: pytest.Config) -> tuple[str, ...]:
-    """The names given with ``--env``, in order, without repetition; empty: all."""
-    given = (name.strip() for value in config.getoption("ibmodels_env") for name in value.split(","))
-    return tuple(dict.fromkeys(name for name in given if name))
+    """The names given with ``--env``, in order, without repetition; empty: all.
+
+    Raises:
+        pytest.UsageError: the option is given without a name, as ``--env "$UNSET"`` does: that cannot mean all.
+    """
+    given = [name.strip() for value in config.getoption("ibmodels_env") for name in value.split(",")]
+    if not all(given):
+        raise pytest.UsageError("--env: a name is missing; give the name of an environment, or leave the option out")
+    return tuple(dict.fromkeys(given))
 
 
 def environments_path(config: pytest.Config) -> Path:

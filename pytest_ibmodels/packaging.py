@@ -73,6 +73,8 @@ def build_package(folder: Path) -> Package:
         (path.name if path == folder / _PACKAGE_FILE else f"{module}/{path.relative_to(folder).as_posix()}"): path
         for path in _wanted_files(folder)
     }
+    if _PACKAGE_FILE not in contents or not any(name.endswith(".py") for name in contents):
+        raise PackageError(f"{folder}: a .gitignore leaves out its {_PACKAGE_FILE}, or all of its Python files")
     digest = hashlib.sha256()
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
@@ -159,7 +161,7 @@ def _folders_down_to(folder: Path) -> list[Path]:
 
 def _ignore_rules(folder: Path) -> GitIgnoreSpec | None:
     try:
-        lines = (folder / ".gitignore").read_text(encoding="utf-8").splitlines()
+        lines = (folder / ".gitignore").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return None
     return GitIgnoreSpec.from_lines(lines)

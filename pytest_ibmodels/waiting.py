@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
+import signal
+import threading
 import time
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -18,6 +21,7 @@ from pytest_ibmodels.runs.engine import Engine, Limits
 from pytest_ibmodels.runs.failures import NotTrained, RunFailure
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from concurrent.futures import Future
 
     from pytest_ibmodels.packaging import Package
@@ -37,6 +41,30 @@ def make_engine(config: pytest.Config) -> Engine:
             inference=options.seconds(config, "ibmodels_inference_limit"),
         )
     )
+
+
+def close_engine(config: pytest.Config, engine: Engine) -> None:
+    """Close the engine, and say what it had to leave behind."""
+    outcomes = outcomes_of(config)
+    for sentence in engine.close(interrupted=outcomes.interrupted):
+        emit(config, outcomes.running, f"left behind: {sentence}")
+
+
+@contextlib.contextmanager
+def sigterm_interrupts() -> Iterator[None]:
+    """Let SIGTERM, by which CI servers end a job, do what Ctrl-C does: cancel the jobs, and remove what was pushed."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _interrupt(_signal: int, _frame: object) -> None:
+    raise KeyboardInterrupt("SIGTERM")
 
 
 def case_node(request: pytest.FixtureRequest) -> CaseNode:

@@ -112,6 +112,16 @@ def test_a_bad_package_json_is_one_sentence(folder: Path, content: str | None, s
     assert str(caught.value) == sentence.format(path=path)
 
 
+@pytest.mark.parametrize(
+    ("place", "rule"), [(".gitignore", "*.json"), (".gitignore", "*.py"), ("code/.gitignore", "*")]
+)
+def test_a_gitignore_that_leaves_out_what_is_needed_is_said(folder: Path, place: str, rule: str) -> None:
+    (folder.parent / ".git").mkdir()
+    (folder.parent / place).write_bytes(f"# caf\xe9\n{rule}\n".encode("latin-1"))
+    with pytest.raises(PackageError, match="a .gitignore leaves out its package.json, or all of its Python files"):
+        build_package(folder)
+
+
 def test_a_missing_folder_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(PackageError, match="no such folder; it should hold the training code and its package.json"):
         build_package(tmp_path / "ibformers")
@@ -132,6 +142,7 @@ def test_every_plain_file_comes_back_as_it_was(
     folder = tmp_path_factory.mktemp("tree") / "code"
     folder.mkdir()
     (folder / "package.json").write_text(json.dumps(DESCRIPTION))
+    files = {"code.py": b"", **files}
     wanted = {name: data for name, data in files.items() if name not in {"package.json", "__pycache__", "node_modules"}}
     for name, data in wanted.items():
         (folder / name).write_bytes(data)

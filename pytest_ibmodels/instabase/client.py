@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_ibmodels.instabase.errors import ApiError, InstabaseError
+from pytest_ibmodels.instabase.errors import InstabaseError
 from pytest_ibmodels.instabase.http import Transport
 from pytest_ibmodels.instabase.wire import (
     CancelRequest,
@@ -83,13 +83,9 @@ class Drive:
                 return nodes
             token = page.next_page_token
 
-    async def delete(self, path: str, *, force: bool = False) -> bool:
-        """Delete a node; ``force`` takes a folder with all it holds. False if the environment says that it did not."""
-        try:
-            await self._transport.call(Envelope, "DELETE", f"drives/{path}", body=DeleteRequest(force=force))
-        except ApiError:
-            return False
-        return True
+    async def delete(self, path: str, *, force: bool = False) -> None:
+        """Delete a node; ``force`` takes a folder with all it holds."""
+        await self._transport.call(Envelope, "DELETE", f"drives/{path}", body=DeleteRequest(force=force))
 
     async def start_unzip(self, folder: str, zip_name: str) -> str:
         """Start to unpack ``folder/zip_name`` into ``folder``; the id of the job."""
@@ -103,7 +99,7 @@ class Drive:
         root = path.split("/fs/", maxsplit=1)[0] + "/fs"
         listing = await self._transport.call(MountListing, "GET", f"drives/{root}")
         for mount in listing.drives:
-            if path.startswith(mount.full_path):
+            if path.startswith(f"{mount.full_path.rstrip('/')}/"):
                 return mount.mount_details
         return None
 

@@ -3,7 +3,7 @@
 ::
 
     InstabaseError              every error of the client
-      EnvironmentUnavailable    nothing answered, or a gateway answered in its place: trying again may help
+      EnvironmentUnavailable    nothing answered, or only that it cannot (429, 5xx): trying again may help
       AccessRefused             401 or 403: the token is wrong, or has no right to this
       ApiError                  the environment understood, and said no
       UnexpectedAnswer          the answer does not have the form that the protocol gives it
@@ -29,7 +29,15 @@ class InstabaseError(Exception):
 
 
 class EnvironmentUnavailable(InstabaseError):
-    """Nothing answered, or a gateway answered in the environment's place."""
+    """Nothing answered, or only that it cannot at present: HTTP 429, or 500 and above.
+
+    Attributes:
+        reached: false if there was no connection, so that the request cannot have had an effect.
+    """
+
+    def __init__(self, call: str, reason: str, *, reached: bool = True) -> None:
+        super().__init__(call, reason)
+        self.reached = reached
 
 
 class AccessRefused(InstabaseError):

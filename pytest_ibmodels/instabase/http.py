@@ -10,7 +10,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from pytest_ibmodels.instabase.errors import AccessRefused, ApiError, EnvironmentUnavailable, UnexpectedAnswer
-from pytest_ibmodels.instabase.wire import API_PREFIX, DriveArgs, Envelope
+from pytest_ibmodels.instabase.wire import API_PREFIX, DriveArgs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 AnswerT = TypeVar("AnswerT", bound=BaseModel)
 
-_GATEWAY_FAILURES = {502, 503, 504}
+_TOO_MANY_REQUESTS = 429
 _EXCERPT_CHARACTERS = 200
 # A read may wait for a large file or for a busy file service; connecting to a living host may not.
 _TIMEOUT = httpx.Timeout(120.0, connect=10.0)
@@ -135,9 +135,11 @@ class Transport:
             response = await self._client.request(method, url, headers=headers, content=content, params=params)
         except httpx.TimeoutException as error:
             reason = f"{self.host} did not answer in time ({type(error).__name__})"
-            raise EnvironmentUnavailable(name, reason) from None
+            reached = not isinstance(error, httpx.ConnectTimeout)
+            raise EnvironmentUnavailable(name, reason, reached=reached) from None
         except httpx.HTTPError as error:
-            raise EnvironmentUnavailable(name, f"no answer from {self.host}: {self.redact(str(error))}") from None
+            reason = f"no answer from {self.host}: {self.redact(str(error))}"
+            raise EnvironmentUnavailable(name, reason, reached=not isinstance(error, httpx.ConnectError)) from None
         self._refuse_http_error(response, name)
         return response
 
@@ -148,8 +150,9 @@ class Transport:
         if code in {401, 403}:
             reason = f"{self.host} refused the token (HTTP {code}): check `token` of this environment"
             raise AccessRefused(name, reason)
-        if code in _GATEWAY_FAILURES:
-            raise EnvironmentUnavailable(name, f"{self.host} is not there behind its gateway (HTTP {code})")
+        if code >= 500 or code == _TOO_MANY_REQUESTS:
+            reason = f"{self.host} cannot answer at present (HTTP {code}: {self._excerpt(response)})"
+            raise EnvironmentUnavailable(name, reason)
         if code < 400:
             target = response.headers.get("location", "elsewhere")
             raise UnexpectedAnswer(name, f"HTTP {code} points to {target}; the token is not sent there: correct `host`")
@@ -167,8 +170,7 @@ class Transport:
         if not isinstance(value, dict) or value.get("status") != "ERROR" or "state" in value:
             # With a `state` it is the status of a job that failed, which is an answer, not an error of the call.
             return
-        envelope = Envelope.model_construct(status="ERROR", msg=value.get("msg"))
-        raise ApiError(name, self.redact(str(envelope.msg or "the environment gave no reason")))
+        raise ApiError(name, self.redact(str(value.get("msg") or "the environment gave no reason")))
 
     def _excerpt(self, response: httpx.Response) -> str:
         text = response.content[: _EXCERPT_CHARACTERS * 4].decode("utf-8", "replace")

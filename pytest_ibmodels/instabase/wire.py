@@ -140,7 +140,26 @@ class JobStatus(Envelope):
     job_id: str | None = None
     cur_status: str | None = None
     """JSON text; for a training job it parses to :class:`TrainingStatus`."""
-    results: list[dict[str, Any] | None] | None = None
+    results: list[Any] | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the job has ended. An answer without ``state`` says nothing about that."""
+        return self.state not in {None, "PENDING"}
+
+    @property
+    def first_result(self) -> dict[str, Any]:
+        """``results[0]`` if it is an object, as it is for every job but a training, which may return anything."""
+        first = self.results[0] if self.results else None
+        return first if isinstance(first, dict) else {}
+
+    @property
+    def failure(self) -> str:
+        """Why the job failed, as far as this answer tells; empty if it does not say that it did."""
+        first = self.first_result
+        if not (self.is_error or "error" in first or str(first.get("status", "OK")).upper() == "ERROR"):
+            return ""
+        return str(first.get("error") or first.get("msg") or self.msg or "the environment gave no reason")
 
 
 class TrainingStatus(WireModel):

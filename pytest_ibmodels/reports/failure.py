@@ -66,7 +66,7 @@ def _predictions(verdict: PredictionsVerdict) -> Iterator[str]:
     unanswered = list(verdict.unanswered.items())
     for document, reason in unanswered[:_MOST_DIFFERENCES]:
         yield f"  document {document}"
-        yield f"    {reason}"
+        yield from (f"    {line}" for line in reason.splitlines())
     if len(unanswered) > _MOST_DIFFERENCES:
         yield f"  and {len(unanswered) - _MOST_DIFFERENCES} more documents without a prediction"
 

@@ -22,7 +22,7 @@ class PhaseRecord(TypedDict):
     """One phase of a run.
 
     ``seconds`` has the keys upload, training, inference, as far as they came; ``documents`` and ``fields`` count what
-    inference compared.
+    inference compared, ``texts`` those of the fields that were not empty on both sides.
     """
 
     test: str
@@ -34,6 +34,7 @@ class PhaseRecord(TypedDict):
     checks: list[CheckRecord]
     documents: int
     fields: int
+    texts: int
     notes: list[str]
 
 
@@ -48,6 +49,7 @@ def phase_record(run: Run, phase: str) -> PhaseRecord:
         checks=[],
         documents=0,
         fields=0,
+        texts=0,
         notes=list(run.notes),
     )
     if phase == "training" and _passed(run.training):
@@ -63,7 +65,8 @@ def phase_record(run: Run, phase: str) -> PhaseRecord:
         ]
     if phase == "inference" and _passed(run.inference):
         verdict = run.inference.result()
-        record["documents"], record["fields"] = len(verdict.documents), verdict.fields_compared
+        record["documents"] = len(verdict.documents)
+        record["fields"], record["texts"] = verdict.fields_compared, verdict.texts_compared
     return record
 
 

@@ -41,6 +41,8 @@ def _lines(record: PhaseRecord) -> Iterator[str]:
             f"{where}: served; {record['fields']} fields of {documents} document{'s' * (documents != 1)} "
             f"are as at training ({seconds:.1f} s)"
         )
+        if not record["texts"]:
+            yield "  note that the model found no field at all, neither now nor at training"
     yield from (f"  {note}" for note in record["notes"])
 
 

@@ -22,10 +22,6 @@ class Case:
     environment: str
     with_inference: bool = True
 
-    @property
-    def id(self) -> str:
-        return f"{self.test.name}::{self.environment}"
-
 
 @dataclass
 class Progress:

@@ -13,7 +13,7 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from pydantic import SecretStr
 
@@ -26,19 +26,36 @@ _MODULE = "pytest_ibmodels.sandbox"
 _NEEDED = ("fastapi", "uvicorn", "sqlalchemy", "psutil", "faker", "torch", "transformers")
 _START_SECONDS = 60.0
 _STOP_SECONDS = 2.0
-# What a training job may find in its environment; tokens and whatever else the user's shell holds stay out.
-_PASSED_ON = ("PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "XDG_CACHE_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR")
+# What the server finds in its environment, which hands on still less to jobs: whatever else the user's shell holds,
+# tokens first of all, stays out.
+_PASSED_ON = (
+    *("PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"),
+    *("XDG_CACHE_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
+)
 _PASSED_ON_PREFIXES = ("LC_", "HF_", "TRANSFORMERS_", "TOKENIZERS_", "OMP_", "MKL_", "CUDA_")
+_SECRET_WORDS = ("_TOKEN", "_SECRET", "_PASSWORD", "_KEY")
 
 
 class EmbeddedSandbox:
     """One server process, its token and its data folder (a temporary one unless ``data`` is given)."""
 
-    def __init__(self, process: asyncio.subprocess.Process, url: str, token: SecretStr, scratch: Path) -> None:
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        url: str,
+        token: SecretStr,
+        scratch: Path,
+        errors: IO[bytes],
+        *,
+        is_temporary: bool,
+    ) -> None:
+        self.is_temporary = is_temporary
         self.url = url
         self.token = token
         self._process = process
         self._scratch = scratch
+        self._errors = errors
 
     @classmethod
     async def start(cls, *, mounts: Mapping[str, str], data: Path | None = None) -> EmbeddedSandbox:
@@ -59,25 +76,27 @@ class EmbeddedSandbox:
         token_file.write_text(token)
         command = [sys.executable, "-P", "-m", _MODULE, "serve", "--announce", "--exit-with-parent"]
         command += ["--data", str(data or scratch / "data"), "--token-file", str(token_file)]
+        # Should this process be killed, the server is left to tidy up.
+        command += ["--remove-at-end", str(scratch)]
         for folder, source in mounts.items():
             command += ["--mount", f"{folder}={source}"]
-        with (scratch / "stderr").open("wb") as errors:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=errors,
-                env=_environment(),
-                cwd=scratch,
-                start_new_session=True,  # Ctrl-C is for pytest, which then ends the server in good order
-            )
+        errors = tempfile.TemporaryFile()  # noqa: SIM115 - what it holds is wanted after the server has gone
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=errors,
+            env=_environment(),
+            cwd=scratch,
+            start_new_session=True,  # Ctrl-C is for pytest, which then ends the server in good order
+        )
         try:
-            url = await _announced_url(process, scratch)
+            url = await _announced_url(process, errors)
         except BaseException:
             await _end(process)
             shutil.rmtree(scratch, ignore_errors=True)
             raise
-        return cls(process, url, SecretStr(token), scratch)
+        return cls(process, url, SecretStr(token), scratch, errors, is_temporary=data is None)
 
     @property
     def has_ended(self) -> bool:
@@ -85,12 +104,13 @@ class EmbeddedSandbox:
 
     def last_words(self) -> str:
         """The end of what the server wrote to stderr."""
-        return _last_line(self._scratch)
+        return _last_line(self._errors)
 
     async def stop(self) -> None:
         """End the server with everything that it started, and remove the temporary folder."""
         await _end(self._process)
         shutil.rmtree(self._scratch, ignore_errors=True)
+        self._errors.close()
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
@@ -104,7 +124,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-async def _announced_url(process: asyncio.subprocess.Process, scratch: Path) -> str:
+async def _announced_url(process: asyncio.subprocess.Process, errors: IO[bytes]) -> str:
     assert process.stdout is not None  # noqa: S101 - it was asked for; this tells the type checker
     line = b""
     with contextlib.suppress(TimeoutError):
@@ -112,15 +132,14 @@ async def _announced_url(process: asyncio.subprocess.Process, scratch: Path) -> 
     try:
         return str(json.loads(line)["url"])
     except (ValueError, KeyError):
-        reason = _last_line(scratch) or f"it did not say within {_START_SECONDS:.0f} s that it is ready"
+        await _end(process)
+        reason = _last_line(errors) or f"it did not say within {_START_SECONDS:.0f} s that it is ready"
         raise EnvironmentUnavailable(f"the sandbox did not start: {reason}") from None
 
 
-def _last_line(scratch: Path) -> str:
-    try:
-        lines = (scratch / "stderr").read_text(errors="replace").strip().splitlines()
-    except OSError:
-        return ""
+def _last_line(errors: IO[bytes]) -> str:
+    errors.seek(0)
+    lines = errors.read().decode(errors="replace").strip().splitlines()
     return lines[-1] if lines else ""
 
 
@@ -135,5 +154,8 @@ def _check_installed() -> None:
 
 def _environment() -> dict[str, str]:
     return {
-        name: value for name, value in os.environ.items() if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
+        name: value
+        for name, value in os.environ.items()
+        if (name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES))
+        and not any(word in name for word in _SECRET_WORDS)
     }

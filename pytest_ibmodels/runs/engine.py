@@ -46,6 +46,7 @@ class Engine:
         self._sessions: dict[str, EnvironmentSession] = {}
         self._runs: dict[str, Run] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._count = 0
         self._thread.start()
         # An impatient user's second Ctrl-C can end pytest before it tears down its fixtures.
         atexit.register(self.close, interrupted=True)
@@ -70,14 +71,17 @@ class Engine:
         """How many runs of an environment have not ended their training."""
         return sum(run.case.environment == environment and not run.training.done() for run in self._runs.values())
 
-    def close(self, *, interrupted: bool = False) -> None:
+    def close(self, *, interrupted: bool = False) -> list[str]:
         """Cancel what still runs, remove what was pushed, end the sandboxes.
 
         Args:
             interrupted: a person waits for the prompt: do in seconds what can be done in seconds.
+
+        Returns:
+            Sentences on what could not be removed or cancelled.
         """
         if not self._thread.is_alive():
-            return
+            return []
         seconds = _INTERRUPTED_SECONDS if interrupted else _CLOSING_SECONDS
         with _no_sigint() if interrupted else contextlib.nullcontext():
             asyncio.run_coroutine_threadsafe(self._close(seconds), self._loop).result()
@@ -85,13 +89,15 @@ class Engine:
             self._thread.join()
             self._loop.close()
         atexit.unregister(self.close)
+        return [sentence for session in self._sessions.values() for sentence in session.left_behind]
 
     async def _start(self, environment: Environment, runs: list[Run], package: Package) -> None:
         session = self._sessions.get(environment.name)
         if session is None:
             session = self._sessions[environment.name] = EnvironmentSession(environment, self.limits, self.clock)
         for run in runs:
-            story = Story(run, session, AnnotatorRoute(), package, self.limits, self.clock)
+            self._count += 1
+            story = Story(run, self._count, session, AnnotatorRoute(), package, self.limits, self.clock)
             task = asyncio.create_task(story.tell())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -100,15 +106,19 @@ class Engine:
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
-        closing = asyncio.create_task(self._clean_up(tasks))
-        done, _ = await asyncio.wait({closing}, timeout=seconds)
-        if not done:
-            closing.cancel()
-            await asyncio.gather(closing, return_exceptions=True)
-
-    async def _clean_up(self, tasks: list[asyncio.Task[None]]) -> None:
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.gather(*(session.close() for session in self._sessions.values()), return_exceptions=True)
+        # Half the time for the stories to cancel their jobs; the rest to remove what was pushed, whatever came of that.
+        if tasks:
+            await asyncio.wait(tasks, timeout=seconds / 2)
+        closing = [asyncio.create_task(session.close()) for session in self._sessions.values()]
+        if closing:
+            _done, late = await asyncio.wait(closing, timeout=seconds / 2)
+            for task in late:
+                task.cancel()  # which still ends the sandbox, if it is one of ours
+            await asyncio.gather(*closing, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=0.2)
 
 
 @contextlib.contextmanager

@@ -49,6 +49,8 @@ class EnvironmentSession:
         self._opening: asyncio.Task[_Opened] | None = None
         self._uploads: dict[str, asyncio.Task[Workplace]] = {}
         self._folders: list[str] = []
+        self.left_behind: list[str] = []
+        """Sentences on what could not be removed or cancelled."""
 
     async def workplace(self, package: Package) -> Workplace:
         """The place where this session's runs work; the first caller opens the environment and pushes the package.
@@ -71,7 +73,7 @@ class EnvironmentSession:
             raise EnvironmentUnavailable(f"the sandbox ended unexpectedly: {opened.sandbox.last_words()}")
 
     async def close(self) -> None:
-        """Remove what was pushed and let go of the environment; errors here are swallowed, there is no one to tell."""
+        """Remove what was pushed and let go of the environment; what could not be removed is in ``left_behind``."""
         for task in self._uploads.values():
             task.cancel()
         await asyncio.gather(*self._uploads.values(), return_exceptions=True)
@@ -89,14 +91,22 @@ class EnvironmentSession:
                 await opened.sandbox.stop()
 
     async def _remove_folders(self, opened: _Opened) -> None:
+        drive = opened.client.drive
+        waiting = list(self._folders)
         try:
-            for folder in self._folders:
-                await opened.client.drive.delete(folder, force=True)
-            if self._folders:
-                # Without force: it goes only if no other session has anything there.
-                await opened.client.drive.delete(f"{opened.root}/{_TEST_FOLDER}", force=False)
-        except errors.InstabaseError:
-            return
+            while waiting:
+                await drive.delete(waiting[0], force=True)
+                waiting.pop(0)
+            parent = f"{opened.root}/{_TEST_FOLDER}"
+            # Another session may have its folder there: it goes only if it is empty, and never by force.
+            if self._folders and not await drive.list(parent):
+                await drive.delete(parent, force=False)
+        except errors.InstabaseError as error:
+            if opened.sandbox is None or not opened.sandbox.is_temporary:
+                self.left_behind += [f"{folder} could not be removed: {error}" for folder in waiting]
+        except asyncio.CancelledError:
+            self.left_behind += [f"{folder} may be left: there was no time to remove it" for folder in waiting]
+            raise
 
     def _opened(self) -> _Opened | None:
         task = self._opening
@@ -113,10 +123,10 @@ class EnvironmentSession:
         self._folders.append(folder)
         try:
             await self._upload(opened.client, folder, package)
-        except (errors.EnvironmentUnavailable, errors.AccessRefused) as error:
-            raise EnvironmentUnavailable(str(error)) from error
         except errors.InstabaseError as error:
-            raise UploadFailure(str(error)) from error
+            if isinstance(error, errors.AccessRefused) or not getattr(error, "reached", True):
+                self._folders.remove(folder)  # it was never made
+            raise as_failure(error, UploadFailure) from error
         return Workplace(opened.client, folder, package, suffix[:8])
 
     async def _open(self) -> _Opened:
@@ -137,17 +147,15 @@ class EnvironmentSession:
         while True:
             status = await client.jobs.status(job_id)
             waited = self._clock.now() - started
-            if status.state != "PENDING":
+            if status.is_over or status.failure:
                 break
             if waited > self._limits.upload:
                 raise UploadFailure(
                     f"unpacking the package did not end within {self._limits.upload:g} s (job {job_id})"
                 )
             await self._clock.sleep(poll_interval(waited, self._limits.longest_poll))
-        first = (status.results or [None])[0] or {}
-        if status.is_error or str(first.get("status", "OK")).upper() == "ERROR":
-            reason = first.get("msg") or status.msg or "the environment gave no reason"
-            raise UploadFailure(f"the package could not be unpacked (job {job_id}): {reason}")
+        if status.failure:
+            raise UploadFailure(f"the package could not be unpacked (job {job_id}): {status.failure}")
         await client.drive.delete(f"{folder}/{zip_name}")
 
 

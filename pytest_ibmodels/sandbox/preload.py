@@ -27,6 +27,9 @@ _MODULES = (
 
 def _preload() -> None:
     server = os.getppid()
+    # OpenMP reads this once, when torch is loaded. Threads that wait would spin otherwise, on the very core that the
+    # thread they wait for needs if a second job, or a model being served, is at work.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Nothing in the working directory is meant to be found, neither here nor by a check for an optional package.
     sys.path[:] = [entry for entry in sys.path if entry]
     for name in _MODULES:

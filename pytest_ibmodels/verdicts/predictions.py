@@ -21,16 +21,29 @@ class Difference:
 
 @dataclass(frozen=True)
 class PredictionsVerdict:
-    """Documents compared, the fields that differ, and the documents that could not be compared with the reason."""
+    """What was compared, and what came of it.
+
+    Attributes:
+        documents: those that were asked about.
+        fields_compared: how many fields, over all documents.
+        texts_compared: how many of these had a text on either side; where none had, equal says little.
+        differences: the fields that differ.
+        unanswered: document → why it could not be compared.
+    """
 
     documents: tuple[str, ...]
     fields_compared: int
+    texts_compared: int
     differences: tuple[Difference, ...]
     unanswered: Mapping[str, str]
 
     @property
     def passed(self) -> bool:
-        return bool(self.documents) and not self.differences and not self.unanswered
+        return self.fields_compared > 0 and not self.differences and not self.unanswered
+
+    @property
+    def nothing_answered(self) -> bool:
+        return len(self.unanswered) == len(self.documents)
 
 
 @dataclass(frozen=True)
@@ -55,7 +68,7 @@ def compare_predictions(
     """
     differences: list[Difference] = []
     unanswered: dict[str, str] = {}
-    compared = 0
+    compared = texts = 0
     for document, expected in training.items():
         answer = inference.get(document)
         if answer is None:
@@ -67,6 +80,7 @@ def compare_predictions(
         for field in dict.fromkeys([*expected, *answer.texts]):
             compared += 1
             before, after = expected.get(field, ""), answer.texts.get(field, "")
+            texts += bool(before or after)
             if before != after:
                 differences.append(Difference(document, field, before, after))
-    return PredictionsVerdict(tuple(training), compared, tuple(differences), unanswered)
+    return PredictionsVerdict(tuple(training), compared, texts, tuple(differences), unanswered)

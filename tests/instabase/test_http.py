@@ -73,8 +73,8 @@ def test_a_path_is_encoded_and_the_token_is_sent_in_its_header() -> None:
     [
         (answer(json={"status": "ERROR", "msg": "no such job"}), ApiError, "GET jobs/status: no such job"),
         (answer(404, json={"msg": "unknown route"}), ApiError, "GET jobs/status: unknown route (HTTP 404)"),
-        (answer(500, text="oops"), ApiError, "GET jobs/status: 'oops' (HTTP 500)"),
-        (answer(503, text="<html>"), EnvironmentUnavailable, "is not there behind its gateway (HTTP 503)"),
+        (answer(500, text="oops"), EnvironmentUnavailable, "cannot answer at present (HTTP 500: 'oops')"),
+        (answer(503, text="<html>"), EnvironmentUnavailable, "cannot answer at present (HTTP 503: '<html>')"),
         (answer(401, json={"msg": "no"}), AccessRefused, "refused the token (HTTP 401): check `token`"),
         (answer(text="<html>sign in</html>"), UnexpectedAnswer, "the answer is not JSON: '<html>sign in</html>'"),
         (answer(json=[1]), UnexpectedAnswer, "the answer: Input should be a valid dictionary"),

@@ -59,6 +59,13 @@ def test_an_unknown_environment_is_a_usage_error_that_lists_the_known(two: Proje
     )
 
 
+@pytest.mark.parametrize("value", ["", "sandbox,", " , "])
+def test_env_without_a_name_is_a_usage_error_and_does_not_mean_all(two: Project, value: str) -> None:
+    result = two.run("--env", value)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: --env: a name is missing; *"])
+
+
 def test_env_leaves_ordinary_tests_alone(two: Project) -> None:
     two.pytester.makepyfile(test_plain="def test_plain(): pass")
     assert collected(two, "--env", "sandbox") == [*IDS[:2], "test_plain.py::test_plain"]

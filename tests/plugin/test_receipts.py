@@ -32,7 +32,7 @@ def test_receipts_train_to_a_useful_model_and_are_served_as_at_training(
         "env": "sandbox",
         "ibannotator": f"{FOLDER}/Receipts.ibannotator",
         "time_limit": 1200,
-        "config": {"batch_size": 8, "epochs": 6, "learning_rate": 3e-4},
+        "config": {"batch_size": 8, "epochs": 5, "learning_rate": 3e-4},
         "metrics": LOWEST,
         "inference": {"documents": "all"},
     }

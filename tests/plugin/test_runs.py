@@ -104,11 +104,11 @@ def test_a_model_that_cannot_be_served_fails_with_its_own_words(served: Project,
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
         [
-            "predictions differ: 1 of 1 documents got no prediction",
-            f"  document {DOCUMENT}/a.ibocr",
-            "*the weights are broken*",
+            f"inference failed: the served model answered for none of 1 document; for {DOCUMENT}/a.ibocr: *",
+            "log of the training job, its last lines:",
         ]
     )
+    result.stdout.fnmatch_lines(["*the weights are broken*"])
     assert server.left_over() == []
 
 
@@ -164,11 +164,11 @@ def test_max_parallel_bounds_how_many_train_at_once(served: Project, server: Ser
     entry: dict[str, object] = {"host": server.url, "path": "acme/ci/fs/Drive/tests", "token": "${DOGFOOD_TOKEN}"}
     served.write_environments(dogfood=entry | {"max_parallel": 1})
     served.write_tests(**{f"Case{number}": {"config": {"sleep": 2}} for number in range(3)})
+    begun = time.monotonic()
     result = served.run("-m", "training", "-o", "ibmodels_progress_interval=0.5")
     result.assert_outcomes(passed=3, deselected=3)
     result.stdout.fnmatch_lines(["  Case0 on dogfood: training, *, 2 more to train"])
-    waits = [line for line in result.outlines if "Case0 on dogfood: training" in line]
-    assert any("more to train" in line for line in waits)
+    assert time.monotonic() - begun >= 6  # at once they would sleep for 2 s
 
 
 def test_progress_is_shown_with_captured_output(served: Project) -> None:
@@ -236,6 +236,32 @@ def test_a_dead_host_and_a_wrong_token_are_environment_unavailable(served: Proje
     )
 
 
+def test_entries_of_the_same_name_in_two_files_are_two_runs(served: Project, server: Server) -> None:
+    served.write_tests(Same={"config": {"results": {"f1": {"Name": 0.2}}}, "metrics": {"f1": {"Name": 0.1}}})
+    (served.pytester.path / "more").mkdir()
+    (served.pytester.path / "model_tests.yaml").rename(served.pytester.path / "more" / "model_tests.yaml")
+    served.write_tests(Same={"metrics": {"f1": {"Name": 0.9}}})
+    result = served.run()
+    result.assert_outcomes(passed=4)
+    assert server.left_over() == []
+
+
+def test_a_skipped_case_is_not_trained(served: Project, server: Server) -> None:
+    served.write_tests(Skipped={"config": {"sleep": 60}}, Good={})
+    served.pytester.makeconftest(
+        """
+        import pytest
+        def pytest_collection_modifyitems(items):
+            for item in items:
+                if "Skipped" in item.nodeid:
+                    item.add_marker(pytest.mark.skip(reason="not today"))
+        """
+    )
+    begun = time.monotonic()
+    served.run().assert_outcomes(passed=2, skipped=2)
+    assert time.monotonic() - begun < 30
+
+
 def test_junit_holds_the_table_and_no_traceback(served: Project, tmp_path: Path) -> None:
     served.write_tests(High={"metrics": {"f1": {"Name": 1.01}}})
     served.run(f"--junitxml={tmp_path / 'junit.xml'}")
@@ -245,8 +271,10 @@ def test_junit_holds_the_table_and_no_traceback(served: Project, tmp_path: Path)
     assert 'classname="model_tests.yaml.High.dogfood" name="test_training"' in text
 
 
-@pytest.mark.parametrize("signals", [1, 2])
-def test_ctrl_c_cancels_cleans_up_and_ends_within_five_seconds(served: Project, server: Server, signals: int) -> None:
+@pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGINT] * 2, [signal.SIGTERM]])
+def test_ctrl_c_cancels_cleans_up_and_ends_within_five_seconds(
+    served: Project, server: Server, signals: list[signal.Signals]
+) -> None:
     served.write_tests(Slow={"config": {"sleep": 120}, "time_limit": 300}, Other={"config": {"sleep": 120}})
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-o", "ibmodels_progress_interval=0.5"]
     with subprocess.Popen(
@@ -258,13 +286,13 @@ def test_ctrl_c_cancels_cleans_up_and_ends_within_five_seconds(served: Project, 
                 break
         assert len(server.training_processes()) == 2
         begun = time.monotonic()
-        for _ in range(signals):
-            process.send_signal(signal.SIGINT)
+        for number in signals:
+            process.send_signal(number)
             time.sleep(0.05)
         rest = process.stdout.read()
         code = process.wait(30)
     assert time.monotonic() - begun < 5
-    if signals == 1:  # the second one may end pytest while it still writes its report
+    if len(signals) == 1:  # the second one may end pytest while it still writes its report
         assert code == pytest.ExitCode.INTERRUPTED
         assert "KeyboardInterrupt" in rest
     assert server.left_over() == []

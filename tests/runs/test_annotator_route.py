@@ -7,6 +7,7 @@ import pytest
 from pytest_ibmodels.instabase.errors import UnexpectedAnswer
 from pytest_ibmodels.instabase.wire import JobStatus, RefinedPhrase, RefinedRecord
 from pytest_ibmodels.runs.routes.annotator import parse_predictions, refined_answer, training_state
+from pytest_ibmodels.runs.routes.base import RouteError
 
 
 def status(current: object = None, **fields: object) -> JobStatus:
@@ -79,7 +80,7 @@ def test_both_forms_of_predictions_are_read_in_their_order() -> None:
     ],
 )
 def test_what_is_no_predictions_file_says_why(content: bytes, reason: str) -> None:
-    with pytest.raises(ValueError, match=reason):
+    with pytest.raises(RouteError, match=reason):
         parse_predictions(content)
 
 

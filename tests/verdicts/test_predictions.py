@@ -10,14 +10,16 @@ fields = st.dictionaries(st.sampled_from(["Name", "Total", "Date"]), st.text(max
 
 @given(st.dictionaries(st.sampled_from(["a", "b"]), fields, min_size=1))
 def test_equal_predictions_pass(predicted: dict[str, dict[str, str]]) -> None:
-    assert compare_predictions(predicted, {name: Answer(texts) for name, texts in predicted.items()}).passed
+    verdict = compare_predictions(predicted, {name: Answer(texts) for name, texts in predicted.items()})
+    assert verdict.passed == any(predicted.values())
+    assert verdict.texts_compared == sum(bool(text) for texts in predicted.values() for text in texts.values())
 
 
 @given(fields, fields)
 def test_a_field_that_one_side_leaves_out_is_empty_text(before: dict[str, str], after: dict[str, str]) -> None:
     verdict = compare_predictions({"a": before}, {"a": Answer(after)})
-    names = ["Name", "Total", "Date"]
-    assert verdict.passed == all(before.get(name, "") == after.get(name, "") for name in names)
+    same = all(before.get(name, "") == after.get(name, "") for name in ["Name", "Total", "Date"])
+    assert verdict.passed == (same and bool(before or after))
 
 
 def test_the_difference_says_what_and_where() -> None:
@@ -34,3 +36,4 @@ def test_a_document_without_answer_or_with_an_error_fails() -> None:
 
 def test_nothing_compared_is_no_pass() -> None:
     assert not compare_predictions({}, {}).passed
+    assert not compare_predictions({"a": {}}, {"a": Answer({})}).passed

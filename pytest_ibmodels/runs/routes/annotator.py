@@ -23,7 +23,7 @@ from pytest_ibmodels.instabase.wire import (
     TrainingStatus,
     TrainRequest,
 )
-from pytest_ibmodels.runs.routes.base import TrainingState, Workplace
+from pytest_ibmodels.runs.routes.base import RouteError, TrainingState, Workplace
 from pytest_ibmodels.verdicts.predictions import Answer
 
 if TYPE_CHECKING:
@@ -90,15 +90,14 @@ class AnnotatorRoute:
         self, place: Workplace, job_id: str, documents: Sequence[str]
     ) -> Mapping[str, Answer] | None:
         status = await place.client.jobs.status(job_id, kind="async")
-        if status.state == "PENDING":
+        if not status.is_over:
             return None
-        first = (status.results or [None])[0] or {}
-        if status.is_error or str(first.get("status", "OK")).upper() == "ERROR":
-            raise ValueError(str(first.get("error") or first.get("msg") or status.msg or "the Refiner gave no reason"))
+        if status.failure:
+            raise RouteError(status.failure)
         try:
-            result = RefinerResult.model_validate(first)
+            result = RefinerResult.model_validate(status.first_result)
         except ValidationError:
-            raise UnexpectedAnswer("GET jobs/status", "a Refiner job ended without results_by_record") from None
+            raise RouteError(f"the Refiner job {job_id} ended without results_by_record") from None
         records = result.results_by_record
         return {
             document: refined_answer(records[document + _RECORD])
@@ -126,15 +125,14 @@ def training_state(status: JobStatus) -> TrainingState:
     data = current.task_data or {}
     fraction = data.get("progress")
     metrics = data.get("evaluation_results")
-    first = (status.results or [None])[0] or {}
-    error = ""
-    if status.is_error or "error" in first or current.task_state in {"ERROR", "FAILURE"}:
-        error = str(first.get("error") or status.msg or "the environment gave no reason")
+    error = status.failure
+    if not error and current.task_state in {"ERROR", "FAILURE"}:
+        error = str(status.msg or "the environment gave no reason")
     return TrainingState(
         name=current.task_state or status.state or "unknown",
-        finished=bool(error) or current.is_final or status.status == "DONE",
+        finished=bool(error) or current.is_final or status.is_over or status.status == "DONE",
         error=error,
-        job_traceback=str(first.get("strace") or ""),
+        job_traceback=str(status.first_result.get("strace") or ""),
         fraction=float(fraction) if isinstance(fraction, int | float) else None,
         metrics=metrics if isinstance(metrics, dict) else None,
     )
@@ -144,14 +142,14 @@ def parse_predictions(content: bytes) -> Mapping[str, Mapping[str, str]]:
     """Read ``predictions.json`` in its flat and in its nested form (protocol 10.5); bare ``NaN`` is tolerated.
 
     Raises:
-        ValueError: it is neither; the text says what it is instead.
+        RouteError: it is neither; the text says what it is instead.
     """
     try:
         value = json.loads(content)
     except ValueError as error:
-        raise ValueError(f"predictions.json is not JSON: {error}") from None
+        raise RouteError(f"predictions.json is not JSON: {error}") from None
     if not isinstance(value, dict):
-        raise ValueError(f"predictions.json holds a {type(value).__name__}, not an object with a key per document")
+        raise RouteError(f"predictions.json holds a {type(value).__name__}, not an object with a key per document")
     return {document: _field_texts(document, fields) for document, fields in value.items()}
 
 
@@ -161,9 +159,9 @@ def _field_texts(document: str, fields: object) -> Mapping[str, str]:
             entities = DocumentPrediction.model_validate(fields).entities
         else:
             entities = {name: Prediction.model_validate(field) for name, field in dict(fields).items()}  # type: ignore[call-overload]
-    except (ValidationError, TypeError, ValueError) as error:
+    except (TypeError, ValueError) as error:
         reason = error.errors(include_url=False)[0]["msg"] if isinstance(error, ValidationError) else error
-        raise ValueError(f"predictions.json, document {document}: {reason}") from None
+        raise RouteError(f"predictions.json, document {document}: {reason}") from None
     return {name: prediction.text for name, prediction in entities.items()}
 
 
@@ -183,7 +181,8 @@ def refined_answer(record: RefinedRecord) -> Answer:
 
 
 def _save_path(place: Workplace, test: ModelTest) -> str:
-    return f"{place.folder}/save_location/{test.name}"
+    # Two files may hold entries of the same name: the folder is named as the model, which is the run's own.
+    return f"{place.folder}/save_location/{_model_name(place, test)}"
 
 
 def _model_name(place: Workplace, test: ModelTest) -> str:

@@ -14,13 +14,17 @@ if TYPE_CHECKING:
     from pytest_ibmodels.verdicts.predictions import Answer
 
 
+class RouteError(Exception):
+    """What an environment answered, or training wrote, does not have the form it should have; the text says which."""
+
+
 @dataclass(frozen=True)
 class Workplace:
     """Where a run does its work: the environment's client and the folder that this session made there.
 
     Attributes:
         folder: ``ROOT/ci-test-temp/<package>_<uuid>``, holding the unpacked package.
-        suffix: unique for the session, for names that an environment keeps in one global list.
+        suffix: unique for the run, for its folder and for names that an environment keeps in one global list.
     """
 
     client: Instabase
@@ -62,7 +66,7 @@ class Route(Protocol):
         """Document → field → text, as training predicted them, in the order in which it wrote them.
 
         Raises:
-            ValueError: what training wrote is not a predictions file; the text says why.
+            RouteError: what training wrote is not a predictions file.
         """
         ...
 
@@ -76,7 +80,7 @@ class Route(Protocol):
         """What the served model answered; None while it is at work.
 
         Raises:
-            ValueError: the job ended without results; the text says why.
+            RouteError: the job ended without results.
         """
         ...
 
