@@ -26,6 +26,13 @@ PAD_TO = 32
 JITTER = 0.05
 """Pages are scaled and shifted by up to this share while training, so that no exact position is learned by heart."""
 
+LINE_DROPOUT = 0.25
+"""Mean share of the lines without any field that an example leaves out while training, drawn anew each time.
+
+What stands around a field differs from one layout to the next; a model that has seen it vary finds the field in layouts
+that training did not have.
+"""
+
 BUCKET_BATCHES = 16
 """Examples of this many batches are sorted by length together, at most."""
 
@@ -33,16 +40,18 @@ Example = dict[str, Any]
 
 
 def training_examples(documents: Sequence[AnnotatedDocument], encoder: Encoder) -> list[Example]:
-    """Encode documents: one example for every chunk, with `input_ids`, `boxes` and `labels` of its tokens.
+    """Encode documents: one example for every chunk, with `input_ids`, `boxes`, `labels` and `lines` of its tokens.
 
     A word's class is the label of its first token; its other tokens and the special ones are left out of the loss.
+    `lines` is the number of the word's line, -1 for special tokens.
     """
     examples = []
     for item in documents:
         for chunk in encoder.encode(item.document):
             labels = np.full(len(chunk.input_ids), IGNORED, dtype=np.int64)
             labels[chunk.first_tokens] = item.classes[chunk.first_word : chunk.end_word]
-            examples.append({"input_ids": chunk.input_ids, "boxes": chunk.boxes, "labels": labels})
+            lines = np.array([item.document.words[word].line if word >= 0 else -1 for word in chunk.words()])
+            examples.append({"input_ids": chunk.input_ids, "boxes": chunk.boxes, "labels": labels, "lines": lines})
     return examples
 
 
@@ -86,13 +95,13 @@ class BucketedExamples(torch.utils.data.Dataset[Example]):
 
 
 class Collator:
-    """Makes a batch of examples: jitters the pages, puts the boxes on the grid, pads to a multiple of `PAD_TO` tokens.
+    """Makes a batch of examples: leaves out lines, jitters the pages, puts the boxes on the grid, pads to `PAD_TO`.
 
     Args:
         encoder: gives the box grid and the most tokens that a batch may have.
         pad_id: the padding token.
         uses_boxes: whether the model reads `bbox`.
-        seed: of the jitter.
+        seed: of what is left out, and of the jitter.
     """
 
     def __init__(self, encoder: Encoder, *, pad_id: int, uses_boxes: bool, seed: int) -> None:
@@ -103,6 +112,7 @@ class Collator:
         self._random = np.random.default_rng(seed)
 
     def __call__(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
+        examples = [self._thinned(example) for example in examples]
         longest = max(len(example["input_ids"]) for example in examples)
         length = min(-(-longest // PAD_TO) * PAD_TO, max(self._max_tokens, longest))
         shape = (len(examples), length)
@@ -121,6 +131,15 @@ class Collator:
             if self._uses_boxes:
                 batch["bbox"][row, :tokens] = on_grid(self._jitter(example["boxes"]), self._grid)
         return {key: torch.from_numpy(value) for key, value in batch.items()}
+
+    def _thinned(self, example: Example) -> Example:
+        lines = example["lines"]
+        with_field = lines[example["labels"] > 0]
+        candidates = np.setdiff1d(lines[lines >= 0], with_field)
+        share = self._random.uniform(0, 2 * LINE_DROPOUT)
+        dropped = candidates[self._random.random(len(candidates)) < share]
+        kept = ~np.isin(lines, dropped)
+        return {key: values[kept] for key, values in example.items()}
 
     def _jitter(self, boxes: NDArray[np.float64]) -> NDArray[np.float64]:
         scale = self._random.uniform(1 - JITTER, 1 + JITTER, size=2)

@@ -125,13 +125,31 @@ def test_training_examples_label_first_tokens_only() -> None:
     (example,) = training_examples([AnnotatedDocument(document, (0, 1), annotated=True, is_test=False)], encoder)
     labels = example["labels"].tolist()
     assert [label for label in labels if label != IGNORED] == [0, 1]
-    batch = Collator(encoder, pad_id=0, uses_boxes=True, seed=1)([example, {k: v[:3] for k, v in example.items()}])
+    short = {name: values[:3] for name, values in example.items()} | {"lines": np.full(3, -1)}
+    batch = Collator(encoder, pad_id=0, uses_boxes=True, seed=1)([example, short])
     assert batch["input_ids"].shape == (2, 32)
     assert batch["bbox"].shape == (2, 32, 4)
     assert batch["attention_mask"].sum(dim=1).tolist() == [len(labels), 3]
     assert set(batch["labels"][1, 3:].tolist()) == {IGNORED}
     assert int(batch["bbox"].max()) <= 1000
     assert set((batch["bbox"] % 20).flatten().tolist()) == {0}
+
+
+def test_training_leaves_out_lines_without_a_field_now_and_then() -> None:
+    from ibformers.training.data import IGNORED, LINE_DROPOUT, Collator, training_examples
+
+    encoder = _encoder(64)
+    document = _document(["one two", "three", "Total 12", "four five"])
+    classes = (0, 0, 0, 0, 1, 0, 0)
+    (example,) = training_examples([AnnotatedDocument(document, classes, annotated=True, is_test=False)], encoder)
+    assert sorted(set(example["lines"].tolist())) == [-1, 0, 1, 2, 3]
+    collator = Collator(encoder, pad_id=0, uses_boxes=True, seed=1)
+    batch = collator([example] * 400)
+    fields = (batch["labels"] == 1).sum(dim=1)
+    words = (batch["labels"] != IGNORED).sum(dim=1)
+    assert set(fields.tolist()) == {1}
+    assert 2 <= int(words.min()) < int(words.max()) == 7
+    assert abs(float(words.float().mean()) - (2 + 5 * (1 - LINE_DROPOUT))) < 0.3
 
 
 @pytest.mark.parametrize(("count", "batch_size"), [(1, 4), (7, 4), (301, 8), (256, 8)])

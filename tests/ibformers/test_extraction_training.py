@@ -288,6 +288,7 @@ def test_a_text_model_of_a_local_folder_is_trained_without_boxes(
         "fields": list(FIELDS),
         "uses_boxes": False,
         "encoding": {"chunk_size": 32, "stride": 8, "box_grid": 20},
+        "habits": [{"in_one_piece": False, "always_there": False}] * len(FIELDS),
     }
 
 

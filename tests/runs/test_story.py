@@ -241,7 +241,10 @@ def test_inference_survives_lost_answers() -> None:
         ([ApiError("GET jobs/status", "no")], "GET jobs/status: no"),
         (
             [{}],
-            "the served model answered for none of 1 document; for doc: the Refiner returned no record for this document",
+            (
+                "the served model answered for none of 1 document; "
+                "for doc: the Refiner returned no record for this document"
+            ),
         ),
     ],
 )

@@ -41,17 +41,27 @@ class Chunk:
         input_ids: shape (tokens,), special tokens included.
         boxes: shape (tokens, 4), in thousandths of the page, not yet on the grid.
         first_tokens: shape (words,), the index of each word's first token.
+        end_token: one past the index of the last word's last token; special tokens may follow.
     """
 
     first_word: int
     input_ids: NDArray[np.int64]
     boxes: NDArray[np.float64]
     first_tokens: NDArray[np.int64]
+    end_token: int
 
     @property
     def end_word(self) -> int:
         """One past the index in the document of the chunk's last word."""
         return self.first_word + len(self.first_tokens)
+
+    def words(self) -> list[int]:
+        """Index in the document of the word that each token belongs to; -1 for special tokens."""
+        ends = np.append(self.first_tokens[1:], self.end_token)
+        words = [-1] * len(self.input_ids)
+        for word, (start, end) in enumerate(zip(self.first_tokens, ends, strict=True), start=self.first_word):
+            words[start:end] = [word] * (end - start)
+        return words
 
 
 class Encoder:
@@ -105,6 +115,7 @@ class Encoder:
                 ]
             ),
             first_tokens=len(self._prefix) + np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64),
+            end_token=len(self._prefix) + len(inner),
         )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from ibformers.artifacts.model_package import write_model_package
 from ibformers.documents.annotator import OUTSIDE
 from ibformers.models.base import load_base_model
+from ibformers.tasks.extraction.decoding import learn_habits
 from ibformers.tasks.extraction.features import Encoder, EncodingSettings
 from ibformers.tasks.extraction.metrics import Metrics, evaluate, macro_average
 from ibformers.tasks.extraction.model import ExtractionModel
@@ -97,10 +98,16 @@ def _train(project: AnnotatorProject, hyperparameters: Hyperparameters, report: 
     set_seed(hyperparameters.seed)
     base = load_base_model(hyperparameters.model_name, (OUTSIDE, *project.fields))
     chunk_size, stride = hyperparameters.chunking(base.max_tokens)
+    # The embeddings of words that no training document has stay where pretraining put them; those of the others must
+    # not move away from them, or what is learned of "total" says nothing about "payable".
+    base.model.get_input_embeddings().weight.requires_grad_(False)
     encoder = Encoder(base.tokenizer, EncodingSettings(chunk_size, stride, BOX_GRID))
     examples = training_examples(project.training, encoder)
     # Trainer wraps the forward of the model that it trains in lower precision; what is evaluated is a plain copy of it.
-    predictor = Predictor(copy.deepcopy(base.model), encoder, uses_boxes=base.uses_boxes)
+    habits = learn_habits(len(project.fields), [item.classes for item in project.training])
+    for field, habit in zip(project.fields, habits, strict=True):
+        logger.info("%s: in one piece %s, always there %s", field, habit.in_one_piece, habit.always_there)
+    predictor = Predictor(copy.deepcopy(base.model), encoder, habits, uses_boxes=base.uses_boxes)
 
     def evaluate_epoch(model: PreTrainedModel, epoch: float) -> None:
         predictor.model.load_state_dict(model.state_dict())

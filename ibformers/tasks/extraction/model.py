@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from ibformers.models.base import quiet_transformers
+from ibformers.tasks.extraction.decoding import FieldHabit
 from ibformers.tasks.extraction.features import Encoder, EncodingSettings
 from ibformers.tasks.extraction.prediction import Predictor
 from ibformers.tasks.extraction.results import entities
@@ -41,6 +42,7 @@ class ExtractionModel:
             "fields": list(self.fields),
             "uses_boxes": self.predictor.uses_boxes,
             "encoding": asdict(encoder.settings),
+            "habits": [asdict(habit) for habit in self.predictor.habits],
         }
         (folder / _SETTINGS_FILE).write_text(json.dumps(settings, indent=1), encoding="utf-8")
         encoder.tokenizer.save(str(folder / _TOKENIZER_FILE))
@@ -58,4 +60,5 @@ class ExtractionModel:
         quiet_transformers()
         model = AutoModelForTokenClassification.from_pretrained(folder, dtype="float32", local_files_only=True)
         encoder = Encoder(Tokenizer.from_file(str(folder / _TOKENIZER_FILE)), EncodingSettings(**settings["encoding"]))
-        return cls(Predictor(model, encoder, uses_boxes=settings["uses_boxes"]), tuple(settings["fields"]))
+        habits = [FieldHabit(**habit) for habit in settings["habits"]]
+        return cls(Predictor(model, encoder, habits, uses_boxes=settings["uses_boxes"]), tuple(settings["fields"]))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ibformers.documents.document import Document
-    from ibformers.tasks.extraction.prediction import WordPredictions
+    from ibformers.tasks.extraction.decoding import WordPredictions
 
 
 @dataclass(frozen=True, slots=True)
