@@ -223,6 +223,7 @@ def test_a_document_gives_the_same_words_alone_in_company_and_padded(trained: Tr
         batch["input_ids"][row, : len(chunk.input_ids)] = torch.from_numpy(chunk.input_ids)
         batch["attention_mask"][row, : len(chunk.input_ids)] = 1
         batch["bbox"][row, : len(chunk.input_ids)] = torch.from_numpy(on_grid(chunk.boxes, 20))
+    base.model.eval()
     with torch.inference_mode():
         logits = predictor.model(**batch).logits
     for row, (chunk, expected) in enumerate(zip(chunks, alone, strict=True)):
@@ -298,6 +299,7 @@ def test_the_packaged_base_model_has_its_weights_and_boxes_start_without_effect(
     base = load_base_model(DEFAULT_BASE_MODEL, ("O", "A"))
     assert (base.uses_boxes, base.max_tokens, base.model.config.num_labels) == (True, 512, 2)
     ids = torch.tensor([[101, 3638, 102]])
+    base.model.eval()
     with torch.inference_mode():
         here = base.model(input_ids=ids, bbox=torch.zeros(1, 3, 4, dtype=torch.long)).logits
         there = base.model(input_ids=ids, bbox=torch.full((1, 3, 4), 500)).logits
