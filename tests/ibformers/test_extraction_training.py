@@ -223,7 +223,6 @@ def test_a_document_gives_the_same_words_alone_in_company_and_padded(trained: Tr
         batch["input_ids"][row, : len(chunk.input_ids)] = torch.from_numpy(chunk.input_ids)
         batch["attention_mask"][row, : len(chunk.input_ids)] = 1
         batch["bbox"][row, : len(chunk.input_ids)] = torch.from_numpy(on_grid(chunk.boxes, 20))
-    base.model.eval()
     with torch.inference_mode():
         logits = predictor.model(**batch).logits
     for row, (chunk, expected) in enumerate(zip(chunks, alone, strict=True)):
