@@ -298,7 +298,7 @@ def test_the_packaged_base_model_has_its_weights_and_boxes_start_without_effect(
     base = load_base_model(DEFAULT_BASE_MODEL, ("O", "A"))
     assert (base.uses_boxes, base.max_tokens, base.model.config.num_labels) == (True, 512, 2)
     ids = torch.tensor([[101, 3638, 102]])
-    base.model.eval()
+    base.model.eval()  # type: ignore[no-untyped-call]
     with torch.inference_mode():
         here = base.model(input_ids=ids, bbox=torch.zeros(1, 3, 4, dtype=torch.long)).logits
         there = base.model(input_ids=ids, bbox=torch.full((1, 3, 4), 500)).logits
