@@ -84,7 +84,7 @@ def equal(prediction: dict[str, Any], entities: list[dict[str, Any]]) -> bool:
 
 async def measure(place: Workplace, test: ModelTest) -> None:
     await finished(place, await ROUTE.start(place, test))
-    save_path = f"{place.folder}/save_location/{test.name}"
+    save_path = f"{place.folder}/save_location/{test.name}_{place.suffix}"
     predictions: dict[str, Any] = json.loads(await place.client.drive.read(f"{save_path}/predictions.json"))
     documents = list(predictions)
     await ROUTE.start_inference(place, test, documents[:1])  # registers the model, and loads it

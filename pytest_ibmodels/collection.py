@@ -39,7 +39,7 @@ class ModelTestsNode(pytest.Module):
         except SpecError as error:
             raise self.CollectError(str(error)) from None
         for test in tests.tests.values():
-            yield ModelTestNode.from_parent(self, name=test.name, model_test=test, environments=environments)
+            yield ModelTestNode.from_parent(self, name=test.name, file=self, model_test=test, environments=environments)
 
     def phase_item(self, case: CaseNode, name: str) -> PhaseItem:
         """An item of a case. All cases of a file see the same fixtures, so these are looked up once, not per item."""
@@ -53,32 +53,32 @@ class ModelTestsNode(pytest.Module):
 class ModelTestNode(pytest.Class):
     """One entry of the file."""
 
-    def __init__(self, *, model_test: ModelTest, environments: EnvironmentsFile, **kwargs: Any) -> None:
+    def __init__(
+        self, *, file: ModelTestsNode, model_test: ModelTest, environments: EnvironmentsFile, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.obj = ModelTestPhases
+        self.file = file
         self.model_test = model_test
         self.environments = environments
 
     def collect(self) -> Iterator[pytest.Collector]:
         for name in self.model_test.env:
             environment = self.environments.environments[name]
-            yield CaseNode.from_parent(self, name=name, model_test=self.model_test, environment=environment)
+            yield CaseNode.from_parent(
+                self, name=name, file=self.file, model_test=self.model_test, environment=environment
+            )
 
 
 class CaseNode(pytest.Class):
     """One model test on one environment."""
 
-    def __init__(self, *, model_test: ModelTest, environment: Environment, **kwargs: Any) -> None:
+    def __init__(self, *, file: ModelTestsNode, model_test: ModelTest, environment: Environment, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.obj = ModelTestPhases
+        self.file = file
         self.model_test = model_test
         self.environment = environment
-
-    @property
-    def file(self) -> ModelTestsNode:
-        node = self.getparent(ModelTestsNode)
-        assert node is not None  # noqa: S101 - a case is always part of a file
-        return node
 
     def collect(self) -> Iterable[pytest.Item]:
         return [self.file.phase_item(self, name) for name in _PHASES]

@@ -22,17 +22,24 @@ def use_all_cores() -> None:
     import torch
 
     if "OMP_NUM_THREADS" not in os.environ:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        torch.set_num_threads(cores)
+        torch.set_num_threads(available_cores())
+
+
+def available_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute with one thread meanwhile: with two, matrix products are summed in another order."""
+def prediction_threads() -> Iterator[None]:
+    """Compute with a fixed number of threads meanwhile, two where there are two cores.
+
+    With another number, matrix products are summed in another order and differ in the last bits; more than two gain
+    little on one document.
+    """
     import torch
 
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(min(2, available_cores()))
     try:
         yield
     finally:

@@ -95,6 +95,7 @@ class EmbeddedSandbox:
         except BaseException:
             await _end(process)
             shutil.rmtree(scratch, ignore_errors=True)
+            errors.close()
             raise
         return cls(process, url, SecretStr(token), scratch, errors, is_temporary=data is None)
 

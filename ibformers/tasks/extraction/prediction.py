@@ -8,7 +8,7 @@ import numpy as np
 
 from ibformers.tasks.extraction.decoding import OUTSIDE, decode
 from ibformers.tasks.extraction.features import central_chunks, on_grid
-from ibformers.training.hardware import one_thread
+from ibformers.training.hardware import prediction_threads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 
 class Predictor:
-    """Predicts documents one at a time, in fp32 on the CPU with one thread, without padding.
+    """Predicts documents one at a time, in fp32 on the CPU with a fixed number of threads, without padding.
 
-    Batched, padded, lower-precision or multi-threaded arithmetic differs in the last bits, and now and then in a word.
+    Arithmetic that is batched, padded, or of lower precision differs in the last bits, and now and then in a word.
     So there is one way only: a document gives the same words and scores whatever else is predicted, and in whatever
     process of the machine.
     """
@@ -56,7 +56,7 @@ class Predictor:
         if self.uses_boxes:
             inputs["bbox"] = torch.from_numpy(on_grid(chunk.boxes, self.encoder.settings.box_grid))[None]
         inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
-        with torch.inference_mode(), one_thread():
+        with torch.inference_mode(), prediction_threads():
             logits = self.model(**inputs).logits[0, torch.from_numpy(chunk.first_tokens)]
             result: NDArray[np.float64] = logits.double().softmax(dim=-1).numpy()
         return result
