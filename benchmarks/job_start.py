@@ -14,8 +14,8 @@ from pathlib import Path
 
 from pytest_ibmodels.packaging import build_package
 from pytest_ibmodels.runs.clock import SystemClock
-from pytest_ibmodels.runs.engine import Limits
 from pytest_ibmodels.runs.environment import EnvironmentSession
+from pytest_ibmodels.runs.limits import Limits
 from pytest_ibmodels.runs.routes.annotator import AnnotatorRoute
 from pytest_ibmodels.spec import ModelTest, load_environments
 

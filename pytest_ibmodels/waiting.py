@@ -17,8 +17,9 @@ from pytest_ibmodels.reports.live import emit
 from pytest_ibmodels.reports.outcomes import PHASE_RECORDS, outcomes_of
 from pytest_ibmodels.reports.record import phase_record
 from pytest_ibmodels.runs.case import Case, Run
-from pytest_ibmodels.runs.engine import Engine, Limits
+from pytest_ibmodels.runs.engine import Engine
 from pytest_ibmodels.runs.failures import NotTrained, RunFailure
+from pytest_ibmodels.runs.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

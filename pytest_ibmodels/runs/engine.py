@@ -7,7 +7,6 @@ import atexit
 import contextlib
 import signal
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_ibmodels.runs.case import Case, Run
@@ -20,19 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from pytest_ibmodels.packaging import Package
+    from pytest_ibmodels.runs.limits import Limits
     from pytest_ibmodels.spec import Environment
 
 _CLOSING_SECONDS = 60.0
 _INTERRUPTED_SECONDS = 2.5  # and the sandbox two more to end: a user who pressed Ctrl-C waits for it
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Seconds: the longest interval between two looks at a job, and what unpacking and inference may take."""
-
-    longest_poll: float = 10.0
-    upload: float = 300.0
-    inference: float = 300.0
 
 
 class Engine:

@@ -21,7 +21,7 @@ from pytest_ibmodels.spec import SpecError
 if TYPE_CHECKING:
     from pytest_ibmodels.packaging import Package
     from pytest_ibmodels.runs.clock import Clock
-    from pytest_ibmodels.runs.engine import Limits
+    from pytest_ibmodels.runs.limits import Limits
     from pytest_ibmodels.spec import Environment, ResolvedEnvironment
 
 _TEST_FOLDER = "ci-test-temp"

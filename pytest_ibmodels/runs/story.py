@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from pytest_ibmodels.packaging import Package
     from pytest_ibmodels.runs.clock import Clock
-    from pytest_ibmodels.runs.engine import Limits
     from pytest_ibmodels.runs.environment import EnvironmentSession
+    from pytest_ibmodels.runs.limits import Limits
     from pytest_ibmodels.runs.routes.base import Route, TrainingState, Workplace
     from pytest_ibmodels.spec import ModelTest
     from pytest_ibmodels.verdicts.predictions import Answer

@@ -16,7 +16,6 @@ from pydantic import SecretStr
 from pytest_ibmodels.instabase.client import Instabase
 from pytest_ibmodels.instabase.errors import ApiError, EnvironmentUnavailable, InstabaseError, UnexpectedAnswer
 from pytest_ibmodels.runs.case import Case, Run
-from pytest_ibmodels.runs.engine import Limits
 from pytest_ibmodels.runs.failures import (
     InferenceFailure,
     NotTrained,
@@ -25,6 +24,7 @@ from pytest_ibmodels.runs.failures import (
     TimeLimitFailure,
     TrainingFailure,
 )
+from pytest_ibmodels.runs.limits import Limits
 from pytest_ibmodels.runs.routes.base import RouteError, TrainingState, Workplace
 from pytest_ibmodels.runs.story import Story
 from pytest_ibmodels.spec import ModelTest
