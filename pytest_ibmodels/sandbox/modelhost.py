@@ -14,7 +14,7 @@ from pytest_ibmodels.sandbox.drive import Drive
 from pytest_ibmodels.sandbox.jobhost import USERNAME
 from pytest_ibmodels.sandbox.stand_ins import FileClient, ModelRequest, RawData, RequestContext
 
-# What a model starts with, since as many threads as cores would slow a training beside it; its own code may ask for more.
+# What a model starts with: as many threads as cores would slow a training beside it. Its own code may ask for more.
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
