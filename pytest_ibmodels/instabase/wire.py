@@ -195,10 +195,11 @@ class TrainRequest(WireModel):
     """Body of ``model-service/run_train``.
 
     ``script_packages`` are folders; a folder's base name is the top-level module of ``function``, so its parent becomes
-    importable. ``function`` is called with ``arguments`` as keywords, plus those that the environment supplies.
+    importable. Without any, the published package that has this module is meant. ``function`` is called with
+    ``arguments`` as keywords, plus those that the environment supplies.
     """
 
-    script_packages: list[IbPath] = Field(min_length=1)
+    script_packages: list[IbPath] = Field(default_factory=list)
     function: str
     arguments: dict[str, JsonValue]
     device_type: str = "cpu"
@@ -261,6 +262,76 @@ class RefinerResult(WireModel):
     """``results[0]`` of a Refiner job."""
 
     results_by_record: dict[str, RefinedRecord]
+
+
+# --- marketplace and solutions ---
+
+
+def _async_flag(value: object) -> object:
+    # The protocol's flag is the text "true"; a JSON boolean, which others would send, means the same.
+    return ("true" if value else None) if isinstance(value, bool) else value
+
+
+class MaybeAsync(WireModel):
+    """A request that is answered at once, or, with ``async_="true"``, by a job; the flag is text, or absent."""
+
+    model_config = ConfigDict(validate_by_name=True, serialize_by_alias=True)
+
+    async_: Annotated[Literal["true"] | None, BeforeValidator(_async_flag)] = Field(
+        default=None, alias="async", exclude_if=lambda flag: flag is None
+    )
+
+
+class MarketplaceApp(WireModel):
+    """A published name; versions in semantic order, ``src_paths`` the drive paths of their archives."""
+
+    name: str
+    available_versions: list[str] = Field(default_factory=list)
+    installed_versions: list[str] = Field(default_factory=list)
+    open_urls: dict[str, str | None] = Field(default_factory=dict)
+    src_paths: dict[str, str | None] = Field(default_factory=dict)
+
+
+class MarketplaceListing(Envelope):
+    """Answer of ``marketplace/list``; a name stands in it once."""
+
+    apps: list[MarketplaceApp] = Field(default_factory=list)
+
+
+class PublishRequest(MaybeAsync):
+    """Body of ``marketplace/publish``; name and version stand in the archive's ``package.json``."""
+
+    ibsolution_path: IbPath
+
+
+class PublishAnswer(Envelope):
+    """``status`` OK when it is published, or the ``job_id`` whose ``results[0]`` will tell."""
+
+    job_id: str | None = None
+
+
+class UnpublishRequest(WireModel):
+    name: str
+    version: str
+
+
+class InstallRequest(WireModel):
+    name: str
+    version: str
+
+
+class CreateSolutionRequest(MaybeAsync):
+    """Body of ``solution/create``: packs ``content_folder`` as ``OUTPUT_FOLDER/NAME-VERSION.ibsolution``."""
+
+    content_folder: IbPath
+    output_folder: IbPath
+
+
+class SolutionAnswer(Envelope):
+    """``solution_path`` when it is packed, or the ``job_id`` whose ``results[0]`` will tell it."""
+
+    job_id: str | None = None
+    solution_path: IbPath | None = None
 
 
 # --- files that training writes ---
