@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_ibmodels import options
+from pytest_ibmodels.marks import add_marks
 from pytest_ibmodels.phases import ModelTestPhases
 from pytest_ibmodels.spec import SpecError, load, load_environments
 
@@ -38,8 +39,14 @@ class ModelTestsNode(pytest.Module):
             tests, environments = load(self.path, options.environments_path(self.config))
         except SpecError as error:
             raise self.CollectError(str(error)) from None
-        for test in tests.tests.values():
-            yield ModelTestNode.from_parent(self, name=test.name, file=self, model_test=test, environments=environments)
+        nodes = [
+            ModelTestNode.from_parent(self, name=test.name, file=self, model_test=test, environments=environments)
+            for test in tests.tests.values()
+        ]
+        problems = [problem for node in nodes for problem in add_marks(node, node.model_test)]
+        if problems:
+            raise self.CollectError(str(SpecError(problems)))
+        yield from nodes
 
     def phase_item(self, case: CaseNode, name: str) -> PhaseItem:
         """An item of a case. All cases of a file see the same fixtures, so these are looked up once, not per item."""

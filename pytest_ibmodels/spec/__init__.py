@@ -8,6 +8,7 @@ from pytest_ibmodels.spec.environments import Environment, EnvironmentsFile, Res
 from pytest_ibmodels.spec.errors import Problem, SpecError
 from pytest_ibmodels.spec.model_tests import (
     InferenceSpec,
+    MarkUse,
     Minimum,
     ModelTest,
     ModelTestsFile,
@@ -20,6 +21,7 @@ __all__ = [
     "Environment",
     "EnvironmentsFile",
     "InferenceSpec",
+    "MarkUse",
     "Minimum",
     "ModelTest",
     "ModelTestsFile",

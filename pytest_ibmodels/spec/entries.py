@@ -22,7 +22,7 @@ from pydantic_core import PydanticCustomError
 
 from pytest_ibmodels.spec.drive_paths import project_path
 from pytest_ibmodels.spec.variables import has_variables
-from pytest_ibmodels.spec.wording import is_a
+from pytest_ibmodels.spec.wording import is_a, quoted
 
 NAME_PATTERN = r"^[A-Za-z0-9_.-]+$"
 ENTRY_PATTERN = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$"
@@ -31,6 +31,19 @@ HIDDEN_PATTERN = r"^\."
 
 METRICS = ("exact_match", "precision", "recall", "f1")
 """The metrics that every training of ours reports. Others may be named too."""
+
+MARK_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
+_NO_MARKS = {
+    "skip": "write `skip: REASON` beside `marks`",
+    "xfail": "write `xfail: REASON` beside `marks`",
+    "training": "every training item has it",
+    "inference": "every inference item has it",
+    "timeout": "`time_limit` bounds the training",
+    **dict.fromkeys(
+        ("filterwarnings", "parametrize", "skipif", "usefixtures"), "it needs arguments, which only Python can give"
+    ),
+}
+"""Marks that mean something else on a model test, or nothing -> what to do."""
 
 _VARIABLE_PATTERN = r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}"
 
@@ -74,6 +87,38 @@ def _documents(value: Any) -> Any:
     if value in {"first", "all"} if isinstance(value, str) else type(value) is int and value >= 1:
         return value
     raise refused(f"has to be first, all, or a number of documents from 1, but {is_a(value)}")
+
+
+def _marks(value: Any) -> Any:
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list) or not names:
+        found = "is an empty list" if names == [] else is_a(value)
+        raise refused(f"has to be the name of a mark or a list of names, but {found}")
+    for index, name in enumerate(names):
+        if not isinstance(name, str):
+            raise refused(f"has to be a list of names, but its item {index + 1} {is_a(name)}")
+        if not re.fullmatch(MARK_PATTERN, name):
+            raise refused(f'has to be names of marks, of letters, digits and "_", but {quoted(name)} is none')
+        if name in _NO_MARKS:
+            raise refused(f"cannot have `{name}`: {_NO_MARKS[name]}")
+        if name in names[:index]:
+            raise refused(f"has `{name}` twice: keep one of them")
+    return tuple(names)
+
+
+def _reason(value: Any) -> Any:
+    return _some_text(value, "the reason")
+
+
+def _folder(value: Any) -> Any:
+    return _some_text(value, "a folder")
+
+
+def _some_text(value: Any, what: str) -> str:
+    if isinstance(value, str) and value.strip():
+        return value.strip()
+    found = "is empty text" if isinstance(value, str) else is_a(value)
+    raise refused(f"has to be {what}, as text, but {found}{_word_hint(value)}")
 
 
 def _max_parallel(value: Any) -> Any:
@@ -127,6 +172,9 @@ class InferenceEntry(_Entry):
             examples=["first", "all", 10],
         ),
     ] = "first"
+
+
+_MARK_SCHEMA: dict[str, Any] = {"type": "string", "pattern": MARK_PATTERN, "not": {"enum": sorted(_NO_MARKS)}}
 
 
 class ModelTestEntry(_Entry):
@@ -195,6 +243,46 @@ class ModelTestEntry(_Entry):
         ),
     ] = {}
     inference: Annotated[InferenceEntry, Field(description="How the trained model is tried out.")] = InferenceEntry()
+    marks: Annotated[
+        tuple[str, ...],
+        BeforeValidator(_marks),
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    _MARK_SCHEMA,
+                    {"type": "array", "items": _MARK_SCHEMA, "minItems": 1, "uniqueItems": True},
+                ]
+            }
+        ),
+        Field(
+            description="Marks of pytest for both items, one name or a list, to select by with -m.",
+            examples=["nightly", ["nightly", "licenses"]],
+        ),
+    ] = ()
+    skip: Annotated[
+        str | None,
+        BeforeValidator(_reason, json_schema_input_type=str),
+        Field(description="Why this model test is not run at present.", examples=["The data set is being relabelled"]),
+    ] = None
+    xfail: Annotated[
+        str | None,
+        BeforeValidator(_reason, json_schema_input_type=str),
+        Field(
+            description="Why this model test is expected to fail; it runs, and its failure does not fail the session.",
+            examples=["Known to lose addresses since 1.4"],
+        ),
+    ] = None
+    package: Annotated[
+        str | None,
+        BeforeValidator(_folder, json_schema_input_type=str),
+        Field(
+            description=(
+                "Folder of the training code to push for this model test, from pytest's root folder. "
+                "Default: the one that the setting ibmodels_package names."
+            ),
+            examples=["ibformers_next"],
+        ),
+    ] = None
 
 
 class EnvironmentEntry(_Entry):

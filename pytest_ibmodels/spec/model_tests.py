@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pydantic import JsonValue
+    from yaml.error import Mark
 
 _MISSPELT = 0.8
 """How like one of `METRICS` another metric's name may be (difflib's ratio) before it is taken for a slip."""
@@ -37,12 +38,22 @@ class InferenceSpec:
     documents: Literal["first", "all"] | int = "first"
 
 
+@dataclass(frozen=True, slots=True)
+class MarkUse:
+    """A mark of pytest, and the place (from 1) where a model test names it."""
+
+    name: str
+    line: int
+    column: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelTest:
     """One entry of `model_tests.yaml`.
 
     `line` (from 1) is that of its name; `env` has at least one name; `ibannotator` is a drive path without leading
-    slash; `time_limit` is in seconds; `config` goes to the training as it is; `metrics` is metric -> field -> minimum.
+    slash; `time_limit` is in seconds; `config` goes to the training as it is; `metrics` is metric -> field -> minimum;
+    `skip` and `xfail` are reasons; `package` is a folder as written, and None where the default one is meant.
     """
 
     name: str
@@ -53,6 +64,10 @@ class ModelTest:
     config: dict[str, JsonValue] = field(default_factory=dict)
     metrics: dict[str, dict[str, Minimum]] = field(default_factory=dict)
     inference: InferenceSpec = InferenceSpec()
+    marks: tuple[MarkUse, ...] = ()
+    skip: str | None = None
+    xfail: str | None = None
+    package: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +141,10 @@ def _model_test(name: str, line: int, entry: ModelTestEntry, raw: LocatedDict) -
         config=plain(entry.config),
         metrics=metrics,
         inference=InferenceSpec(entry.inference.documents),
+        marks=tuple(MarkUse(text, mark.line + 1, mark.column + 1) for text, mark in _texts(raw, "marks")),
+        skip=entry.skip,
+        xfail=entry.xfail,
+        package=entry.package,
     )
 
 
@@ -136,14 +155,17 @@ def _line_of_minimum(fields: LocatedDict, field: str) -> int:
 
 
 def _uses(raw: LocatedDict) -> Iterator[EnvironmentUse]:
-    env: Any = raw.get("env")
-    if isinstance(env, str):
-        mark = raw.marks["env"][1]
-        yield EnvironmentUse(env, mark.line + 1, mark.column + 1)
-    elif isinstance(env, LocatedList):
-        for name, mark in zip(env, env.marks, strict=True):
-            if isinstance(name, str):
-                yield EnvironmentUse(name, mark.line + 1, mark.column + 1)
+    for name, mark in _texts(raw, "env"):
+        yield EnvironmentUse(name, mark.line + 1, mark.column + 1)
+
+
+def _texts(raw: LocatedDict, key: str) -> Iterator[tuple[str, Mark]]:
+    """The one text of a key, or those of its list, each with its place."""
+    value: Any = raw.get(key)
+    if isinstance(value, str):
+        yield value, raw.marks[key][1]
+    elif isinstance(value, LocatedList):
+        yield from ((text, mark) for text, mark in zip(value, value.marks, strict=True) if isinstance(text, str))
 
 
 def _check_metrics(document: Document, name: str, metrics: Any) -> None:

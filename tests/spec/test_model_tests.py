@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pytest_ibmodels.spec import InferenceSpec, Minimum, ModelTest, load_model_tests
+from pytest_ibmodels.spec import InferenceSpec, MarkUse, Minimum, ModelTest, load_model_tests
 from tests.spec.yamlfiles import said, written
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ TestName:
 """
 
 IBANNOTATOR = "drive path of the Annotator project to train on, readable with the environment's token"
-KEYS = "Keys here are env, ibannotator, time_limit, config, metrics, inference"
+KEYS = "Keys here are env, ibannotator, time_limit, config, metrics, inference, marks, skip, xfail, package"
 
 
 @pytest.fixture
@@ -128,6 +128,14 @@ def test_inference_documents(file: Path, text: str, documents: object) -> None:
     assert read.tests["A"].inference.documents == documents
 
 
+def test_marks_reasons_and_a_package(file: Path) -> None:
+    text = entry("marks: [nightly, big]", "skip: ' not now '", "xfail: 'no'", "package: other/code")
+    test = load_model_tests(written(file, text)).tests["A"]
+    assert (test.marks, test.skip, test.xfail) == ((MarkUse("nightly", 5, 11), MarkUse("big", 5, 20)), "not now", "no")
+    assert test.package == "other/code"
+    assert load_model_tests(written(file, entry("marks: big"))).tests["A"].marks == (MarkUse("big", 5, 10),)
+
+
 def test_config_is_passed_on_as_it_is(file: Path) -> None:
     text = entry("config: {a: 5e-5, b: '5e-5', c: [1, {d: null}], day: 2024-01-31, yes: no, e: 1_000}")
     assert load_model_tests(written(file, text)).tests["A"].config == {
@@ -210,6 +218,7 @@ def test_wrong_names(file: Path, name: str, expected: str) -> None:
 PATH_RULE = "2:16: `ibannotator` has to be"
 PROJECT_RULE = f"{PATH_RULE} the drive path of an Annotator project, OWNER/REPO/fs/DRIVE/…/NAME.ibannotator"
 ENV_RULE = "2:8: `env` has to be the name of an environment or a list of names"
+MARKS_RULE = "`marks` has to be the name of a mark or a list of names"
 DOCUMENTS_RULE = "2:26: `inference.documents` has to be first, all, or a number of documents from 1"
 
 
@@ -295,6 +304,27 @@ DOCUMENTS_RULE = "2:26: `inference.documents` has to be first, all, or a number 
             "inference: {documents: last}",
             f'{DOCUMENTS_RULE}, but is the text "last"',
         ),
+        ("marks:", f"2:9: {MARKS_RULE}, but is empty"),
+        ("marks: []", f"2:10: {MARKS_RULE}, but is an empty list"),
+        ("marks: [a, 5]", "2:10: `marks` has to be a list of names, but its item 2 is the number 5"),
+        (
+            "marks: a b",
+            '2:10: `marks` has to be names of marks, of letters, digits and "_", but "a b" is none',
+        ),
+        ("marks: [a, a]", "2:10: `marks` has `a` twice: keep one of them"),
+        ("marks: skip", "2:10: `marks` cannot have `skip`: write `skip: REASON` beside `marks`"),
+        (
+            "marks: [parametrize]",
+            "2:10: `marks` cannot have `parametrize`: it needs arguments, which only Python can give",
+        ),
+        (
+            "skip: yes",
+            "2:9: `skip` has to be the reason, as text, but is the truth value true: put it in quotes",
+        ),
+        ("skip: ''", "2:9: `skip` has to be the reason, as text, but is empty text"),
+        ("xfail:", "2:9: `xfail` has to be the reason, as text, but is empty"),
+        ("package: 5", "2:12: `package` has to be a folder, as text, but is the number 5: put it in quotes"),
+        ("mark: a", f"2:3: unknown key `mark`: did you mean `marks`? {KEYS}"),
         ("name: B", f"2:3: unknown key `name`. {KEYS}"),
         ("line: 3", f"2:3: unknown key `line`. {KEYS}"),
         ("environment: sandbox", f"2:3: unknown key `environment`: did you mean `env`? {KEYS}"),

@@ -82,6 +82,8 @@ def test_the_files_of_this_repository_are_accepted(kind: str) -> None:
     "change",
     [
         {"inference": {"documents": 3}},
+        {"marks": ["a", "b"], "skip": "not now", "xfail": "broken", "package": "other"},
+        {"marks": "a"},
         {"env": ["a", "b"]},
         {"metrics": {"f1": {"A": 0, "B": {"min": 1.01}}, "accuracy": {"A": 0.5}}},
         {"config": {"anything": [1, None, {"x": "y"}]}},
@@ -110,6 +112,11 @@ def test_right_model_tests_are_accepted(change: dict[str, Any]) -> None:
         {"metrics": {"macro f1": {"A": 0.9}}},
         {"inference": {"documents": 0}},
         {"inference": {"document": "all"}},
+        {"marks": ["a", "a"]},
+        {"marks": "skip"},
+        {"marks": "a b"},
+        {"skip": True},
+        {"package": 5},
     ],
 )
 def test_wrong_model_tests_are_not(change: dict[str, Any]) -> None:
