@@ -34,7 +34,19 @@ class ModelTestsNode(pytest.Module):
         self.obj = ModuleType("model_tests", "Model tests, collected from YAML.")
         self._fixture_infos: dict[str, Any] = {}
 
-    def collect(self) -> Iterator[pytest.Collector]:
+    def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
+        """Yield the nodes of the model tests; at once their items, where no node id asks for some of them.
+
+        pytest finds a node id level by level, so then it needs every level. Otherwise the levels are only the items'
+        parents: reporting each of them as collected would take a third of the whole collection.
+        """
+        for node in self._model_test_nodes():
+            if any("::" in argument for argument in self.config.args):
+                yield node
+            else:
+                yield from (item for case in node.collect() for item in case.collect())
+
+    def _model_test_nodes(self) -> Iterator[ModelTestNode]:
         try:
             tests, environments = load(self.path, options.environments_path(self.config))
         except SpecError as error:
@@ -69,7 +81,7 @@ class ModelTestNode(pytest.Class):
         self.model_test = model_test
         self.environments = environments
 
-    def collect(self) -> Iterator[pytest.Collector]:
+    def collect(self) -> Iterator[CaseNode]:
         for name in self.model_test.env:
             environment = self.environments.environments[name]
             yield CaseNode.from_parent(
@@ -87,7 +99,7 @@ class CaseNode(pytest.Class):
         self.model_test = model_test
         self.environment = environment
 
-    def collect(self) -> Iterable[pytest.Item]:
+    def collect(self) -> Iterable[PhaseItem]:
         return [self.file.phase_item(self, name) for name in _PHASES]
 
 
@@ -99,9 +111,14 @@ class PhaseItem(pytest.Function):
         assert isinstance(self.parent, CaseNode)  # noqa: S101 - only a CaseNode makes these
         return self.parent
 
+    @property
+    def phase(self) -> str:
+        """``training`` or ``inference``."""
+        return self.name.removeprefix("test_")
+
     def reportinfo(self) -> tuple[os.PathLike[str] | str, int | None, str]:
         case = self.case
-        title = f"{case.model_test.name} on {case.environment.name}: {self.name.removeprefix('test_')}"
+        title = f"{case.model_test.name} on {case.environment.name}: {self.phase}"
         return self.path, case.model_test.line - 1, title
 
 
@@ -133,7 +150,7 @@ def selected_phases(session: pytest.Session) -> dict[CaseNode, set[str]]:
     selected: dict[CaseNode, set[str]] = {}
     for item in session.items:
         if isinstance(item, PhaseItem) and item.get_closest_marker("skip") is None:
-            selected.setdefault(item.case, set()).add(item.name.removeprefix("test_"))
+            selected.setdefault(item.case, set()).add(item.phase)
     return selected
 
 
