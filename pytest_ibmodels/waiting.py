@@ -14,8 +14,7 @@ import pytest
 from pytest_ibmodels import options
 from pytest_ibmodels.collection import CaseNode, selected_phases
 from pytest_ibmodels.reports.live import emit
-from pytest_ibmodels.reports.outcomes import PHASE_RECORDS, outcomes_of
-from pytest_ibmodels.reports.record import phase_record
+from pytest_ibmodels.reports.outcomes import RUN, outcomes_of
 from pytest_ibmodels.runs.case import Case, Run
 from pytest_ibmodels.runs.engine import Engine
 from pytest_ibmodels.runs.failures import NotTrained, RunFailure
@@ -86,7 +85,8 @@ def started_run(request: pytest.FixtureRequest, engine: Engine, package: Package
         if case.environment.name == environment.name
     }
     engine.start(environment, cases, package)
-    return engine.run(node.nodeid)
+    run = node.stash[RUN] = engine.run(node.nodeid)
+    return run
 
 
 class _PhaseRun:
@@ -112,7 +112,6 @@ class _PhaseRun:
             if now >= due or (said and state != said):
                 emit(self._config, outcomes_of(self._config).running, self._line(begun))
                 said, due = state, now + self._interval
-        self._node.stash.setdefault(PHASE_RECORDS, {})[self.phase] = phase_record(self.run, self.phase)
 
     def _line(self, begun: float) -> str:
         progress = self.run.progress

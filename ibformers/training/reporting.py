@@ -27,14 +27,16 @@ class JobReport:
         self._client = client
         self._metadata: dict[str, Any] = {"progress": 0.0}
         self._sent = 0.0
+        self._place = {"step": 0.0, "epoch": 0.0}
 
     def message(self, text: str) -> None:
         """Say in a line what the job is at."""
         logger.info("%s", text)
         self._client.update_message(text)
 
-    def steps(self, done: int, total: int) -> None:
-        """Report steps of the training, if the last report is not too fresh."""
+    def steps(self, done: int, total: int, epoch: float) -> None:
+        """Report steps of the training, and epochs done so far, if the last report is not too fresh."""
+        self._place = {"step": done, "epoch": round(epoch, 3)}
         self._metadata["progress"] = TRAINING_SHARE * done / max(total, 1)
         if time.monotonic() - self._sent >= MIN_SECONDS:
             self._send()
@@ -44,8 +46,9 @@ class JobReport:
         self._metadata.setdefault("history", []).append(point)
 
     def evaluation(self, metrics: Metrics) -> None:
-        """Report the metrics of the model as it is now."""
+        """Report the metrics of the model as it is now, and add them to those of earlier epochs."""
         self._metadata["evaluation_results"] = metrics
+        self._metadata.setdefault("evaluations", []).append({**self._place, "metrics": _rounded(metrics)})
         self._send()
 
     def update(self, **values: Any) -> None:
@@ -56,3 +59,11 @@ class JobReport:
     def _send(self) -> None:
         self._sent = time.monotonic()
         self._client.update_metadata(copy.deepcopy(self._metadata))
+
+
+def _rounded(metrics: Metrics) -> dict[str, dict[str, float | str]]:
+    # The curve of every field goes along with each report: four digits are what a plot can show.
+    return {
+        metric: {field: value if isinstance(value, str) else round(value, 4) for field, value in fields.items()}
+        for metric, fields in metrics.items()
+    }

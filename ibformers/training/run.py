@@ -61,7 +61,7 @@ class _Progress(TrainerCallback):
         control: TrainerControl,  # noqa: ARG002
         **kwargs: Any,  # noqa: ARG002
     ) -> None:
-        self._report.steps(state.global_step, state.max_steps)
+        self._report.steps(state.global_step, state.max_steps, state.epoch or 0.0)
 
     def on_log(
         self,

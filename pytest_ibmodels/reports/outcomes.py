@@ -1,4 +1,4 @@
-"""From an item's outcome to its report: failures as text, skips at the YAML line, records for the summary."""
+"""From an item's outcome to its report: failures as text, skips at the YAML line, records for all other reports."""
 
 from __future__ import annotations
 
@@ -12,26 +12,32 @@ from pytest_ibmodels.reports.live import ProgressReport, show
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from pytest_ibmodels.reports.record import PhaseRecord
+    from pytest_ibmodels.collection import PhaseItem
+    from pytest_ibmodels.reports.record import RunRecord
+    from pytest_ibmodels.reports.recording import PhaseOutcome
+    from pytest_ibmodels.runs.case import Run
 
 PLUGIN_NAME = "ibmodels-outcomes"
-PHASE_RECORDS = pytest.StashKey["dict[str, PhaseRecord]"]()
-"""Where waiting leaves the records of a case's phases, on the case's node."""
-_ATTRIBUTE = "model_test_record"
+RUN: pytest.StashKey[Run] = pytest.StashKey()
+"""Where waiting leaves the run of a case, on the case's node."""
+_PHASES: pytest.StashKey[dict[str, PhaseOutcome]] = pytest.StashKey()
+"""Phase → outcome of its item, on the case's node."""
+_PROPERTIES: pytest.StashKey[list[tuple[str, object]]] = pytest.StashKey()
+_ATTRIBUTE = "model_test_run"
 
 
 class Outcomes:
     """Part of the plugin that needs the session's configuration; one a process.
 
     Attributes:
-        passed: the records of the phases that passed, in the order of their reports; on xdist's controller those of
-            all workers.
+        runs: the node id of a case → the record of its run, in the order of the first reports; on xdist's controller
+            those of all workers.
         interrupted: whether a person pressed Ctrl-C.
         running: the id of the item that runs.
     """
 
     def __init__(self, config: pytest.Config) -> None:
-        self.passed: list[PhaseRecord] = []
+        self.runs: dict[str, RunRecord] = {}
         self.interrupted = False
         self.running = ""
         self._config = config
@@ -59,14 +65,17 @@ class Outcomes:
             show(self._config, report)
             return
         record: Any = getattr(report, _ATTRIBUTE, None)
-        if record is not None and report.passed:
-            self.passed.append(record)
+        if record is not None:
+            from pytest_ibmodels.reports.record import RunRecord
+
+            run = RunRecord.model_validate(record)
+            self.runs[run.nodeid] = run
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if self.passed:
+        if self.runs:
             from pytest_ibmodels.reports.summary import write_summary
 
-            write_summary(terminalreporter, self.passed)
+            write_summary(terminalreporter, list(self.runs.values()))
 
 
 def outcomes_of(config: pytest.Config) -> Outcomes:
@@ -75,19 +84,33 @@ def outcomes_of(config: pytest.Config) -> Outcomes:
     return plugin
 
 
-def complete_report(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
-    """Give the report of one of our items our wording in place of a traceback."""
-    path, line, _ = item.location
+def complete_report(item: PhaseItem, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
+    """Give the report of one of our items our wording in place of a traceback, and the record of the run."""
+    path, line = item.location[0], (item.location[1] or 0) + 1
+    error = call.excinfo.value if call.excinfo is not None else None
     if report.skipped and isinstance(report.longrepr, tuple):
-        report.longrepr = (path, (line or 0) + 1, report.longrepr[2])
-    if call.excinfo is not None:
+        report.longrepr = (path, line, report.longrepr[2])
+    if error is not None:
         from pytest_ibmodels.reports.failure import failure_text
         from pytest_ibmodels.runs.failures import RunFailure
 
-        if isinstance(call.excinfo.value, RunFailure):
-            failure = call.excinfo.value
-            report.longrepr = failure_text(failure, f"{path}:{(line or 0) + 1}")
-    records = item.parent.stash.get(PHASE_RECORDS, {}) if item.parent is not None else {}
-    phase = item.name.removeprefix("test_")
-    if report.when == "call" and phase in records:
-        setattr(report, _ATTRIBUTE, records[phase])
+        if isinstance(error, RunFailure):
+            report.longrepr = failure_text(error, f"{path}:{line}")
+    if report.when == "call" or not report.passed:
+        _record(item, (path, line), report, error)
+
+
+def _record(item: PhaseItem, place: tuple[str, int], report: pytest.TestReport, error: BaseException | None) -> None:
+    from pytest_ibmodels.reports.junit import properties
+    from pytest_ibmodels.reports.recording import phase_outcome, run_record
+
+    stash = item.case.stash
+    phases = stash.setdefault(_PHASES, {})
+    phases[item.phase] = phase_outcome(report, error)
+    record = run_record(item.case, place, stash.get(RUN, None), phases)
+    setattr(report, _ATTRIBUTE, record.model_dump(mode="json"))
+    # An item that is run again, as some plugins do, has properties of its last run only.
+    before = item.stash.get(_PROPERTIES, [])
+    mine = item.stash[_PROPERTIES] = list(properties(record, item.nodeid))
+    item.user_properties[:] = [given for given in item.user_properties if given not in before] + mine
+    report.user_properties = list(item.user_properties)

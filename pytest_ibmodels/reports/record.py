@@ -1,75 +1,145 @@
-"""What is known of a run's phase, as plain values: they travel from xdist's workers to the controller in a report."""
+"""What is known of a run, as plain values: the one source of every report.
+
+Records are made where the run was, travel from xdist's workers to the controller as JSON inside pytest's reports, and
+are read by the summary, the JUnit file, the job summary of a CI server, and ``--model-report``.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Annotated, Literal
 
-if TYPE_CHECKING:
-    from concurrent.futures import Future
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-    from pytest_ibmodels.runs.case import Run
+Outcome = Literal["passed", "failed", "skipped", "xfailed", "xpassed", "not run"]
+"""pytest's words; ``not run``: not selected, or not come to."""
 
 
-class CheckRecord(TypedDict):
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PackageRecord(_Record):
+    """What was pushed and trained with."""
+
+    name: str
+    version: str
+    content_hash: Annotated[str, Field(description="SHA-256 over the names and contents of its files.")]
+
+
+class SecondsRecord(_Record):
+    """Where the time went, in seconds; null where the run did not come so far."""
+
+    upload: float | None = None
+    queue: Annotated[
+        float | None, Field(description="Until it might train (max_parallel), and until the environment began.")
+    ] = None
+    training: float | None = None
+    inference: float | None = None
+
+
+class FailureRecord(_Record):
+    """Why a phase failed."""
+
+    kind: Annotated[str, Field(description="metrics, time limit, ...; `error` if it was no failure of the run's own.")]
+    reason: Annotated[str, Field(description="The first line.")]
+    text: Annotated[str, Field(description="All that the terminal shows, in plain text.")]
+
+
+class CheckRecord(_Record):
+    """A metric of a field, held to its minimum."""
+
     metric: str
     field: str
     minimum: float
-    observed: float | None
-    problem: str
+    observed: Annotated[float | None, Field(description="Null if no number was reported.")]
+    margin: Annotated[float | None, Field(description="Observed less minimum; negative if it is too low.")]
+    passed: bool
+    problem: Annotated[str, Field(description="Why there is no number; else empty.")] = ""
 
 
-class PhaseRecord(TypedDict):
-    """One phase of a run.
+class HistoryRecord(_Record):
+    """A point of the training curves; null or empty is what was not reported at this point."""
 
-    ``seconds`` has the keys upload, training, inference, as far as they came; ``documents`` and ``fields`` count what
-    inference compared, ``texts`` those of the fields that were not empty on both sides.
-    """
+    epoch: float | None = None
+    step: float | None = None
+    progress: Annotated[float | None, Field(description="From 0 to 1.")] = None
+    loss: float | None = None
+    learning_rate: float | None = None
+    metrics: Annotated[dict[str, dict[str, float]], Field(description="metric -> field -> value")] = {}
 
+
+class DifferenceRecord(_Record):
+    """A field of a document that the served model predicted otherwise than training did."""
+
+    document: str
+    field: str
+    at_training: str
+    at_inference: str
+
+
+class TrainingRecord(_Record):
+    """The training phase."""
+
+    outcome: Outcome = "not run"
+    reason: Annotated[str, Field(description="Of a skip or an expected failure.")] = ""
+    failure: FailureRecord | None = None
+    checks: tuple[CheckRecord, ...] = ()
+    history: Annotated[tuple[HistoryRecord, ...], Field(description="In the order of the training.")] = ()
+
+
+class InferenceRecord(_Record):
+    """The inference phase."""
+
+    outcome: Outcome = "not run"
+    reason: Annotated[str, Field(description="Of a skip or an expected failure.")] = ""
+    failure: FailureRecord | None = None
+    documents: Annotated[tuple[str, ...], Field(description="Those that were compared.")] = ()
+    fields: Annotated[int, Field(description="How many fields were compared, over all documents.")] = 0
+    texts: Annotated[int, Field(description="How many of these had a text on either side.")] = 0
+    differences: tuple[DifferenceRecord, ...] = ()
+    unanswered: Annotated[dict[str, str], Field(description="document -> why it could not be compared")] = {}
+
+
+class RunRecord(_Record):
+    """One run: one execution of a model test on an environment."""
+
+    nodeid: Annotated[str, Field(description="Of the case; its phases are ::test_training and ::test_inference.")]
     test: str
     environment: str
-    phase: str
-    host: str
-    job_id: str | None
-    seconds: dict[str, float]
-    checks: list[CheckRecord]
-    documents: int
-    fields: int
-    texts: int
-    notes: list[str]
+    file: Annotated[str, Field(description="The file that holds the model test, from the root folder.")]
+    line: Annotated[int, Field(description="Where its entry begins, from 1.")]
+    host: str = ""
+    route: str = ""
+    job_id: str | None = None
+    package: PackageRecord | None = None
+    started: AwareDatetime | None = None
+    finished: AwareDatetime | None = None
+    seconds: SecondsRecord = SecondsRecord()
+    training: TrainingRecord = TrainingRecord()
+    inference: InferenceRecord = InferenceRecord()
+    job_log: Annotated[tuple[str, ...], Field(description="The last lines of the training job's log.")] = ()
+    notes: tuple[str, ...] = ()
+    links: Annotated[dict[str, str], Field(description="name -> page of the environment")] = {}
+
+    @property
+    def title(self) -> str:
+        return f"{self.test} on {self.environment}"
 
 
-def phase_record(run: Run, phase: str) -> PhaseRecord:
-    record = PhaseRecord(
-        test=run.case.test.name,
-        environment=run.case.environment,
-        phase=phase,
-        host=run.host,
-        job_id=run.job_id,
-        seconds=dict(run.seconds),
-        checks=[],
-        documents=0,
-        fields=0,
-        texts=0,
-        notes=list(run.notes),
-    )
-    if phase == "training" and _passed(run.training):
-        record["checks"] = [
-            CheckRecord(
-                metric=check.metric,
-                field=check.field,
-                minimum=check.minimum,
-                observed=check.observed,
-                problem=check.problem,
-            )
-            for check in run.training.result().checks
-        ]
-    if phase == "inference" and _passed(run.inference):
-        verdict = run.inference.result()
-        record["documents"] = len(verdict.documents)
-        record["fields"], record["texts"] = verdict.fields_compared, verdict.texts_compared
-    return record
+class SessionRecord(_Record):
+    """The pytest session that made a report."""
+
+    started: AwareDatetime
+    finished: AwareDatetime
+    exit_status: Annotated[int, Field(description="pytest's: 0 all passed, 1 some failed, 2 interrupted.")]
+    plugin: Annotated[str, Field(description="The version of pytest-ibmodels.")]
+    pytest: Annotated[str, Field(description="The version of pytest.")]
+    python: Annotated[str, Field(description="The version of Python.")]
 
 
-def _passed(future: Future[Any]) -> bool:
-    # A future that failed has its facts in the failure.
-    return future.done() and not future.cancelled() and future.exception() is None
+class ModelReport(_Record):
+    """Everything about the model tests of one pytest session: what ``--model-report`` writes."""
+
+    version: Literal[1] = 1
+    session: SessionRecord
+    runs: tuple[RunRecord, ...]

@@ -7,44 +7,38 @@ from typing import TYPE_CHECKING
 from pytest_ibmodels.reports.tables import number, table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import pytest
 
-    from pytest_ibmodels.reports.record import CheckRecord, PhaseRecord
+    from pytest_ibmodels.reports.record import RunRecord
 
 
-def write_summary(reporter: pytest.TerminalReporter, passed: list[PhaseRecord]) -> None:
+def write_summary(reporter: pytest.TerminalReporter, runs: Sequence[RunRecord]) -> None:
     """Write a section on the phases that passed; nothing if none did."""
-    if not passed:
-        return
-    reporter.section("model tests")
-    for record in passed:
-        for line in _lines(record):
+    lines = [line for run in runs for line in _lines(run)]
+    if lines:
+        reporter.section("model tests")
+        for line in lines:
             reporter.write_line(line)
 
 
-def _lines(record: PhaseRecord) -> Iterator[str]:
-    where = f"{record['test']} on {record['environment']}"
-    seconds = record["seconds"].get(record["phase"], 0.0)
-    if record["phase"] == "training":
-        yield f"{where}: trained in {seconds:.1f} s (job {record['job_id']})"
+def _lines(run: RunRecord) -> Iterator[str]:
+    if run.training.outcome == "passed":
+        yield f"{run.title}: trained in {run.seconds.training or 0.0:.1f} s (job {run.job_id})"
         rows = [
-            (check["metric"], check["field"], number(check["observed"]), number(check["minimum"]), _margin(check))
-            for check in record["checks"]
+            (check.metric, check.field, number(check.observed), number(check.minimum), f"{check.margin or 0.0:+.4f}")
+            for check in run.training.checks
         ]
         if rows:
             yield from table(("metric", "field", "observed", "minimum", "margin"), rows, right=frozenset({2, 3, 4}))
-    else:
-        documents = record["documents"]
+    if run.inference.outcome == "passed":
+        documents = len(run.inference.documents)
         yield (
-            f"{where}: served; {record['fields']} fields of {documents} document{'s' * (documents != 1)} "
-            f"are as at training ({seconds:.1f} s)"
+            f"{run.title}: served; {run.inference.fields} fields of {documents} document{'s' * (documents != 1)} "
+            f"are as at training ({run.seconds.inference or 0.0:.1f} s)"
         )
-        if not record["texts"]:
+        if not run.inference.texts:
             yield "  note that the model found no field at all, neither now nor at training"
-    yield from (f"  {note}" for note in record["notes"])
-
-
-def _margin(check: CheckRecord) -> str:
-    return f"{(check['observed'] or 0.0) - check['minimum']:+.4f}"
+    if "passed" in {run.training.outcome, run.inference.outcome}:
+        yield from (f"  {note}" for note in run.notes)

@@ -6,9 +6,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pytest_ibmodels.runs.history import History
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
+    from pytest_ibmodels.packaging import Package
     from pytest_ibmodels.spec import ModelTest
     from pytest_ibmodels.verdicts.metrics import MetricsVerdict
     from pytest_ibmodels.verdicts.predictions import PredictionsVerdict
@@ -42,12 +46,20 @@ class Run:
         job_id: of the training job, once the environment accepted it.
         job_log: the last lines of the training job's log.
         host: where it ran.
+        package: what was pushed and trained with.
+        route: the name of the way it trains and serves.
         metrics: ``evaluation_results`` as reported.
-        seconds: phase → seconds: upload, training, inference.
+        history: the training curves, as far as the job reported them.
+        seconds: phase → seconds: upload, queue (until a training may start, and the environment starts it), training,
+            inference.
+        started, finished: when the run began and had ended, in UTC.
+        links: name → page of the environment that shows the job, or the Refiner program.
         notes: sentences that belong into the report, such as a job that could not be cancelled.
     """
 
     case: Case
+    package: Package | None = None
+    route: str = ""
     training: Future[MetricsVerdict] = field(default_factory=Future)
     inference: Future[PredictionsVerdict] = field(default_factory=Future)
     progress: Progress = field(default_factory=Progress)
@@ -55,5 +67,9 @@ class Run:
     job_log: tuple[str, ...] = ()
     host: str = ""
     metrics: Mapping[str, object] | None = None
+    history: History = field(default_factory=History)
     seconds: dict[str, float] = field(default_factory=dict)
+    started: datetime | None = None
+    finished: datetime | None = None
+    links: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)

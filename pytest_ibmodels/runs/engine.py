@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from pytest_ibmodels.packaging import Package
     from pytest_ibmodels.runs.limits import Limits
+    from pytest_ibmodels.runs.routes.base import Route
     from pytest_ibmodels.spec import Environment
 
 _CLOSING_SECONDS = 60.0
@@ -50,10 +51,12 @@ class Engine:
             cases: key → case. The key is the caller's own; :meth:`run` finds the run by it.
             package: what is pushed and trained with.
         """
-        new = {key: Run(case) for key, case in cases.items() if key not in self._runs}
+        route = AnnotatorRoute()
+        new = {key: Run(case, package, route.name) for key, case in cases.items() if key not in self._runs}
         self._runs.update(new)
         if new:
-            asyncio.run_coroutine_threadsafe(self._start(environment, list(new.values()), package), self._loop).result()
+            starting = self._start(environment, list(new.values()), package, route)
+            asyncio.run_coroutine_threadsafe(starting, self._loop).result()
 
     def run(self, key: str) -> Run:
         return self._runs[key]
@@ -82,13 +85,13 @@ class Engine:
         atexit.unregister(self.close)
         return [sentence for session in self._sessions.values() for sentence in session.left_behind]
 
-    async def _start(self, environment: Environment, runs: list[Run], package: Package) -> None:
+    async def _start(self, environment: Environment, runs: list[Run], package: Package, route: Route) -> None:
         session = self._sessions.get(environment.name)
         if session is None:
             session = self._sessions[environment.name] = EnvironmentSession(environment, self.limits, self.clock)
         for run in runs:
             self._count += 1
-            story = Story(run, self._count, session, AnnotatorRoute(), package, self.limits, self.clock)
+            story = Story(run, self._count, session, route, package, self.limits, self.clock)
             task = asyncio.create_task(story.tell())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)

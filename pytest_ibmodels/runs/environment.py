@@ -52,6 +52,11 @@ class EnvironmentSession:
         self.left_behind: list[str] = []
         """Sentences on what could not be removed or cancelled."""
 
+    @property
+    def is_embedded(self) -> bool:
+        """Whether this environment is a sandbox of ours, which ends with the session."""
+        return self._resolved is not None and self._resolved.is_embedded
+
     async def workplace(self, package: Package) -> Workplace:
         """The place where this session's runs work; the first caller opens the environment and pushes the package.
 

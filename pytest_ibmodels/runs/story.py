@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pytest_ibmodels.instabase import errors
@@ -69,14 +70,22 @@ class Story:
         self._clock = clock
         self._job_ended = False
         self._lost = 0
+        self._waited = self._last_queued = 0.0
 
     async def tell(self) -> None:
         run = self._run
+        run.started = datetime.now(UTC)
+        begun = self._clock.now()
         try:
             async with self._session.slots:
-                run.training.set_result(await self._training())
+                self._waited = self._clock.now() - begun
+                metrics = await self._training()
+                run.finished = datetime.now(UTC)
+                run.training.set_result(metrics)
             if run.case.with_inference:
-                run.inference.set_result(await self._inference())
+                predictions = await self._inference()
+                run.finished = datetime.now(UTC)
+                run.inference.set_result(predictions)
         except RunFailure as failure:
             self._fail(failure)
         except asyncio.CancelledError:
@@ -88,6 +97,7 @@ class Story:
 
     def _fail(self, error: Exception) -> None:
         run = self._run
+        run.finished = datetime.now(UTC)
         if run.training.done():
             run.inference.set_exception(error)
             return
@@ -106,18 +116,24 @@ class Story:
         begun = self._clock.now()
         place = await self._place()
         self._run.seconds["upload"] = self._clock.now() - begun
+        self._run.seconds["queue"] = self._waited
         job_id = self._run.job_id = await self._submit(place)
         accepted = self._clock.now()
+        self._link(place, "job log")
         self._enter("training", "accepted")
         try:
             state = await self._await_training(place, job_id, accepted)
             self._run.metrics = state.metrics
-            return self._judged(state)
+            verdict = self._judged(state)
         except BaseException as failure:
             await self._give_up(place, job_id, failure)
             raise
         finally:
-            self._run.seconds["training"] = self._clock.now() - accepted
+            begun = max(accepted, self._last_queued)
+            self._run.seconds["queue"] += begun - accepted
+            self._run.seconds["training"] = self._clock.now() - begun
+        self._run.job_log = await self._log_tail(place)
+        return verdict
 
     def _judged(self, state: TrainingState) -> MetricsVerdict:
         verdict = check_metrics(state.metrics, _minimums(self._test))
@@ -144,9 +160,7 @@ class Story:
             state = await self._look(place, job_id)
             waited = self._clock.now() - accepted
             if state is not None:
-                self._run.progress.state = state.name
-                self._run.progress.fraction = state.fraction
-                self._job_ended = state.finished
+                self._saw(state)
                 if state.error:
                     redact = place.client.transport.redact
                     raise TrainingFailure(redact(state.error), redact(state.job_traceback))
@@ -156,6 +170,14 @@ class Story:
                 raise TimeLimitFailure(self._over(limit, state), limit=limit, waited=waited, cancelled=False)
             interval = poll_interval(waited, self._limits.longest_poll)
             await self._clock.sleep(min(interval, limit - waited))
+
+    def _saw(self, state: TrainingState) -> None:
+        self._run.progress.state = state.name
+        self._run.progress.fraction = state.fraction
+        self._run.history.saw(state.fraction, state.metrics, state.history)
+        self._job_ended = state.finished
+        if state.queued:
+            self._last_queued = self._clock.now()
 
     async def _look(self, place: Workplace, job_id: str) -> TrainingState | None:
         """One look at the job; None if the answer was lost on the way, which is no reason to give up a training."""
@@ -235,6 +257,7 @@ class Story:
         if not documents:
             raise InferenceFailure("training wrote predictions for no document, so there is nothing to compare")
         job_id = await self._route.start_inference(place, self._test, documents)
+        self._link(place, "Refiner")
         self._run.progress.state = f"predicting {_count(documents, 'document')}"
         answers = await self._await_answers(place, job_id, documents)
         verdict = compare_predictions({document: predicted[document] for document in documents}, answers)
@@ -266,6 +289,11 @@ class Story:
                 await self._route.leave(place, self._test)
         except (errors.InstabaseError, TimeoutError) as error:
             self._run.notes.append(f"the served model could not be unloaded: {error}")
+
+    def _link(self, place: Workplace, page: str) -> None:
+        # The pages of a sandbox of ours end with it.
+        if self._run.job_id is not None and not self._session.is_embedded:
+            self._run.links[page] = self._route.pages(place, self._test, self._run.job_id)[page]
 
     def _enter(self, phase: str, state: str) -> None:
         self._run.progress = Progress(phase=phase, state=state, since=self._clock.now())

@@ -72,6 +72,10 @@ def test_evaluations_come_after_every_epoch_and_end_with_the_written_ones(traine
     evaluations = [report["evaluation_results"] for report in recorder.reports if "evaluation_results" in report]
     assert len(evaluations) >= 30
     assert drive.read_json(f"{SAVED}/evaluation.json") == evaluations[-1]
+    curve = recorder.reports[-1]["evaluations"]
+    assert len(curve) == len({point["epoch"] for point in curve}) == 30
+    assert curve[-1]["step"] == 90
+    assert set(curve[-1]["metrics"]["f1"]) == set(FIELDS)
     assert set(evaluations[-1]) == {"precision", "recall", "f1", "exact_match"}
     assert all(set(by_field) == set(FIELDS) for by_field in evaluations[-1].values())
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import pytest
 from pydantic import SecretStr
@@ -57,11 +57,16 @@ class FakeClock:
 class FakeRoute:
     """Answers each look with the next of `states`, and with the last one for ever."""
 
+    name: ClassVar[str] = "fake"
+
     def __init__(self, *states: TrainingState | InstabaseError, answers: Sequence[object] = ()) -> None:
         self.states = list(states)
         self.answers = list(answers) or [{"doc": Answer({"Name": "x"})}]
         self.looks = 0
         self.left = 0
+
+    def pages(self, place: Workplace, test: ModelTest, job_id: str) -> Mapping[str, str]:
+        return {"job log": f"http://h/{job_id}", "Refiner": "http://h/refiner"}
 
     async def start(self, place: Workplace, test: ModelTest) -> str:
         return "j1"
@@ -94,6 +99,8 @@ def _given(things: list[Any]) -> Any:
 
 class FakeSession:
     """An environment whose jobs can be cancelled, or not."""
+
+    is_embedded = False
 
     def __init__(self, *, cancels: bool = True) -> None:
         self.slots = asyncio.Semaphore(1)

@@ -6,7 +6,8 @@ Source: protocol, sections 3 to 5, 10.5 and 12.4.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
+from urllib.parse import quote
 
 from pydantic import ValidationError
 
@@ -23,6 +24,7 @@ from pytest_ibmodels.instabase.wire import (
     TrainingStatus,
     TrainRequest,
 )
+from pytest_ibmodels.runs.history import reported_history
 from pytest_ibmodels.runs.routes.base import RouteError, TrainingState, Workplace
 from pytest_ibmodels.verdicts.predictions import Answer
 
@@ -37,6 +39,17 @@ _RECORD = "-0"
 
 
 class AnnotatorRoute:
+    name: ClassVar[str] = "annotator"
+
+    def pages(self, place: Workplace, test: ModelTest, job_id: str) -> Mapping[str, str]:
+        # Protocol 9, and 1.1: the pages below /apps are for browsers, and outside /api/v1 as the log is.
+        host = place.client.transport.host.rstrip("/")
+        program = quote(f"{_save_path(place, test)}/{_REFINER_FILE}")
+        return {
+            "job log": f"{host}/classifier/logs/{quote(job_id, safe='')}",
+            "Refiner": f"{host}/apps/refiner-v5/edit/{program}",
+        }
+
     async def start(self, place: Workplace, test: ModelTest) -> str:
         use_gpu = test.config.get("use_gpu", True)
         return await place.client.models.train(
@@ -135,6 +148,8 @@ def training_state(status: JobStatus) -> TrainingState:
         job_traceback=str(status.first_result.get("strace") or ""),
         fraction=float(fraction) if isinstance(fraction, int | float) else None,
         metrics=metrics if isinstance(metrics, dict) else None,
+        history=reported_history(data),
+        queued=current.task_state == "PENDING",
     )
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pytest_ibmodels.instabase.client import Instabase
     from pytest_ibmodels.packaging import Package
+    from pytest_ibmodels.runs.history import HistoryPoint
     from pytest_ibmodels.spec import ModelTest
     from pytest_ibmodels.verdicts.predictions import Answer
 
@@ -43,6 +44,8 @@ class TrainingState:
         error: one sentence if it ended badly, else empty; with the job's own traceback, if it sent one.
         fraction: progress from 0 to 1, where known.
         metrics: ``evaluation_results`` as reported so far.
+        history: the training curves, if the job reports them.
+        queued: whether the environment has accepted the job and not begun with it.
     """
 
     name: str
@@ -51,10 +54,22 @@ class TrainingState:
     job_traceback: str = ""
     fraction: float | None = None
     metrics: Mapping[str, object] | None = None
+    history: tuple[HistoryPoint, ...] = ()
+    queued: bool = False
 
 
 class Route(Protocol):
-    """A way to train and to serve; all methods raise the client's errors."""
+    """A way to train and to serve; all methods raise the client's errors.
+
+    Attributes:
+        name: the route's, as reports print it.
+    """
+
+    name: ClassVar[str]
+
+    def pages(self, place: Workplace, test: ModelTest, job_id: str) -> Mapping[str, str]:
+        """Name → address of the environment's pages on a training job, for people; the Refiner's once it is made."""
+        ...
 
     async def start(self, place: Workplace, test: ModelTest) -> str:
         """Start the training job; its id."""

@@ -1,0 +1,167 @@
+"""From a case, its run and what pytest made of its items to the record of the run."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from pytest_ibmodels.reports.failure import failure_text
+from pytest_ibmodels.reports.record import (
+    CheckRecord,
+    DifferenceRecord,
+    FailureRecord,
+    HistoryRecord,
+    InferenceRecord,
+    Outcome,
+    PackageRecord,
+    RunRecord,
+    SecondsRecord,
+    TrainingRecord,
+)
+from pytest_ibmodels.reports.tables import clipped
+from pytest_ibmodels.runs.failures import MetricsFailure, PredictionsFailure, RunFailure
+from pytest_ibmodels.verdicts.metrics import MetricsVerdict
+from pytest_ibmodels.verdicts.predictions import PredictionsVerdict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from concurrent.futures import Future
+
+    import pytest
+
+    from pytest_ibmodels.collection import CaseNode
+    from pytest_ibmodels.runs.case import Run
+    from pytest_ibmodels.verdicts.metrics import MetricCheck
+
+_LONGEST_LOG_LINE = 1000
+
+PhaseOutcome = dict[str, Any]
+"""The fields ``outcome``, ``reason`` and ``failure`` of a phase's record."""
+
+
+def phase_outcome(report: pytest.TestReport, error: BaseException | None) -> PhaseOutcome:
+    """What pytest made of a phase's item; ``report.longrepr`` has our wording already."""
+    outcome: Outcome = report.outcome
+    reason = ""
+    failure = None
+    if hasattr(report, "wasxfail"):
+        outcome = "xpassed" if report.passed else "xfailed"
+        reason = str(report.wasxfail).removeprefix("reason: ")
+    elif report.skipped:
+        skip = report.longrepr
+        reason = (skip[2] if isinstance(skip, tuple) else str(skip)).removeprefix("Skipped: ")
+    if error is not None and outcome in {"failed", "xfailed"}:
+        failure = _failure(error, report.longreprtext)
+    return {"outcome": outcome, "reason": reason, "failure": failure}
+
+
+def run_record(
+    case: CaseNode, place: tuple[str, int], run: Run | None, phases: Mapping[str, PhaseOutcome]
+) -> RunRecord:
+    """The record of a case as far as it is known.
+
+    Args:
+        case: the node of the model test on the environment.
+        place: the file and line of its entry.
+        run: None if it failed before there was one.
+        phases: phase → outcome of its item, for those that have one.
+    """
+    file, line = place
+    facts: dict[str, Any] = {} if run is None else _facts(run, with_inference="inference" in phases)
+    training = phases.get("training")
+    if training is None:
+        training = {} if run is None else _outcome_without_item(run, f"{file}:{line}")
+    return RunRecord(
+        nodeid=case.nodeid,
+        test=case.model_test.name,
+        environment=case.environment.name,
+        file=file,
+        line=line,
+        training=TrainingRecord(**training, **_trained(run)),
+        inference=InferenceRecord(**phases["inference"], **_inferred(run))
+        if "inference" in phases
+        else InferenceRecord(),
+        **facts,
+    )
+
+
+def _facts(run: Run, *, with_inference: bool) -> dict[str, Any]:
+    # A run goes on while the item of its training is reported: what belongs to inference is left to inference's item.
+    seconds = {name: value for name, value in dict(run.seconds).items() if with_inference or name != "inference"}
+    package = run.package
+    return {
+        "host": run.host,
+        "route": run.route,
+        "job_id": run.job_id,
+        "package": package
+        and PackageRecord(name=package.name, version=package.version, content_hash=package.content_hash),
+        "started": run.started,
+        "finished": run.finished,
+        "seconds": SecondsRecord(**{name: round(value, 3) for name, value in seconds.items()}),
+        "job_log": tuple(clipped(line, _LONGEST_LOG_LINE) for line in run.job_log),
+        "notes": tuple(run.notes),
+        "links": dict(run.links),
+    }
+
+
+def _outcome_without_item(run: Run, place: str) -> PhaseOutcome:
+    """Of a training that no item waited for, as with ``-m inference``."""
+    error = _error(run.training)
+    if error is None:
+        return {"outcome": "passed" if _result(run.training) is not None else "not run"}
+    text = failure_text(error, place) if isinstance(error, RunFailure) else repr(error)
+    return {"outcome": "failed", "failure": _failure(error, text)}
+
+
+def _trained(run: Run | None) -> dict[str, Any]:
+    if run is None:
+        return {}
+    error = _error(run.training)
+    verdict = error.verdict if isinstance(error, MetricsFailure) else _result(run.training)
+    checks = verdict.checks if isinstance(verdict, MetricsVerdict) else ()
+    return {
+        "checks": tuple(_check(check) for check in checks),
+        "history": tuple(HistoryRecord(**asdict(point)) for point in run.history.points),
+    }
+
+
+def _check(check: MetricCheck) -> CheckRecord:
+    return CheckRecord(
+        metric=check.metric,
+        field=check.field,
+        minimum=check.minimum,
+        observed=check.observed,
+        margin=check.margin,
+        passed=check.passed,
+        problem=check.problem,
+    )
+
+
+def _inferred(run: Run | None) -> dict[str, Any]:
+    if run is None:
+        return {}
+    error = _error(run.inference)
+    verdict = error.verdict if isinstance(error, PredictionsFailure) else _result(run.inference)
+    if not isinstance(verdict, PredictionsVerdict):
+        return {}
+    return {
+        "documents": verdict.documents,
+        "fields": verdict.fields_compared,
+        "texts": verdict.texts_compared,
+        "differences": tuple(DifferenceRecord(**asdict(difference)) for difference in verdict.differences),
+        "unanswered": dict(verdict.unanswered),
+    }
+
+
+def _failure(error: BaseException, text: str) -> FailureRecord:
+    kind = error.kind if isinstance(error, RunFailure) else "error"
+    reason = error.reason if isinstance(error, RunFailure) else f"{type(error).__name__}: {error}"
+    return FailureRecord(kind=kind, reason=(reason.splitlines() or [""])[0], text=text)
+
+
+def _error(future: Future[Any]) -> BaseException | None:
+    return future.exception() if future.done() and not future.cancelled() else None
+
+
+def _result(future: Future[Any]) -> object:
+    return future.result() if future.done() and not future.cancelled() and future.exception() is None else None
