@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 
 from pytest_ibmodels.sandbox.errors import BodyTooLargeError, SandboxError
 from pytest_ibmodels.sandbox.gate import Gate
-from pytest_ibmodels.sandbox.routers import annotator, drives, jobs, logs, model_service, refiner
+from pytest_ibmodels.sandbox.routers import annotator, drives, jobs, logs, marketplace, model_service, refiner
 from pytest_ibmodels.sandbox.services import Sandbox
 from pytest_ibmodels.sandbox.settings import Settings
 
@@ -33,7 +33,7 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(lifespan=lifespan, openapi_url=None, redirect_slashes=False)
     app.state.sandbox = sandbox
     app.add_middleware(Gate, token=settings.token, max_body=settings.max_body)
-    for module in (drives, jobs, model_service, annotator, refiner, logs):
+    for module in (drives, jobs, model_service, annotator, refiner, marketplace, logs):
         app.include_router(module.router)
 
     @app.exception_handler(SandboxError)

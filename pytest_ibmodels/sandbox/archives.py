@@ -1,16 +1,21 @@
-"""Unpacking of uploaded zips: everything is checked before anything arrives in the drive."""
+"""Zips: everything in one is checked before anything of it arrives; equal folders give equal zips."""
 
 import shutil
 import stat
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from pytest_ibmodels.sandbox.drive import Drive
 from pytest_ibmodels.sandbox.errors import SandboxError
 from pytest_ibmodels.sandbox.paths import DrivePath
 
 _MAX_ENTRIES = 100_000
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest time that a zip can hold
+_FAST = 1  # weights hardly get smaller with more effort
 
 
 def unzip(drive: Drive, archive: DrivePath, destination: DrivePath, *, max_bytes: int) -> None:
@@ -22,21 +27,69 @@ def unzip(drive: Drive, archive: DrivePath, destination: DrivePath, *, max_bytes
     """
     staging = drive.new_scratch()
     try:
-        with drive.open(archive) as file, zipfile.ZipFile(file) as zipped:
-            entries = zipped.infolist()
-            _check(entries, archive, destination, max_bytes)
-            staging.mkdir()
-            for entry in entries:
-                _extract(zipped, entry, staging)
-        drive.merge(staging, destination)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
-        msg = f"'{archive}' could not be unpacked, nothing was written: {error}"
-        raise SandboxError(msg) from error
-    except OSError as error:
-        msg = f"'{archive}' could not be unpacked to '{destination}': {error.strerror or error}"
-        raise SandboxError(msg) from error
+        with drive.open(archive) as file:
+            extract(file, staging, archive, destination, max_bytes=max_bytes)
+        with reported(archive):
+            drive.merge(staging, destination)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def extract(file: BinaryIO, folder: Path, archive: DrivePath, destination: DrivePath, *, max_bytes: int) -> None:
+    """Extract a zip to the new local ``folder``, from where its content is to go to ``destination``.
+
+    Raises:
+        SandboxError: as :func:`unzip`; ``folder`` may then be there in part.
+    """
+    with reported(archive), zipfile.ZipFile(file) as zipped:
+        entries = zipped.infolist()
+        _check(entries, archive, destination, max_bytes)
+        folder.mkdir(parents=True)
+        for entry in entries:
+            _extract(zipped, entry, folder)
+
+
+def pack(drive: Drive, folder: DrivePath, target: Path) -> None:
+    """Zip all that is below ``folder`` as the local file ``target``: names sorted, times and permissions fixed.
+
+    Symbolic links are left out, as they are when a folder is copied.
+
+    Raises:
+        SandboxError: if there is no such folder, or it cannot be read.
+    """
+    with reported(folder, "packed"), zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=_FAST) as zipped:
+        for path in _files(drive, folder):
+            entry = zipfile.ZipInfo("/".join(path.parts[len(folder.parts) :]), _EPOCH)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.create_system = 3  # Unix, wherever it is made
+            entry.external_attr = 0o644 << 16
+            # Its size is not known ahead, and may be more than the plain format holds.
+            with drive.open(path) as source, zipped.open(entry, "w", force_zip64=True) as packed:
+                shutil.copyfileobj(source, packed)
+
+
+@contextmanager
+def reported(path: DrivePath, done: str = "unpacked") -> Iterator[None]:
+    """Turn what zips and the operating system refuse into a sentence."""
+    try:
+        yield
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
+        msg = f"'{path}' could not be {done}, nothing was written: {error}"
+        raise SandboxError(msg) from error
+    except OSError as error:
+        msg = f"'{path}' could not be {done}: {error.strerror or error}"
+        raise SandboxError(msg) from error
+
+
+def _files(drive: Drive, folder: DrivePath) -> Iterator[DrivePath]:
+    local = drive.local_folder(folder)
+    for name in drive.names(folder):
+        path = folder.joined(name)
+        info = drive.info(path) if not local.joinpath(name).is_symlink() else None
+        if info is not None and info.type == "folder":
+            yield from _files(drive, path)
+        elif info is not None:
+            yield path
 
 
 def _check(entries: list[zipfile.ZipInfo], archive: DrivePath, destination: DrivePath, max_bytes: int) -> None:

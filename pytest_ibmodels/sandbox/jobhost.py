@@ -20,7 +20,10 @@ _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """``packages`` are folders on this machine, each the code of one top-level module."""
+    """``packages`` are folders on this machine, each the code of one top-level module.
+
+    ``unpacked`` is the folder that holds them if they were unpacked for this job alone.
+    """
 
     job_id: str
     function: str
@@ -29,6 +32,7 @@ class TrainingJob:
     drive: Drive
     folder: Path
     max_unzipped: int
+    unpacked: Path | None = None
 
     @property
     def log(self) -> Path:

@@ -7,6 +7,7 @@ from bisect import bisect_left
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from pytest_ibmodels.instabase.wire import LogEntry
 
@@ -34,10 +35,10 @@ class LogClock:
         return size
 
 
-def note(log: Path, sentence: str) -> None:
+def note(log: Path, sentence: str, level: Literal["INFO", "ERROR"] = "ERROR") -> None:
     """Add a line of the sandbox's own to a job's log."""
     with suppress(OSError), log.open("a") as file:
-        file.write(f"{_SANDBOX}ERROR: {sentence}\n")
+        file.write(f"{_SANDBOX}{level}: {sentence}\n")
 
 
 def read_log(log: Path, started: float) -> list[LogEntry]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Self
 
 from pytest_ibmodels.sandbox.errors import SandboxError, UsageError
-from pytest_ibmodels.sandbox.paths import ROOT_DEPTH, DrivePath
+from pytest_ibmodels.sandbox.paths import APPLICATIONS, ROOT_DEPTH, DrivePath
 from pytest_ibmodels.sandbox.samples import SAMPLES, sample_folder
 
 SAMPLE_PREFIX = "sample:"
@@ -65,6 +65,9 @@ def parse_mounts(texts: list[str], samples: Path) -> tuple[Mount, ...]:
     mounts: list[Mount] = []
     for text in texts:
         mount = Mount.parse(text, samples)
+        if mount.at.starts_with(APPLICATIONS) or APPLICATIONS.starts_with(mount.at):
+            msg = f"mount {text!r}: '{APPLICATIONS}' shows the marketplace; give the mount a folder elsewhere"
+            raise UsageError(msg)
         for other in mounts:
             if mount.at.starts_with(other.at) or other.at.starts_with(mount.at):
                 msg = f"mount {text!r}: overlaps the mount at '{other.at}'; give each a folder of its own"

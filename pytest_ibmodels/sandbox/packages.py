@@ -1,11 +1,67 @@
-"""Model packages, as far as the environment must understand them (protocol section 10.9)."""
+"""Packages, as far as the environment must understand them (protocol sections 10.8 and 10.9)."""
 
 import json
+import re
 from dataclasses import dataclass
+
+from semver import Version
 
 from pytest_ibmodels.sandbox.drive import Drive
 from pytest_ibmodels.sandbox.errors import SandboxError
 from pytest_ibmodels.sandbox.paths import DrivePath
+
+DESCRIPTION = "package.json"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_MAX_FILE_NAME = 200
+
+
+@dataclass(frozen=True)
+class PackageId:
+    """What a package calls itself; ``version`` is a semantic version."""
+
+    name: str
+    version: str
+
+    @property
+    def file_name(self) -> str:
+        return f"{self.name}-{self.version}.ibsolution"
+
+
+def parse_package_id(content: bytes, where: str) -> PackageId:
+    """Read name and version from the content of a ``package.json``; ``where`` begins the sentence of an error.
+
+    Raises:
+        SandboxError: names the key that is missing or malformed.
+    """
+    try:
+        description = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        msg = f"{where}: its {DESCRIPTION} is not JSON: {error}"
+        raise SandboxError(msg) from None
+    if not isinstance(description, dict):
+        msg = f"{where}: its {DESCRIPTION} is no JSON object"
+        raise SandboxError(msg)
+    name, version = description.get("name"), description.get("version")
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        msg = (
+            f"{where}: 'name' in its {DESCRIPTION} is {_shown(name)}; expected letters, digits, '_', '.' and '-', "
+            "a letter or digit first"
+        )
+        raise SandboxError(msg)
+    if not isinstance(version, str) or not Version.is_valid(version):
+        msg = f"{where}: 'version' in its {DESCRIPTION} is {_shown(version)}; expected a semantic version such as 1.4.0"
+        raise SandboxError(msg)
+    package = PackageId(name, version)
+    if len(package.file_name) > _MAX_FILE_NAME:
+        msg = (
+            f"{where}: name and version in its {DESCRIPTION} are too long; together at most {_MAX_FILE_NAME} characters"
+        )
+        raise SandboxError(msg)
+    return package
+
+
+def _shown(value: object) -> str:
+    return "missing" if value is None else json.dumps(value)[:100]
 
 
 @dataclass(frozen=True)

@@ -70,3 +70,7 @@ def _check_part(part: str, text: str) -> None:
     if len(part.encode()) > _MAX_NAME_BYTES:
         msg = f"the path {text[:80]!r}... is refused: it has a part of more than {_MAX_NAME_BYTES} bytes"
         raise SandboxError(msg)
+
+
+APPLICATIONS = DrivePath.parse("system/global/fs/Instabase Drive/Applications")
+"""Where the drive shows, read-only, what is published and installed (protocol section 1.3)."""

@@ -10,6 +10,9 @@ from typing import IO
 
 from pytest_ibmodels.sandbox.drive import Drive
 from pytest_ibmodels.sandbox.errors import DataInUseError, StartError
+from pytest_ibmodels.sandbox.marketplace import Marketplace
+from pytest_ibmodels.sandbox.mounts import Mount
+from pytest_ibmodels.sandbox.paths import APPLICATIONS
 from pytest_ibmodels.sandbox.processes import kill_all, warm_up
 from pytest_ibmodels.sandbox.refiner import Refiner
 from pytest_ibmodels.sandbox.serving import ModelPool
@@ -37,12 +40,15 @@ class Sandbox:
             self._lock.close()
             raise
         shutil.rmtree(settings.scratch, ignore_errors=True)
-        for folder in (settings.scratch, settings.drive_root, settings.jobs_root, settings.samples_root):
+        applications = settings.applications_root.resolve()
+        for folder in (settings.scratch, settings.drive_root, settings.jobs_root, settings.samples_root, applications):
             folder.mkdir(parents=True, exist_ok=True)
         self.store.fail_unfinished()
-        self.drive = Drive(settings.drive_root, settings.scratch, settings.mounts)
+        mounts = (Mount(APPLICATIONS, str(applications), settings.samples_root), *settings.mounts)
+        self.drive = Drive(settings.drive_root, settings.scratch, mounts)
+        self.marketplace = Marketplace(settings, self.drive, self.store)
         self.tasks = TaskRunner(self.store)
-        self.training = TrainingQueue(settings, self.drive, self.store)
+        self.training = TrainingQueue(settings, self.drive, self.store, self.marketplace)
         self.models = ModelPool(settings, self.drive)
         self.refiner = Refiner(self.drive, self.store, self.models, self.tasks)
 

@@ -43,6 +43,11 @@ class Settings:
         return self.data / "jobs"
 
     @property
+    def applications_root(self) -> Path:
+        """What the drive shows of the marketplace: published archives, and installed packages."""
+        return self.data / "applications"
+
+    @property
     def samples_root(self) -> Path:
         return self.data / "samples"
 

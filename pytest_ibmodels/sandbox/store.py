@@ -1,4 +1,4 @@
-"""What outlives the server: the jobs and the registered models, in a SQL database."""
+"""What outlives the server: the jobs, the registered models and the published packages, in a SQL database."""
 
 import threading
 import time
@@ -48,6 +48,21 @@ class ModelRow(_Base):
     model_path: Mapped[str] = mapped_column(Text)
     program_folder: Mapped[str] = mapped_column(Text)
     registered: Mapped[float]
+
+
+class PackageRow(_Base):
+    """One version of a published package; ``size`` of its archive in bytes, ``published`` in Unix seconds."""
+
+    __tablename__ = "packages"
+
+    name: Mapped[str] = mapped_column(String(255), primary_key=True)
+    version: Mapped[str] = mapped_column(String(255), primary_key=True)
+    modules: Mapped[list[str]] = mapped_column(JSON)
+    """The top-level modules that it brings."""
+    size: Mapped[int]
+    sha256: Mapped[str] = mapped_column(String(64))
+    published: Mapped[float]
+    installed: Mapped[bool] = mapped_column(default=False)
 
 
 @dataclass(frozen=True)
@@ -143,6 +158,31 @@ class Store:
         with Session(self._engine) as session:
             row = session.scalars(select(ModelRow).where(condition).order_by(ModelRow.registered.desc())).first()
             return RegisteredModel(row.name, row.model_path) if row else None
+
+    # --- packages ---
+
+    def packages(self) -> list[PackageRow]:
+        """All published packages, in no particular order."""
+        with Session(self._engine, expire_on_commit=False) as session:
+            return list(session.scalars(select(PackageRow)))
+
+    def package(self, name: str, version: str) -> PackageRow | None:
+        with Session(self._engine, expire_on_commit=False) as session:
+            return session.get(PackageRow, (name, version))
+
+    def add_package(self, row: PackageRow) -> None:
+        with self._writing, Session(self._engine) as session, session.begin():
+            session.add(row)
+
+    def mark_installed(self, name: str, version: str) -> None:
+        here = (PackageRow.name == name, PackageRow.version == version)
+        with self._writing, Session(self._engine) as session, session.begin():
+            session.execute(update(PackageRow).where(*here).values(installed=True))
+
+    def remove_package(self, name: str, version: str) -> None:
+        here = (PackageRow.name == name, PackageRow.version == version)
+        with self._writing, Session(self._engine) as session, session.begin():
+            session.execute(delete(PackageRow).where(*here))
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:

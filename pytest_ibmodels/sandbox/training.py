@@ -14,6 +14,7 @@ from pytest_ibmodels.sandbox.drive import Drive
 from pytest_ibmodels.sandbox.errors import SandboxError
 from pytest_ibmodels.sandbox.jobhost import TrainingJob, run_training
 from pytest_ibmodels.sandbox.joblog import LogClock, note
+from pytest_ibmodels.sandbox.marketplace import Marketplace
 from pytest_ibmodels.sandbox.paths import DrivePath
 from pytest_ibmodels.sandbox.processes import ChildProcess, how_it_ended
 from pytest_ibmodels.sandbox.settings import GIB, MIB, Settings
@@ -37,13 +38,23 @@ class _Running:
     ended: threading.Event = field(default_factory=threading.Event)
 
 
+@dataclass(frozen=True)
+class _Code:
+    """``packages`` as a training job has them; ``published`` names the package that they were unpacked from."""
+
+    packages: tuple[Path, ...]
+    unpacked: Path | None = None
+    published: str = ""
+
+
 class TrainingQueue:
     """Runs at most ``max_jobs`` training processes, in the order in which they were asked for."""
 
-    def __init__(self, settings: Settings, drive: Drive, store: Store) -> None:
+    def __init__(self, settings: Settings, drive: Drive, store: Store, marketplace: Marketplace) -> None:
         self._settings = settings
         self._drive = drive
         self._store = store
+        self._marketplace = marketplace
         self._changed = threading.Condition()
         self._waiting: deque[_Running] = deque()
         self._running: dict[str, _Running] = {}
@@ -51,35 +62,28 @@ class TrainingQueue:
         self._closing = False
 
     def submit(self, request: TrainRequest) -> str:
-        """Queue a training and return its job id.
+        """Queue a training and return its job id; without script packages it runs the newest published package.
 
         Raises:
-            SandboxError: if a script package is missing, or the function belongs to none of them.
+            SandboxError: if a script package is missing, or the function belongs to none of them; if none is given,
+                and no published package has the function's module.
         """
-        packages = tuple(self._package(text) for text in request.script_packages)
-        top, _dot, rest = request.function.partition(".")
-        if not rest or not all(part.isidentifier() for part in request.function.split(".")):
-            msg = f"run_train: function {request.function!r} is no dotted path such as 'ibformers.endpoints.train'"
-            raise SandboxError(msg)
-        names = [package.name for package in packages]
-        if top not in names:
-            msg = (
-                f"run_train: function {request.function!r} belongs to none of the script packages "
-                f"({', '.join(names)}); its first part must be the name of one"
-            )
-            raise SandboxError(msg)
+        code = self._code(request)
         job_id = self._store.new_job("train")
         folder = self._settings.jobs_root / job_id
         folder.mkdir(parents=True)
         job = TrainingJob(
             job_id=job_id,
             function=request.function,
-            packages=packages,
+            packages=code.packages,
             arguments=dict(request.arguments),
             drive=self._drive,
             folder=folder,
             max_unzipped=self._settings.max_unzipped,
+            unpacked=code.unpacked,
         )
+        if code.published:
+            note(job.log, f"this job runs the published package {code.published}", "INFO")
         with self._changed:
             self._waiting.append(_Running(job))
             if len(self._workers) < self._settings.max_jobs:
@@ -107,6 +111,7 @@ class TrainingQueue:
                     return False
                 self._waiting.remove(running)
                 self._store.fail(job_id, CANCELLED)
+                _clear(running.job)
                 return True
             running.stopped = running.stopped or CANCELLED
             process = running.process
@@ -130,6 +135,24 @@ class TrainingQueue:
 
     def log_of(self, job_id: str) -> Path:
         return self._settings.jobs_root / job_id / "log.txt"
+
+    def _code(self, request: TrainRequest) -> _Code:
+        module, _dot, rest = request.function.partition(".")
+        if not rest or not all(part.isidentifier() for part in request.function.split(".")):
+            msg = f"run_train: function {request.function!r} is no dotted path such as 'ibformers.endpoints.train'"
+            raise SandboxError(msg)
+        if not request.script_packages:
+            package, unpacked = self._marketplace.unpack_newest(module)
+            return _Code((unpacked / module,), unpacked, f"{package.name} {package.version}")
+        packages = tuple(self._package(text) for text in request.script_packages)
+        names = [package.name for package in packages]
+        if module not in names:
+            msg = (
+                f"run_train: function {request.function!r} belongs to none of the script packages "
+                f"({', '.join(names)}); its first part must be the name of one"
+            )
+            raise SandboxError(msg)
+        return _Code(packages)
 
     def _package(self, text: str) -> Path:
         try:
@@ -174,7 +197,7 @@ class TrainingQueue:
         finally:
             process.close()
             watch.finish_reports()
-            shutil.rmtree(job.scratch, ignore_errors=True)
+            _clear(job)
         if not self._closing:
             self._record(running, outcome, process.final_exit_code)
 
@@ -192,6 +215,12 @@ class TrainingQueue:
             self._store.fail(job.job_id, failure["msg"], error=failure["error"], strace=failure["strace"])
         else:
             self._store.succeed(job.job_id, {"result": outcome["result"]})
+
+
+def _clear(job: TrainingJob) -> None:
+    for folder in (job.scratch, job.unpacked):
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Watch:
