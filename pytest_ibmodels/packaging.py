@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import semver
 from pathspec import GitIgnoreSpec
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ _PACKAGE_FILE = "package.json"
 _CACHES = {"__pycache__", "node_modules"}
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest time that a zip can hold
 _DEFAULT_FUNCTION = "endpoints.run_train_annotator"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]*")  # it becomes part of paths
 
 
 class PackageError(Exception):
@@ -68,13 +71,47 @@ def build_package(folder: Path) -> Package:
             f"{folder}: there is no such folder; it should hold the training code and its {_PACKAGE_FILE}"
         )
     description = _read_description(folder / _PACKAGE_FILE)
-    module = folder.name
+    module = folder.absolute().name
+    if not module.isidentifier():
+        raise PackageError(f"{folder}: the folder's name becomes that of the pushed module; {module!r} is no such name")
     contents = {
         (path.name if path == folder / _PACKAGE_FILE else f"{module}/{path.relative_to(folder).as_posix()}"): path
         for path in _wanted_files(folder)
     }
     if _PACKAGE_FILE not in contents or not any(name.endswith(".py") for name in contents):
         raise PackageError(f"{folder}: a .gitignore leaves out its {_PACKAGE_FILE}, or all of its Python files")
+    return _packed(contents, description, module)
+
+
+def build_marketplace_package(folder: Path) -> Package:
+    """As :func:`build_package`, for a folder whose ``package.json`` also says what a marketplace has to know.
+
+    Raises:
+        PackageError: as :func:`build_package`; or the version is no semantic one, or ``solution_type`` is missing.
+    """
+    package = build_package(folder)
+    path = folder / _PACKAGE_FILE
+    description = _read_description(path)
+    if not semver.Version.is_valid(package.version):
+        wanted = "a semantic version, MAJOR.MINOR.PATCH, such as 1.0.0"
+        raise PackageError(f'{path}: "version" should be {wanted}; is {json.dumps(package.version)}')
+    solution_type = description.get("solution_type")
+    if not isinstance(solution_type, str) or not solution_type.strip():
+        wanted = 'a text, for a package of code "pypkg"; the marketplace asks for it'
+        raise PackageError(f'{path}: "solution_type" should be {wanted}; {_found(description, "solution_type")}')
+    return package
+
+
+def package_name(folder: Path) -> str:
+    """The name that a folder's ``package.json`` gives it.
+
+    Raises:
+        PackageError: the file is missing or malformed.
+    """
+    return str(_read_description(folder / _PACKAGE_FILE)["name"])
+
+
+def _packed(contents: dict[str, Path], description: dict[str, Any], module: str) -> Package:
     digest = hashlib.sha256()
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
@@ -114,8 +151,15 @@ def _read_description(path: Path) -> dict[str, Any]:
     for key in ("name", "version"):
         value = description.get(key)
         if not isinstance(value, str) or not value:
-            raise PackageError(f'{path}: "{key}" should be a text, is {json.dumps(value)}')
+            raise PackageError(f'{path}: "{key}" should be a text; {_found(description, key)}')
+    if not _NAME.fullmatch(description["name"]):
+        wanted = "of letters, digits, spaces, dots, dashes and underscores, and start with a letter or digit"
+        raise PackageError(f'{path}: "name" should be {wanted}; is {json.dumps(description["name"])}')
     return description
+
+
+def _found(description: dict[str, Any], key: str) -> str:
+    return f"is {json.dumps(description[key])}" if key in description else "is missing"
 
 
 def _train_function(description: dict[str, Any], module: str) -> str:

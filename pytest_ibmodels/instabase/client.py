@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pytest_ibmodels.instabase.errors import InstabaseError
 from pytest_ibmodels.instabase.http import Transport
+from pytest_ibmodels.instabase.marketplace import Marketplace
 from pytest_ibmodels.instabase.wire import (
     CancelRequest,
     DeleteRequest,
@@ -51,6 +52,7 @@ class Instabase:
         self.drive = Drive(self.transport)
         self.jobs = Jobs(self.transport)
         self.models = Models(self.transport)
+        self.marketplace = Marketplace(self.transport)
 
     async def close(self) -> None:
         await self.transport.close()

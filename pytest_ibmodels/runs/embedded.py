@@ -58,12 +58,15 @@ class EmbeddedSandbox:
         self._errors = errors
 
     @classmethod
-    async def start(cls, *, mounts: Mapping[str, str], data: Path | None = None) -> EmbeddedSandbox:
+    async def start(
+        cls, *, mounts: Mapping[str, str], data: Path | None = None, preload: bool = True
+    ) -> EmbeddedSandbox:
         """Start a server and wait until it answers.
 
         Args:
             mounts: drive folder → local folder, or ``sample:NAME``.
             data: where it keeps its files; None: a folder that is removed with it.
+            preload: whether to get ready for a first job at once.
 
         Raises:
             EnvironmentUnavailable: a package is missing, or the server did not start; the text says what to do.
@@ -76,6 +79,8 @@ class EmbeddedSandbox:
         token_file.write_text(token)
         command = [sys.executable, "-P", "-m", _MODULE, "serve", "--announce", "--exit-with-parent"]
         command += ["--data", str(data or scratch / "data"), "--token-file", str(token_file)]
+        if not preload:
+            command.append("--no-preload")
         # Should this process be killed, the server is left to tidy up.
         command += ["--remove-at-end", str(scratch)]
         for folder, source in mounts.items():

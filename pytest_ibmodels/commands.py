@@ -1,0 +1,146 @@
+"""What the commands do, for `pytest --publish-only` and for `ibmodels` alike.
+
+Each function takes plain values, writes a table to stdout and what happens on the way to stderr, and returns an exit
+code of pytest's. What cannot be meant raises `pytest.UsageError`, before anything is asked of an environment.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_ibmodels import options, publishing
+from pytest_ibmodels.packaging import PackageError, build_marketplace_package, package_name
+from pytest_ibmodels.project import Project
+from pytest_ibmodels.publishing import EnvironmentFacts, Outcome, State, everywhere
+from pytest_ibmodels.reports.publications import environment_lines, outcome_lines
+from pytest_ibmodels.spec import SpecError, load_environments
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from pathlib import Path
+
+    from pytest_ibmodels.spec import Environment
+
+
+def publish(environments: Path, chosen: Sequence[str], folder: Path, *, dry_run: bool = False) -> pytest.ExitCode:
+    """Publish a package wherever its version is not there yet.
+
+    Args:
+        environments: the file that describes the environments.
+        chosen: names of those that are meant; empty: all that the file describes.
+        folder: the package's folder.
+        dry_run: only say what would be done.
+
+    Raises:
+        pytest.UsageError: the file or the package is not as it has to be, or an environment is not known.
+    """
+    targets = _environments(environments, chosen)
+    try:
+        package = build_marketplace_package(folder)
+    except PackageError as error:
+        raise pytest.UsageError(str(error)) from None
+    size = f"{len(package.files)} files, {len(package.data) / 1000:.0f} kB"
+    _tell(f"{package.name} {package.version} ({size}) for {_names(targets)}")
+    return _change(
+        targets,
+        (package.name, package.version),
+        lambda target: publishing.publish(target, package, dry_run=dry_run, tell=_tell_of),
+    )
+
+
+def publish_only(config: pytest.Config) -> pytest.ExitCode:
+    """`pytest --publish-only`: :func:`publish`, with pytest's options and settings."""
+    project = Project.of(config)
+    dry_run: bool = config.getoption("ibmodels_dry_run")
+    return publish(project.environments, options.chosen_environments(config), project.package, dry_run=dry_run)
+
+
+def unpublish(
+    environments: Path,
+    chosen: Sequence[str],
+    name: str,
+    version: str,
+    *,
+    missing_ok: bool = False,
+    dry_run: bool = False,
+) -> pytest.ExitCode:
+    """Take a version of a package back wherever it is; as :func:`publish`.
+
+    With ``missing_ok`` it is a success where the version is not there.
+    """
+    targets = _environments(environments, chosen)
+    _tell(f"taking {name} {version} back from {_names(targets)}")
+    return _change(
+        targets,
+        (name, version),
+        lambda target: publishing.unpublish(
+            target, name, version, missing_ok=missing_ok, dry_run=dry_run, tell=_tell_of
+        ),
+    )
+
+
+def list_environments(
+    environments: Path, chosen: Sequence[str], folder: Path, package: str | None = None
+) -> pytest.ExitCode:
+    """Show which environments answer and accept their token, and which versions of a package are there.
+
+    If ``package`` names none, that of ``folder`` is meant.
+    """
+    targets = _environments(environments, chosen)
+    if package is None:
+        try:
+            package = package_name(folder)
+        except PackageError as error:
+            _tell(f"no versions are shown: {error}")
+    seen, interrupted = everywhere(targets, lambda target: publishing.look(target, package))
+    facts = [seen.get(target.name) or EnvironmentFacts(target.name, target.host) for target in targets]
+    _write(environment_lines(facts, package))
+    if interrupted:
+        return pytest.ExitCode.INTERRUPTED
+    accepted = all(one.is_token_accepted for one in facts)
+    return pytest.ExitCode.OK if accepted else pytest.ExitCode.TESTS_FAILED
+
+
+def _environments(path: Path, chosen: Sequence[str]) -> list[Environment]:
+    """Those that are chosen; else all that the file describes; else the built-in sandbox."""
+    try:
+        known = load_environments(path).environments
+    except SpecError as error:
+        raise pytest.UsageError(str(error)) from None
+    unknown = [name for name in chosen if name not in known]
+    if unknown:
+        names = ", ".join(map(repr, unknown))
+        raise pytest.UsageError(f"--env {names}: no such environment in {path.name}; known are: {', '.join(known)}")
+    described = [environment for environment in known.values() if environment.line]
+    return [known[name] for name in chosen] or described or list(known.values())
+
+
+def _change(
+    targets: Sequence[Environment], version: tuple[str, str], visit: Callable[[Environment], Awaitable[Outcome]]
+) -> pytest.ExitCode:
+    ended, interrupted = everywhere(targets, visit)
+    cut_short = {target.name: Outcome(target.name, *version, State.INTERRUPTED, is_success=False) for target in targets}
+    outcomes = list({**cut_short, **ended}.values())
+    _write(outcome_lines(outcomes))
+    if interrupted:
+        return pytest.ExitCode.INTERRUPTED
+    return pytest.ExitCode.OK if all(one.is_success for one in outcomes) else pytest.ExitCode.TESTS_FAILED
+
+
+def _names(environments: Sequence[Environment]) -> str:
+    return ", ".join(environment.name for environment in environments)
+
+
+def _write(lines: Sequence[str]) -> None:
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+
+
+def _tell(sentence: str) -> None:
+    sys.stderr.write(f"{sentence}\n")
+
+
+def _tell_of(environment: str, sentence: str) -> None:
+    _tell(f"{environment}: {sentence}")

@@ -1,0 +1,61 @@
+"""The marketplace of one environment: which packages are there, putting one there, taking it back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_ibmodels.instabase.errors import ApiError, UnexpectedAnswer
+from pytest_ibmodels.instabase.wire import (
+    Envelope,
+    MarketplaceListing,
+    PublishAnswer,
+    PublishRequest,
+    UnpublishRequest,
+)
+
+if TYPE_CHECKING:
+    from pytest_ibmodels.instabase.http import Transport
+
+
+class Marketplace:
+    """Published packages (protocol: marketplace)."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    async def versions(self, name: str) -> tuple[str, ...]:
+        """The versions of a package that are there, in the environment's order; none if the name is not known."""
+        listing = await self._transport.call(MarketplaceListing, "GET", "marketplace/list")
+        found = (version for app in listing.apps if app.name == name for version in app.available_versions)
+        return tuple(dict.fromkeys(found))
+
+    async def publish(self, path: str) -> str | None:
+        """Publish the archive at the drive path ``path``; its ``package.json`` gives name and version.
+
+        The asynchronous form is asked for. An environment that does not know it leaves the flag aside and answers as
+        to the synchronous one, so that one request works with both.
+
+        Returns:
+            The id of the job that publishes; None if it is published already.
+        """
+        request = PublishRequest(ibsolution_path=path, async_="true")
+        answer = await self._transport.call(PublishAnswer, "POST", "marketplace/publish", body=request)
+        if answer.job_id:
+            return answer.job_id
+        self._expect_ok(answer, "POST marketplace/publish")
+        return None
+
+    async def unpublish(self, name: str, version: str) -> None:
+        """Take one version back."""
+        request = UnpublishRequest(name=name, version=version)
+        answer = await self._transport.call(Envelope, "POST", "marketplace/unpublish", body=request)
+        self._expect_ok(answer, "POST marketplace/unpublish")
+
+    def _expect_ok(self, answer: Envelope, call: str) -> None:
+        # These two calls spell their status as they like.
+        status = (answer.status or "").upper()
+        if status == "OK":
+            return
+        if not status:
+            raise UnexpectedAnswer(call, "the answer says neither `status` nor `job_id`")
+        raise ApiError(call, self._transport.redact(answer.msg or f"status {status}; the environment gave no reason"))

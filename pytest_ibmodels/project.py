@@ -1,0 +1,59 @@
+"""Where a project keeps what the commands need, as pytest's settings say it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_ibmodels import options
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project's settings.
+
+    Attributes:
+        environments: the file that describes the environments; it need not be there.
+        package: the folder of the training code.
+    """
+
+    environments: Path
+    package: Path
+
+    @classmethod
+    def of(cls, config: pytest.Config) -> Project:
+        """The project that pytest runs in."""
+        return cls(options.environments_path(config), options.package_folder(config))
+
+    @classmethod
+    def here(cls) -> Project:
+        """The project of the current folder. pytest finds and reads its settings, as it would for a run.
+
+        Raises:
+            pytest.UsageError: it cannot; it has said why.
+        """
+        reader = _Reader()
+        # Neither the project's own code nor its options for runs are wanted.
+        code = pytest.main(
+            ["--noconftest", "--assert=plain", "--override-ini=addopts=", "-p", "no:cacheprovider"], plugins=[reader]
+        )
+        if reader.project is None:
+            raise pytest.UsageError(f"pytest cannot read this project's settings (its exit code was {code})")
+        return reader.project
+
+
+class _Reader:
+    """A plugin that takes the settings, and ends pytest before it does anything."""
+
+    def __init__(self) -> None:
+        self.project: Project | None = None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_cmdline_main(self, config: pytest.Config) -> pytest.ExitCode:
+        self.project = Project.of(config)
+        return pytest.ExitCode.OK

@@ -1,0 +1,48 @@
+"""The wording of publishing: a table with a line per environment, and what else there is to say below it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_ibmodels.reports.tables import table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_ibmodels.publishing import EnvironmentFacts, Outcome
+
+_ANSWERS = {True: "yes", False: "no", None: "-"}
+
+
+def outcome_lines(outcomes: Sequence[Outcome]) -> list[str]:
+    """The table of what became of a version everywhere. What became of it is last, as a reason may be long."""
+    rows = [
+        (
+            one.environment,
+            one.package,
+            one.version,
+            f"{one.seconds:.1f}",
+            f"{one.state}: {one.reason}".removesuffix(": "),
+        )
+        for one in outcomes
+    ]
+    header = ("environment", "package", "version", "seconds", "outcome")
+    notes = [f"{one.environment}: {note}" for one in outcomes for note in one.notes]
+    return [*table(header, rows, right=frozenset({3}), indent=""), *notes]
+
+
+def environment_lines(facts: Sequence[EnvironmentFacts], package: str | None) -> list[str]:
+    """The table of environments, with the versions of a package there, newest last."""
+    rows = [
+        (
+            one.name,
+            one.host,
+            _ANSWERS[one.is_reachable],
+            _ANSWERS[one.is_token_accepted],
+            "-" if one.versions is None else ", ".join(one.versions) or "none",
+        )
+        for one in facts
+    ]
+    header = ("environment", "host", "reachable", "token accepted", f"versions of {package or 'the package'}")
+    problems = [f"{one.name}: {one.problem}" for one in facts if one.problem]
+    return [*table(header, rows, indent=""), *problems]
