@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 ACTIVE = pytest.StashKey[bool]()
 """Set once a file of model tests is collected."""
+
+# `-k` and `-m` also as `-kNAME` and behind other letters, as in `-vk NAME`.
+_SELECTS = re.compile(r"-[a-zA-Z]*[km]|--(deselect|lf|last-failed|sw|stepwise)\b")
 
 FILE_NAMES = ("model_tests.yaml", "model_tests.yml")
 
@@ -40,6 +45,32 @@ def add_options(parser: pytest.Parser) -> None:
         dest="ibmodels_env",
         help="run model tests only on this environment (repeat it, or give a comma list); all by default",
     )
+    group.addoption(
+        "--package",
+        metavar="DIR",
+        dest="ibmodels_package",
+        help="the folder of the training code, in place of the one that ibmodels_package names",
+    )
+    group.addoption(
+        "--publish-only",
+        action="store_true",
+        dest="ibmodels_publish_only",
+        help="run no tests: publish the package on every environment, or those of --env, where it is not there yet",
+    )
+    group.addoption(
+        "--dry-run",
+        action="store_true",
+        dest="ibmodels_dry_run",
+        help="with --publish-only: show what would happen, and change nothing",
+    )
+    group.addoption(
+        "--model-report",
+        action="append",
+        default=[],
+        metavar="FILE",
+        dest="ibmodels_reports",
+        help="write a report on all runs at the end: FILE.json for machines, FILE.html to look at; may be repeated",
+    )
     parser.addini("ibmodels_files", "names of the files that hold model tests", type="args", default=FILE_NAMES)
     for name, (default, text) in INI_VALUES.items():
         parser.addini(name, f"{text} (default: {default})", default=default)
@@ -56,10 +87,39 @@ def chosen_environments(config: pytest.Config) -> tuple[str, ...]:
     Raises:
         pytest.UsageError: the option is given without a name, as ``--env "$UNSET"`` does: that cannot mean all.
     """
-    given = [name.strip() for value in config.getoption("ibmodels_env") for name in value.split(",")]
+    return split_names(config.getoption("ibmodels_env"))
+
+
+def split_names(values: Iterable[str] | None) -> tuple[str, ...]:
+    """As :func:`chosen_environments`, from the values of ``--env`` themselves."""
+    given = [name.strip() for value in values or () for name in value.split(",")]
     if not all(given):
         raise pytest.UsageError("--env: a name is missing; give the name of an environment, or leave the option out")
     return tuple(dict.fromkeys(given))
+
+
+def replaces_the_run(config: pytest.Config) -> bool:
+    """Whether `--publish-only` is to be done in place of a run.
+
+    Raises:
+        pytest.UsageError: `--dry-run` is given alone, or with `--publish-only` something that selects tests. What
+            `addopts` selects is meant for runs, and is no mistake.
+    """
+    if config.option.help or config.option.version:
+        return False
+    if not config.getoption("ibmodels_publish_only"):
+        if config.getoption("ibmodels_dry_run"):
+            raise pytest.UsageError("--dry-run: goes with --publish-only; a run of tests has --collect-only")
+        return False
+    if config.getoption("collectonly"):
+        raise pytest.UsageError(
+            "--publish-only: --collect-only collects tests, none run here; --dry-run shows its plan"
+        )
+    for argument in config.invocation_params.args:
+        text = str(argument)
+        if _SELECTS.match(text) or (not text.startswith("-") and "::" in text):
+            raise pytest.UsageError(f"--publish-only: runs no tests, so {text} selects nothing; leave it out")
+    return True
 
 
 def environments_path(config: pytest.Config) -> Path:
@@ -67,6 +127,9 @@ def environments_path(config: pytest.Config) -> Path:
 
 
 def package_folder(config: pytest.Config) -> Path:
+    given: str | None = config.getoption("ibmodels_package")
+    if given is not None:
+        return config.invocation_params.dir / given
     return config.rootpath / str(config.getini("ibmodels_package"))
 
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_ibmodels import fixtures, options
-from pytest_ibmodels.reports import live, outcomes
+from pytest_ibmodels import fixtures, hooks, options
+from pytest_ibmodels.reports import files, live, outcomes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,11 +17,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     options.add_options(parser)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    if not options.replaces_the_run(config):
+        return None
+    from pytest_ibmodels import commands
+
+    return commands.publish_only(config)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    pluginmanager.add_hookspecs(hooks)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     options.add_markers(config)
     options.check_settings(config)
     config.pluginmanager.register(fixtures, "ibmodels-fixtures")
     config.pluginmanager.register(outcomes.Outcomes(config), outcomes.PLUGIN_NAME)
+    config.pluginmanager.register(files.ReportFiles(config), "ibmodels-report-files")
     if options.chosen_environments(config):
         from pytest_ibmodels import collection
 

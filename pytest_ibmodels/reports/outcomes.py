@@ -42,6 +42,10 @@ class Outcomes:
         self.running = ""
         self._config = config
 
+    def sorted_runs(self) -> list[RunRecord]:
+        """The records in an order that is the same with and without workers: by file, line and environment."""
+        return sorted(self.runs.values(), key=lambda run: (run.file, run.line, run.environment))
+
     def pytest_keyboard_interrupt(self) -> None:
         self.interrupted = True
 
@@ -75,7 +79,7 @@ class Outcomes:
         if self.runs:
             from pytest_ibmodels.reports.summary import write_summary
 
-            write_summary(terminalreporter, list(self.runs.values()))
+            write_summary(terminalreporter, self.sorted_runs())
 
 
 def outcomes_of(config: pytest.Config) -> Outcomes:

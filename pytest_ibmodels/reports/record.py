@@ -15,7 +15,7 @@ Outcome = Literal["passed", "failed", "skipped", "xfailed", "xpassed", "not run"
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_serialization_defaults_required=True)
 
 
 class PackageRecord(_Record):
@@ -93,6 +93,7 @@ class InferenceRecord(_Record):
     outcome: Outcome = "not run"
     reason: Annotated[str, Field(description="Of a skip or an expected failure.")] = ""
     failure: FailureRecord | None = None
+    checks: Annotated[tuple[CheckRecord, ...], Field(description="Those that the project's own hooks added.")] = ()
     documents: Annotated[tuple[str, ...], Field(description="Those that were compared.")] = ()
     fields: Annotated[int, Field(description="How many fields were compared, over all documents.")] = 0
     texts: Annotated[int, Field(description="How many of these had a text on either side.")] = 0

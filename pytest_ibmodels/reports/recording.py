@@ -19,7 +19,7 @@ from pytest_ibmodels.reports.record import (
     TrainingRecord,
 )
 from pytest_ibmodels.reports.tables import clipped
-from pytest_ibmodels.runs.failures import MetricsFailure, PredictionsFailure, RunFailure
+from pytest_ibmodels.runs.failures import CheckFailure, MetricsFailure, PredictionsFailure, RunFailure
 from pytest_ibmodels.verdicts.metrics import MetricsVerdict
 from pytest_ibmodels.verdicts.predictions import PredictionsVerdict
 
@@ -106,8 +106,8 @@ def _facts(run: Run, *, with_inference: bool) -> dict[str, Any]:
 
 def _outcome_without_item(run: Run, place: str) -> PhaseOutcome:
     """Of a training that no item waited for, as with ``-m inference``."""
-    error = _error(run.training)
-    if error is None:
+    error = run.judged.get("training") or _error(run.training)
+    if not isinstance(error, BaseException):
         return {"outcome": "passed" if _result(run.training) is not None else "not run"}
     text = failure_text(error, place) if isinstance(error, RunFailure) else repr(error)
     return {"outcome": "failed", "failure": _failure(error, text)}
@@ -116,8 +116,7 @@ def _outcome_without_item(run: Run, place: str) -> PhaseOutcome:
 def _trained(run: Run | None) -> dict[str, Any]:
     if run is None:
         return {}
-    error = _error(run.training)
-    verdict = error.verdict if isinstance(error, MetricsFailure) else _result(run.training)
+    verdict = _verdict(run.judged.get("training"), run.training)
     checks = verdict.checks if isinstance(verdict, MetricsVerdict) else ()
     return {
         "checks": tuple(_check(check) for check in checks),
@@ -131,7 +130,7 @@ def _check(check: MetricCheck) -> CheckRecord:
         field=check.field,
         minimum=check.minimum,
         observed=check.observed,
-        margin=check.margin,
+        margin=None if check.margin is None else round(check.margin, 9),
         passed=check.passed,
         problem=check.problem,
     )
@@ -140,11 +139,11 @@ def _check(check: MetricCheck) -> CheckRecord:
 def _inferred(run: Run | None) -> dict[str, Any]:
     if run is None:
         return {}
-    error = _error(run.inference)
-    verdict = error.verdict if isinstance(error, PredictionsFailure) else _result(run.inference)
+    verdict = _verdict(run.judged.get("inference"), run.inference)
     if not isinstance(verdict, PredictionsVerdict):
         return {}
     return {
+        "checks": tuple(_check(check) for check in verdict.checks),
         "documents": verdict.documents,
         "fields": verdict.fields_compared,
         "texts": verdict.texts_compared,
@@ -157,6 +156,11 @@ def _failure(error: BaseException, text: str) -> FailureRecord:
     kind = error.kind if isinstance(error, RunFailure) else "error"
     reason = error.reason if isinstance(error, RunFailure) else f"{type(error).__name__}: {error}"
     return FailureRecord(kind=kind, reason=(reason.splitlines() or [""])[0], text=text)
+
+
+def _verdict(judged: object, future: Future[Any]) -> object:
+    outcome = judged or _error(future) or _result(future)
+    return outcome.verdict if isinstance(outcome, MetricsFailure | PredictionsFailure | CheckFailure) else outcome
 
 
 def _error(future: Future[Any]) -> BaseException | None:

@@ -17,7 +17,7 @@ from pytest_ibmodels.spec.entries import ENTRY_PATTERN, HIDDEN_PATTERN, Environm
 from pytest_ibmodels.spec.environment_rules import SANDBOX
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pydantic import BaseModel
     from pydantic_core.core_schema import ModelSchema, WithDefaultSchema
@@ -26,7 +26,7 @@ MODEL_TESTS = "model_tests.schema.json"
 ENVIRONMENTS = "environments.schema.json"
 
 
-class _Plain(GenerateJsonSchema):
+class PlainSchema(GenerateJsonSchema):
     """Without what is noise in an editor: titles that repeat the keys, and defaults that stand for "not given"."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002  # pydantic's signature
@@ -61,7 +61,7 @@ def schemas() -> dict[str, dict[str, Any]]:
 
 
 def _schema(model: type[BaseModel], title: str, description: str) -> dict[str, Any]:
-    entry = model.model_json_schema(schema_generator=_Plain)
+    entry = model.model_json_schema(schema_generator=PlainSchema)
     definitions = entry.pop("$defs", {})
     definitions[model.__name__] = entry
     return {
@@ -80,16 +80,21 @@ def _schema(model: type[BaseModel], title: str, description: str) -> dict[str, A
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the schemas into a folder, or with `--check` say which are not current: exit status 1."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pytest_ibmodels.spec.schemas", description="JSON Schemas of the YAML files."
-    )
+    return write_or_check(schemas(), "pytest_ibmodels.spec.schemas", "JSON Schemas of the YAML files.", arguments)
+
+
+def write_or_check(
+    made: Mapping[str, Mapping[str, Any]], module: str, description: str, arguments: Sequence[str] | None
+) -> int:
+    """The command line of a module that makes schemas: file name -> schema in `made`."""
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=description)
     parser.add_argument("--check", action="store_true", help="write nothing, compare")
     parser.add_argument(
         "folder", nargs="?", type=Path, default=Path("schemas"), help="where the files are (default: schemas)"
     )
     options = parser.parse_args(arguments)
     stale = []
-    for name, schema in schemas().items():
+    for name, schema in made.items():
         text = json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
         file = options.folder / name
         if not options.check:
@@ -98,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         elif not file.exists() or file.read_text(encoding="utf-8") != text:
             stale.append(file)
     for file in stale:
-        sys.stderr.write(f"{file} is not current: run python -m pytest_ibmodels.spec.schemas {options.folder}\n")
+        sys.stderr.write(f"{file} is not current: run python -m {module} {options.folder}\n")
     return 1 if stale else 0
 
 
