@@ -13,6 +13,7 @@ from pytest_ibmodels.instabase.wire import MarketplaceApp
 from pytest_ibmodels.sandbox.archives import extract, pack, reported
 from pytest_ibmodels.sandbox.drive import Drive
 from pytest_ibmodels.sandbox.errors import SandboxError
+from pytest_ibmodels.sandbox.mounts import Mount
 from pytest_ibmodels.sandbox.packages import DESCRIPTION, PackageId, parse_package_id
 from pytest_ibmodels.sandbox.paths import APPLICATIONS, DrivePath
 from pytest_ibmodels.sandbox.settings import Settings
@@ -20,6 +21,12 @@ from pytest_ibmodels.sandbox.store import PackageRow, Store
 
 _PUBLISHED = APPLICATIONS.joined("Marketplace", "All")
 _INSTALLED = APPLICATIONS.joined("Installed")
+
+
+def applications_mount(settings: Settings) -> Mount:
+    """How the drive shows what is published and installed; the folder behind it is made."""
+    settings.applications_root.mkdir(parents=True, exist_ok=True)
+    return Mount(APPLICATIONS, str(settings.applications_root.resolve()), settings.samples_root)
 
 
 class Marketplace:
@@ -81,7 +88,8 @@ class Marketplace:
         with self._changing:
             row = self._known(name, version, "unpublish")
             self._store.remove_package(name, version)
-            self._remove_files(row)
+            for folder in (self._local(_archive(row)).parent, self._local(_installed(row))):
+                _remove(folder)
 
     def install(self, name: str, version: str) -> None:
         """Unpack a published version to its folder in the drive; one that is there is left as it is."""
@@ -177,27 +185,30 @@ class Marketplace:
     def _local(self, path: DrivePath) -> Path:
         return self._root.joinpath(*path.parts[len(APPLICATIONS.parts) :])
 
-    def _remove_files(self, row: PackageRow) -> None:
-        for folder in (self._local(_archive(row)).parent, self._local(_installed(row))):
-            shutil.rmtree(folder, ignore_errors=True)
-            with suppress(OSError):
-                # The folder of the name, if this was its last version.
-                folder.parent.rmdir()
-
     def _tidy_up(self) -> None:
         """Bring files and store together again, which the death of a former server may have kept apart."""
         for path in (_PUBLISHED, _INSTALLED):
             self._local(path).mkdir(parents=True, exist_ok=True)
-        rows = self._store.packages()
-        for row in rows:
-            if not self._local(_archive(row)).is_file():
+        kept = set()
+        for row in self._store.packages():
+            archive = self._local(_archive(row))
+            if not archive.is_file():
                 self._store.remove_package(row.name, row.version)
-        kept = {self._local(_archive(row)).parent for row in rows}
-        kept |= {self._local(_installed(row)) for row in rows if row.installed}
+                continue
+            kept.add(archive.parent)
+            if row.installed:
+                kept.add(self._local(_installed(row)))
         for place in (_PUBLISHED, _INSTALLED):
-            for folder in self._local(place).glob("*/*"):
+            for folder in list(self._local(place).glob("*/*")):
                 if folder not in kept:
-                    shutil.rmtree(folder, ignore_errors=True)
+                    _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Remove the folder of a version, and that of its name if nothing else is in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):
+        folder.parent.rmdir()
 
 
 def _archive(row: PackageRow) -> DrivePath:

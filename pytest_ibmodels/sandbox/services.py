@@ -10,9 +10,7 @@ from typing import IO
 
 from pytest_ibmodels.sandbox.drive import Drive
 from pytest_ibmodels.sandbox.errors import DataInUseError, StartError
-from pytest_ibmodels.sandbox.marketplace import Marketplace
-from pytest_ibmodels.sandbox.mounts import Mount
-from pytest_ibmodels.sandbox.paths import APPLICATIONS
+from pytest_ibmodels.sandbox.marketplace import Marketplace, applications_mount
 from pytest_ibmodels.sandbox.processes import kill_all, warm_up
 from pytest_ibmodels.sandbox.refiner import Refiner
 from pytest_ibmodels.sandbox.serving import ModelPool
@@ -40,12 +38,10 @@ class Sandbox:
             self._lock.close()
             raise
         shutil.rmtree(settings.scratch, ignore_errors=True)
-        applications = settings.applications_root.resolve()
-        for folder in (settings.scratch, settings.drive_root, settings.jobs_root, settings.samples_root, applications):
+        for folder in (settings.scratch, settings.drive_root, settings.jobs_root, settings.samples_root):
             folder.mkdir(parents=True, exist_ok=True)
         self.store.fail_unfinished()
-        mounts = (Mount(APPLICATIONS, str(applications), settings.samples_root), *settings.mounts)
-        self.drive = Drive(settings.drive_root, settings.scratch, mounts)
+        self.drive = Drive(settings.drive_root, settings.scratch, (applications_mount(settings), *settings.mounts))
         self.marketplace = Marketplace(settings, self.drive, self.store)
         self.tasks = TaskRunner(self.store)
         self.training = TrainingQueue(settings, self.drive, self.store, self.marketplace)

@@ -1,0 +1,418 @@
+"""The marketplace: what is published stays, in order, and is what jobs without pushed code run."""
+
+import io
+import json
+import re
+import threading
+import zipfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, inspect, text
+
+from pytest_ibmodels.sandbox.drive import Drive
+from pytest_ibmodels.sandbox.errors import SandboxError, UsageError
+from pytest_ibmodels.sandbox.marketplace import Marketplace, applications_mount
+from pytest_ibmodels.sandbox.mounts import parse_mounts
+from pytest_ibmodels.sandbox.paths import DrivePath
+from pytest_ibmodels.sandbox.settings import Settings
+from pytest_ibmodels.sandbox.store import Store
+from tests.sandbox.running import RunningSandbox, zipped
+
+APPLICATIONS = "system/global/fs/Instabase Drive/Applications"
+CODE = """
+import time
+
+def where(job_metadata_client, file_client, path=None, **others):
+    job_metadata_client.update_metadata({"started": True})
+    while path is not None and not file_client.exists(path):
+        time.sleep(0.02)
+    from MODULE import helper
+    return helper.WHERE
+"""
+
+
+def package(name: str, version: str, module: str = "shop") -> dict[str, str]:
+    return {
+        "package.json": json.dumps({"name": name, "version": version, "solution_type": "pypkg"}),
+        f"{module}/__init__.py": "",
+        f"{module}/training.py": CODE.replace("MODULE", module),
+        f"{module}/helper.py": f"WHERE = '{name} {version}'",
+        "readme/index.md": "no module",
+    }
+
+
+class Shop:
+    """A marketplace in this process; making another over the same folder is what a restart does."""
+
+    def __init__(self, folder: Path) -> None:
+        self.settings = Settings(folder, "made-up", max_body=2**20)
+        for needed in (self.settings.scratch, self.settings.drive_root):
+            needed.mkdir(parents=True, exist_ok=True)
+        self.store = Store(self.settings.database_url)
+        self.drive = Drive(self.settings.drive_root, self.settings.scratch, [applications_mount(self.settings)])
+        self.market = Marketplace(self.settings, self.drive, self.store)
+
+    def publish(self, files: dict[str, str] | bytes, path: str = "a/b/fs/c/x.ibsolution") -> None:
+        place = DrivePath.parse(path)
+        self.drive.write(place, files if isinstance(files, bytes) else zipped(files))
+        self.market.publish(place)
+
+    def versions(self) -> dict[str, list[str]]:
+        return {app.name: app.available_versions for app in self.market.apps()}
+
+    def leftovers(self) -> list[Path]:
+        return list(self.settings.scratch.iterdir())
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return Shop(tmp_path / "data")
+
+
+def listed(sandbox: RunningSandbox, name: str) -> dict[str, Any] | None:
+    listing = sandbox.http.get("/api/v1/marketplace/list").json()
+    assert listing["status"] == "OK"
+    apps = [app for app in listing["apps"] if app["name"] == name]
+    assert len(apps) <= 1
+    return apps[0] if apps else None
+
+
+def ask(sandbox: RunningSandbox, call: str, *, by_job: bool, **body: str) -> dict[str, Any]:
+    """The outcome of a call that has two forms, which is asked for in one of them."""
+    answer = sandbox.api(call, {**body, "async": "true"} if by_job else body)
+    if not by_job:
+        assert "job_id" not in answer
+        return answer
+    assert answer["status"] == "OK"
+    status = sandbox.wait(answer["job_id"])
+    result: dict[str, Any] = status["results"][0]
+    assert status["status"] == result["status"]
+    return result
+
+
+# --- over HTTP ---
+
+
+@pytest.mark.parametrize("by_job", [False, True])
+def test_a_version_is_published_once_and_taken_back(sandbox: RunningSandbox, root: str, by_job: bool) -> None:
+    name, path = f"code_{by_job}", f"{root}/0f3a.ibsolution"
+    assert sandbox.drive("DELETE", path, {"force": False})["status"] == "ERROR"
+    first = zipped(package(name, "0.9.0", name))
+    sandbox.write(path, first)
+    assert ask(sandbox, "marketplace/publish", by_job=by_job, ibsolution_path=f"/{path}")["status"] == "OK"
+    stored = f"{APPLICATIONS}/Marketplace/All/{name}/0.9.0/{name}-0.9.0.ibsolution"
+    app = listed(sandbox, name)
+    assert app == {
+        "name": name,
+        "available_versions": ["0.9.0"],
+        "installed_versions": [],
+        "open_urls": {},
+        "src_paths": {"0.9.0": stored},
+    }
+
+    sandbox.write(path, zipped({**package(name, "0.9.0", name), "other": "content"}))
+    again = ask(sandbox, "marketplace/publish", by_job=by_job, ibsolution_path=path)
+    assert again["status"] == "ERROR"
+    assert again["msg"].startswith(f"publish: {name} 0.9.0 is published already, nothing was changed; ")
+    assert listed(sandbox, name) == app
+    sandbox.drive("DELETE", path, {"force": False})
+    assert sandbox.read(stored) == first
+
+    sandbox.write(path, zipped(package(name, "0.10.0", name)))
+    assert ask(sandbox, "marketplace/publish", by_job=by_job, ibsolution_path=path)["status"] == "OK"
+    app = listed(sandbox, name)
+    assert app is not None
+    assert app["available_versions"] == ["0.9.0", "0.10.0"]
+    for version in ("0.9.0", "0.10.0"):
+        assert sandbox.api("marketplace/unpublish", {"name": name, "version": version}) == {"status": "OK"}
+    assert listed(sandbox, name) is None
+    assert not sandbox.exists(f"{APPLICATIONS}/Marketplace/All/{name}")
+    absent = sandbox.api("marketplace/unpublish", {"name": name, "version": "0.9.0"})
+    assert absent == {"status": "ERROR", "msg": f"unpublish: '{name}' '0.9.0' is not published"}
+
+
+def test_install_unpacks(sandbox: RunningSandbox, root: str) -> None:
+    sandbox.write(f"{root}/x.ibsolution", zipped(package("fitted", "1.0.0", "fitted")))
+    sandbox.api("marketplace/publish", {"ibsolution_path": f"{root}/x.ibsolution"})
+    unknown = sandbox.api("marketplace/install", {"name": "fitted", "version": "2.0.0"})
+    assert unknown == {"status": "ERROR", "msg": "install: 'fitted' '2.0.0' is not published; there are: 1.0.0"}
+    for _twice in range(2):
+        assert sandbox.api("marketplace/install", {"name": "fitted", "version": "1.0.0"}) == {"status": "OK"}
+    app = listed(sandbox, "fitted")
+    assert app is not None
+    assert app["installed_versions"] == ["1.0.0"]
+    folder = f"{APPLICATIONS}/Installed/fitted/1.0.0"
+    assert sandbox.names(f"{folder}/fitted") == ["__init__.py", "helper.py", "training.py"]
+    assert "mounted read-only" in sandbox.write(f"{folder}/fitted/helper.py", "WHERE = 'elsewhere'")["msg"]
+    sandbox.api("marketplace/unpublish", {"name": "fitted", "version": "1.0.0"})
+    assert not sandbox.exists(folder)
+
+
+@pytest.mark.parametrize("by_job", [False, True])
+def test_a_folder_becomes_a_package(sandbox: RunningSandbox, root: str, by_job: bool) -> None:
+    name = f"made_{by_job}"
+    files = package(name, "0.0.1", "made")
+    sandbox.push(f"{root}/artifact", files)
+    create = {"content_folder": f"/{root}/artifact/", "output_folder": f"{root}/out"}
+    done = ask(sandbox, "solution/create", by_job=by_job, **create)
+    assert done == {"status": "OK", "solution_path": f"{root}/out/{name}-0.0.1.ibsolution"}
+    packed = sandbox.read(done["solution_path"])
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        assert {entry: archive.read(entry).decode() for entry in archive.namelist()} == files
+        assert archive.namelist() == sorted(files)
+    assert ask(sandbox, "solution/create", by_job=by_job, **create)["status"] == "OK"
+    assert sandbox.read(done["solution_path"]) == packed
+
+    assert sandbox.api("marketplace/publish", {"ibsolution_path": done["solution_path"]}) == {"status": "OK"}
+    assert listed(sandbox, name) is not None
+    sandbox.api("marketplace/unpublish", {"name": name, "version": "0.0.1"})
+
+    sandbox.drive("DELETE", f"{root}/artifact/package.json", {})
+    refused = ask(sandbox, "solution/create", by_job=by_job, **create)
+    missing = f"the file '{root}/artifact/package.json' does not exist"
+    assert refused["msg"] == f"solution/create: '{root}/artifact' is no package: {missing}"
+
+
+def run_published(sandbox: RunningSandbox, function: str, **arguments: str) -> dict[str, Any]:
+    return sandbox.api("model-service/run_train", {"function": function, "arguments": arguments, "device_type": "cpu"})
+
+
+def test_a_job_without_pushed_code_runs_the_newest_version(sandbox: RunningSandbox, root: str) -> None:
+    for version in ("0.9.0", "0.10.0", "0.10.0-rc.1"):
+        sandbox.write(f"{root}/x.ibsolution", zipped(package("shop", version)))
+        assert sandbox.api("marketplace/publish", {"ibsolution_path": f"{root}/x.ibsolution"}) == {"status": "OK"}
+    sandbox.api("marketplace/install", {"name": "shop", "version": "0.9.0"})
+
+    going_on = run_published(sandbox, "shop.training.where", path=f"{root}/go on")["job_id"]
+    assert sandbox.wait_for_report(going_on, "started")
+    assert sandbox.log(going_on)[0]["log"] == "sandbox: INFO: this job runs the published package shop 0.10.0"
+    for version in ("0.10.0", "0.10.0-rc.1"):
+        assert sandbox.api("marketplace/unpublish", {"name": "shop", "version": version}) == {"status": "OK"}
+    older = run_published(sandbox, "shop.training.where")["job_id"]
+    assert sandbox.wait(older)["results"][0]["result"] == "shop 0.9.0"
+    # What was unpublished meanwhile is not taken away from a job that runs.
+    sandbox.write(f"{root}/go on", "")
+    assert sandbox.wait(going_on)["results"][0]["result"] == "shop 0.10.0"
+    assert not list(sandbox.data.glob("tmp/*/shop"))
+
+    # Pushed code is preferred to what is published.
+    sandbox.push(f"{root}/code", package("shop", "pushed"))
+    pushed = sandbox.train(f"{root}/code/shop", "shop.training.where")
+    assert sandbox.wait(pushed)["results"][0]["result"] == "shop pushed"
+
+    sandbox.api("marketplace/unpublish", {"name": "shop", "version": "0.9.0"})
+    refused = run_published(sandbox, "shop.training.where")
+    assert refused["status"] == "ERROR"
+    assert "no 'script_packages' given, and no published package has a module 'shop'" in refused["msg"]
+    assert not list(sandbox.data.glob("tmp/*/shop"))
+
+
+def test_what_is_published_survives_the_death_of_the_server(start: Callable[..., RunningSandbox]) -> None:
+    sandbox = start()
+    sandbox.write("a/b/fs/c/x.ibsolution", zipped(package("shop", "1.0.0")))
+    sandbox.api("marketplace/publish", {"ibsolution_path": "a/b/fs/c/x.ibsolution"})
+    sandbox.api("marketplace/install", {"name": "shop", "version": "1.0.0"})
+    before = listed(sandbox, "shop")
+    assert before is not None
+    sandbox.process.kill()
+    sandbox.process.wait(5)
+    again = start()
+    assert listed(again, "shop") == before
+    job = run_published(again, "shop.training.where")["job_id"]
+    assert again.wait(job)["results"][0]["result"] == "shop 1.0.0"
+
+
+def test_its_place_in_the_drive(sandbox: RunningSandbox, root: str) -> None:
+    sandbox.write(f"{root}/x.ibsolution", zipped(package("kept", "1.0.0", "kept")))
+    sandbox.api("marketplace/publish", {"ibsolution_path": f"{root}/x.ibsolution"})
+    archive = f"{APPLICATIONS}/Marketplace/All/kept/1.0.0/kept-1.0.0.ibsolution"
+    copied = sandbox.drive("POST", f"{archive}/copy", {"new_full_path": f"{root}/copy"})
+    assert sandbox.wait(copied["job_id"])["results"][0]["status"] == "OK"
+    assert sandbox.read(f"{root}/copy") == sandbox.read(f"{root}/x.ibsolution")
+    assert "mounted read-only" in sandbox.drive("DELETE", archive, {"force": True})["msg"]
+    sandbox.api("marketplace/unpublish", {"name": "kept", "version": "1.0.0"})
+
+
+def test_requests_that_do_not_fit(sandbox: RunningSandbox) -> None:
+    said = [
+        sandbox.api("marketplace/publish", {})["msg"],
+        sandbox.api("marketplace/publish", {"ibsolution_path": "a/b/fs/c/d", "async": "yes"})["msg"],
+        sandbox.api("marketplace/publish", {"ibsolution_path": "a/b/fs/c/../d"})["msg"],
+        sandbox.api("marketplace/unpublish", {"name": "../..", "version": "1.0.0"})["msg"],
+        sandbox.api("solution/create", {"content_folder": "a/b/fs/c"})["msg"],
+    ]
+    assert [sentence[:44] for sentence in said] == [
+        "publish: ibsolution_path: Field required",
+        "publish: async: Input should be 'true'",
+        "the path 'a/b/fs/c/../d' is refused: the par",
+        "unpublish: '../..' '1.0.0' is not published",
+        "create: output_folder: Field required",
+    ]
+
+
+# --- in this process ---
+
+
+def test_versions_stand_in_semantic_order(shop: Shop) -> None:
+    in_order = [
+        "0.9.0",
+        "0.10.0",
+        "1.0.0-alpha.2",
+        "1.0.0-alpha.10",
+        "1.0.0-rc.1",
+        "1.0.0",
+        "1.0.0+b",
+        "1.0.1",
+        "10.0.0",
+    ]
+    for version in sorted(in_order):
+        shop.publish(package("shop", version))
+    shop.publish(package("apple", "1.0.0", "apple"))
+    assert shop.versions() == {"apple": ["1.0.0"], "shop": in_order}
+    newest, folder = shop.market.unpack_newest("shop")
+    assert newest.version == "10.0.0"
+    assert (folder / "shop" / "helper.py").read_text() == "WHERE = 'shop 10.0.0'"
+
+
+def with_entry(name: str, *, content: str = "x", **attributes: Any) -> bytes:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as archive:
+        archive.writestr("package.json", json.dumps({"name": "shop", "version": "1.0.0"}))
+        entry = zipfile.ZipInfo(name)
+        for attribute, value in attributes.items():
+            setattr(entry, attribute, value)
+        archive.writestr(entry, content)
+    return target.getvalue()
+
+
+def described(**changes: Any) -> dict[str, str]:
+    return {"package.json": json.dumps({"name": "shop", "version": "1.0.0", **changes})}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"PK, but no zip", "could not be unpacked, nothing was written: File is not a zip file"),
+        (zipped(described())[:-30], "could not be unpacked, nothing was written: File is not a zip file"),
+        (with_entry("../outside"), "its entry '../outside' would not land inside the destination"),
+        (with_entry("/etc/passwd"), "its entry '/etc/passwd' has an absolute name"),
+        (with_entry("link", content="/etc", external_attr=0o120777 << 16), "its entry 'link' is a link"),
+        (with_entry("package.json/x"), "could not be unpacked: "),
+        (zipped({"zeros": "0" * 5 * 2**20}), "would unpack to 1 entries of 5 MiB; the limits are"),
+        ({}, "is no package: it holds no package.json at its top"),
+        ({"shop/package.json": "{}"}, "there is one in 'shop': zip what is in that folder, not the folder"),
+        ({"package.json": "{"}, "its package.json is not JSON: "),
+        ({"package.json": "[]"}, "its package.json is no JSON object"),
+        ({"package.json": "{}"}, "'name' in its package.json is missing; expected"),
+        (described(name="../shop"), """'name' in its package.json is "../shop"; expected letters"""),
+        (described(name=7), "'name' in its package.json is 7; expected letters"),
+        (described(version=None), "'version' in its package.json is missing; expected a semantic version such as 1.4"),
+        (described(version="1.0"), """'version' in its package.json is "1.0"; expected a semantic version"""),
+        (described(version="1.0.0/.."), """'version' in its package.json is "1.0.0/.."; expected a semantic version"""),
+        (described(name="n" * 300), "name and version in its package.json are too long"),
+    ],
+)  # fmt: skip
+def test_what_is_no_package_is_refused(shop: Shop, content: bytes | dict[str, str], said: str) -> None:
+    with pytest.raises(SandboxError, match=re.escape(said)) as refusal:
+        shop.publish(content)
+    assert "'a/b/fs/c/x.ibsolution'" in str(refusal.value)
+    assert str(shop.settings.data) not in str(refusal.value)
+    assert (shop.market.apps(), shop.leftovers()) == ([], [])
+    assert not list(shop.settings.applications_root.glob("*/*/*/*"))
+
+
+def test_damaged_content_is_refused(shop: Shop) -> None:
+    whole = zipped({**described(), "shop/__init__.py": "some content"})
+    with pytest.raises(SandboxError, match="could not be unpacked, nothing was written: Bad CRC-32"):
+        shop.publish(whole.replace(b"some content", b"some c0ntent"))
+    assert shop.market.apps() == []
+
+
+def test_one_of_many_that_publish_a_version_at_once_does(shop: Shop) -> None:
+    together = threading.Barrier(6)
+
+    def publish(number: int) -> str:
+        files = {**package("shop", "1.0.0"), "number": str(number)}
+        together.wait()
+        try:
+            shop.publish(files, f"a/b/fs/c/{number}")
+        except SandboxError as error:
+            return str(error)
+        return f"published {number}"
+
+    with ThreadPoolExecutor(6) as pool:
+        outcomes = list(pool.map(publish, range(6)))
+    (winner,) = [outcome for outcome in outcomes if outcome.startswith("published")]
+    assert sum("1.0.0 is published already" in outcome for outcome in outcomes) == 5
+    _row, folder = shop.market.unpack_newest("shop")
+    assert winner == f"published {(folder / 'number').read_text()}"
+
+
+def test_the_package_that_is_called_like_the_module_is_meant(shop: Shop) -> None:
+    shop.publish(package("all_tasks", "2.0.0"))
+    assert shop.market.unpack_newest("shop")[0].name == "all_tasks"
+    shop.publish(package("classification", "3.0.0"))
+    with pytest.raises(SandboxError, match=r"several .* a module 'shop' \(all_tasks, classification\), none of which"):
+        shop.market.unpack_newest("shop")
+    shop.publish(package("shop", "1.0.0"))
+    assert shop.market.unpack_newest("shop")[0].name == "shop"
+    with pytest.raises(SandboxError, match="no published package has a module 'readme'"):
+        shop.market.unpack_newest("readme")
+
+
+def test_a_start_brings_files_and_store_together_again(shop: Shop) -> None:
+    for version in ("1.0.0", "2.0.0"):
+        shop.publish(package("shop", version))
+    shop.market.install("shop", "1.0.0")
+    root = shop.settings.applications_root
+    # As the death of a server leaves it between two steps: of a publish, of an install, and of the loss of a file.
+    stored = root / "Marketplace" / "All" / "shop"
+    (stored / "3.0.0").mkdir()
+    (stored / "3.0.0" / "shop-3.0.0.ibsolution").write_bytes(b"stored, but not listed yet")
+    (root / "Installed" / "shop" / "2.0.0").mkdir()
+    (root / "Installed" / "apple" / "1.0.0").mkdir(parents=True)
+    (stored / "2.0.0" / "shop-2.0.0.ibsolution").unlink()
+
+    again = Shop(shop.settings.data)
+    assert again.versions() == {"shop": ["1.0.0"]}
+    assert [item.name for item in stored.iterdir()] == ["1.0.0"]
+    assert [item.relative_to(root).as_posix() for item in root.glob("Installed/**/1.0.0")] == ["Installed/shop/1.0.0"]
+    assert [item.name for item in root.glob("Installed/*")] == ["shop"]
+    again.publish(package("shop", "3.0.0"))
+    assert again.versions() == {"shop": ["1.0.0", "3.0.0"]}
+
+
+def test_a_data_folder_from_before_there_was_a_marketplace(shop: Shop) -> None:
+    job = shop.store.new_job("train")
+    engine = create_engine(shop.settings.database_url)
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE packages"))
+        assert inspect(connection).get_table_names() == ["jobs", "models"]
+    engine.dispose()
+    again = Shop(shop.settings.data)
+    again.publish(package("shop", "1.0.0"))
+    assert again.versions() == {"shop": ["1.0.0"]}
+    assert again.store.job(job) is not None
+
+
+def test_packing_leaves_links_out_and_does_not_pack_what_it_makes(shop: Shop) -> None:
+    content, output = DrivePath.parse("a/b/fs/c/artifact"), DrivePath.parse("a/b/fs/c/artifact/out")
+    for name, text_ in package("shop", "1.0.0").items():
+        shop.drive.write(content.joined(*name.split("/")), text_.encode())
+    shop.drive.local_folder(content).joinpath("link").symlink_to("/etc")
+    with pytest.raises(SandboxError, match="output_folder '.*/artifact/out' lies in content_folder '.*/artifact'"):
+        shop.market.create_solution(content, output)
+    made = shop.market.create_solution(content, content.parent)
+    with zipfile.ZipFile(io.BytesIO(shop.drive.read(made))) as archive:
+        assert archive.namelist() == sorted(package("shop", "1.0.0"))
+    assert shop.leftovers() == []
+
+
+@pytest.mark.parametrize("at", [APPLICATIONS, f"{APPLICATIONS}/Marketplace/mine", "system/global/fs/Instabase Drive"])
+def test_a_mount_cannot_hide_it(at: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="shows the marketplace; give the mount a folder elsewhere"):
+        parse_mounts([f"{at}={tmp_path}"], tmp_path)
