@@ -33,15 +33,15 @@ def environment(request: pytest.FixtureRequest) -> Environment:
 
 @pytest.fixture(scope="session")
 def package(pytestconfig: pytest.Config) -> Package:
-    """The package that is pushed and trained with: the folder that ``ibmodels_package`` names, zipped."""
-    from pytest_ibmodels import options
-    from pytest_ibmodels.packaging import PackageError, build_package
-    from pytest_ibmodels.runs.failures import ConfigFailure
+    """The package that is pushed and trained with, where a model test names none of its own.
 
-    try:
-        return build_package(options.package_folder(pytestconfig))
-    except PackageError as error:
-        raise ConfigFailure(str(error)) from None
+    It is the folder of ``--package`` or of the setting ``ibmodels_package``, zipped. It is asked for once a process,
+    and not at all if every selected model test names its own.
+    """
+    from pytest_ibmodels import options
+    from pytest_ibmodels.waiting import built_package
+
+    return built_package(options.package_folder(pytestconfig))
 
 
 @pytest.fixture(scope="session")
@@ -56,20 +56,16 @@ def model_engine(pytestconfig: pytest.Config) -> Iterator[Engine]:
 
 
 @pytest.fixture(scope="class")
-def training_run(
-    request: pytest.FixtureRequest, model_engine: Engine, package: Package, environment: Environment
-) -> TrainingRun:
+def training_run(request: pytest.FixtureRequest, model_engine: Engine, environment: Environment) -> TrainingRun:
     """The training of this case, started with all other selected cases of its environment; ``wait()`` for it."""
     from pytest_ibmodels.waiting import TrainingRun, started_run
 
-    return TrainingRun(request, model_engine, started_run(request, model_engine, package, environment))
+    return TrainingRun(request, model_engine, started_run(request, model_engine, environment))
 
 
 @pytest.fixture(scope="class")
-def inference_run(
-    request: pytest.FixtureRequest, model_engine: Engine, package: Package, environment: Environment
-) -> InferenceRun:
+def inference_run(request: pytest.FixtureRequest, model_engine: Engine, environment: Environment) -> InferenceRun:
     """The inference of this case's trained model; ``wait()`` for it. It trains first, selected or not."""
     from pytest_ibmodels.waiting import InferenceRun, started_run
 
-    return InferenceRun(request, model_engine, started_run(request, model_engine, package, environment))
+    return InferenceRun(request, model_engine, started_run(request, model_engine, environment))

@@ -7,28 +7,37 @@ import contextlib
 import signal
 import threading
 import time
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import pytest
 
 from pytest_ibmodels import options
 from pytest_ibmodels.collection import CaseNode, selected_phases
+from pytest_ibmodels.hook_calls import HookCalls
+from pytest_ibmodels.packaging import PackageError, build_package
 from pytest_ibmodels.reports.live import emit
 from pytest_ibmodels.reports.outcomes import RUN, outcomes_of
 from pytest_ibmodels.runs.case import Case, Run
 from pytest_ibmodels.runs.engine import Engine
-from pytest_ibmodels.runs.failures import NotTrained, RunFailure
+from pytest_ibmodels.runs.failures import ConfigFailure, RunFailure
 from pytest_ibmodels.runs.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from concurrent.futures import Future
+    from pathlib import Path
 
+    from pytest_ibmodels.hooks import Phase
     from pytest_ibmodels.packaging import Package
     from pytest_ibmodels.spec import Environment
     from pytest_ibmodels.verdicts.metrics import MetricsVerdict
     from pytest_ibmodels.verdicts.predictions import PredictionsVerdict
 
+_CALLS: pytest.StashKey[HookCalls] = pytest.StashKey()
+"""Of a case whose run is started, on its node."""
+_ALL_CALLS: pytest.StashKey[list[HookCalls]] = pytest.StashKey()
+_PACKAGES: pytest.StashKey[dict[str, Package]] = pytest.StashKey()
+"""The packages that model tests name themselves, by their folders as written."""
 _STEP_SECONDS = 0.2
 _FIRST_LINE_SECONDS = 1.5
 
@@ -76,29 +85,64 @@ def case_node(request: pytest.FixtureRequest) -> CaseNode:
     return node
 
 
-def started_run(request: pytest.FixtureRequest, engine: Engine, package: Package, environment: Environment) -> Run:
-    """The run of the asking item's case. If it is the environment's first, all its selected cases are started."""
-    node = case_node(request)
-    cases = {
-        case.nodeid: Case(case.model_test, environment.name, with_inference="inference" in phases)
-        for case, phases in selected_phases(request.session).items()
-        if case.environment.name == environment.name
-    }
-    engine.start(environment, cases, package)
-    run = node.stash[RUN] = engine.run(node.nodeid)
-    return run
+def started_run(request: pytest.FixtureRequest, engine: Engine, environment: Environment) -> Run:
+    """The run of the asking item's case. If it is the environment's first, all its selected cases are started.
+
+    Raises:
+        ConfigFailure: the package of this case cannot be built. A fault in that of another case is left to its items.
+    """
+    mine = case_node(request)
+    for node, phases in selected_phases(request.session).items():
+        if node.environment.name != environment.name or RUN in node.stash:
+            continue
+        try:
+            package = _package(request, node.model_test.package)
+        except (Exception, pytest.fail.Exception, pytest.skip.Exception):
+            if node is mine:
+                raise
+            continue
+        case = Case(node.model_test, environment.name, with_inference="inference" in phases)
+        engine.start(environment, {node.nodeid: case}, package)
+        run = node.stash[RUN] = engine.run(node.nodeid)
+        node.stash[_CALLS] = HookCalls(node, run)
+        request.config.stash.setdefault(_ALL_CALLS, []).append(node.stash[_CALLS])
+    return mine.stash[RUN]
+
+
+def _package(request: pytest.FixtureRequest, folder: str | None) -> Package:
+    if folder is None:
+        # Only asked for where a model test needs it; a conftest.py may override it.
+        default: Package = request.getfixturevalue("package")
+        return default
+    built = request.config.stash.setdefault(_PACKAGES, {})
+    if folder not in built:
+        built[folder] = built_package(request.config.rootpath / folder)
+    return built[folder]
+
+
+def built_package(folder: Path) -> Package:
+    """Zip a folder.
+
+    Raises:
+        ConfigFailure: it cannot be packaged.
+    """
+    try:
+        return build_package(folder)
+    except PackageError as error:
+        raise ConfigFailure(str(error)) from None
 
 
 class _PhaseRun:
     """One phase of a run, as an item waits for it."""
 
-    phase: ClassVar[Literal["training", "inference"]]
+    phase: ClassVar[Phase]
 
     def __init__(self, request: pytest.FixtureRequest, engine: Engine, run: Run) -> None:
         self.run = run
         self._engine = engine
         self._config = request.config
         self._node = case_node(request)
+        self._calls = self._node.stash[_CALLS]
         self._interval = options.seconds(request.config, "ibmodels_progress_interval")
 
     def _finish(self, future: Future[object]) -> None:
@@ -107,6 +151,8 @@ class _PhaseRun:
         due = begun + min(_FIRST_LINE_SECONDS, self._interval)
         said = ""
         while not concurrent.futures.wait([future], timeout=_STEP_SECONDS).done:
+            for calls in self._config.stash[_ALL_CALLS]:
+                calls.started()
             state = self.run.progress.state
             now = time.monotonic()
             if now >= due or (said and state != said):
@@ -127,9 +173,12 @@ class _PhaseRun:
             parts.append(f"{others} more to train")
         return ", ".join(parts)
 
-    def _failed(self, failure: RunFailure) -> RunFailure:
-        failure.run = self.run
-        return failure
+    def _conclude(self, phase: Phase, *, last: bool) -> None:
+        try:
+            self._calls.conclude(phase, last=last)
+        except RunFailure as failure:
+            failure.run = self.run
+            raise failure from None
 
 
 class TrainingRun(_PhaseRun):
@@ -144,10 +193,8 @@ class TrainingRun(_PhaseRun):
             RunFailure: it failed; the class says how.
         """
         self._finish(self.run.training)  # type: ignore[arg-type]
-        try:
-            return self.run.training.result()
-        except RunFailure as failure:
-            raise self._failed(failure) from None
+        self._conclude("training", last=not self.run.case.with_inference)
+        return cast("MetricsVerdict", self.run.judged["training"])
 
 
 class InferenceRun(_PhaseRun):
@@ -161,12 +208,12 @@ class InferenceRun(_PhaseRun):
         Raises:
             RunFailure: it failed, or the training did and nobody else reports it.
         """
-        self._finish(self.run.inference)  # type: ignore[arg-type]
-        try:
-            return self.run.inference.result()
-        except NotTrained as failure:
+        self._finish(self.run.training)  # type: ignore[arg-type]
+        cause = self._calls.failure("training")
+        if cause is not None:
             if "training" in selected_phases(self._node.session)[self._node]:
-                pytest.skip(failure.reason)
-            raise self._failed(failure.cause) from None
-        except RunFailure as failure:
-            raise self._failed(failure) from None
+                pytest.skip(f"its training failed ({cause.kind if isinstance(cause, RunFailure) else 'error'})")
+            self._conclude("training", last=True)
+        self._finish(self.run.inference)  # type: ignore[arg-type]
+        self._conclude("inference", last=True)
+        return cast("PredictionsVerdict", self.run.judged["inference"])

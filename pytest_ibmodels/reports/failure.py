@@ -5,13 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_ibmodels.reports.tables import clipped, number, table
-from pytest_ibmodels.runs.failures import MetricsFailure, NotTrained, PredictionsFailure, RunFailure, TrainingFailure
+from pytest_ibmodels.runs.failures import (
+    CheckFailure,
+    MetricsFailure,
+    NotTrained,
+    PredictionsFailure,
+    RunFailure,
+    TrainingFailure,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from pytest_ibmodels.runs.case import Run
-    from pytest_ibmodels.verdicts.metrics import MetricsVerdict
+    from pytest_ibmodels.verdicts.metrics import MetricCheck
     from pytest_ibmodels.verdicts.predictions import PredictionsVerdict
 
 _MOST_DIFFERENCES = 30
@@ -24,10 +31,10 @@ def failure_text(failure: RunFailure, place: str) -> str:
     if isinstance(failure, NotTrained):
         failure = failure.cause
     lines = [f"{failure.kind}: {failure.reason}"]
-    if isinstance(failure, MetricsFailure):
-        lines += ["", *_metrics(failure.verdict)]
     if isinstance(failure, PredictionsFailure):
         lines += ["", *_predictions(failure.verdict)]
+    if isinstance(failure, MetricsFailure | PredictionsFailure | CheckFailure) and failure.verdict.checks:
+        lines += ["", *_metrics(failure.verdict.checks)]
     if isinstance(failure, TrainingFailure) and failure.job_traceback:
         lines += ["", "traceback of the job, its last frames (the pushed code, in the environment):"]
         lines += [f"  job | {line}" for line in failure.job_traceback.rstrip().splitlines()[-_MOST_FRAMES:]]
@@ -40,7 +47,7 @@ def failure_text(failure: RunFailure, place: str) -> str:
     return "\n".join(lines)
 
 
-def _metrics(verdict: MetricsVerdict) -> list[str]:
+def _metrics(checks: Sequence[MetricCheck]) -> list[str]:
     rows = [
         (
             check.metric,
@@ -49,7 +56,7 @@ def _metrics(verdict: MetricsVerdict) -> list[str]:
             number(check.observed),
             "" if check.passed else check.problem or f"too low by {number(-(check.margin or 0.0))}",
         )
-        for check in verdict.checks
+        for check in checks
     ]
     return table(("metric", "field", "required", "observed", ""), rows, right=frozenset({2, 3}))
 

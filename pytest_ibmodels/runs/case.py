@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pytest_ibmodels.runs.history import History
 
@@ -49,6 +49,9 @@ class Run:
         package: what was pushed and trained with.
         route: the name of the way it trains and serves.
         metrics: ``evaluation_results`` as reported.
+        predictions: document → field → text, as training predicted them; read when inference begins.
+        judged: phase → its verdict with the project's own checks, or why it failed; set by pytest's thread once an
+            item has waited for it.
         history: the training curves, as far as the job reported them.
         seconds: phase → seconds: upload, queue (until a training may start, and the environment starts it), training,
             inference.
@@ -67,6 +70,10 @@ class Run:
     job_log: tuple[str, ...] = ()
     host: str = ""
     metrics: Mapping[str, object] | None = None
+    predictions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    judged: dict[Literal["training", "inference"], MetricsVerdict | PredictionsVerdict | BaseException] = field(
+        default_factory=dict
+    )
     history: History = field(default_factory=History)
     seconds: dict[str, float] = field(default_factory=dict)
     started: datetime | None = None

@@ -12,6 +12,7 @@
       MetricsFailure           it ended, and a metric is below its minimum
       InferenceFailure         the trained model could not be served
       PredictionsFailure       served, it predicts something else than at training
+      CheckFailure             all of that is well, but a check of the project's own failed
       NotTrained               inference has no model to run, because its training failed
 """
 
@@ -96,6 +97,16 @@ class PredictionsFailure(RunFailure):
     kind = "predictions differ"
 
     def __init__(self, reason: str, verdict: PredictionsVerdict) -> None:
+        super().__init__(reason)
+        self.verdict = verdict
+
+
+class CheckFailure(RunFailure):
+    """Attributes: ``verdict``: that of the phase, with the project's own checks."""
+
+    kind = "check"
+
+    def __init__(self, reason: str, verdict: MetricsVerdict | PredictionsVerdict) -> None:
         super().__init__(reason)
         self.verdict = verdict
 

@@ -138,8 +138,7 @@ class Story:
     def _judged(self, state: TrainingState) -> MetricsVerdict:
         verdict = check_metrics(state.metrics, _minimums(self._test))
         if not verdict.passed:
-            count = len(verdict.failures)
-            raise MetricsFailure(f"{count} of {len(verdict.checks)} metrics did not reach the minimum", verdict)
+            raise MetricsFailure(verdict.what_failed, verdict)
         return verdict
 
     async def _submit(self, place: Workplace) -> str:
@@ -253,6 +252,7 @@ class Story:
 
     async def _served(self, place: Workplace) -> PredictionsVerdict:
         predicted = await self._route.training_predictions(place, self._test)
+        self._run.predictions = predicted
         documents = _wanted(list(predicted), self._test)
         if not documents:
             raise InferenceFailure("training wrote predictions for no document, so there is nothing to compare")

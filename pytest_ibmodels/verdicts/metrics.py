@@ -46,6 +46,10 @@ class MetricsVerdict:
     def failures(self) -> tuple[MetricCheck, ...]:
         return tuple(check for check in self.checks if not check.passed)
 
+    @property
+    def what_failed(self) -> str:
+        return f"{len(self.failures)} of {len(self.checks)} metrics did not reach the minimum"
+
 
 def check_metrics(reported: object, minimums: Mapping[str, Mapping[str, float]]) -> MetricsVerdict:
     """Hold what an environment reported to the minimums.

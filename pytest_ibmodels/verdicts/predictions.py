@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pytest_ibmodels.verdicts.metrics import MetricCheck
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -29,6 +31,7 @@ class PredictionsVerdict:
         texts_compared: how many of these had a text on either side; where none had, equal says little.
         differences: the fields that differ.
         unanswered: document → why it could not be compared.
+        checks: of the project's own, made beside the comparison.
     """
 
     documents: tuple[str, ...]
@@ -36,6 +39,7 @@ class PredictionsVerdict:
     texts_compared: int
     differences: tuple[Difference, ...]
     unanswered: Mapping[str, str]
+    checks: tuple[MetricCheck, ...] = ()
 
     @property
     def passed(self) -> bool:
