@@ -1,6 +1,5 @@
 """The marketplace: published packages, and the folders that become packages (protocol section 6)."""
 
-import hashlib
 import shutil
 import threading
 import time
@@ -68,16 +67,8 @@ class Marketplace:
                 shutil.copyfileobj(source, copy)
             with archive.open("rb") as file:
                 extract(file, trial, path, _INSTALLED, max_bytes=self._max_bytes)
-                package = _identify(trial, path)
-                file.seek(0)
-                row = PackageRow(
-                    name=package.name,
-                    version=package.version,
-                    modules=_modules(trial),
-                    size=archive.stat().st_size,
-                    sha256=hashlib.file_digest(file, "sha256").hexdigest(),
-                    published=time.time(),
-                )
+            package = _identify(trial, path)
+            row = PackageRow(package.name, package.version, modules=_modules(trial), published=time.time())
             self._admit(row, archive)
         finally:
             archive.unlink(missing_ok=True)

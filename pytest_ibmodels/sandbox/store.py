@@ -51,7 +51,7 @@ class ModelRow(_Base):
 
 
 class PackageRow(_Base):
-    """One version of a published package; ``size`` of its archive in bytes, ``published`` in Unix seconds."""
+    """One version of a published package; ``published`` in Unix seconds."""
 
     __tablename__ = "packages"
 
@@ -59,8 +59,6 @@ class PackageRow(_Base):
     version: Mapped[str] = mapped_column(String(255), primary_key=True)
     modules: Mapped[list[str]] = mapped_column(JSON)
     """The top-level modules that it brings."""
-    size: Mapped[int]
-    sha256: Mapped[str] = mapped_column(String(64))
     published: Mapped[float]
     installed: Mapped[bool] = mapped_column(default=False)
 

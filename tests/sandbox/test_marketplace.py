@@ -164,6 +164,7 @@ def test_a_folder_becomes_a_package(sandbox: RunningSandbox, root: str, by_job: 
     with zipfile.ZipFile(io.BytesIO(packed)) as archive:
         assert {entry: archive.read(entry).decode() for entry in archive.namelist()} == files
         assert archive.namelist() == sorted(files)
+        assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
     assert ask(sandbox, "solution/create", by_job=by_job, **create)["status"] == "OK"
     assert sandbox.read(done["solution_path"]) == packed
 
