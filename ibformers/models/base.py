@@ -135,9 +135,7 @@ def _load_pretrained(name: str, labels: dict[str, Any]) -> BaseModel:
     quiet_transformers()
     try:
         config = AutoConfig.from_pretrained(name, **labels)
-        for dropout in _ATTENTION_DROPOUTS:
-            if hasattr(config, dropout):
-                setattr(config, dropout, 0.0)
+        drop_attention_dropout(config)
         # Byte-level tokenizers need a space before each word to see it as a word; the others ignore the wish.
         tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True, add_prefix_space=True)
         model = AutoModelForTokenClassification.from_pretrained(
@@ -158,13 +156,23 @@ def _load_pretrained(name: str, labels: dict[str, Any]) -> BaseModel:
         model=model,
         tokenizer=backend,
         uses_boxes=config.model_type in BOX_MODEL_TYPES,
-        max_tokens=_max_tokens(config, int(tokenizer.model_max_length)),
+        max_tokens=max_tokens(config, int(tokenizer.model_max_length)),
         pad_id=int(tokenizer.pad_token_id or 0),
     )
 
 
-def _max_tokens(config: PretrainedConfig, tokenizer_limit: int) -> int:
-    """Positions of RoBERTa's kind start after the padding id, so that two of its 514 positions are never used."""
+def drop_attention_dropout(config: PretrainedConfig) -> None:
+    """Turn the dropout of attention off, under whichever name the model has it."""
+    for dropout in _ATTENTION_DROPOUTS:
+        if hasattr(config, dropout):
+            setattr(config, dropout, 0.0)
+
+
+def max_tokens(config: PretrainedConfig, tokenizer_limit: int) -> int:
+    """Return the most tokens that a model reads at once.
+
+    Positions of RoBERTa's kind start after the padding id, so that two of its 514 positions are never used.
+    """
     positions = int(getattr(config, "max_position_embeddings", None) or tokenizer_limit)
     if config.model_type in {"roberta", "xlm-roberta", "camembert", "lilt", "layoutlmv3"}:
         positions -= int(config.pad_token_id or 0) + 1

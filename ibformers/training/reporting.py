@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from ibformers.platform import JobMetadataClient
@@ -18,6 +18,18 @@ MIN_SECONDS = 0.5
 """Progress alone is reported no more often than this."""
 
 logger = logging.getLogger(__name__)
+
+
+class StepReport(Protocol):
+    """Is told of a training while it goes on."""
+
+    def steps(self, done: int, total: int, epoch: float) -> None:
+        """Hear of the steps that are done, and of the passes over the data."""
+        ...
+
+    def learning(self, point: dict[str, float]) -> None:
+        """Hear of a point (step, epoch, loss, learning_rate) of the training curve."""
+        ...
 
 
 class JobReport:

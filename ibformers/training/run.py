@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ibformers.tasks.extraction.features import Encoder
     from ibformers.training.data import Example
     from ibformers.training.hyperparameters import Hyperparameters
-    from ibformers.training.reporting import JobReport
+    from ibformers.training.reporting import JobReport, StepReport
 
 CURVE_POINTS = 100
 """Points of a training curve, at most about."""
@@ -47,10 +47,10 @@ class TrainingSummary:
     seconds: float
 
 
-class _Progress(TrainerCallback):
+class Progress(TrainerCallback):
     """Reports steps and the training curve, and stops a training whose loss is no number any more."""
 
-    def __init__(self, report: JobReport, learning_rate: float) -> None:
+    def __init__(self, report: StepReport, learning_rate: float) -> None:
         self._report = report
         self._learning_rate = learning_rate
 
@@ -127,7 +127,7 @@ def train(
         TrainingInputError: the training diverged, or `report_to` names what is not installed.
     """
     quiet_transformers()
-    _check_integrations(hyperparameters.report_to)
+    check_integrations(hyperparameters.report_to)
     collator = Collator(encoder, pad_id=base.pad_id, uses_boxes=base.uses_boxes, seed=hyperparameters.seed)
     with tempfile.TemporaryDirectory(prefix="ibformers-") as folder:
         arguments = training_arguments(hyperparameters, len(examples), folder)
@@ -136,7 +136,7 @@ def train(
             args=arguments,
             train_dataset=BucketedExamples(examples, arguments.per_device_train_batch_size, seed=hyperparameters.seed),
             data_collator=collator,
-            callbacks=[_Progress(report, hyperparameters.learning_rate), _Evaluation(evaluate)],
+            callbacks=[Progress(report, hyperparameters.learning_rate), _Evaluation(evaluate)],
         )
         trainer.remove_callback(PrinterCallback)
         started = time.monotonic()
@@ -144,7 +144,12 @@ def train(
     return TrainingSummary(trainer.state.global_step, time.monotonic() - started)
 
 
-def _check_integrations(report_to: str | list[str]) -> None:
+def check_integrations(report_to: str | list[str]) -> None:
+    """Check the integrations of transformers that are to be told of a training.
+
+    Raises:
+        TrainingInputError: one is not installed.
+    """
     available: list[str] = get_available_reporting_integrations()  # type: ignore[no-untyped-call]
     for name in [report_to] if isinstance(report_to, str) else report_to:
         if name not in {"none", "all", *available}:

@@ -1,0 +1,40 @@
+"""Fine-tunes a text classifier from the rows of a database, lets it wait beside the one in use, and serves it.
+
+    tuning = Tuning({"path": "models", "model_name": "reviews", "num_labels": 5}, DatabaseRows("sqlite:///reviews.db"))
+    tuning.train({"table": "iris.Review", "columns": "ReviewLabel,ReviewText", "p_of_train": 0.8})
+    tuning.override()
+    Predictor(tuning.settings).predict({"inputs": "This was a really bad experience"})
+
+Importing this imports nothing heavy; torch and transformers come with the first training or prediction.
+"""
+
+from __future__ import annotations
+
+from ibformers.tuning.answers import ModelAnswer, Prediction, RowCounts, TakeAnswer, TrainAnswer
+from ibformers.tuning.errors import DatabaseUnavailable, ModelBusy, NothingToTake, RequestRefused, TuningError
+from ibformers.tuning.operations import Tuning, list_models
+from ibformers.tuning.prediction import Predictor
+from ibformers.tuning.requests import MLRequest, ModelSettings, OverrideRequest, TrainRequest
+from ibformers.tuning.rows import DatabaseRows, RowSource
+
+__all__ = [
+    "DatabaseRows",
+    "DatabaseUnavailable",
+    "MLRequest",
+    "ModelAnswer",
+    "ModelBusy",
+    "ModelSettings",
+    "NothingToTake",
+    "OverrideRequest",
+    "Prediction",
+    "Predictor",
+    "RequestRefused",
+    "RowCounts",
+    "RowSource",
+    "TakeAnswer",
+    "TrainAnswer",
+    "TrainRequest",
+    "Tuning",
+    "TuningError",
+    "list_models",
+]

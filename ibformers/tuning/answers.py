@@ -1,0 +1,111 @@
+"""What the operations answer. Each can be written as JSON by `model_dump(mode="json")`."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ibformers.tuning.metrics import Metrics  # noqa: TC001 - pydantic needs it at run time
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+
+class RowCounts(_Answer):
+    """Rows of a training.
+
+    Attributes:
+        read: rows that the database gave.
+        train: rows that were learned from.
+        test: rows that both models were measured on.
+        skipped: rows without a label or a text.
+        truncated: rows with more tokens than the model reads.
+    """
+
+    read: int
+    train: int
+    test: int
+    skipped: int
+    truncated: int
+
+
+class Prediction(_Answer):
+    """What the new model, loaded as it will be served, says about a row of the test rows.
+
+    Attributes:
+        inputs: the text.
+        label: the label in the table.
+        predicted: the label that the model gives.
+        score: its probability.
+    """
+
+    inputs: str
+    label: str
+    predicted: str
+    score: float
+
+
+class TrainAnswer(_Answer):
+    """How a training went.
+
+    Attributes:
+        model_name: the model.
+        version: name of the new version, which waits.
+        waiting: the folder of the new model.
+        labels: the labels that it tells apart, in the order of its outputs.
+        old: metrics of the model in use.
+        new: metrics of the new model, on the same rows.
+        old_head_is_new: the model in use had no head for these labels, so its metrics are those of a random one.
+        rows: how many rows.
+        batch_sizes: rows of a batch in training and in evaluation.
+        seconds: wall time of all.
+        message: what to send to take the new model.
+        predictions: of test rows; as many as were asked for.
+    """
+
+    model_name: str
+    version: str = ""
+    waiting: str = ""
+    labels: list[str]
+    old: Metrics
+    new: Metrics
+    old_head_is_new: bool
+    rows: RowCounts
+    batch_sizes: dict[str, int]
+    seconds: float = 0.0
+    message: str
+    predictions: list[Prediction] = Field(default_factory=list)
+
+
+class TakeAnswer(_Answer):
+    """Which model is in use now, after an override or a rollback.
+
+    Attributes:
+        model_name: the model.
+        in_use: the version that is in use now.
+        previous: the version that was in use before, which a rollback brings back.
+        message: the same as a sentence.
+    """
+
+    model_name: str
+    in_use: str
+    previous: str | None
+    message: str
+
+
+class ModelAnswer(_Answer):
+    """What there is of a model.
+
+    Attributes:
+        model_name: the model.
+        in_use: version in use; "as downloaded" for a folder that no override has touched.
+        folder: where it is.
+        waiting: the version that waits for an override.
+        previous: the version that a rollback brings back.
+    """
+
+    model_name: str
+    in_use: str
+    folder: str
+    waiting: str | None
+    previous: str | None

@@ -1,0 +1,224 @@
+"""Rows as tokens: read as a stream, tokenised in batches, kept as flat arrays."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from array import array
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from ibformers.tuning.errors import RequestRefused
+from ibformers.tuning.labels import MOST_LABELS, label_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+    from transformers import PreTrainedTokenizerBase
+
+    from ibformers.tuning.requests import TrainRequest
+    from ibformers.tuning.rows import Row, RowSource
+
+BATCH = 1000
+"""Rows that are tokenised at once; also those that share an array."""
+
+PROGRESS_ROWS = 50_000
+"""The log tells of every so many rows."""
+
+logger = logging.getLogger(__name__)
+
+
+class TokenisedRows:
+    """Tokens and labels of rows; two bytes a token where the vocabulary allows it.
+
+    Args:
+        tokenizer: of the model.
+        max_tokens: longer texts are cut.
+        columns: names of the columns, for messages.
+        texts: where texts are kept; None keeps none.
+
+    Attributes:
+        names: the labels, in the order in which they were found.
+        codes: index into `names` for each row.
+        read: rows seen.
+        skipped: of them, those without a label or a text.
+        truncated: rows that were cut.
+    """
+
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, max_tokens: int, columns: tuple[str, str], texts: TextFile | None
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._max_tokens = max_tokens
+        self._label_column, self._text_column = columns
+        self._texts = texts
+        self._type = np.uint16 if len(tokenizer) <= np.iinfo(np.uint16).max else np.int32
+        self._tokens: list[NDArray[Any]] = []
+        self._ends: list[NDArray[np.int64]] = []
+        self._numbers: dict[str, int] = {}
+        self.codes = array("i")
+        self.read = 0
+        self.skipped = 0
+        self.truncated = 0
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._numbers)
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def tokens(self, index: int) -> NDArray[Any]:
+        """Return the token ids of a row."""
+        batch, place = divmod(index, BATCH)
+        ends = self._ends[batch]
+        return self._tokens[batch][ends[place - 1] if place else 0 : ends[place]]
+
+    def lengths(self) -> NDArray[np.int64]:
+        """Return the number of tokens of each row."""
+        return np.concatenate([np.diff(ends, prepend=0) for ends in self._ends])
+
+    def fill(self, rows: Iterable[Row]) -> None:
+        """Add rows.
+
+        Raises:
+            RequestRefused: a label is neither whole number nor text, or a text is none, or there are too many labels.
+        """
+        batch: list[str] = []
+        for label, text in rows:
+            self.read += 1
+            if self.read % PROGRESS_ROWS == 0:
+                logger.info("%d rows read", self.read)
+            if label is None or text is None or text == "" or (isinstance(label, str) and not label.strip()):
+                self.skipped += 1
+                continue
+            batch.append(self._checked(text))
+            self.codes.append(self._number(label))
+            if len(batch) == BATCH:
+                self._add(batch)
+                batch = []
+        if batch:
+            self._add(batch)
+
+    def _checked(self, text: Any) -> str:
+        if not isinstance(text, str):
+            raise RequestRefused(
+                f"Column {self._text_column} holds {text!r}, which is no text "
+                "(columns are first the label, second the text).",
+                "columns",
+            )
+        return text
+
+    def _number(self, label: Any) -> int:
+        number = self._numbers.setdefault(label_name(label, self._label_column), len(self._numbers))
+        if number >= MOST_LABELS:
+            raise RequestRefused(
+                f"Column {self._label_column} has more than {MOST_LABELS} different labels in {self.read} rows "
+                "(columns are first the label, second the text).",
+                "columns",
+            )
+        return number
+
+    def _add(self, texts: list[str]) -> None:
+        encoded = self._tokenizer(texts, truncation=True, max_length=self._max_tokens, padding=False, verbose=False)
+        lengths = np.array([len(ids) for ids in encoded["input_ids"]])
+        self.truncated += int((lengths == self._max_tokens).sum())
+        self._tokens.append(np.concatenate([np.asarray(ids, dtype=self._type) for ids in encoded["input_ids"]]))
+        self._ends.append(np.cumsum(lengths))
+        if self._texts is not None:
+            for text in texts:
+                self._texts.append(text)
+
+
+class TextFile:
+    """Texts in a temporary file that nobody else sees; it is gone when the context ends."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile(prefix="ibformers-")  # noqa: SIM115 - closed by __exit__
+        self._ends = array("q", [0])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def append(self, text: str) -> None:
+        # A surrogate that is alone cannot be encoded, and a database may well hold one.
+        self._ends.append(self._ends[-1] + self._file.write(text.encode("utf-8", "surrogatepass")))
+
+    def __getitem__(self, index: int) -> str:
+        self._file.seek(self._ends[index])
+        return self._file.read(self._ends[index + 1] - self._ends[index]).decode("utf-8", "surrogatepass")
+
+
+class Examples(Sequence[dict[str, Any]]):
+    """Rows as examples of a training: `input_ids` and the label's number for the model.
+
+    Args:
+        rows: all rows.
+        chosen: indices of those that are meant.
+        numbers: the model's number of each label in `rows.names`.
+    """
+
+    def __init__(self, rows: TokenisedRows, chosen: NDArray[np.int64], numbers: NDArray[np.int64]) -> None:
+        self._rows = rows
+        self._chosen = chosen
+        self._numbers = numbers
+
+    def __len__(self) -> int:
+        return len(self._chosen)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:  # type: ignore[override]
+        row = int(self._chosen[index])
+        return {"input_ids": self._rows.tokens(row), "labels": int(self._numbers[self._rows.codes[row]])}
+
+    def lengths(self) -> NDArray[np.int64]:
+        """Return the number of tokens of each example."""
+        return self._rows.lengths()[self._chosen]
+
+    def labels(self) -> NDArray[np.int64]:
+        """Return the label's number of each example."""
+        return self._numbers[np.frombuffer(self._rows.codes, dtype=np.int32)[self._chosen]]
+
+
+def read_rows(source: RowSource, request: TrainRequest, rows: TokenisedRows) -> None:
+    """Read and tokenise the rows of a request.
+
+    Raises:
+        RequestRefused: the table or the columns cannot be used, or the rows are too few.
+        DatabaseUnavailable: the database cannot be read.
+    """
+    with source.read(request.table, request.columns, request.limit) as stream:
+        rows.fill(stream)
+    logger.info("%d rows read from %s, %d of them skipped", rows.read, request.table, rows.skipped)
+    if rows.truncated:
+        logger.info("%d rows have more tokens than the model reads, and are cut", rows.truncated)
+    if len(rows) < 2:
+        raise RequestRefused(
+            f"Table {request.table} has {len(rows)} rows with a label and a text; there must be at least two: "
+            "one to learn from, one to test.",
+            "table",
+        )
+
+
+def split(count: int, share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Split rows at random, always in the same way for the same seed.
+
+    Returns:
+        Indices of the rows to learn from, `share` of them, and of those that test; at least one of either.
+    """
+    shuffled = np.random.default_rng(seed).permutation(count)
+    training = min(max(round(count * share), 1), count - 1)
+    return shuffled[:training], shuffled[training:]
+
+
+def automatic_batch_size(rows: int) -> int:
+    """Return the biggest divisor of the number of rows that is at most its square root and at most 32."""
+    return next(size for size in range(min(32, int(rows**0.5)), 0, -1) if rows % size == 0)

@@ -1,0 +1,141 @@
+"""Train, override, roll back: what can be done to a model, from rows of a database. Imports nothing heavy by itself."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from ibformers.threads import let_waiting_threads_sleep
+from ibformers.tuning.answers import ModelAnswer, TakeAnswer, TrainAnswer
+from ibformers.tuning.errors import RequestRefused
+from ibformers.tuning.requests import CLASSIFICATION, ModelSettings, OverrideRequest, TrainRequest
+from ibformers.tuning.store import ModelStore
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from ibformers.training.reporting import StepReport
+    from ibformers.tuning.rows import RowSource
+
+RECORD = "training.json"
+"""The answer of a training, beside the model."""
+
+logger = logging.getLogger(__name__)
+
+
+class Tuning:
+    """Tunes one model.
+
+    Args:
+        settings: of the model.
+        rows: where rows come from.
+
+    Raises:
+        RequestRefused: a setting is wrong.
+    """
+
+    def __init__(self, settings: ModelSettings | Mapping[str, Any], rows: RowSource) -> None:
+        self.settings = ModelSettings.of(settings)
+        self.rows = rows
+        self.store = ModelStore(self.settings.path, self.settings.model_name)
+
+    def train(
+        self,
+        request: TrainRequest | Mapping[str, Any],
+        *,
+        report: StepReport | None = None,
+        predictions: int = 0,
+    ) -> TrainAnswer:
+        """Fine-tune a copy of the model in use, measure both on the same rows, and let the new one wait.
+
+        Args:
+            request: which rows, and how.
+            report: told of steps and the training curve, beside the log.
+            predictions: of so many test rows the answer has the text and what the new model says.
+
+        Raises:
+            RequestRefused: the request or a setting is wrong, or the training diverged.
+            DatabaseUnavailable: the rows cannot be read.
+            ModelBusy: another training of this model goes on.
+        """
+        asked = TrainRequest.of(request)
+        if self.settings.task not in CLASSIFICATION:
+            raise RequestRefused(
+                f"Setting task: {self.settings.task} can be served but not trained; for training it must be "
+                f"{' or '.join(CLASSIFICATION)}.",
+                "task",
+            )
+        let_waiting_threads_sleep()
+        from ibformers.tuning.model import copy_model, source_of
+        from ibformers.tuning.run import Run
+
+        started = time.monotonic()
+        with self.store.training() as work:
+            source = source_of(self.settings, self.store.in_use())
+            run = Run(self.settings, asked, source, work)
+            trained = run.train(self.rows, report, predictions)
+            seconds = round(time.monotonic() - started, 1)
+            record = trained.model_copy(update={"seconds": seconds})
+            kept = record.model_dump(mode="json", exclude={"version", "waiting", "predictions", "message"})
+            (run.folder / RECORD).write_text(json.dumps(kept, indent=1), encoding="utf-8")
+            if self.store.in_use() is None:
+                self.store.install(copy_model(source, work / "base"))
+            version = self.store.offer(run.folder)
+        logger.info("the new model waits in %s", version.folder)
+        return record.model_copy(update={"version": version.name, "waiting": str(version.folder)})
+
+    def override(self, request: OverrideRequest | Mapping[str, Any] | None = None) -> TakeAnswer:
+        """Let the model that waits take the place of the one in use, which is kept.
+
+        Raises:
+            NothingToTake: none waits: train first.
+            RequestRefused: the request has fields.
+        """
+        OverrideRequest.of({} if request is None else request)
+        version, before = self.store.override()
+        return self._taken(version.name, before.name if before else None)
+
+    def rollback(self) -> TakeAnswer:
+        """Bring back the model that the one in use took the place of; a second rollback undoes the first.
+
+        Raises:
+            NothingToTake: no model was replaced yet.
+        """
+        version, before = self.store.rollback()
+        return self._taken(version.name, before.name)
+
+    def _taken(self, name: str, before: str | None) -> TakeAnswer:
+        message = f"{self.settings.model_name} is now version {name}" + (
+            f", before it was {before}." if before else "."
+        )
+        logger.info("%s", message)
+        return TakeAnswer(model_name=self.settings.model_name, in_use=name, previous=before, message=message)
+
+
+def list_models(path: Path) -> list[ModelAnswer]:
+    """List the models of a folder, in the order of their names.
+
+    Raises:
+        RequestRefused: there is no such folder.
+    """
+    if not path.is_dir():
+        raise RequestRefused(f"Setting path: there is no folder {path}.", "path")
+    answers = []
+    for name in sorted(entry.name for entry in path.iterdir() if not entry.name.startswith(".")):
+        store = ModelStore(path, name)
+        if (current := store.in_use()) is None:
+            continue
+        waiting, previous = store.waiting(), store.previous()
+        answers.append(
+            ModelAnswer(
+                model_name=name,
+                in_use=current.name,
+                folder=str(path / name),
+                waiting=waiting.name if waiting else None,
+                previous=previous.name if previous else None,
+            )
+        )
+    return answers

@@ -1,0 +1,158 @@
+"""Serves the model in use through the transformers pipeline, and notices when another takes its place."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+from ibformers.threads import let_waiting_threads_sleep
+from ibformers.tuning.errors import RequestRefused
+from ibformers.tuning.requests import CLASSIFICATION, MLRequest, ModelSettings
+from ibformers.tuning.store import ModelStore, Version
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from transformers import Pipeline
+
+BATCH = 32
+"""Texts of a list that are read at once, unless the request says `batch_size`."""
+
+logger = logging.getLogger(__name__)
+
+
+class Predictor:
+    """Answers requests with one model; as many as memory allows can be there at once. May be used by many threads.
+
+    The model is loaded by the first request, and again when an override or a rollback put another in its place.
+
+    Args:
+        settings: of the model.
+
+    Raises:
+        RequestRefused: a setting is wrong.
+    """
+
+    def __init__(self, settings: ModelSettings | Mapping[str, Any]) -> None:
+        self.settings = ModelSettings.of(settings)
+        self._store = ModelStore(self.settings.path, self.settings.model_name)
+        # A fast tokenizer cannot be used by two threads at once, since a call changes its padding.
+        self._lock = threading.Lock()
+        self._pipeline: Pipeline | None = None
+        self._loaded: Version | None = None
+
+    def predict(self, request: MLRequest | Mapping[str, Any]) -> Any:
+        """Answer a request with what the pipeline says.
+
+        Returns:
+            For a text `[{"label": "1", "score": 0.87}]`, for a list of texts a list with one such object for each; with
+            `top_k`, and for other tasks, what the pipeline's documentation says.
+
+        Raises:
+            RequestRefused: the request, or a setting, cannot be used.
+        """
+        asked = MLRequest.of(request)
+        with self._lock:
+            loaded = self._current()
+            further = self._defaults() | asked.further
+            from ibformers.training.hardware import prediction_threads
+
+            try:
+                with prediction_threads():
+                    return _ask(loaded, asked.inputs, further)
+            except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+                raise _refused(asked, self.settings.task, error) from error
+
+    @property
+    def version(self) -> str | None:
+        """Name of the version that answered last, or None before the first request."""
+        return self._loaded.name if self._loaded else None
+
+    def _current(self) -> Pipeline:
+        version = self._store.in_use()
+        if self._pipeline is None or version != self._loaded:
+            try:
+                self._pipeline = load_pipeline(self.settings, version)
+            except (OSError, RequestRefused):
+                # Two overrides while it was being loaded: the folder is gone, and there is a newer one.
+                if version == self._store.in_use():
+                    raise
+                version = self._store.in_use()
+                self._pipeline = load_pipeline(self.settings, version)
+            self._loaded = version
+        return self._pipeline
+
+    def _defaults(self) -> dict[str, Any]:
+        # Longer texts are cut as in training; without this the model would fail on them.
+        return {"truncation": True} if self.settings.task in CLASSIFICATION else {}
+
+
+def load_pipeline(settings: ModelSettings, version: Version | None) -> Pipeline:
+    """Load a model into the pipeline of its task.
+
+    Args:
+        settings: of the model; those that are none of its config are handed to the pipeline.
+        version: the version to load; None is what the model starts from.
+
+    Raises:
+        RequestRefused: it cannot be loaded, or has no head yet for classification.
+    """
+    let_waiting_threads_sleep()
+    import transformers
+
+    from ibformers.tuning.model import config_settings, load_classifier, load_config, load_tokenizer, source_of
+
+    source = source_of(settings, version)
+    config = load_config(source, settings)
+    own = config_settings(settings, config)
+    further = {name: value for name, value in settings.further.items() if name not in own}
+    name = version.name if version else "what it starts from"
+    logger.info("loading %s (%s)", settings.model_name, name)
+    # Its overloads name every task; a task is known only at run time here.
+    make: Any = transformers.pipeline
+    model: Any = source
+    parts: dict[str, Any] = {"config": config}
+    if settings.task in CLASSIFICATION:
+        tokenizer = load_tokenizer(source, settings)
+        classifier = load_classifier(source, settings, tokenizer)
+        if classifier.head_is_new:
+            raise RequestRefused(
+                f"{settings.model_name} has not learned to classify texts yet, so its answers would be random: "
+                "send a train request, then an override request.",
+                "model_name",
+            )
+        model, parts = classifier.model, {"tokenizer": tokenizer}
+    try:
+        made: Pipeline = make(settings.task, model=model, **parts, **further)
+    except (KeyError, ValueError, TypeError, OSError, ImportError, RuntimeError) as error:
+        names = ", ".join(sorted({"task", *further}))
+        raise RequestRefused(
+            f"The pipeline of {settings.model_name} cannot be made with the settings {names}: {_first_line(error)}",
+            "task",
+        ) from None
+    return made
+
+
+def _ask(loaded: Pipeline, inputs: Any, further: dict[str, Any]) -> Any:
+    if not isinstance(inputs, list) or not inputs or not all(isinstance(text, str) for text in inputs):
+        return loaded(inputs, **further)
+    further = {"batch_size": BATCH} | further
+    # Texts of similar length side by side need little padding.
+    order = sorted(range(len(inputs)), key=lambda index: len(inputs[index]))
+    answers = loaded([inputs[index] for index in order], **further)
+    placed: list[Any] = [None] * len(inputs)
+    for index, answer in zip(order, answers, strict=True):
+        placed[index] = answer
+    return placed
+
+
+def _refused(asked: MLRequest, task: str, error: Exception) -> RequestRefused:
+    names = ", ".join(["inputs", *sorted(asked.further)])
+    return RequestRefused(
+        f"ML request: the pipeline of {task} cannot answer it with its fields {names}: {_first_line(error)}", "inputs"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,219 @@
+"""One training from request to measured model: reads, loads, measures, fine-tunes, measures again, writes."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from transformers import set_seed
+
+from ibformers.training.hardware import use_all_cores
+from ibformers.tuning.answers import Prediction, RowCounts, TrainAnswer
+from ibformers.tuning.arguments import Amounts, check_arguments, training_arguments
+from ibformers.tuning.dataset import Examples, TextFile, TokenisedRows, automatic_batch_size, read_rows, split
+from ibformers.tuning.labels import choose_labels
+from ibformers.tuning.metrics import WEIGHTED, Metrics, classification_metrics
+from ibformers.tuning.model import (
+    TextClassifier,
+    load_classifier,
+    load_config,
+    load_tokenizer,
+    longest_text,
+    rename_outputs,
+)
+from ibformers.tuning.prediction import load_pipeline
+from ibformers.tuning.store import Version
+from ibformers.tuning.training import Collator, cross_entropy, fine_tune, predict_logits
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from transformers import TrainingArguments
+
+    from ibformers.training.reporting import StepReport
+    from ibformers.tuning.requests import ModelSettings, TrainRequest
+    from ibformers.tuning.rows import RowSource
+
+SEED = 42
+"""Of the split, of new heads and of the order of the rows, unless the request says `seed`."""
+
+TAKE_IT = "The new model waits. Send an override request, {}, to take it; without one, the model in use stays."
+
+logger = logging.getLogger(__name__)
+
+
+class Run:
+    """What one training is done with. Its arguments are checked before anything is read.
+
+    Args:
+        settings: of the model.
+        request: which rows, and how.
+        source: folder of the model that is tuned.
+        work: an empty folder.
+
+    Attributes:
+        folder: `model` in it is the new model.
+
+    Raises:
+        RequestRefused: an argument is wrong, or there is no model.
+    """
+
+    def __init__(self, settings: ModelSettings, request: TrainRequest, source: str, work: Path) -> None:
+        self._settings = settings
+        self._request = request
+        self._source = source
+        self._checkpoints = str(work / "checkpoints")
+        self.folder = work / "version"
+        self._checked = check_arguments(request.further)
+        training_arguments(self._checked, Amounts(1, 1, 1), self._checkpoints)
+        self._seed = int(self._checked.get("seed", SEED))
+        use_all_cores()
+        self._tokenizer = load_tokenizer(source, settings)
+        self._max_tokens = longest_text(load_config(source, settings), self._tokenizer)
+        self._collator = Collator(int(self._tokenizer.pad_token_id or 0), self._max_tokens)
+
+    def train(self, rows: RowSource, report: StepReport | None, predictions: int) -> TrainAnswer:
+        """Write the new model, and measure both.
+
+        Returns:
+            The answer, without name and place of the version, and without the seconds.
+        """
+        logger.info("training %s, which is in %s", self._settings.model_name, self._source)
+        with TextFile() as texts:
+            data = TokenisedRows(
+                self._tokenizer, self._max_tokens, self._request.columns, texts if predictions else None
+            )
+            read_rows(rows, self._request, data)
+            old, new = self._models(data.names)
+            parts = self._divide(data, new.labels)
+            arguments = self._arguments(parts)
+            # Measured before the training, since it changes the model where both start from the same weights.
+            old_metrics = self._measure("model in use", old, parts, arguments)
+            fine_tune(new.model, arguments, parts.train, parts.test, new.labels, self._collator, LoggedReport(report))
+            new_metrics = self._measure("new model", new, parts, arguments)
+            new.model.save_pretrained(self.folder / "model")
+            self._tokenizer.save_pretrained(str(self.folder / "model"))
+            return TrainAnswer(
+                model_name=self._settings.model_name,
+                labels=new.labels,
+                old=old_metrics,
+                new=new_metrics,
+                old_head_is_new=old.head_is_new,
+                rows=parts.counts,
+                batch_sizes={
+                    "train": arguments.per_device_train_batch_size,
+                    "test": arguments.per_device_eval_batch_size,
+                },
+                message=TAKE_IT,
+                predictions=self._predictions(parts, texts, predictions),
+            )
+
+    def _models(self, found: list[str]) -> tuple[TextClassifier, TextClassifier]:
+        """Return the model in use, and what the new one starts from: the same, or one with a head for other labels."""
+        set_seed(self._seed)
+        old = load_classifier(self._source, self._settings, self._tokenizer)
+        known = [] if old.head_is_new else old.labels
+        labels = choose_labels(found, known, self._settings.num_labels)
+        if known == labels:
+            return old, old
+        if not old.head_is_new and not known and old.model.config.num_labels == len(labels):
+            # Outputs that were never named are the labels in their order.
+            rename_outputs(old.model.config, labels)
+            old = TextClassifier(old.model, labels, head_is_new=False)
+            return old, old
+        set_seed(self._seed)
+        new = load_classifier(self._source, self._settings, self._tokenizer, labels)
+        logger.info("the model gets a new head, for the labels %s", ", ".join(labels))
+        return (old if known else new), new
+
+    def _divide(self, data: TokenisedRows, labels: list[str]) -> _Parts:
+        numbers = np.array([labels.index(name) for name in data.names])
+        train, test = split(len(data), self._request.p_of_train, self._seed)
+        counts = RowCounts(
+            read=data.read, train=len(train), test=len(test), skipped=data.skipped, truncated=data.truncated
+        )
+        return _Parts(labels, Examples(data, train, numbers), Examples(data, test, numbers), test, counts)
+
+    def _arguments(self, parts: _Parts) -> TrainingArguments:
+        train, test = len(parts.train), len(parts.test)
+        amounts = Amounts(train, automatic_batch_size(train), automatic_batch_size(test))
+        arguments = training_arguments(self._checked, amounts, self._checkpoints)
+        logger.info(
+            "%d rows to learn from in batches of %d, %d rows to test in batches of %d, %g epochs",
+            train,
+            arguments.per_device_train_batch_size,
+            test,
+            arguments.per_device_eval_batch_size,
+            arguments.num_train_epochs,
+        )
+        return arguments
+
+    def _measure(self, title: str, model: TextClassifier, parts: _Parts, arguments: TrainingArguments) -> Metrics:
+        logits = predict_logits(model.model, parts.test, self._collator, arguments.per_device_eval_batch_size)
+        actual = parts.test.labels()
+        same = model.labels == parts.labels
+        # A label of the old model that the rows do not have is never right.
+        numbers = np.array([parts.labels.index(name) if name in parts.labels else -1 for name in model.labels])
+        loss = cross_entropy(logits, actual) if same else None
+        metrics = classification_metrics(parts.labels, actual, numbers[logits.argmax(axis=1)], loss)
+        logger.info(
+            "%s: accuracy %.4f, weighted F1 %.4f on %d test rows",
+            title,
+            metrics.accuracy,
+            metrics.f1[WEIGHTED],
+            len(parts.test),
+        )
+        return metrics
+
+    def _predictions(self, parts: _Parts, texts: TextFile, count: int) -> list[Prediction]:
+        """Ask the model that was written, one text after the other, as it will be asked when it serves."""
+        if not count:
+            return []
+        serving = load_pipeline(self._settings, Version("new", self.folder / "model"))
+        found = []
+        for row, number in zip(parts.test_rows[:count].tolist(), parts.test.labels()[:count].tolist(), strict=True):
+            text = texts[row]
+            (best,) = serving(text, truncation=True)
+            found.append(
+                Prediction(inputs=text, label=parts.labels[number], predicted=best["label"], score=best["score"])
+            )
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """The rows of a training: labels, examples to learn from, examples that test, and the latter's row numbers."""
+
+    labels: list[str]
+    train: Examples
+    test: Examples
+    test_rows: NDArray[np.int64]
+    counts: RowCounts
+
+
+class LoggedReport:
+    """Tells the log of the training curve, and hands on to another report."""
+
+    def __init__(self, report: StepReport | None) -> None:
+        self._report = report
+        self._total = 0
+
+    def steps(self, done: int, total: int, epoch: float) -> None:
+        self._total = total
+        if self._report is not None:
+            self._report.steps(done, total, epoch)
+
+    def learning(self, point: dict[str, float]) -> None:
+        logger.info(
+            "step %d of %d, epoch %.2f: loss %.4f, learning rate %.2g",
+            point["step"],
+            self._total,
+            point["epoch"],
+            point["loss"],
+            point["learning_rate"],
+        )
+        if self._report is not None:
+            self._report.learning(point)
