@@ -102,7 +102,10 @@ def environments(
         str | None, typer.Option("--package", metavar="NAME", help="The package's name, if not the project's own.")
     ] = None,
 ) -> None:
-    """Show which environments answer, accept their token, and have which versions of the package."""
+    """Show what environments answer, and what is there.
+
+    Says for each whether it can be reached and accepts its token, and which versions of the package are published there.
+    """
     from pytest_ibmodels import commands
     from pytest_ibmodels.options import split_names
     from pytest_ibmodels.project import Project
@@ -119,7 +122,7 @@ def environments(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
 )
 def sandbox(context: typer.Context) -> None:
-    """Start a sandbox (serve), with all that `python -m pytest_ibmodels.sandbox` takes."""
+    """Start a sandbox: `ibmodels sandbox serve --help`."""
     sys.stdout.flush()
     # A server of its own kind: it takes this process, and with it the signals, and never shares an interpreter with us.
     command = [sys.executable, "-P", "-m", "pytest_ibmodels.sandbox", *context.args]

@@ -93,12 +93,10 @@ def build_marketplace_package(folder: Path) -> Package:
     path = folder / _PACKAGE_FILE
     description = _read_description(path)
     if not semver.Version.is_valid(package.version):
-        wanted = "a semantic version, MAJOR.MINOR.PATCH, such as 1.0.0"
-        raise PackageError(f'{path}: "version" should be {wanted}; is {json.dumps(package.version)}')
+        raise _wrong(path, description, "version", "a semantic version, MAJOR.MINOR.PATCH, such as 1.0.0")
     solution_type = description.get("solution_type")
     if not isinstance(solution_type, str) or not solution_type.strip():
-        wanted = 'a text, for a package of code "pypkg"; the marketplace asks for it'
-        raise PackageError(f'{path}: "solution_type" should be {wanted}; {_found(description, "solution_type")}')
+        raise _wrong(path, description, "solution_type", 'a text, which is "pypkg" for a package of code')
     return package
 
 
@@ -151,15 +149,15 @@ def _read_description(path: Path) -> dict[str, Any]:
     for key in ("name", "version"):
         value = description.get(key)
         if not isinstance(value, str) or not value:
-            raise PackageError(f'{path}: "{key}" should be a text; {_found(description, key)}')
+            raise _wrong(path, description, key, "a text")
     if not _NAME.fullmatch(description["name"]):
-        wanted = "of letters, digits, spaces, dots, dashes and underscores, and start with a letter or digit"
-        raise PackageError(f'{path}: "name" should be {wanted}; is {json.dumps(description["name"])}')
+        raise _wrong(path, description, "name", "of letters, digits, and after the first of spaces, dots, - and _ too")
     return description
 
 
-def _found(description: dict[str, Any], key: str) -> str:
-    return f"is {json.dumps(description[key])}" if key in description else "is missing"
+def _wrong(path: Path, description: dict[str, Any], key: str, wanted: str) -> PackageError:
+    found = f"is {json.dumps(description[key])}" if key in description else "is missing"
+    return PackageError(f'{path}: "{key}" {found}; it should be {wanted}')
 
 
 def _train_function(description: dict[str, Any], module: str) -> str:

@@ -40,7 +40,8 @@ class Project:
         reader = _Reader()
         # Neither the project's own code nor its options for runs are wanted.
         code = pytest.main(
-            ["--noconftest", "--assert=plain", "--override-ini=addopts=", "-p", "no:cacheprovider"], plugins=[reader]
+            ["--noconftest", "--assert=plain", "--capture=no", "--override-ini=addopts=", "-p", "no:cacheprovider"],
+            plugins=[reader],
         )
         if reader.project is None:
             raise pytest.UsageError(f"pytest cannot read this project's settings (its exit code was {code})")

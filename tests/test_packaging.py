@@ -98,8 +98,8 @@ def test_a_link_that_leads_out_of_the_folder_is_left_out(folder: Path) -> None:
             ),
         ),
         ("[]", "{path}: should be a JSON object, is a list"),
-        ('{"version": "1"}', '{path}: "name" should be a text; is missing'),
-        ('{"name": "x", "version": 1}', '{path}: "version" should be a text; is 1'),
+        ('{"version": "1"}', '{path}: "name" is missing; it should be a text'),
+        ('{"name": "x", "version": 1}', '{path}: "version" is 1; it should be a text'),
     ],
 )
 def test_a_bad_package_json_is_one_sentence(folder: Path, content: str | None, sentence: str) -> None:

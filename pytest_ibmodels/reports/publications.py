@@ -21,7 +21,7 @@ def outcome_lines(outcomes: Sequence[Outcome]) -> list[str]:
             one.environment,
             one.package,
             one.version,
-            f"{one.seconds:.1f}",
+            _seconds(one),
             f"{one.state}: {one.reason}".removesuffix(": "),
         )
         for one in outcomes
@@ -46,3 +46,7 @@ def environment_lines(facts: Sequence[EnvironmentFacts], package: str | None) ->
     header = ("environment", "host", "reachable", "token accepted", f"versions of {package or 'the package'}")
     problems = [f"{one.name}: {one.problem}" for one in facts if one.problem]
     return [*table(header, rows, indent=""), *problems]
+
+
+def _seconds(one: Outcome) -> str:
+    return f"{one.seconds:.1f}" if one.seconds else "-"

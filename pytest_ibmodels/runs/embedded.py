@@ -120,8 +120,10 @@ class EmbeddedSandbox:
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        process.send_signal(signal.SIGTERM)
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            # Not by `send_signal`, which looks whether it has ended, and thereby takes that from asyncio's own watcher.
+            os.kill(process.pid, signal.SIGTERM)
     try:
         await asyncio.wait_for(process.wait(), _STOP_SECONDS)
     except TimeoutError:
