@@ -104,7 +104,7 @@ def environments(
 ) -> None:
     """Show what environments answer, and what is there.
 
-    Says for each whether it can be reached and accepts its token, and which versions of the package are published there.
+    Says for each whether it can be reached and accepts its token, and which versions of the package are there.
     """
     from pytest_ibmodels import commands
     from pytest_ibmodels.options import split_names

@@ -113,7 +113,7 @@ def replaces_the_run(config: pytest.Config) -> bool:
         return False
     if config.getoption("collectonly"):
         raise pytest.UsageError(
-            "--publish-only: --collect-only shows tests, of which none are meant; --dry-run shows what would be published"
+            "--publish-only: --collect-only shows tests, and none are meant; --dry-run shows what would be published"
         )
     for argument in config.invocation_params.args:
         text = str(argument)
