@@ -16,6 +16,7 @@ from pytest_ibmodels.verdicts.metrics import MetricCheck
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
+    from types import TracebackType
 
     from pytest_ibmodels.runs.case import Run
     from pytest_ibmodels.verdicts.metrics import MetricsVerdict
@@ -65,14 +66,16 @@ class HookCalls:
         raised, self._raised = self._raised, None
         if failure is not None and raised is not None:
             self._note(raised)
-        if failure is not None or raised is not None:
-            raise failure or raised  # type: ignore[misc]
+        error = failure or raised
+        if error is not None:
+            __tracebackhide__ = True
+            raise error
 
     def _call(self, name: str) -> None:
         try:
             getattr(self._node.ihook, name)(config=self._node.config, run=self._facts())
         except _RAISED as error:
-            self._raised = error
+            self._raised = error.with_traceback(_frames_of_hook(error.__traceback__))
 
     def _judged(self, phase: Phase, future: Future[Any]) -> MetricsVerdict | PredictionsVerdict | BaseException:
         failure = future.exception()
@@ -81,9 +84,10 @@ class HookCalls:
         try:
             checks, sentences = self._answers(phase, failure)
         except _RAISED as error:
+            raised = error.with_traceback(_frames_of_hook(error.__traceback__))
             if failure is None:
-                return error
-            self._note(error)
+                return raised
+            self._note(raised)
             return failure
         verdict: Any = future.result() if failure is None else failure.verdict
         verdict = replace(verdict, checks=(*verdict.checks, *checks))
@@ -128,6 +132,15 @@ class HookCalls:
             if isinstance(outcome, BaseException):
                 return FailedPhase(phase, "error", f"{type(outcome).__name__}: {outcome}")
         return None
+
+
+def _frames_of_hook(frames: TracebackType | None) -> TracebackType | None:
+    """What follows after our frames and pluggy's: the project's own code."""
+    while frames is not None and frames.tb_next is not None:
+        if frames.tb_frame.f_globals.get("__name__", "").partition(".")[0] not in {"pluggy", "pytest_ibmodels"}:
+            break
+        frames = frames.tb_next
+    return frames
 
 
 def _each(answer: object) -> list[MetricCheck | str]:

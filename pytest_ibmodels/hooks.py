@@ -70,7 +70,7 @@ class RunFacts:
     test: ModelTest
     environment: str
     host: str
-    package: Package | None
+    package: Package | None = field(repr=False)  # it holds the whole zip
     job_id: str | None
     metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     predictions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

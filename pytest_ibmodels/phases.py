@@ -19,9 +19,11 @@ class ModelTestPhases:
     @staticmethod
     @pytest.mark.training
     def test_training(training_run: TrainingRun) -> None:
+        __tracebackhide__ = True
         training_run.wait()
 
     @staticmethod
     @pytest.mark.inference
     def test_inference(inference_run: InferenceRun) -> None:
+        __tracebackhide__ = True
         inference_run.wait()

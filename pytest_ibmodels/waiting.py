@@ -174,6 +174,7 @@ class _PhaseRun:
         return ", ".join(parts)
 
     def _conclude(self, phase: Phase, *, last: bool) -> None:
+        __tracebackhide__ = True
         try:
             self._calls.conclude(phase, last=last)
         except RunFailure as failure:
@@ -192,6 +193,7 @@ class TrainingRun(_PhaseRun):
         Raises:
             RunFailure: it failed; the class says how.
         """
+        __tracebackhide__ = True
         self._finish(self.run.training)  # type: ignore[arg-type]
         self._conclude("training", last=not self.run.case.with_inference)
         return cast("MetricsVerdict", self.run.judged["training"])
@@ -208,6 +210,7 @@ class InferenceRun(_PhaseRun):
         Raises:
             RunFailure: it failed, or the training did and nobody else reports it.
         """
+        __tracebackhide__ = True
         self._finish(self.run.training)  # type: ignore[arg-type]
         cause = self._calls.failure("training")
         if cause is not None:

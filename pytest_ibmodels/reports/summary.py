@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from pytest_ibmodels.reports.record import RunRecord
+    from pytest_ibmodels.reports.record import CheckRecord, RunRecord
 
 
 def write_summary(reporter: pytest.TerminalReporter, runs: Sequence[RunRecord]) -> None:
@@ -26,12 +26,7 @@ def write_summary(reporter: pytest.TerminalReporter, runs: Sequence[RunRecord]) 
 def _lines(run: RunRecord) -> Iterator[str]:
     if run.training.outcome == "passed":
         yield f"{run.title}: trained in {run.seconds.training or 0.0:.1f} s (job {run.job_id})"
-        rows = [
-            (check.metric, check.field, number(check.observed), number(check.minimum), f"{check.margin or 0.0:+.4f}")
-            for check in run.training.checks
-        ]
-        if rows:
-            yield from table(("metric", "field", "observed", "minimum", "margin"), rows, right=frozenset({2, 3, 4}))
+        yield from _margins(run.training.checks)
     if run.inference.outcome == "passed":
         documents = len(run.inference.documents)
         yield (
@@ -40,5 +35,14 @@ def _lines(run: RunRecord) -> Iterator[str]:
         )
         if not run.inference.texts:
             yield "  note that the model found no field at all, neither now nor at training"
+        yield from _margins(run.inference.checks)
     if "passed" in {run.training.outcome, run.inference.outcome}:
         yield from (f"  {note}" for note in run.notes)
+
+
+def _margins(checks: Sequence[CheckRecord]) -> list[str]:
+    rows = [
+        (check.metric, check.field, number(check.observed), number(check.minimum), f"{check.margin or 0.0:+.4f}")
+        for check in checks
+    ]
+    return table(("metric", "field", "observed", "minimum", "margin"), rows, right=frozenset({2, 3, 4})) if rows else []
