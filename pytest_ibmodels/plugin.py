@@ -35,7 +35,11 @@ def pytest_configure(config: pytest.Config) -> None:
     options.check_settings(config)
     config.pluginmanager.register(fixtures, "ibmodels-fixtures")
     config.pluginmanager.register(outcomes.Outcomes(config), outcomes.PLUGIN_NAME)
-    config.pluginmanager.register(files.ReportFiles(config), "ibmodels-report-files")
+    files.register(config)
+    if config.getoption("dist", "no") != "no":
+        from pytest_ibmodels import scheduling
+
+        scheduling.check_mode(config)
     if options.chosen_environments(config):
         from pytest_ibmodels import collection
 

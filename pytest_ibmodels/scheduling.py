@@ -11,35 +11,69 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from pytest_ibmodels import options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import pytest
+
+_KEPT_TOGETHER = ("load", "loadfile", "loadscope")
+"""Values of ``--dist`` that give whole groups of tests to workers, or can: ``-n`` alone means ``load``."""
+
+_WHY_NOT = {
+    "each": "runs every test on every worker, so each would push the code and train for itself",
+    "worksteal": "moves tests from worker to worker, so a model's inference could end up where it was not trained",
+    "loadgroup": "gives tests without a group to any worker, so a model's inference could end up elsewhere than trained",
+}
+
+
+def check_mode(config: pytest.Config) -> None:
+    """Refuse a ``--dist`` under which a model test's phases, or an environment's tests, would not stay together.
+
+    Raises:
+        pytest.UsageError: it does, and this session may hold model tests; the text names the mode to use.
+    """
+    mode = config.getoption("dist", "no")
+    if mode == "no" or mode in _KEPT_TOGETHER or hasattr(config, "workerinput") or not any(_holds_model_tests(config)):
+        return
+    reason = _WHY_NOT.get(mode, "is not known to keep the two phases of a model test on one worker")
+    raise pytest.UsageError(
+        f"--dist {mode}: {reason}; for model tests use --dist load, which -n means by itself: "
+        "it gives each environment a worker of its own"
+    )
 
 
 def make_scheduler(config: pytest.Config, log: Any) -> Any:
     """A scheduler that keeps environments together, if this session may hold model tests; else xdist's own."""
-    if config.getoption("dist") in {"no", "each"} or not any(_holds_model_tests(config)):
+    mode = config.getoption("dist")
+    if mode not in _KEPT_TOGETHER or not any(_holds_model_tests(config)):
         return None
     from xdist.scheduler import LoadScopeScheduling
 
     class EnvironmentScheduling(LoadScopeScheduling):  # type: ignore[misc]
-        """Model tests go by environment, all other tests one by one."""
+        """Model tests go by environment, all other tests as the mode says."""
 
         def _split_scope(self, nodeid: str) -> str:
-            return scope_of(config, nodeid)
+            return scope_of(config, nodeid, mode)
 
     return EnvironmentScheduling(config, log)
 
 
-def scope_of(config: pytest.Config, nodeid: str) -> str:
-    """The environment for a model test's id (``FILE::TEST::ENVIRONMENT::PHASE``), the id itself for any other."""
+def scope_of(config: pytest.Config, nodeid: str, mode: str = "load") -> str:
+    """What is given to a worker as a whole.
+
+    Returns:
+        The environment for a model test's id (``FILE::TEST::ENVIRONMENT::PHASE``); for another test, by ``mode``, its
+        file, its class or module, or the id itself.
+    """
     path, _, rest = nodeid.partition("::")
     if options.is_model_tests_file(config, Path(path)) and rest.count("::") == 2:
         return rest.split("::")[1]
-    return nodeid
+    if mode == "loadfile":
+        return path
+    return nodeid.rsplit("::", 1)[0] if mode == "loadscope" else nodeid
 
 
 def _holds_model_tests(config: pytest.Config) -> Iterator[bool]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_ibmodels.reports.tables import clipped, number, table
+from pytest_ibmodels.reports.tables import clipped, number, plain, table
 from pytest_ibmodels.runs.failures import (
     CheckFailure,
     MetricsFailure,
@@ -44,7 +44,7 @@ def failure_text(failure: RunFailure, place: str) -> str:
         if run.job_log:
             lines += ["", "log of the training job, its last lines:"]
             lines += [f"  log | {clipped(line, 200)}" for line in run.job_log]
-    return "\n".join(lines)
+    return plain("\n".join(lines))
 
 
 def _metrics(checks: Sequence[MetricCheck]) -> list[str]:

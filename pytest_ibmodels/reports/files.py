@@ -17,45 +17,71 @@ import pytest
 from pytest_ibmodels.reports.outcomes import outcomes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
 
-    from pytest_ibmodels.reports.record import ModelReport
+    from pytest_ibmodels.reports.record import ModelReport, RunRecord
 
 _HTML = "pytest_ibmodels.reports.html"
 _SUFFIXES = (".json", ".html")
 
 
-class ReportFiles:
-    """Writes what ``--model-report`` asks for.
+def register(config: pytest.Config) -> None:
+    """Have report files written at the end of this session, if any are asked for; xdist's workers write none.
 
     Raises:
-        pytest.UsageError: when made, if a report could not be written at the end.
+        pytest.UsageError: a report could not be written at the end.
+    """
+    if hasattr(config, "workerinput"):
+        return
+    files = ReportFiles(config, report_paths(config), _junit_path(config), _job_summary_path())
+    if files.are_wanted:
+        config.pluginmanager.register(files, "ibmodels-report-files")
+
+
+class ReportFiles:
+    """Writes the reports.
+
+    Args:
+        reports: what ``--model-report`` asks for.
+        junit: the file that pytest's ``--junitxml`` writes, which is completed.
+        job_summary: the file to which GitHub's job summary is appended.
     """
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(
+        self, config: pytest.Config, reports: tuple[Path, ...], junit: Path | None, job_summary: Path | None
+    ) -> None:
+        self.are_wanted = bool(reports or junit or job_summary)
         self._config = config
         self._started = datetime.now(UTC)
-        is_worker = hasattr(config, "workerinput")
-        self._paths = () if is_worker else report_paths(config)
+        self._reports = reports
+        self._junit = junit
+        self._job_summary = job_summary
         self._told: list[str] = []
-        if any(path.suffix == ".html" for path in self._paths):
+        if any(path.suffix == ".html" for path in reports):
             _check_plots()
 
     # Inside the wrapper that prints the terminal's summary, and after the hooks that are no wrappers.
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, exitstatus: int) -> Generator[None]:
         yield
-        if self._paths and not self._config.getoption("collectonly"):
-            report = self._report(exitstatus)
-            for path in self._paths:
-                self._told.append(_written(report, path))
+        if self._config.getoption("collectonly"):
+            return
+        runs = outcomes_of(self._config).sorted_runs()
+        if self._reports:
+            report = self._report(exitstatus, runs)
+            self._told += [_written(report, path) for path in self._reports]
+        # A report that cannot be written is told, and leaves the session's outcome as it is.
+        if runs and self._junit is not None and self._junit.is_file():
+            self._told += _completed(self._junit, runs)
+        if runs and self._job_summary is not None:
+            self._told += _appended(self._job_summary, runs)
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         for sentence in self._told:
             terminalreporter.write_line(sentence)
 
-    def _report(self, exitstatus: int) -> ModelReport:
+    def _report(self, exitstatus: int, runs: Sequence[RunRecord]) -> ModelReport:
         from pytest_ibmodels.reports.record import ModelReport, SessionRecord
 
         session = SessionRecord(
@@ -66,7 +92,17 @@ class ReportFiles:
             pytest=pytest.__version__,
             python=platform.python_version(),
         )
-        return ModelReport(session=session, runs=tuple(outcomes_of(self._config).sorted_runs()))
+        return ModelReport(session=session, runs=tuple(runs))
+
+
+def _junit_path(config: pytest.Config) -> Path | None:
+    given: str | None = config.getoption("xmlpath", None)
+    return Path(os.path.expandvars(given)).expanduser().absolute() if given else None
+
+
+def _job_summary_path() -> Path | None:
+    path = os.environ.get("GITHUB_STEP_SUMMARY", "")
+    return Path(path) if os.environ.get("GITHUB_ACTIONS") and path else None
 
 
 def report_paths(config: pytest.Config) -> tuple[Path, ...]:
@@ -114,6 +150,29 @@ def _written(report: ModelReport, path: Path) -> str:
     except OSError as error:
         return f"model report: {path} could not be written: {error.strerror}"
     return f"model report: {path}"
+
+
+def _completed(junit: Path, runs: Sequence[RunRecord]) -> list[str]:
+    from xml.etree.ElementTree import ParseError
+
+    from pytest_ibmodels.reports.junit import complete
+
+    try:
+        text = complete(junit.read_text(encoding="utf-8"), {run.nodeid: run for run in runs})
+        write_atomically(junit, text)
+    except (OSError, ParseError) as error:
+        return [f"JUnit file: {junit} is as pytest wrote it, kinds of failures could not be added: {error}"]
+    return []
+
+
+def _appended(job_summary: Path, runs: Sequence[RunRecord]) -> list[str]:
+    from pytest_ibmodels.reports.github import append_summary
+
+    try:
+        append_summary(job_summary, runs)
+    except OSError as error:
+        return [f"job summary: {job_summary} could not be written: {error.strerror}"]
+    return []
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -1,21 +1,28 @@
-"""JUnit XML: what is known of a run as properties of its items."""
+"""JUnit XML: what is known of a run as properties of its items; kinds of failures and the job's log in the file.
+
+pytest writes the file. What its hooks have no way to say (a failure's ``type``, ``system-out`` whatever
+``junit_logging`` is) is added to the file afterwards.
+"""
 
 from __future__ import annotations
 
+import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING
 
+from pytest_ibmodels.reports.tables import plain
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from pytest_ibmodels.reports.record import RunRecord
 
-NODE_ID = "nodeid"
-KIND = "failure.kind"
+_NODE_ID = "nodeid"
+_INFERENCE = "::test_inference"
 
 
 def properties(run: RunRecord, nodeid: str) -> Iterator[tuple[str, object]]:
     """Name and value of an item's properties: what is known of its run when its phase has ended."""
-    yield NODE_ID, nodeid
+    yield _NODE_ID, nodeid
     yield "environment", run.environment
     if run.host:
         yield "host", run.host
@@ -29,13 +36,47 @@ def properties(run: RunRecord, nodeid: str) -> Iterator[tuple[str, object]]:
     for name, seconds in run.seconds:
         if seconds is not None:
             yield f"seconds.{name}", f"{seconds:.3f}"
-    for check in run.training.checks:
+    for check in (*run.training.checks, *run.inference.checks):
         if check.observed is not None:
             yield f"observed.{check.metric}.{check.field}", f"{check.observed:.6g}"
         yield f"minimum.{check.metric}.{check.field}", f"{check.minimum:.6g}"
     if run.inference.documents:
         yield "documents_compared", str(len(run.inference.documents))
         yield "fields_compared", str(run.inference.fields)
-    phase = run.inference if nodeid.endswith("::test_inference") else run.training
-    if phase.failure is not None:
-        yield KIND, phase.failure.kind
+
+
+def complete(text: str, runs: Mapping[str, RunRecord]) -> str:
+    """The content of a JUnit file with the kinds of failures and the logs of the jobs.
+
+    Args:
+        text: as pytest wrote it.
+        runs: the node id of a case → its record. Test cases of anything else stay as they are.
+
+    Raises:
+        xml.etree.ElementTree.ParseError: it is no XML.
+    """
+    root = ET.fromstring(text)  # noqa: S314 - pytest has just written it
+    for case in root.iter("testcase"):
+        nodeid = _node_id(case)
+        run = runs.get(nodeid.rpartition("::")[0])
+        if run is not None:
+            _complete(case, run, nodeid)
+    return '<?xml version="1.0" encoding="utf-8"?>' + ET.tostring(root, encoding="unicode")
+
+
+def _node_id(case: ET.Element) -> str:
+    found = case.find(f"properties/property[@name='{_NODE_ID}']")
+    return "" if found is None else found.get("value", "")
+
+
+def _complete(case: ET.Element, run: RunRecord, nodeid: str) -> None:
+    failure = (run.inference if nodeid.endswith(_INFERENCE) else run.training).failure
+    for element in (*case.findall("failure"), *case.findall("error")):
+        if failure is not None and failure.kind != "error" and (element.text or "").startswith(failure.kind):
+            element.set("type", failure.kind)
+            element.set("message", plain(f"{failure.kind}: {failure.reason}"))
+    if run.job_log:
+        output = case.find("system-out")
+        if output is None:
+            output = ET.SubElement(case, "system-out")
+        output.text = (output.text or "") + plain("\n".join(("log of the training job, its last lines:", *run.job_log)))

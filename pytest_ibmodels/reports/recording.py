@@ -18,7 +18,7 @@ from pytest_ibmodels.reports.record import (
     SecondsRecord,
     TrainingRecord,
 )
-from pytest_ibmodels.reports.tables import clipped
+from pytest_ibmodels.reports.tables import clipped, plain
 from pytest_ibmodels.runs.failures import CheckFailure, MetricsFailure, PredictionsFailure, RunFailure
 from pytest_ibmodels.verdicts.metrics import MetricsVerdict
 from pytest_ibmodels.verdicts.predictions import PredictionsVerdict
@@ -98,7 +98,7 @@ def _facts(run: Run, *, with_inference: bool) -> dict[str, Any]:
         "started": run.started,
         "finished": run.finished,
         "seconds": SecondsRecord(**{name: round(value, 3) for name, value in seconds.items()}),
-        "job_log": tuple(clipped(line, _LONGEST_LOG_LINE) for line in run.job_log),
+        "job_log": tuple(clipped(plain(line), _LONGEST_LOG_LINE) for line in run.job_log),
         "notes": tuple(run.notes),
         "links": dict(run.links),
     }

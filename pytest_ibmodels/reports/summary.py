@@ -1,9 +1,10 @@
-"""The short summary after the last test: for what passed, each metric with its minimum and margin."""
+"""The short summary after the last test: each metric with its margin for what passed, environments side by side."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_ibmodels.reports.comparison import compare
 from pytest_ibmodels.reports.tables import number, table
 
 if TYPE_CHECKING:
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from pytest_ibmodels.reports.comparison import ComparisonRow
     from pytest_ibmodels.reports.record import CheckRecord, RunRecord
 
 
@@ -21,6 +23,20 @@ def write_summary(reporter: pytest.TerminalReporter, runs: Sequence[RunRecord]) 
         reporter.section("model tests")
         for line in lines:
             reporter.write_line(line)
+    comparison = compare(runs)
+    if comparison.rows:
+        reporter.section("environments side by side")
+        rows = [(row.test, row.field, row.metric, *_cells(row)) for row in comparison.rows]
+        values = range(3, 3 + len(comparison.environments))
+        header = ("model test", "field", "metric", *comparison.environments)
+        for line in table(header, rows, right=frozenset(values)):
+            reporter.write_line(line)
+        reporter.write_line("  < is the lowest of its row")
+
+
+def _cells(row: ComparisonRow) -> Iterator[str]:
+    for index, value in enumerate(row.observed):
+        yield f"{number(value)} {'<' if index in row.lowest else ' '}"
 
 
 def _lines(run: RunRecord) -> Iterator[str]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+
+_TERMINAL_CODES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|[@-Z\\-_])")
+_CONTROLS = re.compile(r"[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 Row = Sequence[str]
 
@@ -26,3 +30,8 @@ def number(value: float | None) -> str:
 
 def clipped(text: str, characters: int) -> str:
     return text if len(text) <= characters else text[: characters - 1] + "…"
+
+
+def plain(text: str) -> str:
+    """``text`` as any terminal, log and XML file can hold it: without colour codes, other controls shown as `�`."""
+    return _CONTROLS.sub("\ufffd", _TERMINAL_CODES.sub("", text).replace("\r\n", "\n"))

@@ -20,8 +20,9 @@ def train(
     model_name: str,
     **_: Any,
 ) -> None:
-    """Train as `hyperparams` say: `sleep` seconds, `raise` a text, report `results`, `corrupt` the saved model."""
+    """Train as `hyperparams` say: `sleep` seconds, `raise` or `log` a text, report `results`, `corrupt` the model."""
     print(f"training {model_name} on {dataset_filename}")
+    print(hyperparams.get("log", ""), end="")
     _wait(float(hyperparams.get("sleep", 0)), job_metadata_client)
     if "raise" in hyperparams:
         raise RuntimeError(hyperparams["raise"])
@@ -31,9 +32,15 @@ def train(
     predictions = {document: _predictions(file_client.read_file(document)) for document in documents}
     perfect = {metric: dict.fromkeys(FIELDS, 1.0) for metric in ("precision", "recall", "f1", "exact_match")}
     results = hyperparams.get("results", perfect)
-    job_metadata_client.update_metadata({"progress": 1.0, "evaluation_results": results})
+    job_metadata_client.update_metadata({"progress": 1.0, "evaluation_results": results, **_curves(results)})
     file_client.write_file(f"{save_path}/predictions.json", json.dumps(predictions).encode())
     _write_model(file_client, f"{save_path}/saved_model", str(hyperparams.get("corrupt", "")))
+
+
+def _curves(results: Any) -> dict[str, Any]:
+    epochs = ({"epoch": 1.0, "step": 10, "loss": 0.5}, {"epoch": 2.0, "step": 20, "loss": 0.25})
+    evaluations = [{"epoch": point["epoch"], "step": point["step"], "metrics": results} for point in epochs]
+    return {"history": list(epochs), "evaluations": evaluations}
 
 
 def _wait(seconds: float, job_metadata_client: Any) -> None:

@@ -1,0 +1,138 @@
+"""The job summary on GitHub: Markdown, appended to the file that ``GITHUB_STEP_SUMMARY`` names.
+
+Annotations are made by pytest-github-actions-annotate-failures, from the place and the text that our items have.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import TYPE_CHECKING
+
+from pytest_ibmodels.reports.comparison import compare
+from pytest_ibmodels.reports.tables import clipped, number, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from pytest_ibmodels.reports.comparison import ComparisonRow
+    from pytest_ibmodels.reports.record import InferenceRecord, RunRecord, TrainingRecord
+
+MOST_BYTES = 1024 * 1024
+"""GitHub drops a step's summary that is longer, all of it."""
+
+_MOST_FAILURE_CHARACTERS = 20_000
+_LEFT_OUT = "\n*The rest is left out: a summary may have 1 MiB.*\n"
+_SIGNS = {"passed": "✅", "failed": "❌", "xpassed": "❗"}
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~])")
+
+
+def append_summary(path: Path, runs: Sequence[RunRecord]) -> None:
+    """Append the summary to what earlier commands of the step wrote; the whole stays below GitHub's limit.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    there = path.stat().st_size if path.exists() else 0
+    with path.open("a", encoding="utf-8", newline="\n") as file:
+        file.write(summary(runs, MOST_BYTES - 1 - there))
+
+
+def summary(runs: Sequence[RunRecord], room: int = MOST_BYTES - 1) -> str:
+    """Verdicts, margins, environments side by side, and the texts of failures.
+
+    Args:
+        runs: in the order in which they are shown.
+        room: the most bytes that it may have in UTF-8; lines that do not fit are left out from the end, and it says so.
+    """
+    kept: list[str] = []
+    left = room - len(_LEFT_OUT)
+    for block in _blocks(runs):
+        left -= len(block.encode())
+        if left < 0:
+            kept.append(_LEFT_OUT if room > len(_LEFT_OUT) else "")
+            break
+        kept.append(block)
+    return "".join(kept)
+
+
+def _blocks(runs: Sequence[RunRecord]) -> Iterator[str]:
+    """What cannot be cut within: lines, and whole texts of failures."""
+    yield "## Model tests\n\n"
+    yield from _table(("model test", "environment", "training", "inference", "seconds", "pages"), map(_verdicts, runs))
+    margins = [row for run in runs for row in _margins(run)]
+    if margins:
+        yield "\n### Margins\n\n"
+        yield from _table(("model test", "environment", "metric", "field", "observed", "minimum", "margin"), margins)
+    comparison = compare(runs)
+    if comparison.rows:
+        yield "\n### Side by side, the lowest in bold\n\n"
+        yield from _table(("model test", "field", "metric", *comparison.environments), map(_compared, comparison.rows))
+    yield from _failures(runs)
+
+
+def _verdicts(run: RunRecord) -> tuple[str, ...]:
+    seconds = ", ".join(f"{name} {value:.1f}" for name, value in run.seconds if value is not None)
+    pages = ", ".join(f"[{name}]({address})" for name, address in run.links.items())
+    return (
+        _escaped(run.test),
+        _escaped(run.environment),
+        _verdict(run.training),
+        _verdict(run.inference),
+        seconds,
+        pages,
+    )
+
+
+def _verdict(phase: TrainingRecord | InferenceRecord) -> str:
+    words = phase.failure.kind if phase.outcome == "failed" and phase.failure is not None else phase.outcome
+    reason = f" ({_escaped(clipped(phase.reason, 100))})" if phase.reason else ""
+    return f"{_SIGNS.get(phase.outcome, '')} {words}{reason}".strip()
+
+
+def _margins(run: RunRecord) -> Iterator[tuple[str, ...]]:
+    for check in (*run.training.checks, *run.inference.checks):
+        margin = check.problem if check.margin is None else f"{check.margin:+.4f}"
+        yield (
+            _escaped(run.test),
+            _escaped(run.environment),
+            _escaped(check.metric),
+            _escaped(check.field),
+            number(check.observed),
+            number(check.minimum),
+            _bold(_escaped(margin), bold=not check.passed),
+        )
+
+
+def _compared(row: ComparisonRow) -> tuple[str, ...]:
+    values = (_bold(number(value), bold=index in row.lowest) for index, value in enumerate(row.observed))
+    return (_escaped(row.test), _escaped(row.field), _escaped(row.metric), *values)
+
+
+def _failures(runs: Sequence[RunRecord]) -> Iterator[str]:
+    for run in runs:
+        for phase, record in (("training", run.training), ("inference", run.inference)):
+            if record.outcome == "failed" and record.failure is not None:
+                title = f"{run.title}: {phase}: {record.failure.kind}"
+                text = clipped(plain(record.failure.text), _MOST_FAILURE_CHARACTERS)
+                fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+                fenced = f"{fence}text\n{text}\n{fence}"
+                yield f"\n<details><summary>{html.escape(title)}</summary>\n\n{fenced}\n\n</details>\n"
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    yield _row([_escaped(cell) for cell in header]) + _row(["---"] * len(header))
+    yield from map(_row, rows)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |\n"
+
+
+def _escaped(text: str) -> str:
+    return _SPECIAL.sub(r"\\\1", " ".join(plain(text).split()))
+
+
+def _bold(text: str, *, bold: bool) -> str:
+    return f"**{text}**" if bold else text
