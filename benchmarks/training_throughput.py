@@ -32,6 +32,7 @@ from ibformers.documents.annotator import OUTSIDE, read_project
 from ibformers.models.base import DEFAULT_BASE_MODEL, BaseModel, load_base_model
 from ibformers.tasks.extraction.features import Encoder, EncodingSettings, on_grid
 from ibformers.tasks.extraction.job import BOX_GRID
+from ibformers.tasks.extraction.loss import extraction_loss
 from ibformers.training.data import IGNORED, BucketedExamples, Collator, Example, training_examples
 from ibformers.training.hardware import choose_precision, use_all_cores
 from ibformers.training.hyperparameters import Hyperparameters
@@ -78,6 +79,12 @@ class Workload:
         for module in base.model.modules():
             if hasattr(module, "attention_dropout"):
                 module.attention_dropout = attention_dropout  # type: ignore[assignment]  # a plain number of LayoutLM's attention
+        return base
+
+    def our_model(self) -> BaseModel:
+        """As a training job has it: the embeddings of words stay as they are."""
+        base = self.fresh_model()
+        base.model.get_input_embeddings().weight.requires_grad_(False)
         return base
 
 
@@ -133,14 +140,14 @@ def run_ours(work: Workload) -> float:
     """Seconds of an epoch as a training job runs it."""
     hyperparameters = Hyperparameters(batch_size=BATCH_SIZE, epochs=1, use_gpu=False)
     report = JobReport(_NoJob())
-    return train(
-        work.fresh_model(), work.encoder, work.examples, hyperparameters, report, lambda _model, _epoch: None
-    ).seconds
+    model = work.our_model()
+    summary = train(model, work.encoder, work.examples, hyperparameters, report, lambda *_: None, extraction_loss)
+    return summary.seconds
 
 
 def run_bare(work: Workload) -> float:
     """Seconds of an epoch of a PyTorch loop with our settings."""
-    base = work.fresh_model()
+    base = work.our_model()
     settings = Hyperparameters()
     examples = BucketedExamples(work.examples, BATCH_SIZE, settings.seed)
     collator = Collator(work.encoder, pad_id=base.pad_id, uses_boxes=True, seed=settings.seed)
@@ -155,7 +162,8 @@ def run_bare(work: Workload) -> float:
     for first in range(0, len(examples), BATCH_SIZE):
         batch = collator([examples[index] for index in range(first, min(first + BATCH_SIZE, len(examples)))])
         with torch.autocast("cpu", torch.bfloat16) if mixed else contextlib.nullcontext():
-            loss = base.model(**batch).loss
+            labels = batch.pop("labels")
+            loss = extraction_loss(base.model(**batch).logits, labels)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(base.model.parameters(), settings.max_grad_norm)
         optimizer.step()

@@ -74,7 +74,7 @@ def quiet_transformers() -> None:
 def load_base_model(name: str, classes: Sequence[str]) -> BaseModel:
     """Load a base model with a new head for the classes.
 
-    Dropout is off: on a CPU it costs half the speed, and it gained nothing.
+    Dropout of attention is off: on a CPU it costs half the speed, and it gained nothing.
 
     Args:
         name: `DEFAULT_BASE_MODEL`, a local folder, or a name on the Hugging Face hub.

@@ -20,6 +20,7 @@ from ibformers.training.hardware import choose_device, choose_precision
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from torch import Tensor
     from transformers import PreTrainedModel, TrainerControl, TrainerState
 
     from ibformers.models.base import BaseModel
@@ -112,6 +113,7 @@ def train(
     hyperparameters: Hyperparameters,
     report: JobReport,
     evaluate: Callable[[PreTrainedModel, float], None],
+    loss: Callable[[Tensor, Tensor], Tensor],
 ) -> TrainingSummary:
     """Fine-tune `base.model` in place.
 
@@ -122,6 +124,7 @@ def train(
         hyperparameters: how.
         report: told of steps and the training curve.
         evaluate: called with the model and the number of the epoch, after every epoch but the last; must not change it.
+        loss: of logits, shape (batch, tokens, classes), and labels, shape (batch, tokens), a scalar.
 
     Raises:
         TrainingInputError: the training diverged, or `report_to` names what is not installed.
@@ -136,6 +139,10 @@ def train(
             args=arguments,
             train_dataset=BucketedExamples(examples, arguments.per_device_train_batch_size, seed=hyperparameters.seed),
             data_collator=collator,
+            # Trainer leaves it to such a function to allow for the batches that one update accumulates.
+            compute_loss_func=lambda outputs, labels, num_items_in_batch=None: (  # noqa: ARG005 - Trainer's signature
+                loss(outputs.logits, labels) / hyperparameters.gradient_accumulation_steps
+            ),
             callbacks=[Progress(report, hyperparameters.learning_rate), _Evaluation(evaluate)],
         )
         trainer.remove_callback(PrinterCallback)

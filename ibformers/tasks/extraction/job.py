@@ -17,6 +17,7 @@ from ibformers.documents.annotator import OUTSIDE
 from ibformers.models.base import load_base_model
 from ibformers.tasks.extraction.decoding import learn_habits
 from ibformers.tasks.extraction.features import Encoder, EncodingSettings
+from ibformers.tasks.extraction.loss import extraction_loss
 from ibformers.tasks.extraction.metrics import Metrics, evaluate, macro_average
 from ibformers.tasks.extraction.model import ExtractionModel
 from ibformers.tasks.extraction.prediction import Predictor
@@ -116,7 +117,7 @@ def _train(project: AnnotatorProject, hyperparameters: Hyperparameters, report: 
         report.evaluation(metrics)
 
     report.message("Model training in progress.")
-    summary = train(base, encoder, examples, hyperparameters, report, evaluate_epoch)
+    summary = train(base, encoder, examples, hyperparameters, report, evaluate_epoch, extraction_loss)
     logger.info("trained %d steps in %.1f s", summary.steps, summary.seconds)
     predictor.model.load_state_dict(base.model.state_dict())
     return ExtractionModel(predictor, project.fields)
