@@ -164,7 +164,7 @@ def run_bare(work: Workload) -> float:
         with torch.autocast("cpu", torch.bfloat16) if mixed else contextlib.nullcontext():
             labels = batch.pop("labels")
             loss = extraction_loss(base.model(**batch).logits, labels)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(base.model.parameters(), settings.max_grad_norm)
         optimizer.step()
         schedule.step()
