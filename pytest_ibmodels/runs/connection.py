@@ -7,10 +7,12 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import httpx
 from pydantic import SecretStr
 
 from pytest_ibmodels.instabase.client import Instabase
 from pytest_ibmodels.runs.embedded import EmbeddedSandbox
+from pytest_ibmodels.runs.failures import ConfigFailure
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -45,11 +47,15 @@ async def connected(environment: Environment, *, changes: bool) -> AsyncIterator
 
     Raises:
         SpecError: a variable is not set, or a value cannot be used.
+        ConfigFailure: the host is no address.
         EnvironmentUnavailable: (of `runs.failures`) the embedded sandbox did not start.
     """
     resolved = environment.resolve(os.environ)
     async with _running(resolved, changes=changes) as (host, token, is_temporary):
-        client = Instabase(host, token)
+        try:
+            client = Instabase(host, token)
+        except (httpx.InvalidURL, UnicodeError) as error:
+            raise ConfigFailure(f"`host` of environment `{environment.name}` is no address: {error}") from None
         try:
             yield Connection(client, resolved.path, resolved.is_embedded, is_temporary)
         finally:
