@@ -1,0 +1,78 @@
+"""The page: a template filled with what the record of a session says."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from pytest_ibmodels.reports.comparison import compare
+from pytest_ibmodels.reports.files import write_atomically
+from pytest_ibmodels.reports.html.views import FILTERS, RunView, run_view
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from pytest_ibmodels.reports.record import ModelReport
+
+_EXIT = {
+    0: "all passed",
+    1: "some failed",
+    2: "interrupted",
+    3: "an internal error",
+    4: "a mistake in the command line",
+    5: "no tests were collected",
+}
+
+
+def write(report: ModelReport, path: Path) -> None:
+    """Write the page of a report.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    write_atomically(path, page(report))
+
+
+def page(report: ModelReport) -> str:
+    """The page as one HTML document, which refers to nothing outside itself.
+
+    What came from an environment (names, texts, logs) is escaped wherever it stands; beside that, the page forbids
+    scripts and requests, by its own content security policy.
+    """
+    environment = Environment(
+        loader=PackageLoader("pytest_ibmodels.reports.html"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= FILTERS
+    runs = [run_view(run, number) for number, run in enumerate(report.runs, start=1)]
+    return environment.get_template("page.html").render(
+        session=report.session,
+        seconds=(report.session.finished - report.session.started).total_seconds(),
+        headline=_headline(runs),
+        tone=_tone(runs),
+        runs=runs,
+        exit_status=_EXIT.get(report.session.exit_status, f"exit status {report.session.exit_status}"),
+        comparison=compare(report.runs),
+    )
+
+
+def _headline(runs: Sequence[RunView]) -> str:
+    if not runs:
+        return "No model test ran"
+    count = Counter(run.outcome.word for run in runs)
+    total = len(runs)
+    word = "failed" if count["failed"] else "passed" if count["passed"] else runs[0].outcome.word
+    if count[word] == total:
+        return f"All {total} runs {word}" if total > 1 else f"The run {word}" if word != "not run" else "Not run"
+    return f"{count[word]} of {total} runs {word}"
+
+
+def _tone(runs: Sequence[RunView]) -> str:
+    tones = {run.outcome.tone for run in runs}
+    return "bad" if "bad" in tones else "good" if "good" in tones else "quiet"

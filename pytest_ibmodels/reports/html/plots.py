@@ -1,0 +1,197 @@
+"""The plots: Vega-Lite, drawn as SVG by vl-convert, in colours that the page's style decides (light, dark, print).
+
+All are drawn for the width of a narrow screen and never enlarged: the page puts as many side by side as there is room
+for. What came from an environment gets into them as data only, never as a name that Vega-Lite would parse.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import vl_convert
+from markupsafe import Markup
+
+from pytest_ibmodels.reports.html.formats import plain, signed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_ibmodels.reports.html.curves import Panel
+    from pytest_ibmodels.reports.record import CheckRecord
+
+_VEGA_LITE = "6.4"
+
+WIDTH = 340
+_ROW = 42
+_CURVE_HEIGHT = 160
+_MOST_SYMBOLS = 25
+"""Points of a line: with more of them it is drawn without."""
+
+SYMBOLS = {"circle": "●", "square": "■", "triangle-up": "▲", "diamond": "◆", "triangle-down": "▼", "cross": "✚"}
+"""Vega's name → the character that the page's legend shows, by the index of the line."""
+_DASHES = [[1, 0], [7, 3], [2, 2], [9, 3, 2, 3], [4, 4], [12, 3]]
+_COLOURS = [f"var(--line-{index})" for index in range(1, len(SYMBOLS) + 1)]
+_INK, _SOFT, _FAINT, _TRACK, _BAR = (f"var(--{name})" for name in ("ink", "soft", "faint", "track", "bar"))
+
+_CONFIG: dict[str, Any] = {
+    "aria": False,  # the page describes the whole plot in words, and has its values as a table
+    "background": "transparent",
+    "font": "system-ui, sans-serif",
+    "view": {"stroke": None},
+    "axis": {
+        "labelColor": _SOFT,
+        "labelFontSize": 12,
+        "titleColor": _SOFT,
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
+        "domain": False,
+        "ticks": False,
+        "labelPadding": 6,
+        "gridColor": _FAINT,
+    },
+}
+
+
+def margins(checks: Sequence[CheckRecord]) -> Markup:
+    """Draw the values of one metric as bars against their minimums, a row for each check."""
+    low, high = _domain([value for check in checks for value in (check.minimum, check.observed)])
+    rows = [
+        {
+            "row": row,
+            "field": check.field,
+            "observed": check.observed,
+            "minimum": check.minimum,
+            "passed": check.passed,
+            "text": "no number" if check.observed is None else plain(check.observed),
+            "margin": f"{signed(check.margin)} {'✓' if check.passed else '✕'}",
+        }
+        for row, check in enumerate(checks)
+    ]
+    observed = {
+        "field": "observed",
+        "type": "quantitative",
+        "title": None,
+        "scale": {"domain": [low, high], "nice": False},
+        "axis": {"tickCount": 5, "grid": False},
+    }
+    minimum = observed | {"field": "minimum"}
+    passed = _by_outcome("var(--good)", "var(--bad)")
+    bar = {"type": "bar", "height": 10, "yOffset": 9}
+    text = {"type": "text", "baseline": "middle", "yOffset": -10, "fontSize": 12, "color": _INK}
+    number = [{"filter": "isValid(datum.observed)"}]
+    layers: list[dict[str, Any]] = [
+        {
+            "mark": bar | {"color": _TRACK},
+            "encoding": {"x": {"datum": low, "type": "quantitative"}, "x2": {"datum": high}},
+        },
+        {
+            "mark": bar | {"color": _BAR},
+            "encoding": {"x": observed, "x2": {"datum": max(low, 0.0)}},
+            "transform": number,
+        },
+        {
+            # The margin: filled where it is above the minimum, an outline where it is missing.
+            "mark": bar,
+            "encoding": {"x": minimum, "x2": {"field": "observed"}, "color": passed, "stroke": passed}
+            | {"fillOpacity": _by_outcome(1, 0.2)},
+            "transform": number,
+        },
+        {
+            "mark": {"type": "tick", "thickness": 2, "size": 20, "yOffset": 9, "color": _INK},
+            "encoding": {"x": minimum},
+        },
+        {
+            "mark": text | {"align": "left", "limit": WIDTH - 180, "fontSize": 13},
+            "encoding": {"x": {"value": 0}, "text": {"field": "field"}},
+        },
+        {
+            "mark": text | {"align": "right"},
+            "encoding": {"x": {"value": WIDTH - 92}, "text": {"field": "text"}},
+        },
+        {
+            "mark": text | {"align": "right", "fontWeight": "bold"},
+            "encoding": {"x": {"value": WIDTH - 12}, "text": {"field": "margin"}, "color": passed},
+        },
+    ]
+    y = {"field": "row", "type": "ordinal", "axis": None}
+    return _drawn({"height": _ROW * len(rows), "data": {"values": rows}, "encoding": {"y": y}, "layer": layers})
+
+
+def _by_outcome(passed: object, failed: object) -> dict[str, Any]:
+    return {"condition": {"test": "datum.passed", "value": passed}, "value": failed}
+
+
+def curve(panel: Panel, styles: Sequence[str]) -> Markup:
+    """Draw the lines of a panel.
+
+    Args:
+        panel: what to draw.
+        styles: names of lines, in the order of colours, dashes and symbols.
+    """
+    points = [
+        {"x": x, "y": y, "line": 0 if panel.is_loss else styles.index(line.name)}
+        for line in panel.lines
+        for x, y in line.points
+    ]
+    encoding: dict[str, Any] = {
+        "x": _x(panel),
+        "y": _y(panel),
+        "color": _style(_COLOURS),
+    }
+    layers: list[dict[str, Any]] = [
+        {
+            "data": {"values": [{"y": minimum} for minimum in panel.minimums]},
+            "mark": {"type": "rule", "color": _INK, "strokeWidth": 1, "strokeDash": [3, 3]},
+            "encoding": {"y": encoding["y"]},
+        },
+        {"mark": {"type": "line", "strokeWidth": 2}, "encoding": encoding | {"strokeDash": _style(_DASHES)}},
+    ]
+    if max(len(line.points) for line in panel.lines) <= _MOST_SYMBOLS:
+        symbol = {"type": "point", "filled": True, "size": 45, "opacity": 1}
+        layers.append({"mark": symbol, "encoding": encoding | {"shape": _style(list(SYMBOLS))}})
+    return _drawn({"height": _CURVE_HEIGHT, "data": {"values": points}, "layer": layers})
+
+
+def _style(values: Sequence[object]) -> dict[str, Any]:
+    scale = {"domain": list(range(len(values))), "range": values}
+    return {"field": "line", "type": "nominal", "scale": scale, "legend": None}
+
+
+def _x(panel: Panel) -> dict[str, Any]:
+    places = [x for line in panel.lines for x, _ in line.points]
+    axis = {"grid": False, "tickCount": 6, "domain": True, "domainColor": _FAINT}
+    if max(places) - min(places) >= 2:
+        axis["tickMinStep"] = 1
+    title = panel.x + (" (%)" if panel.x == "progress" else "")
+    scale = {"zero": False, "nice": False}
+    return {"field": "x", "type": "quantitative", "title": title, "scale": scale, "axis": axis}
+
+
+def _y(panel: Panel) -> dict[str, Any]:
+    scale: dict[str, Any] = {"zero": True, "nice": 5}
+    if not panel.is_loss:
+        values = [y for line in panel.lines for _, y in line.points]
+        scale = {"domain": _domain([*values, *panel.minimums]), "nice": False}
+    return {"field": "y", "type": "quantitative", "title": None, "scale": scale, "axis": {"tickCount": 5}}
+
+
+def _domain(values: Sequence[float | None]) -> list[float]:
+    """From 0 to 1 where that holds all, as most metrics do."""
+    numbers = [value for value in values if value is not None]
+    low, high = min(0.0, *numbers), max(0.0, *numbers)
+    if low == 0 and high <= 1:
+        return [0.0, 1.0]
+    return [low, high if high > low else low + 1]
+
+
+def _drawn(specification: dict[str, Any]) -> Markup:
+    whole = {
+        "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
+        "width": WIDTH,
+        "autosize": {"type": "fit-x", "contains": "padding"},
+        "padding": {"left": 2, "right": 10, "top": 4, "bottom": 2},
+        "config": _CONFIG,
+        **specification,
+    }
+    # The renderer escapes the texts that it draws; nothing may be fetched.
+    return Markup(vl_convert.vegalite_to_svg(whole, vl_version=_VEGA_LITE, allowed_base_urls=[]))  # noqa: S704
