@@ -39,7 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("dist", "no") != "no":
         from pytest_ibmodels import scheduling
 
-        scheduling.check_mode(config)
+        scheduling.configure(config)
     if options.chosen_environments(config):
         from pytest_ibmodels import collection
 

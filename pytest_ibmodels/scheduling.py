@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +20,29 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+_STOP_FILE = "ibmodels_stop_file"
 _KEPT_TOGETHER = ("load", "loadfile", "loadscope")
 """Values of ``--dist`` that give whole groups of tests to workers, or can: ``-n`` alone means ``load``."""
 
 _WHY_NOT = {
     "each": "runs every test on every worker, so each would push the code and train for itself",
-    "worksteal": "moves tests from worker to worker, so a model's inference could end up where it was not trained",
-    "loadgroup": "gives tests without a group to any worker, so a model's inference could end up elsewhere than trained",
+    "worksteal": "moves tests from worker to worker, so a model could be asked for where it was not trained",
+    "loadgroup": "gives tests without a group to any worker, so a model could be asked for where it was not trained",
 }
+
+
+def configure(config: pytest.Config) -> None:
+    """Prepare the controller of a session with workers.
+
+    Raises:
+        pytest.UsageError: see :func:`check_mode`.
+    """
+    if config.getoption("dist", "no") == "no" or hasattr(config, "workerinput"):
+        return
+    check_mode(config)
+    maxfail: int = config.getoption("maxfail")
+    if maxfail:
+        config.pluginmanager.register(StopSignal(maxfail), "ibmodels-stop-signal")
 
 
 def check_mode(config: pytest.Config) -> None:
@@ -35,14 +51,46 @@ def check_mode(config: pytest.Config) -> None:
     Raises:
         pytest.UsageError: it does, and this session may hold model tests; the text names the mode to use.
     """
-    mode = config.getoption("dist", "no")
-    if mode == "no" or mode in _KEPT_TOGETHER or hasattr(config, "workerinput") or not any(_holds_model_tests(config)):
+    mode = config.getoption("dist")
+    if mode in _KEPT_TOGETHER or not any(_holds_model_tests(config)):
         return
     reason = _WHY_NOT.get(mode, "is not known to keep the two phases of a model test on one worker")
     raise pytest.UsageError(
         f"--dist {mode}: {reason}; for model tests use --dist load, which -n means by itself: "
         "it gives each environment a worker of its own"
     )
+
+
+class StopSignal:
+    """The controller tells its workers when ``--maxfail`` is reached: by themselves they look between two tests only,
+    and a worker may wait for a training much longer than that.
+
+    Args:
+        maxfail: the failures, on all workers, after which the session stops.
+    """
+
+    def __init__(self, maxfail: int) -> None:
+        self._left = maxfail
+        self._folder = tempfile.TemporaryDirectory(prefix="ibmodels-stop-")
+        self._file = Path(self._folder.name) / "stop"
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        node.workerinput[_STOP_FILE] = str(self._file)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._left -= report.failed
+        if self._left <= 0:
+            self._file.touch()
+
+    def pytest_unconfigure(self) -> None:
+        self._folder.cleanup()
+
+
+def is_to_stop(config: pytest.Config) -> bool:
+    """Whether this is a worker of a session that has failed often enough."""
+    file: str | None = getattr(config, "workerinput", {}).get(_STOP_FILE)
+    return file is not None and Path(file).exists()
 
 
 def make_scheduler(config: pytest.Config, log: Any) -> Any:

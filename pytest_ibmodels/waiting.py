@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 import pytest
 
-from pytest_ibmodels import options
+from pytest_ibmodels import options, scheduling
 from pytest_ibmodels.collection import CaseNode, selected_phases
 from pytest_ibmodels.hook_calls import HookCalls
 from pytest_ibmodels.packaging import PackageError, build_package
@@ -40,6 +40,7 @@ _PACKAGES: pytest.StashKey[dict[str, Package]] = pytest.StashKey()
 """The packages that model tests name themselves, by their folders as written."""
 _STEP_SECONDS = 0.2
 _FIRST_LINE_SECONDS = 1.5
+_STOPS = "the session stops: --maxfail is reached"
 
 
 def make_engine(config: pytest.Config) -> Engine:
@@ -48,7 +49,8 @@ def make_engine(config: pytest.Config) -> Engine:
             longest_poll=options.seconds(config, "ibmodels_longest_poll"),
             upload=options.seconds(config, "ibmodels_upload_limit"),
             inference=options.seconds(config, "ibmodels_inference_limit"),
-        )
+        ),
+        max_failures=config.getoption("maxfail"),
     )
 
 
@@ -146,13 +148,20 @@ class _PhaseRun:
         self._interval = options.seconds(request.config, "ibmodels_progress_interval")
 
     def _finish(self, future: Future[object]) -> None:
-        """Wait in short steps, so that signals are seen; say now and then how far the run is."""
+        """Wait in short steps, so that signals are seen; say now and then how far the run is.
+
+        Skips the item, and stops this worker, once the session as a whole has failed often enough.
+        """
+        self._engine.want(self.run)
         begun = time.monotonic()
         due = begun + min(_FIRST_LINE_SECONDS, self._interval)
         said = ""
         while not concurrent.futures.wait([future], timeout=_STEP_SECONDS).done:
             for calls in self._config.stash[_ALL_CALLS]:
                 calls.started()
+            if scheduling.is_to_stop(self._config):
+                self._node.session.shouldstop = _STOPS
+                pytest.skip(_STOPS)
             state = self.run.progress.state
             now = time.monotonic()
             if now >= due or (said and state != said):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -57,6 +58,7 @@ class Run:
             inference.
         started, finished: when the run began and had ended, in UTC.
         links: name → page of the environment that shows the job, or the Refiner program.
+        wanted: set, in the engine's thread, once an item waits for this run.
         notes: sentences that belong into the report, such as a job that could not be cancelled.
     """
 
@@ -79,4 +81,5 @@ class Run:
     started: datetime | None = None
     finished: datetime | None = None
     links: dict[str, str] = field(default_factory=dict)
+    wanted: asyncio.Event = field(default_factory=asyncio.Event)
     notes: list[str] = field(default_factory=list)

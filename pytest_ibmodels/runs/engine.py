@@ -9,6 +9,7 @@ import signal
 import threading
 from typing import TYPE_CHECKING
 
+from pytest_ibmodels.runs.brake import Brake
 from pytest_ibmodels.runs.case import Case, Run
 from pytest_ibmodels.runs.clock import Clock, SystemClock
 from pytest_ibmodels.runs.environment import EnvironmentSession
@@ -28,9 +29,13 @@ _INTERRUPTED_SECONDS = 2.5  # and the sandbox two more to end: a user who presse
 
 
 class Engine:
-    """Starts runs and cleans up after them. Used by pytest's thread; all work is done in the loop's."""
+    """Starts runs and cleans up after them. Used by pytest's thread; all work is done in the loop's.
 
-    def __init__(self, limits: Limits, clock: Clock | None = None) -> None:
+    Args:
+        max_failures: after so many failed runs no training is begun that no item waits for; 0 for no such limit.
+    """
+
+    def __init__(self, limits: Limits, clock: Clock | None = None, *, max_failures: int = 0) -> None:
         self.clock = clock or SystemClock()
         self.limits = limits
         self._loop = asyncio.new_event_loop()
@@ -39,6 +44,7 @@ class Engine:
         self._runs: dict[str, Run] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._count = 0
+        self._brake = Brake(max_failures)
         self._thread.start()
         # An impatient user's second Ctrl-C can end pytest before it tears down its fixtures.
         atexit.register(self.close, interrupted=True)
@@ -60,6 +66,10 @@ class Engine:
 
     def run(self, key: str) -> Run:
         return self._runs[key]
+
+    def want(self, run: Run) -> None:
+        """Say that an item waits for a run."""
+        self._loop.call_soon_threadsafe(run.wanted.set)
 
     def unfinished(self, environment: str) -> int:
         """How many runs of an environment have not ended their training."""
@@ -91,7 +101,7 @@ class Engine:
             session = self._sessions[environment.name] = EnvironmentSession(environment, self.limits, self.clock)
         for run in runs:
             self._count += 1
-            story = Story(run, self._count, session, route, package, self.limits, self.clock)
+            story = Story(run, self._count, session, route, package, self.limits, self.clock, self._brake)
             task = asyncio.create_task(story.tell())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)

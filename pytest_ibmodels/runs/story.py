@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pytest_ibmodels.instabase import errors
+from pytest_ibmodels.runs.brake import Brake
 from pytest_ibmodels.runs.case import Progress, Run
 from pytest_ibmodels.runs.clock import poll_interval
 from pytest_ibmodels.runs.environment import as_failure
@@ -59,6 +60,7 @@ class Story:
         package: Package,
         limits: Limits,
         clock: Clock,
+        brake: Brake | None = None,
     ) -> None:
         self._run = run
         self._number = number
@@ -68,6 +70,7 @@ class Story:
         self._package = package
         self._limits = limits
         self._clock = clock
+        self._brake = brake or Brake()
         self._job_ended = False
         self._lost = 0
         self._waited = self._last_queued = 0.0
@@ -77,11 +80,16 @@ class Story:
         run.started = datetime.now(UTC)
         begun = self._clock.now()
         try:
-            async with self._session.slots:
-                self._waited = self._clock.now() - begun
-                metrics = await self._training()
-                run.finished = datetime.now(UTC)
-                run.training.set_result(metrics)
+            while not run.training.done():
+                if self._brake.holds(run):
+                    await run.wanted.wait()
+                async with self._session.slots:
+                    if self._brake.holds(run):
+                        continue  # and let go of the place for a run that is waited for
+                    self._waited = self._clock.now() - begun
+                    metrics = await self._training()
+                    run.finished = datetime.now(UTC)
+                    run.training.set_result(metrics)
             if run.case.with_inference:
                 predictions = await self._inference()
                 run.finished = datetime.now(UTC)
@@ -98,6 +106,7 @@ class Story:
     def _fail(self, error: Exception) -> None:
         run = self._run
         run.finished = datetime.now(UTC)
+        self._brake.failed()
         if run.training.done():
             run.inference.set_exception(error)
             return

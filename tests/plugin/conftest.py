@@ -56,6 +56,11 @@ class Server:
             models = [name for (name,) in store.execute("select name from models")]
         return [node["name"] for node in answer.get("nodes", [])] + models
 
+    def jobs(self, kind: str) -> int:
+        """How many jobs of a kind (`train`, `unzip`, ...) it has had."""
+        with contextlib.closing(sqlite3.connect(self.data / "sandbox.sqlite")) as store:
+            return int(store.execute("select count(*) from jobs where kind = ?", [kind]).fetchone()[0])
+
     def training_processes(self) -> list[int]:
         """Ids of the processes that run training jobs: they work in a scratch folder below the server's data."""
         import psutil
@@ -106,8 +111,8 @@ class Project:
     def write_environments(self, **entries: dict[str, object]) -> None:
         (self.pytester.path / "environments.yaml").write_text(yaml.safe_dump(entries, sort_keys=False))
 
-    def run(self, *args: str) -> pytest.RunResult:
-        return self.pytester.runpytest_subprocess("-p", "no:cacheprovider", *args)
+    def run(self, *args: str, timeout: float | None = None) -> pytest.RunResult:
+        return self.pytester.runpytest_subprocess("-p", "no:cacheprovider", *args, timeout=timeout)
 
 
 @pytest.fixture

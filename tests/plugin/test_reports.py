@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -104,7 +102,7 @@ def report(folder: Path, server: Server, *args: str) -> Reported:
     }
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--junitxml={out / 'junit.xml'}", *args]
     command += [f"--model-report={out / 'new' / 'report.json'}"]
-    before = uploads(server)
+    before = server.jobs("unzip")
     result = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=100, check=False
     )
@@ -115,18 +113,13 @@ def report(folder: Path, server: Server, *args: str) -> Reported:
         report=json.loads((out / "new" / "report.json").read_text()),
         cases=cases(out / "junit.xml"),
         job_summary=(out / "summary.md").read_text(),
-        uploads=uploads(server) - before,
+        uploads=server.jobs("unzip") - before,
     )
 
 
 def cases(junit: Path) -> dict[str, TestCase]:
     found = [case for suite in JUnitXml.fromfile(str(junit)) for case in suite]
     return {properties(case)["nodeid"]: case for case in found}
-
-
-def uploads(server: Server) -> int:
-    with contextlib.closing(sqlite3.connect(server.data / "sandbox.sqlite")) as store:
-        return int(store.execute("select count(*) from jobs where kind = 'unzip'").fetchone()[0])
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.plugin.conftest import PROJECT, Project, Server
+from tests.plugin.conftest import PROJECT, ROOT, Project, Server
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -207,6 +207,23 @@ def test_exitfirst_cancels_the_rest_and_leaves_nothing(served: Project, server: 
     result = served.run("-x")
     assert time.monotonic() - begun < 20
     result.assert_outcomes(failed=1)
+    assert server.left_over() == []
+    assert server.training_processes() == []
+
+
+def test_exitfirst_stops_the_trainings_of_other_workers_and_starts_no_more(served: Project, server: Server) -> None:
+    entry: dict[str, object] = {"host": server.url, "path": ROOT, "token": "${DOGFOOD_TOKEN}"}
+    served.write_environments(one=entry | {"max_parallel": 1}, two=entry)
+    served.write_tests(
+        Boom={"env": "one", "config": {"raise": "boom", "sleep": 4}},
+        Never={"env": "one"},
+        Slow={"env": "two", "config": {"sleep": 200}, "time_limit": 300},
+    )
+    before = server.jobs("train")
+    result = served.run("-x", "-n", "2", "-rs", timeout=100)
+    result.assert_outcomes(failed=1, skipped=1)
+    result.stdout.fnmatch_lines(["SKIPPED [[]1[]] model_tests.yaml:*: the session stops: --maxfail is reached"])
+    assert server.jobs("train") - before == 2
     assert server.left_over() == []
     assert server.training_processes() == []
 
