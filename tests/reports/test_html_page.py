@@ -1,0 +1,257 @@
+"""The page of a report, read as a program reads it; how it looks is in test_html_browser.py."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from pytest_ibmodels.reports.html import page, write
+from pytest_ibmodels.reports.record import HistoryRecord, InferenceRecord, ModelReport, RunRecord, TrainingRecord
+from tests.reports.html_samples import (
+    BROKEN,
+    DIFFERING,
+    FIELDS,
+    NOT_STARTED,
+    PASSED,
+    SKIPPED,
+    TOO_LOW,
+    check,
+    report,
+    run,
+    started,
+)
+
+HOSTILE = "\"><script>alert(1)</script>'<img src=x onerror=alert(2)>{{ 7 * 191 }}</style>"
+GOOD = run(training=TrainingRecord(outcome="passed"), inference=InferenceRecord(outcome="passed"))
+BAD = run(training=TrainingRecord(outcome="passed"), inference=InferenceRecord(outcome="failed"))
+VOID = {"meta", "br", "hr", "img", "link", "input"}
+
+
+class Reader(HTMLParser):
+    """Tags with their attributes, and texts; says so if tags are not closed in order."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.texts: list[str] = []
+        self._open: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.texts).split())
+
+    def attributes(self, name: str) -> list[str]:
+        return [attributes[name] for _, attributes in self.tags if name in attributes]
+
+
+@pytest.fixture(scope="module")
+def everything() -> Reader:
+    return Reader(page(report(PASSED, TOO_LOW, DIFFERING, BROKEN, NOT_STARTED, SKIPPED)))
+
+
+def hostile(value: Any) -> Any:
+    """The same record with a hostile text in place of every text and of every key."""
+    if isinstance(value, BaseModel):
+        kept = {"outcome"}
+        return value.model_copy(
+            update={name: item if name in kept else hostile(item) for name, item in value if item is not None}
+        )
+    if isinstance(value, str):
+        return HOSTILE
+    if isinstance(value, dict):
+        return {f"{HOSTILE}{place}": hostile(item) for place, item in enumerate(value.values())}
+    if isinstance(value, tuple):
+        return tuple(hostile(item) for item in value)
+    return value
+
+
+def test_no_text_of_an_environment_becomes_markup() -> None:
+    evil: ModelReport = hostile(report(PASSED, TOO_LOW, DIFFERING, BROKEN))
+    read = Reader(page(evil))
+    assert read.text.count("<script>alert(1)</script>") > 40
+    assert {tag for tag, _ in read.tags} & {"script", "img", "iframe", "object", "embed", "base", "form"} == set()
+    assert [name for _, attributes in read.tags for name in attributes if name.startswith("on")] == []
+    assert "1337" not in read.text
+    assert all(href.startswith("#run-") or href == "#top" for href in read.attributes("href"))
+
+
+def test_only_web_addresses_become_links() -> None:
+    links = {"job": "https://a.example/x?y=1&z=2", "worse": "javascript:alert(1)", "worst": "data:text/html,x"}
+    read = Reader(page(report(run(**started(links=links)))))
+    assert [href for href in read.attributes("href") if not href.startswith("#")] == ["https://a.example/x?y=1&z=2"]
+
+
+def test_the_page_refers_to_nothing_outside_itself() -> None:
+    html = page(report(PASSED, TOO_LOW, DIFFERING))
+    read = Reader(html)
+    assert read.attributes("src") == []
+    assert "link" not in {tag for tag, _ in read.tags}
+    assert re.findall(r"url\(|@import|xlink:href|<use", html) == []
+    assert "default-src 'none'; style-src 'unsafe-inline'" in read.attributes("content")
+
+
+def test_every_plot_has_words_for_those_who_do_not_see_it(everything: Reader) -> None:
+    plots = [attributes for _, attributes in everything.tags if attributes.get("role") == "img"]
+    assert len(plots) == sum(tag == "svg" for tag, _ in everything.tags) == 13
+    assert "f1 against its minimums: DL Number 0.9821 of at least 0.9500; Name 0.6712 of at least 0.9500, " in (
+        " ".join(plot["aria-label"] for plot in plots)
+    )
+    assert any(plot["aria-label"].startswith("loss by epoch: loss from ") for plot in plots)
+
+
+def test_headings_descend_one_level_at_a_time(everything: Reader) -> None:
+    levels = [int(tag[1]) for tag, _ in everything.tags if re.fullmatch(r"h\d", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(below - above <= 1 for above, below in itertools.pairwise(levels))
+
+
+def test_ids_are_unique_and_links_within_the_page_lead_somewhere(everything: Reader) -> None:
+    ids = everything.attributes("id")
+    assert len(ids) == len(set(ids))
+    referred = [href[1:] for href in everything.attributes("href") if href.startswith("#")]
+    assert set(referred + everything.attributes("aria-labelledby")) <= set(ids)
+
+
+def test_a_failed_metric_shows_its_margin_and_why_there_is_no_number(everything: Reader) -> None:
+    assert "\N{MINUS SIGN}0.2788 ✕" in everything.text
+    assert "exact_match of Total : the model has no such field; its fields are DL Number, Name" in everything.text
+    assert "Licences on staging ✕ failed metrics ○ skipped no number exact_match of Total" in everything.text
+
+
+def test_differing_predictions_are_shown_document_by_document(everything: Reader) -> None:
+    text = everything.text
+    assert "12 fields of 3 documents compared: 3 differ, 1 document without an answer." in text
+    a, b, c = (text.index(f" {name}.ibocr ") for name in "abc")
+    assert a < text.index("Ada Lovelac e") < text.index("12.50 no text") < b < text.index("12 Long Acre Road ,") < c
+    assert "the Refiner returned no record for this document" in text[c:]
+
+
+def test_the_text_of_a_failure_is_open_where_nothing_else_shows_it(everything: Reader) -> None:
+    details = [attributes for tag, attributes in everything.tags if tag == "details"]
+    assert sum("open" in attributes for attributes in details) == 2  # of the broken training, and of the dead address
+    assert "job | RuntimeError: CUDA out of memory" in everything.text
+
+
+@pytest.mark.parametrize(
+    ("runs", "headline"),
+    [
+        ((), "No model test ran"),
+        ((GOOD,), "The run passed"),
+        ((BAD,), "The run failed"),
+        ((GOOD, GOOD), "All 2 runs passed"),
+        ((GOOD, BAD, BAD), "2 of 3 runs failed"),
+        ((GOOD, SKIPPED), "1 of 2 runs passed"),
+        ((SKIPPED, SKIPPED), "All 2 runs skipped"),
+        ((run(),), "Not run"),
+    ],
+)
+def test_the_headline_says_how_it_went(runs: tuple[RunRecord, ...], headline: str) -> None:
+    read = Reader(page(report(*runs)))
+    assert headline in read.texts
+    assert f"{headline} · model report" in read.texts
+
+
+def test_a_page_without_runs_says_why_it_is_empty() -> None:
+    text = Reader(page(report(exit_status=5))).text
+    assert "pytest ended with: no tests were collected" in text
+    assert "No run was started" in text
+
+
+def test_a_run_that_was_not_started_has_no_empty_parts() -> None:
+    text = Reader(page(report(NOT_STARTED))).text
+    assert "nothing answers at http://127.0.0.1:9" in text
+    for absent in ("Metrics against", "Training curves", "Predictions against", "Training job", "None"):
+        assert absent not in text
+
+
+def test_a_training_that_reported_nothing_says_so() -> None:
+    text = Reader(page(report(DIFFERING))).text
+    assert "None: the job reported neither its loss nor its metrics more than once." in text
+
+
+def test_odd_numbers_are_drawn_and_printed() -> None:
+    checks = (
+        check("perplexity", "a", 0.0, 1.5e300),
+        check("perplexity", "b", -5.0, -7.25),
+        check("perplexity", "c", 0.0, 0.0),
+        check("tiny", "a", 1e-9, 2e-9),
+    )
+    points = tuple(HistoryRecord(step=step, loss=-step * 1e12) for step in range(1200))
+    odd = run(**started(training=TrainingRecord(outcome="failed", checks=checks, history=points)))
+    html = page(report(odd))
+    assert "NaN" not in html
+    text = Reader(html).text
+    assert "1.5e+300" in text
+    assert "\N{MINUS SIGN}7.2500 \N{MINUS SIGN}5.0000 \N{MINUS SIGN}2.2500 ✕ not reached" in text
+    assert "2e-09".replace("-", "\N{MINUS SIGN}") in text
+
+
+def test_environments_are_compared_side_by_side(everything: Reader) -> None:
+    assert "Licences Name f1 0.9712 ▼ 0.6712" in everything.text
+    assert "Environments side by side" not in Reader(page(report(PASSED, DIFFERING))).text
+
+
+def test_more_fields_than_a_plot_can_tell_apart_are_in_the_table(everything: Reader) -> None:
+    assert "2 more fields in the tables below the plots." in everything.text
+    assert "epoch DL Number Name Address Sex Height Eyes Class Expires" in everything.text
+
+
+def test_a_page_is_written_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    path.write_text("older")
+    write(report(PASSED), path)
+    assert path.read_text(encoding="utf-8").endswith("</html>")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+CSS = (Path(__file__).parents[2] / "pytest_ibmodels/reports/html/templates/style.css").read_text(encoding="utf-8")
+
+
+def luminance(colour: str) -> float:
+    digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+    parts = [int(digits[start : start + 2], 16) / 255 for start in (0, 2, 4)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    """Of WCAG 2.2, section 1.4.3: from 1 to 21."""
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_colours_have_the_contrast_that_texts_and_lines_need(scheme: int) -> None:
+    block = re.findall(r":root \{(.*?)\}", CSS, re.DOTALL)[scheme]
+    colours = dict(re.findall(r"--([\w-]+): (#\w+)", block))
+    texts = [("ink", "card"), ("ink", "page"), ("ink", "track"), ("soft", "card"), ("soft", "page"), ("accent", "card")]
+    texts += [("good", "card"), ("bad", "card"), ("good", "good-tint"), ("bad", "bad-tint"), ("soft", "quiet-tint")]
+    for text, ground in texts:
+        assert contrast(colours[text], colours[ground]) >= 4.5, (text, ground)
+    for line in range(1, len(FIELDS) + 3):
+        assert contrast(colours[f"line-{line}"], colours["card"]) >= 3, line
+    assert contrast(colours["good"], colours["bar"]) >= 1.5
