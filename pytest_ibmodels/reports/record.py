@@ -6,16 +6,30 @@ are read by the summary, the JUnit file, the job summary of a CI server, and ``-
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 Outcome = Literal["passed", "failed", "skipped", "xfailed", "xpassed", "not run"]
 """pytest's words; ``not run``: not selected, or not come to."""
 
 
+def _encodable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(kept) for key, kept in value.items()}
+    return [_encodable(kept) for kept in value] if isinstance(value, list | tuple) else value
+
+
 class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, json_schema_serialization_defaults_required=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _encodable(cls, given: Any) -> Any:
+        """Environments and models may answer texts that no file can hold: what UTF-8 lacks becomes a question mark."""
+        return _encodable(given)
 
 
 class PackageRecord(_Record):
