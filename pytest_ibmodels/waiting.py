@@ -50,7 +50,7 @@ def make_engine(config: pytest.Config) -> Engine:
             upload=options.seconds(config, "ibmodels_upload_limit"),
             inference=options.seconds(config, "ibmodels_inference_limit"),
         ),
-        max_failures=config.getoption("maxfail"),
+        max_failures=config.getoption("maxfail") or 0,  # pytest means the same by None
     )
 
 
