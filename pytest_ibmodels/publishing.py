@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeVar
 
+from pytest_ibmodels.instabase import policy
 from pytest_ibmodels.instabase.errors import AccessRefused, ApiError, EnvironmentUnavailable, InstabaseError
+from pytest_ibmodels.instabase.patience import Patience
 from pytest_ibmodels.runs.clock import SystemClock, poll_interval
 from pytest_ibmodels.runs.connection import connected
 from pytest_ibmodels.runs.failures import RunFailure
-from pytest_ibmodels.runs.patience import patiently
 from pytest_ibmodels.spec import SpecError
 
 if TYPE_CHECKING:
@@ -104,7 +105,9 @@ class _Errand:
     """To publish, whatever came of them."""
 
     async def patiently(self, call: Callable[[], Awaitable[T]]) -> T:
-        return await patiently(call, self.clock, self.tell)
+        # The client of an errand sends each call once: a step of an errand, such as publishing and then waiting for the
+        # job of it, is what is done again as a whole.
+        return await Patience(self.clock, lambda _error, sentence: self.tell(sentence))(policy.PUBLISH, call)
 
     async def has(self, name: str, version: str) -> bool:
         return version in await self.patiently(lambda: self.client.marketplace.versions(name))

@@ -5,8 +5,10 @@
     InstabaseError              every error of the client
       EnvironmentUnavailable    nothing answered, or only that it cannot (429, 5xx): trying again may help
       AccessRefused             401 or 403: the token is wrong, or has no right to this
+      Redirected                the environment points elsewhere; the token does not go there
       ApiError                  the environment understood, and said no
       UnexpectedAnswer          the answer does not have the form that the protocol gives it
+        GarbledAnswer           it is no JSON at all: a gateway's page, nothing, or a part
 
 Each names the call (method and path, never the headers) and carries a short piece of the answer, without the token.
 """
@@ -33,15 +35,31 @@ class EnvironmentUnavailable(InstabaseError):
 
     Attributes:
         reached: false if there was no connection, so that the request cannot have had an effect.
+        status: the HTTP status; None without an answer.
+        retry_after: seconds that the environment asked to wait, if it did.
     """
 
-    def __init__(self, call: str, reason: str, *, reached: bool = True) -> None:
+    def __init__(
+        self,
+        call: str,
+        reason: str,
+        *,
+        reached: bool = True,
+        status: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(call, reason)
         self.reached = reached
+        self.status = status
+        self.retry_after = retry_after
 
 
 class AccessRefused(InstabaseError):
     """The environment does not accept the token."""
+
+
+class Redirected(InstabaseError):
+    """The environment points to another address. It is not followed: the token belongs to one host."""
 
 
 class ApiError(InstabaseError):
@@ -50,3 +68,7 @@ class ApiError(InstabaseError):
 
 class UnexpectedAnswer(InstabaseError):
     """The answer does not have the form that the protocol gives it."""
+
+
+class GarbledAnswer(UnexpectedAnswer):
+    """The answer is no JSON at all. Whether the call had its effect is not known."""

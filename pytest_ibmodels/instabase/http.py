@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
+import email.utils
 import json
+import math
+import time
 from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from pytest_ibmodels.instabase.errors import AccessRefused, ApiError, EnvironmentUnavailable, UnexpectedAnswer
+from pytest_ibmodels.instabase.errors import (
+    AccessRefused,
+    ApiError,
+    EnvironmentUnavailable,
+    GarbledAnswer,
+    Redirected,
+    UnexpectedAnswer,
+)
 from pytest_ibmodels.instabase.wire import API_PREFIX, DriveArgs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    import ssl
+    from collections.abc import Awaitable, Callable, Mapping
     from types import TracebackType
 
     from pydantic import SecretStr
 
+    from pytest_ibmodels.instabase.patience import Patience
+    from pytest_ibmodels.instabase.policy import Policy
+
 AnswerT = TypeVar("AnswerT", bound=BaseModel)
+T = TypeVar("T")
 
 _TOO_MANY_REQUESTS = 429
 _EXCERPT_CHARACTERS = 200
-# A read may wait for a large file or for a busy file service; connecting to a living host may not.
-_TIMEOUT = httpx.Timeout(120.0, connect=10.0)
+# An answer may wait for a large file or for a busy file service; connecting to a living host may not.
+_CONNECT_SECONDS = 10.0
 
 
 class Transport:
@@ -32,16 +47,27 @@ class Transport:
     Args:
         host: for example ``https://www.instabase.com``; calls go below ``HOST/api/v1``.
         token: leaves this object only in the ``Authorization`` header, and only to ``host``.
+        patience: sends calls again, as their policies say; None: every call is sent once.
+        verify: how the certificate of an https host is verified; False: not at all.
         transport: the seam for tests that need a fault which no server of ours can provoke.
     """
 
-    def __init__(self, host: str, token: SecretStr, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        host: str,
+        token: SecretStr,
+        *,
+        patience: Patience | None = None,
+        verify: ssl.SSLContext | bool = True,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
         self.host = host.rstrip("/")
         self._token = token
+        self._patience = patience
         self._client = httpx.AsyncClient(
             base_url=self.host,
             headers={"Authorization": f"Bearer {token.get_secret_value()}"},
-            timeout=_TIMEOUT,
+            verify=verify,
             limits=httpx.Limits(max_connections=32, max_keepalive_connections=32),
             follow_redirects=False,
             transport=transport,
@@ -67,20 +93,58 @@ class Transport:
         method: str,
         path: str,
         *,
+        policy: Policy,
         args: DriveArgs | None = None,
         body: BaseModel | bytes | None = None,
         params: Mapping[str, str] | None = None,
     ) -> AnswerT:
-        """Send one request below ``/api/v1`` and check its JSON answer against the model ``answer``.
+        """Send a request below ``/api/v1`` and check its JSON answer against the model ``answer``.
 
         Raises:
             EnvironmentUnavailable: nothing answered, or only a gateway.
             AccessRefused: HTTP 401 or 403.
+            Redirected: HTTP 300 to 399.
             ApiError: an error envelope (also under HTTP 200), or another HTTP status of 400 and above.
-            UnexpectedAnswer: the body is not JSON, or does not fit ``answer``.
+            GarbledAnswer: the body is not JSON.
+            UnexpectedAnswer: it does not fit ``answer``.
         """
         name = f"{method} {path}"
-        response = await self._send(method, f"{API_PREFIX}/{_encoded(path)}", name, args, body, params)
+
+        async def send() -> AnswerT:
+            url = f"{API_PREFIX}/{_encoded(path)}"
+            response = await self._send(method, url, name, policy, args=args, body=body, params=params)
+            return self._checked(answer, response, name)
+
+        return await self._patiently(policy, send)
+
+    async def read(self, path: str, args: DriveArgs, *, policy: Policy) -> bytes:
+        """The bytes of a file. An error envelope in place of the file is an error, not content.
+
+        Raises: as :meth:`call`; GarbledAnswer if there is nothing, or a web page in place of another file.
+        """
+        name = f"GET {path}"
+
+        async def send() -> bytes:
+            response = await self._send("GET", f"{API_PREFIX}/{_encoded(path)}", name, policy, args=args)
+            return self._content(response, path, name)
+
+        return await self._patiently(policy, send)
+
+    async def get_json(self, path: str, *, policy: Policy) -> object:
+        """The JSON value at ``HOST/path``, for the calls outside ``/api/v1``. Raises: as :meth:`call`."""
+        name = f"GET {path}"
+
+        async def send() -> object:
+            value = self._json(await self._send("GET", f"/{_encoded(path)}", name, policy), name)
+            self._refuse_error_envelope(value, name)
+            return value
+
+        return await self._patiently(policy, send)
+
+    async def _patiently(self, policy: Policy, send: Callable[[], Awaitable[T]]) -> T:
+        return await send() if self._patience is None else await self._patience(policy, send)
+
+    def _checked(self, answer: type[AnswerT], response: httpx.Response, name: str) -> AnswerT:
         value = self._json(response, name)
         self._refuse_error_envelope(value, name)
         try:
@@ -90,14 +154,13 @@ class Transport:
             where = ".".join(str(part) for part in first["loc"]) or "the answer"
             raise UnexpectedAnswer(name, f"{where}: {first['msg']}; got {self._excerpt(response)}") from None
 
-    async def read(self, path: str, args: DriveArgs) -> bytes:
-        """The bytes of a file. An error envelope in place of the file is an error, not content.
-
-        Raises: as :meth:`call`.
-        """
-        name = f"GET {path}"
-        response = await self._send("GET", f"{API_PREFIX}/{_encoded(path)}", name, args, None, None)
-        if response.headers.get("content-type", "").startswith("application/json"):
+    def _content(self, response: httpx.Response, path: str, name: str) -> bytes:
+        kind = response.headers.get("content-type", "")
+        if not response.content:
+            raise GarbledAnswer(name, "the answer is empty")
+        if kind.startswith("text/html") and not path.endswith((".html", ".htm")):
+            raise GarbledAnswer(name, f"a web page came in place of the file: {self._excerpt(response)}")
+        if kind.startswith("application/json"):
             try:
                 value = json.loads(response.content)
             except ValueError:
@@ -107,22 +170,16 @@ class Transport:
                 self._refuse_error_envelope(value, name)
         return response.content
 
-    async def get_json(self, path: str) -> object:
-        """The JSON value at ``HOST/path``, for the calls outside ``/api/v1``. Raises: as :meth:`call`."""
-        name = f"GET {path}"
-        response = await self._send("GET", f"/{_encoded(path)}", name, None, None, None)
-        value = self._json(response, name)
-        self._refuse_error_envelope(value, name)
-        return value
-
     async def _send(
         self,
         method: str,
         url: str,
         name: str,
-        args: DriveArgs | None,
-        body: BaseModel | bytes | None,
-        params: Mapping[str, str] | None,
+        policy: Policy,
+        *,
+        args: DriveArgs | None = None,
+        body: BaseModel | bytes | None = None,
+        params: Mapping[str, str] | None = None,
     ) -> httpx.Response:
         headers = args.header() if args is not None else {}
         content: bytes | None
@@ -131,11 +188,14 @@ class Transport:
             headers["Content-Type"] = "application/json"
         else:
             content = body
+        timeout = httpx.Timeout(policy.timeout, connect=min(_CONNECT_SECONDS, policy.timeout))
         try:
-            response = await self._client.request(method, url, headers=headers, content=content, params=params)
+            response = await self._client.request(
+                method, url, headers=headers, content=content, params=params, timeout=timeout
+            )
         except httpx.TimeoutException as error:
             reason = f"{self.host} did not answer in time ({type(error).__name__})"
-            reached = not isinstance(error, httpx.ConnectTimeout)
+            reached = not isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout)
             raise EnvironmentUnavailable(name, reason, reached=reached) from None
         except httpx.HTTPError as error:
             reason = f"no answer from {self.host}: {self.redact(str(error))}"
@@ -152,10 +212,10 @@ class Transport:
             raise AccessRefused(name, reason)
         if code >= 500 or code == _TOO_MANY_REQUESTS:
             reason = f"{self.host} cannot answer at present (HTTP {code}: {self._excerpt(response)})"
-            raise EnvironmentUnavailable(name, reason)
+            raise EnvironmentUnavailable(name, reason, status=code, retry_after=_retry_after(response))
         if code < 400:
-            target = response.headers.get("location", "elsewhere")
-            raise UnexpectedAnswer(name, f"HTTP {code} points to {target}; the token is not sent there: correct `host`")
+            target = self.redact(response.headers.get("location", "elsewhere"))
+            raise Redirected(name, f"HTTP {code} points to {target}; the token is not sent there: correct `host`")
         message = _message(response) or self._excerpt(response)
         raise ApiError(name, f"{self.redact(message)} (HTTP {code})")
 
@@ -163,7 +223,10 @@ class Transport:
         try:
             value: object = json.loads(response.content)
         except ValueError:
-            raise UnexpectedAnswer(name, f"the answer is not JSON: {self._excerpt(response)}") from None
+            what = f"not JSON: {self._excerpt(response)}" if response.content.strip() else "empty"
+            raise GarbledAnswer(name, f"the answer is {what}") from None
+        if value is None:
+            raise GarbledAnswer(name, "the answer is null")
         return value
 
     def _refuse_error_envelope(self, value: object, name: str) -> None:
@@ -189,6 +252,19 @@ def _encoded(path: str) -> str:
 
 def _is_loopback(host: str) -> bool:
     return httpx.URL(host).host in {"127.0.0.1", "localhost", "::1"}
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    """The seconds of a ``Retry-After`` header, which gives a number or a date; None if there is none."""
+    text = response.headers.get("retry-after", "")
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            seconds = email.utils.parsedate_to_datetime(text).timestamp() - time.time()
+        except ValueError:
+            return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
 def _message(response: httpx.Response) -> str | None:

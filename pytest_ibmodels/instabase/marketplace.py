@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_ibmodels.instabase import policy
 from pytest_ibmodels.instabase.errors import ApiError, UnexpectedAnswer
 from pytest_ibmodels.instabase.wire import (
     Envelope,
@@ -25,7 +26,7 @@ class Marketplace:
 
     async def versions(self, name: str) -> tuple[str, ...]:
         """The versions of a package that are there, in the environment's order; none if the name is not known."""
-        listing = await self._transport.call(MarketplaceListing, "GET", "marketplace/list")
+        listing = await self._transport.call(MarketplaceListing, "GET", "marketplace/list", policy=policy.LIST)
         found = (version for app in listing.apps if app.name == name for version in app.available_versions)
         return tuple(dict.fromkeys(found))
 
@@ -39,7 +40,9 @@ class Marketplace:
             The id of the job that publishes; None if it is published already.
         """
         request = PublishRequest(ibsolution_path=path, async_="true")
-        answer = await self._transport.call(PublishAnswer, "POST", "marketplace/publish", body=request)
+        answer = await self._transport.call(
+            PublishAnswer, "POST", "marketplace/publish", body=request, policy=policy.PUBLISH
+        )
         if answer.job_id:
             return answer.job_id
         self._expect_ok(answer, "POST marketplace/publish")
@@ -48,7 +51,9 @@ class Marketplace:
     async def unpublish(self, name: str, version: str) -> None:
         """Take one version back."""
         request = UnpublishRequest(name=name, version=version)
-        answer = await self._transport.call(Envelope, "POST", "marketplace/unpublish", body=request)
+        answer = await self._transport.call(
+            Envelope, "POST", "marketplace/unpublish", body=request, policy=policy.UNPUBLISH
+        )
         self._expect_ok(answer, "POST marketplace/unpublish")
 
     def _expect_ok(self, answer: Envelope, call: str) -> None:

@@ -179,6 +179,17 @@ class CancelRequest(WireModel):
     job_id: str
 
 
+class ListedJob(WireModel):
+    job_id: str
+    model_name: str | None = None
+
+
+class JobListing(Envelope):
+    """Answer of ``jobs/list?model_name=``, oldest job first: a call of the sandbox, and of no documented Instabase."""
+
+    jobs: list[ListedJob]
+
+
 class LogEntry(WireModel):
     """One line of ``GET HOST/classifier/logs/JOB_ID`` (not below ``/api/v1``); ``ts`` is ISO 8601."""
 

@@ -2,28 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from typing import Protocol
+from pytest_ibmodels.instabase.clock import Clock, SystemClock
 
-
-class Clock(Protocol):
-    """The seam for tests: with a clock of their own, hours of waiting pass at once."""
-
-    def now(self) -> float:
-        """Monotonic seconds."""
-        ...
-
-    async def sleep(self, seconds: float) -> None: ...
-
-
-class SystemClock:
-    def now(self) -> float:
-        return time.monotonic()
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-
+__all__ = ["SHORTEST_POLL", "Clock", "SystemClock", "poll_interval"]
 
 SHORTEST_POLL = 0.1
 

@@ -59,6 +59,7 @@ class TrainingQueue:
         self._waiting: deque[_Running] = deque()
         self._running: dict[str, _Running] = {}
         self._workers: list[threading.Thread] = []
+        self._named: dict[str, list[str]] = {}
         self._closing = False
 
     def submit(self, request: TrainRequest) -> str:
@@ -85,6 +86,7 @@ class TrainingQueue:
         if code.published:
             note(job.log, f"this job runs the published package {code.published}", "INFO")
         with self._changed:
+            self._named.setdefault(str(request.arguments.get("model_name", "")), []).append(job_id)
             self._waiting.append(_Running(job))
             if len(self._workers) < self._settings.max_jobs:
                 worker = threading.Thread(target=self._work, name=f"training-{len(self._workers)}", daemon=True)
@@ -92,6 +94,14 @@ class TrainingQueue:
                 worker.start()
             self._changed.notify()
         return job_id
+
+    def jobs_of(self, model_name: str) -> list[str]:
+        """The ids of the jobs that were asked to make a model of this name, oldest first.
+
+        No job survives a restart of the server, so nothing of this has to.
+        """
+        with self._changed:
+            return list(self._named.get(model_name, ()))
 
     def queue_position(self, job_id: str) -> int | None:
         """How many jobs are before this one plus one, or None if it does not wait."""

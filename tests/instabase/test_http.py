@@ -14,7 +14,9 @@ from pytest_ibmodels.instabase.errors import (
     AccessRefused,
     ApiError,
     EnvironmentUnavailable,
+    GarbledAnswer,
     InstabaseError,
+    Redirected,
     UnexpectedAnswer,
 )
 
@@ -76,12 +78,12 @@ def test_a_path_is_encoded_and_the_token_is_sent_in_its_header() -> None:
         (answer(500, text="oops"), EnvironmentUnavailable, "cannot answer at present (HTTP 500: 'oops')"),
         (answer(503, text="<html>"), EnvironmentUnavailable, "cannot answer at present (HTTP 503: '<html>')"),
         (answer(401, json={"msg": "no"}), AccessRefused, "refused the token (HTTP 401): check `token`"),
-        (answer(text="<html>sign in</html>"), UnexpectedAnswer, "the answer is not JSON: '<html>sign in</html>'"),
+        (answer(text="<html>sign in</html>"), GarbledAnswer, "the answer is not JSON: '<html>sign in</html>'"),
         (answer(json=[1]), UnexpectedAnswer, "the answer: Input should be a valid dictionary"),
         (answer(json={"results": 3}), UnexpectedAnswer, "results: Input should be a valid list; got '{\"results\":3}'"),
         (
             answer(302, headers={"location": "https://evil.example.com"}),
-            UnexpectedAnswer,
+            Redirected,
             "the token is not sent there",
         ),
         (

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 
-from pytest_ibmodels.instabase.wire import CancelRequest
+from pytest_ibmodels.instabase.wire import CancelRequest, JobListing, ListedJob
 from pytest_ibmodels.sandbox.bodies import json_body, sandbox_of
 from pytest_ibmodels.sandbox.errors import SandboxError
 from pytest_ibmodels.sandbox.services import Sandbox
@@ -40,6 +40,16 @@ def status(job_id: str, sandbox: TheSandbox) -> dict[str, Any]:
         answer["results"] = job.results
         answer["seconds"] = _seconds(job)
     return answer
+
+
+@router.get("/list", response_model_exclude_none=True)
+def jobs(model_name: str, sandbox: TheSandbox) -> JobListing:
+    """The training jobs of this server's lifetime that make a model of this name, oldest first.
+
+    A client whose request was answered by nothing sees here whether its job was started.
+    """
+    found = [ListedJob(job_id=job_id, model_name=model_name) for job_id in sandbox.training.jobs_of(model_name)]
+    return JobListing(status="OK", jobs=found)
 
 
 @router.post("/cancel")
