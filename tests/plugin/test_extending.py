@@ -151,8 +151,8 @@ def test_hooks_are_called_once_each_and_in_order(hooked: Outcome, server: Server
     assert calls["finished", "Own"][1] == ["training", "check"]
     assert calls["training", "Low"][1] == ["training", "metrics"]
     assert calls["finished", "Raises"][1] == ["training", "error"]
-    started = [name for what, name, *_ in hooked.calls if what == "started"]
-    assert hooked.calls.index(["started", started[1], True, None, calls["started", started[1]][2]]) < len(started)
+    order = list(calls)
+    assert order.index(("started", "Low")) < order.index(("finished", "Good"))  # while the item of Good was waiting
     assert server.left_over() == []
 
 
@@ -215,6 +215,12 @@ def test_a_hook_that_raises_beside_a_failure_is_told_below_it(hooked: Outcome) -
 def test_a_package_of_its_own_is_pushed_for_a_model_test(hooked: Outcome) -> None:
     hashes = {name: run["package"]["content_hash"] for name, run in hooked.runs.items() if run["package"]}
     assert [name for name, digest in hashes.items() if digest != hashes["Good"]] == ["Served"]
+    # The folder of an upload is in the names of the models that are trained from it.
+    uploads = {
+        name: re.findall(rf"training {name}_(\w+)_\d+ on", "\n".join(hooked.runs[name]["job_log"])) for name in hashes
+    }
+    assert all(len(found) == 1 for found in uploads.values())
+    assert [name for name, found in uploads.items() if found != uploads["Good"]] == ["Served"]
     assert hooked.of("NoPackage") == ("failed", "failed", "config")
     assert re.match(r"config: .*/nowhere: there is no such folder; it should", hooked.text("NoPackage"))
 
