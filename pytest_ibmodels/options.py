@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
 ACTIVE = pytest.StashKey[bool]()
 """Set once a file of model tests is collected."""
 
 # `-k` and `-m` also as `-kNAME` and behind other letters, as in `-vk NAME`.
 _SELECTS = re.compile(r"-[a-zA-Z]*[km]|--(deselect|lf|last-failed|sw|stepwise)\b")
+
+JOURNAL_NAME = "journal.sqlite"
 
 FILE_NAMES = ("model_tests.yaml", "model_tests.yml")
 
@@ -62,6 +65,12 @@ def add_options(parser: pytest.Parser) -> None:
         action="store_true",
         dest="ibmodels_dry_run",
         help="with --publish-only: show what would happen, and change nothing",
+    )
+    group.addoption(
+        "--reattach",
+        action="store_true",
+        dest="ibmodels_reattach",
+        help="go on with trainings of a session that was killed, where they train the same, instead of training again",
     )
     group.addoption(
         "--model-report",
@@ -131,6 +140,22 @@ def package_folder(config: pytest.Config) -> Path:
     if given is not None:
         return config.invocation_params.dir / given
     return config.rootpath / str(config.getini("ibmodels_package"))
+
+
+def journal_file(config: pytest.Config) -> Path:
+    """Where what model tests make in environments is written down: below pytest's cache folder, where it survives
+    `--cache-clear`.
+    """
+    try:
+        folder = str(config.getini("cache_dir"))
+    except ValueError:  # pytest runs without its cache
+        folder = ".pytest_cache"
+    return config.rootpath / os.path.expandvars(Path(folder).expanduser()) / "ibmodels" / JOURNAL_NAME
+
+
+def controls_workers(config: pytest.Config) -> bool:
+    """Whether this process is xdist's controller, which runs no test itself."""
+    return config.getoption("dist", "no") != "no" and not hasattr(config, "workerinput")
 
 
 def is_active(config: pytest.Config) -> bool:

@@ -73,6 +73,40 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         collection.set_backstop(session)
 
 
+def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
+    if not options.is_active(config):
+        return []
+    from pytest_ibmodels import recovery
+
+    return recovery.announcement(config, items)
+
+
+# --- xdist's controller ---
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    if not options.controls_workers(config) or not options.journal_file(config).exists():
+        return []
+    from pytest_ibmodels import recovery
+
+    return recovery.announcement(config, None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    from pytest_ibmodels import recovery
+
+    node.workerinput[recovery.WORKER_INPUT] = recovery.session_id(node.config)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if options.controls_workers(session.config):
+        from pytest_ibmodels import recovery
+
+        recovery.sweep_after_workers(session.config, interrupted=exitstatus == pytest.ExitCode.INTERRUPTED)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     from pytest_ibmodels import scheduling

@@ -20,15 +20,17 @@ class Project:
     Attributes:
         environments: the file that describes the environments; it need not be there.
         package: the folder of the training code.
+        journal: the file in which stands what was made in environments; it need not be there.
     """
 
     environments: Path
     package: Path
+    journal: Path
 
     @classmethod
     def of(cls, config: pytest.Config) -> Project:
         """The project that pytest runs in."""
-        return cls(options.environments_path(config), options.package_folder(config))
+        return cls(options.environments_path(config), options.package_folder(config), options.journal_file(config))
 
     @classmethod
     def here(cls) -> Project:
@@ -40,7 +42,7 @@ class Project:
         reader = _Reader()
         # Neither the project's own code nor its options for runs are wanted.
         code = pytest.main(
-            ["--noconftest", "--assert=plain", "--capture=no", "--override-ini=addopts=", "-p", "no:cacheprovider"],
+            ["--noconftest", "--assert=plain", "--capture=no", "--override-ini=addopts="],
             plugins=[reader],
         )
         if reader.project is None:

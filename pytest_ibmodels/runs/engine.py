@@ -13,6 +13,7 @@ from pytest_ibmodels.runs.brake import Brake
 from pytest_ibmodels.runs.case import Case, Run
 from pytest_ibmodels.runs.clock import Clock, SystemClock
 from pytest_ibmodels.runs.environment import EnvironmentSession
+from pytest_ibmodels.runs.journal import Journal
 from pytest_ibmodels.runs.routes.annotator import AnnotatorRoute
 from pytest_ibmodels.runs.story import Story
 
@@ -33,9 +34,19 @@ class Engine:
 
     Args:
         max_failures: after so many failed runs no training is begun that no item waits for; 0 for no such limit.
+        journal: where what is made in environments is written down; None: nowhere. The engine closes it.
+        reattach: whether to go on with jobs of sessions that are no longer alive.
     """
 
-    def __init__(self, limits: Limits, clock: Clock | None = None, *, max_failures: int = 0) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        clock: Clock | None = None,
+        *,
+        max_failures: int = 0,
+        journal: Journal | None = None,
+        reattach: bool = False,
+    ) -> None:
         self.clock = clock or SystemClock()
         self.limits = limits
         self._loop = asyncio.new_event_loop()
@@ -45,6 +56,8 @@ class Engine:
         self._tasks: set[asyncio.Task[None]] = set()
         self._count = 0
         self._brake = Brake(max_failures)
+        self._journal = journal or Journal(None)
+        self._reattach = reattach
         self._thread.start()
         # An impatient user's second Ctrl-C can end pytest before it tears down its fixtures.
         atexit.register(self.close, interrupted=True)
@@ -92,13 +105,17 @@ class Engine:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
+            self._journal.close()
         atexit.unregister(self.close)
-        return [sentence for session in self._sessions.values() for sentence in session.left_behind]
+        sentences = [sentence for session in self._sessions.values() for sentence in session.left_behind]
+        return [*sentences, self._journal.problem] if self._journal.problem else sentences
 
     async def _start(self, environment: Environment, runs: list[Run], package: Package, route: Route) -> None:
         session = self._sessions.get(environment.name)
         if session is None:
-            session = self._sessions[environment.name] = EnvironmentSession(environment, self.limits, self.clock)
+            session = self._sessions[environment.name] = EnvironmentSession(
+                environment, self.limits, self.clock, self._journal, reattach=self._reattach
+            )
         for run in runs:
             self._count += 1
             story = Story(run, self._count, session, route, package, self.limits, self.clock, self._brake)

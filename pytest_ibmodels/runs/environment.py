@@ -15,17 +15,22 @@ from pytest_ibmodels.instabase.client import Instabase
 from pytest_ibmodels.runs.clock import poll_interval
 from pytest_ibmodels.runs.embedded import EmbeddedSandbox
 from pytest_ibmodels.runs.failures import ConfigFailure, EnvironmentUnavailable, RunFailure, UploadFailure
+from pytest_ibmodels.runs.journal import Journal, JournalError
+from pytest_ibmodels.runs.ledger import Ledger, place_of
+from pytest_ibmodels.runs.removal import remove, remove_if_empty
 from pytest_ibmodels.runs.routes.base import Workplace
 from pytest_ibmodels.spec import SpecError
 
 if TYPE_CHECKING:
     from pytest_ibmodels.packaging import Package
     from pytest_ibmodels.runs.clock import Clock
+    from pytest_ibmodels.runs.journal import Entry
     from pytest_ibmodels.runs.limits import Limits
     from pytest_ibmodels.spec import Environment, ResolvedEnvironment
 
 _TEST_FOLDER = "ci-test-temp"
 _UNBOUNDED = 1_000_000
+_SWEEP = "; `ibmodels sweep` removes what is left"
 
 
 @dataclass
@@ -39,10 +44,27 @@ class EnvironmentSession:
     """Opens an environment once, pushes each package once, and removes both at the end.
 
     Cases of an environment share one session; what fails here fails all of them, once, with one sentence.
+
+    Args:
+        journal: where what is made there is written down; None: nowhere.
+        reattach: whether to go on with jobs of sessions that are no longer alive.
     """
 
-    def __init__(self, environment: Environment, limits: Limits, clock: Clock) -> None:
+    def __init__(
+        self,
+        environment: Environment,
+        limits: Limits,
+        clock: Clock,
+        journal: Journal | None = None,
+        *,
+        reattach: bool = False,
+    ) -> None:
         self._resolved, self._broken = _resolve(environment)
+        place = "" if self._resolved is None else place_of(self._resolved)
+        self.ledger = Ledger(journal or Journal(None), environment.name, place)
+        self._reattach = reattach
+        self._candidates: asyncio.Task[list[Entry]] | None = None
+        self._markers: dict[str, asyncio.Task[str]] = {}
         self.slots = asyncio.Semaphore(_parallel(self._resolved))
         self._limits = limits
         self._clock = clock
@@ -71,6 +93,32 @@ class EnvironmentSession:
         # One case that is cancelled must not take the upload from the others.
         return await asyncio.shield(upload)
 
+    async def client(self) -> Instabase:
+        """The environment's client; the first caller opens the environment. Raises: as :meth:`workplace`."""
+        return (await self._open_once()).client
+
+    async def candidates(self) -> list[Entry]:
+        """The jobs that may be continued: those of dead processes, if that is wanted; read once, oldest first."""
+        if not self._reattach:
+            return []
+        if self._candidates is None:
+            self._candidates = asyncio.create_task(self._read_candidates())
+        return await asyncio.shield(self._candidates)
+
+    def adopt(self, folder: str) -> None:
+        """Remove a folder of an earlier session at the end, unless other jobs of that session are in it."""
+        if folder not in self._folders:
+            self._folders.append(folder)
+
+    async def dataset_marker(self, path: str) -> str:
+        """What changes when a data set's file does; empty if the environment does not say. Asked once a session.
+
+        Raises: as :meth:`workplace`.
+        """
+        if path not in self._markers:
+            self._markers[path] = asyncio.create_task(self._marker(path))
+        return await asyncio.shield(self._markers[path])
+
     def check_alive(self) -> None:
         """Raise EnvironmentUnavailable if this environment is a sandbox of ours that has died."""
         opened = self._opened()
@@ -79,9 +127,10 @@ class EnvironmentSession:
 
     async def close(self) -> None:
         """Remove what was pushed and let go of the environment; what could not be removed is in ``left_behind``."""
-        for task in self._uploads.values():
+        tasks = [*self._uploads.values(), *self._markers.values()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._uploads.values(), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._opening is not None:
             self._opening.cancel()
             await asyncio.gather(self._opening, return_exceptions=True)
@@ -89,29 +138,54 @@ class EnvironmentSession:
         if opened is None:
             return
         try:
-            await self._remove_folders(opened)
+            await self._remove_all(opened)
         finally:
             await opened.client.close()
             if opened.sandbox is not None:
                 await opened.sandbox.stop()
 
-    async def _remove_folders(self, opened: _Opened) -> None:
-        drive = opened.client.drive
+    async def _remove_all(self, opened: _Opened) -> None:
+        # A job that has ended is forgotten before its folder is gone: nobody must go on with one that lacks its model.
+        jobs = self.ledger.of_kind("job")
+        await self.ledger.gone(*(job for job in jobs if not job.name or (job.job is not None and job.job.ended)))
         waiting = list(self._folders)
         try:
+            await self._unload_models(opened.client)
             while waiting:
-                await drive.delete(waiting[0], force=True)
+                await self._remove_folder(opened.client, waiting[0])
                 waiting.pop(0)
-            parent = f"{opened.root}/{_TEST_FOLDER}"
-            # Another session may have its folder there: it goes only if it is empty, and never by force.
-            if self._folders and not await drive.list(parent):
-                await drive.delete(parent, force=False)
-        except errors.InstabaseError as error:
+            if self._folders:
+                # Another session may have its folder there.
+                await remove_if_empty(opened.client, f"{opened.root}/{_TEST_FOLDER}")
+        except (errors.InstabaseError, JournalError) as error:
             if opened.sandbox is None or not opened.sandbox.is_temporary:
-                self.left_behind += [f"{folder} could not be removed: {error}" for folder in waiting]
+                self.left_behind += [f"{folder} could not be removed: {error}{_SWEEP}" for folder in waiting]
         except asyncio.CancelledError:
-            self.left_behind += [f"{folder} may be left: there was no time to remove it" for folder in waiting]
+            self.left_behind += [f"{folder} may be left: there was no time to remove it{_SWEEP}" for folder in waiting]
             raise
+
+    async def _unload_models(self, client: Instabase) -> None:
+        for model in self.ledger.of_kind("model"):
+            try:
+                await remove(client, model)
+            except errors.InstabaseError as error:
+                self.left_behind.append(f"the served model {model.name} could not be unloaded: {error}{_SWEEP}")
+            else:
+                await self.ledger.gone(model)
+
+    async def _remove_folder(self, client: Instabase, folder: str) -> None:
+        ledger = self.ledger
+        others = await asyncio.to_thread(ledger.journal.others, folder)
+        if others:
+            jobs = ", ".join(job.name or "(unknown)" for job in others)
+            self.left_behind.append(f"{folder} stays for its other jobs, which were not continued ({jobs}){_SWEEP}")
+            return
+        entries = [entry for entry in ledger.of_kind("folder") if entry.name == folder]
+        entries = entries or await asyncio.to_thread(ledger.journal.folder, folder)
+        for entry in entries or [ledger.journal.entry(ledger.environment, ledger.place, "folder", folder)]:
+            await remove(client, entry)
+        if not any(job.folder == folder for job in ledger.of_kind("job")):
+            await ledger.gone(*entries)  # else a job that could not be ended may write into it again
 
     def _opened(self) -> _Opened | None:
         task = self._opening
@@ -119,18 +193,38 @@ class EnvironmentSession:
             return None
         return task.result()
 
-    async def _push(self, package: Package) -> Workplace:
+    async def _open_once(self) -> _Opened:
         if self._opening is None:
             self._opening = asyncio.create_task(self._open())
-        opened = await asyncio.shield(self._opening)
+        return await asyncio.shield(self._opening)
+
+    async def _read_candidates(self) -> list[Entry]:
+        try:
+            left = await asyncio.to_thread(self.ledger.left)
+        except JournalError as error:
+            self.left_behind.append(f"no job can be continued: {error}")
+            return []
+        return [entry for entry in left if entry.kind == "job"]
+
+    async def _marker(self, path: str) -> str:
+        try:
+            metadata = await (await self.client()).drive.metadata(path)
+        except errors.InstabaseError:
+            return ""
+        return f"{metadata.modified_timestamp:.6f} {metadata.size}"
+
+    async def _push(self, package: Package) -> Workplace:
+        opened = await self._open_once()
         suffix = uuid.uuid4().hex
         folder = f"{opened.root}/{_TEST_FOLDER}/{package.name}_{suffix}"
+        entry = await self.ledger.make("folder", folder)
         self._folders.append(folder)
         try:
             await self._upload(opened.client, folder, package)
         except errors.InstabaseError as error:
             if isinstance(error, errors.AccessRefused) or not getattr(error, "reached", True):
                 self._folders.remove(folder)  # it was never made
+                await self.ledger.gone(entry)
             raise as_failure(error, UploadFailure) from error
         return Workplace(opened.client, folder, package, suffix[:8])
 

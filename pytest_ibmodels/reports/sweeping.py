@@ -1,0 +1,41 @@
+"""The wording of `ibmodels sweep`: a line per thing, and what became of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_ibmodels.reports.tables import table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_ibmodels.runs.journal import Entry
+    from pytest_ibmodels.runs.sweep import Swept
+
+
+def sweep_lines(outcomes: Sequence[Swept]) -> list[str]:
+    """The table of what became of everything. What became of it is last, as a reason may be long."""
+    rows = [
+        (
+            one.entry.environment,
+            one.entry.kind,
+            _name(one.entry),
+            one.entry.made,
+            f"{one.fate}: {one.reason}".removesuffix(": "),
+        )
+        for one in outcomes
+    ]
+    return table(("environment", "kind", "name", "made", "outcome"), rows, indent="")
+
+
+def left_line(one: Swept) -> str:
+    """One thing that could not be removed."""
+    entry = one.entry
+    thing = f"{entry.kind} {_name(entry)} on {entry.environment}"
+    return f"left behind: {thing}: {one.reason}; `ibmodels sweep` tries it again"
+
+
+def _name(entry: Entry) -> str:
+    if entry.name or entry.job is None:
+        return entry.name
+    return f"(a training of {entry.job.test}, whose id was never read)"
