@@ -15,6 +15,7 @@ from pytest_ibmodels import options, scheduling
 from pytest_ibmodels.collection import CaseNode, selected_phases
 from pytest_ibmodels.hook_calls import HookCalls
 from pytest_ibmodels.packaging import PackageError, build_package
+from pytest_ibmodels.recovery import journal_of
 from pytest_ibmodels.reports.live import emit
 from pytest_ibmodels.reports.outcomes import RUN, outcomes_of
 from pytest_ibmodels.runs.case import Case, Run
@@ -51,6 +52,8 @@ def make_engine(config: pytest.Config) -> Engine:
             inference=options.seconds(config, "ibmodels_inference_limit"),
         ),
         max_failures=config.getoption("maxfail") or 0,  # pytest means the same by None
+        journal=journal_of(config),
+        reattach=config.getoption("ibmodels_reattach"),
     )
 
 
@@ -172,10 +175,14 @@ class _PhaseRun:
         progress = self.run.progress
         since = progress.since or begun
         parts = [f"{self.run.case.test.name} on {self.run.case.environment}: {progress.phase}", progress.state]
+        if self.run.reattached and progress.phase == "training":
+            parts[0] += f" (re-attached to job {self.run.job_id})"
         if progress.phase == "training" and self.phase == "inference":
             parts[0] += " (inference needs its model)"
         if progress.fraction is not None and progress.phase == "training":
             parts.append(f"{progress.fraction:.0%}")
+        if self.run.lost_answers:
+            parts.append(f"{self.run.lost_answers} answer{'s' * (self.run.lost_answers != 1)} lost")
         parts.append(f"{time.monotonic() - since:.0f} s")
         others = self._engine.unfinished(self.run.case.environment) - (not self.run.training.done())
         if others:

@@ -45,6 +45,7 @@ class Run:
 
     Attributes:
         job_id: of the training job, once the environment accepted it.
+        reattached: whether the job is that of an earlier session, which this one goes on with.
         job_log: the last lines of the training job's log.
         host: where it ran.
         package: what was pushed and trained with.
@@ -59,6 +60,7 @@ class Run:
         started, finished: when the run began and had ended, in UTC.
         links: name → page of the environment that shows the job, or the Refiner program.
         wanted: set, in the engine's thread, once an item waits for this run.
+        lost_answers: how many answers of the environment were lost.
         notes: sentences that belong into the report, such as a job that could not be cancelled.
     """
 
@@ -69,6 +71,7 @@ class Run:
     inference: Future[PredictionsVerdict] = field(default_factory=Future)
     progress: Progress = field(default_factory=Progress)
     job_id: str | None = None
+    reattached: bool = False
     job_log: tuple[str, ...] = ()
     host: str = ""
     metrics: Mapping[str, object] | None = None
@@ -82,4 +85,5 @@ class Run:
     finished: datetime | None = None
     links: dict[str, str] = field(default_factory=dict)
     wanted: asyncio.Event = field(default_factory=asyncio.Event)
+    lost_answers: int = 0
     notes: list[str] = field(default_factory=list)

@@ -7,8 +7,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds: the longest interval between two looks at a job, and what unpacking and inference may take."""
+    """Seconds.
+
+    Attributes:
+        longest_poll: between two looks at a job.
+        startup: that an environment may take until it answers for the first time.
+        upload: that unpacking the pushed code may take.
+        queue: that a training job may wait in the environment's queue.
+        inference: that inference of one model test may take.
+    """
 
     longest_poll: float = 10.0
+    startup: float = 60.0
     upload: float = 300.0
+    queue: float = 3600.0
     inference: float = 300.0

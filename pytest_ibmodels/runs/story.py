@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pytest_ibmodels.instabase import errors
+from pytest_ibmodels.instabase.patience import HEARER
+from pytest_ibmodels.instabase.policy import TRAIN, WORKER_RESTARTED, is_transient
 from pytest_ibmodels.runs.brake import Brake
 from pytest_ibmodels.runs.case import Progress, Run
-from pytest_ibmodels.runs.clock import poll_interval
 from pytest_ibmodels.runs.environment import as_failure
 from pytest_ibmodels.runs.failures import (
     InferenceFailure,
@@ -23,7 +24,10 @@ from pytest_ibmodels.runs.failures import (
     TimeLimitFailure,
     TrainingFailure,
 )
+from pytest_ibmodels.runs.reattach import described, reattached
 from pytest_ibmodels.runs.routes.base import RouteError
+from pytest_ibmodels.runs.starting import Unaccounted, started
+from pytest_ibmodels.runs.watch import LOOK_SECONDS, Watch
 from pytest_ibmodels.verdicts.metrics import MetricsVerdict, check_metrics
 from pytest_ibmodels.verdicts.predictions import PredictionsVerdict, compare_predictions
 
@@ -33,13 +37,14 @@ if TYPE_CHECKING:
     from pytest_ibmodels.packaging import Package
     from pytest_ibmodels.runs.clock import Clock
     from pytest_ibmodels.runs.environment import EnvironmentSession
+    from pytest_ibmodels.runs.journal import Entry
     from pytest_ibmodels.runs.limits import Limits
     from pytest_ibmodels.runs.routes.base import Route, TrainingState, Workplace
     from pytest_ibmodels.spec import ModelTest
     from pytest_ibmodels.verdicts.predictions import Answer
 
 _LOG_LINES = 20
-_LOOK_SECONDS = 30.0
+_MOST_RESTARTS = 5
 _CANCEL_SECONDS = 5.0
 _LOG_SECONDS = 10.0
 
@@ -71,13 +76,16 @@ class Story:
         self._limits = limits
         self._clock = clock
         self._brake = brake or Brake()
+        self._workplace: Workplace | None = None
+        self._job_entry: Entry | None = None
         self._job_ended = False
-        self._lost = 0
-        self._waited = self._last_queued = 0.0
+        self._lost_note = ""
+        self._waited = 0.0
 
     async def tell(self) -> None:
         run = self._run
         run.started = datetime.now(UTC)
+        HEARER.set(lambda error, _sentence: self._lose(error))
         begun = self._clock.now()
         try:
             while not run.training.done():
@@ -114,35 +122,72 @@ class Story:
         run.inference.set_exception(NotTrained(error) if isinstance(error, RunFailure) else error)
 
     async def _place(self) -> Workplace:
-        place = await self._session.workplace(self._package)
-        self._run.host = place.client.transport.host
-        return replace(place, suffix=f"{place.suffix}_{self._number}")
+        if self._workplace is None:
+            place = await self._session.workplace(self._package)
+            self._run.host = place.client.transport.host
+            self._workplace = replace(place, suffix=f"{place.suffix}_{self._number}")
+        return self._workplace
 
     # --- training ---
 
     async def _training(self) -> MetricsVerdict:
         self._enter("training", "pushing the code")
         begun = self._clock.now()
+        age = await self._reattached()
         place = await self._place()
         self._run.seconds["upload"] = self._clock.now() - begun
         self._run.seconds["queue"] = self._waited
-        job_id = self._run.job_id = await self._submit(place)
-        accepted = self._clock.now()
-        self._link(place, "job log")
-        self._enter("training", "accepted")
+        if age is None:
+            await self._submit(place)
+        watch = Watch(
+            self._clock,
+            self._limits.longest_poll,
+            limit=self._test.time_limit,
+            queue_limit=self._limits.queue,
+            age=age or 0.0,
+        )
         try:
-            state = await self._await_training(place, job_id, accepted)
+            state = await self._trained(watch)
             self._run.metrics = state.metrics
             verdict = self._judged(state)
         except BaseException as failure:
-            await self._give_up(place, job_id, failure)
+            await self._give_up(await self._place(), self._run.job_id or "", failure)
             raise
         finally:
-            begun = max(accepted, self._last_queued)
-            self._run.seconds["queue"] += begun - accepted
-            self._run.seconds["training"] = self._clock.now() - begun
-        self._run.job_log = await self._log_tail(place)
+            self._run.seconds["queue"] += watch.queued
+            self._run.seconds["training"] = watch.ran
+        self._run.job_log = await self._log_tail(await self._place())
         return verdict
+
+    async def _trained(self, watch: Watch) -> TrainingState:
+        """Wait for the job; one whose container was restarted never goes on, so the training is started again."""
+        restarts = 0
+        while True:
+            place, job_id = await self._place(), self._run.job_id or ""
+            try:
+                return await self._await_training(place, job_id, watch)
+            except TrainingFailure as failure:
+                if WORKER_RESTARTED not in failure.reason or restarts == _MOST_RESTARTS:
+                    raise
+            restarts += 1
+            again = f"the training was started again ({restarts} of at most {_MOST_RESTARTS} times)"
+            self._run.notes.append(f"the container of job {job_id} was restarted; {again}")
+            await self._forget_job()
+            await watch.pause()
+            watch.saw(queued=None)
+            await self._submit(self._renamed(place))
+
+    async def _reattached(self) -> float | None:
+        """Go on with a job of an earlier session; its age in seconds, None if there is no such job."""
+        attached = await reattached(self._session, self._test, self._package, self._route, self._run.notes)
+        if attached is None:
+            return None
+        self._workplace, self._job_entry = attached.place, attached.entry
+        self._run.host = attached.place.client.transport.host
+        self._run.job_id = attached.entry.name
+        self._run.reattached = True
+        self._accepted(attached.place)
+        return attached.age
 
     def _judged(self, state: TrainingState) -> MetricsVerdict:
         verdict = check_metrics(state.metrics, _minimums(self._test))
@@ -150,63 +195,119 @@ class Story:
             raise MetricsFailure(verdict.what_failed, verdict)
         return verdict
 
-    async def _submit(self, place: Workplace) -> str:
-        submitting = asyncio.create_task(self._route.start(place, self._test))
+    async def _submit(self, place: Workplace) -> None:
+        """Start the training job. Where it cannot be asked whether a lost start had its effect, that is said."""
+        for tries in range(1, TRAIN.tries + 1):
+            try:
+                self._run.job_id = await self._submit_once(place)
+            except Unaccounted as unknown:
+                self._unaccounted(place, unknown)
+                if tries == TRAIN.tries:
+                    raise as_failure(unknown.lost, SubmitFailure) from unknown
+                place = self._renamed(place)
+            else:
+                self._job_ended = False
+                self._accepted(place)
+                return
+
+    async def _submit_once(self, place: Workplace) -> str:
+        submitting = asyncio.create_task(self._start(place))
         try:
             # Shielded: a job whose answer nobody reads would train on, and nobody would know its id.
             return await asyncio.shield(submitting)
         except errors.InstabaseError as error:
             raise as_failure(error, SubmitFailure) from error
         except asyncio.CancelledError as cancelled:
-            with contextlib.suppress(errors.InstabaseError):
+            with contextlib.suppress(errors.InstabaseError, Unaccounted):
                 await self._give_up(place, await submitting, cancelled)
             raise
 
-    async def _await_training(self, place: Workplace, job_id: str, accepted: float) -> TrainingState:
-        limit = self._test.time_limit
+    def _unaccounted(self, place: Workplace, unknown: Unaccounted) -> None:
+        name = self._route.model_name(place, self._test)
+        self._run.notes.append(
+            f"the answer to the start of training {name} was lost ({unknown}), and this environment cannot be asked "
+            "whether it has the job; another one was started"
+        )
+        self._session.left_behind.append(
+            f"a training of {name} may run on {self._run.case.environment}, which did not tell its id"
+        )
+
+    def _renamed(self, place: Workplace) -> Workplace:
+        """Other names for another start: what a first one may still write must not mix with it."""
+        self._workplace = replace(place, suffix=f"{place.suffix}r")
+        return self._workplace
+
+    def _accepted(self, place: Workplace) -> None:
+        self._link(place, "job log")
+        self._enter("training", "accepted")
+
+    async def _start(self, place: Workplace) -> str:
+        ledger = self._session.ledger
+        job = await described(self._session, self._test, self._package, self._route, place)
+        entry = self._job_entry = await ledger.make("job", "", folder=place.folder, job=job)
+        job_id = await started(self._route, place, self._test, self._clock)
+        self._job_entry = await ledger.accepted(entry, job_id)
+        return job_id
+
+    async def _await_training(self, place: Workplace, job_id: str, watch: Watch) -> TrainingState:
         while True:
-            state = await self._look(place, job_id)
-            waited = self._clock.now() - accepted
+            state, asked = await self._look(place, job_id)
+            watch.saw(queued=None if state is None else state.queued)
             if state is not None:
                 self._saw(state)
                 if state.error:
                     redact = place.client.transport.redact
                     raise TrainingFailure(redact(state.error), redact(state.job_traceback))
                 if state.finished:
+                    if self._job_entry is not None:
+                        self._job_entry = await self._session.ledger.ended(self._job_entry)
                     return state
-            if waited >= limit:
-                raise TimeLimitFailure(self._over(limit, state), limit=limit, waited=waited, cancelled=False)
-            interval = poll_interval(waited, self._limits.longest_poll)
-            await self._clock.sleep(min(interval, limit - waited))
+            if watch.late:
+                raise self._over(watch)
+            await watch.pause(asked)
 
     def _saw(self, state: TrainingState) -> None:
         self._run.progress.state = state.name
         self._run.progress.fraction = state.fraction
         self._run.history.saw(state.fraction, state.metrics, state.history)
         self._job_ended = state.finished
-        if state.queued:
-            self._last_queued = self._clock.now()
 
-    async def _look(self, place: Workplace, job_id: str) -> TrainingState | None:
-        """One look at the job; None if the answer was lost on the way, which is no reason to give up a training."""
+    async def _look(self, place: Workplace, job_id: str) -> tuple[TrainingState | None, float]:
+        """One look at the job, and the seconds that the environment asks to wait for the next one.
+
+        None if the answer was lost on the way, which is no reason to give up a training.
+        """
         try:
-            async with asyncio.timeout(_LOOK_SECONDS):
-                state = await self._route.look(place, job_id)
-        except (errors.EnvironmentUnavailable, errors.UnexpectedAnswer, TimeoutError) as error:
+            async with asyncio.timeout(LOOK_SECONDS):
+                return await self._route.look(place, job_id), 0.0
+        except (errors.InstabaseError, TimeoutError) as error:
+            if isinstance(error, errors.InstabaseError) and not _is_lost(error):
+                raise as_failure(error, TrainingFailure) from error
             self._session.check_alive()
-            self._lost += 1
-            self._run.notes[:] = [f"{self._lost} answers about job {job_id} were lost, the last one so: {error}"]
-            return None
-        except errors.InstabaseError as error:
-            raise as_failure(error, TrainingFailure) from error
-        return state
+            self._lose(error)
+            return None, getattr(error, "retry_after", None) or 0.0
 
-    def _over(self, limit: float, state: TrainingState | None) -> str:
-        reason = f"the job did not end within the time_limit of {limit:g} s"
-        if state is not None:
-            percent = "" if state.fraction is None else f", {state.fraction:.0%} done"
-            reason += f"; its last state was {state.name}{percent}"
-        return reason
+    def _lose(self, error: BaseException) -> None:
+        """Count an answer that was lost; the report has one sentence for all of them."""
+        self._run.lost_answers += 1
+        notes, count = self._run.notes, self._run.lost_answers
+        if self._lost_note in notes:
+            notes.remove(self._lost_note)
+        counted = f"{count} answer{'s' * (count != 1)} lost"
+        self._lost_note = f"{counted}, the last one so: {str(error) or 'no answer in time'}"
+        notes.append(self._lost_note)
+
+    def _over(self, watch: Watch) -> TimeLimitFailure:
+        progress = self._run.progress
+        if watch.late == "queue":
+            limit = self._limits.queue
+            reason = f"the environment did not begin with the job within the queue limit of {limit:g} s"
+        else:
+            limit = self._test.time_limit
+            reason = f"the job did not end within the time_limit of {limit:g} s"
+        percent = "" if progress.fraction is None else f", {progress.fraction:.0%} done"
+        reason += f"; its last state was {progress.state}{percent}"
+        return TimeLimitFailure(reason, limit=limit, waited=watch.waited, cancelled=False)
 
     async def _give_up(self, place: Workplace, job_id: str, failure: BaseException) -> None:
         if not self._job_ended:
@@ -215,12 +316,19 @@ class Story:
                 failure.cancelled = cancelled
             if cancelled:
                 self._run.notes.append(f"job {job_id} was cancelled")
+                await self._forget_job()
             else:
                 note = f"job {job_id} could not be cancelled on {self._run.case.environment}, and may go on there"
                 self._run.notes.append(note)
                 self._session.left_behind.append(note)
+        elif isinstance(failure, TrainingFailure):
+            await self._forget_job()
         if isinstance(failure, RunFailure):
             self._run.job_log = await self._log_tail(place)
+
+    async def _forget_job(self) -> None:
+        if self._job_entry is not None:
+            await self._session.ledger.gone(self._job_entry)
 
     async def _cancel(self, place: Workplace, job_id: str) -> bool:
         try:
@@ -245,6 +353,8 @@ class Story:
         self._enter("inference", "serving the model")
         begun = self._clock.now()
         place = await self._place()
+        model_name = self._route.model_name(place, self._test)
+        model = await self._session.ledger.make("model", model_name, folder=place.folder)
         try:
             try:
                 return await self._served(place)
@@ -257,7 +367,7 @@ class Story:
             raise
         finally:
             self._run.seconds["inference"] = self._clock.now() - begun
-            await self._leave(place)
+            await self._leave(place, model)
 
     async def _served(self, place: Workplace) -> PredictionsVerdict:
         predicted = await self._route.training_predictions(place, self._test)
@@ -279,23 +389,32 @@ class Story:
         raise PredictionsFailure(_what_differs(verdict), verdict)
 
     async def _await_answers(self, place: Workplace, job_id: str, documents: Sequence[str]) -> Mapping[str, Answer]:
-        started = self._clock.now()
+        limit = self._limits.inference
+        watch = Watch(self._clock, self._limits.longest_poll, limit=limit)
         while True:
-            with contextlib.suppress(errors.EnvironmentUnavailable, errors.UnexpectedAnswer):
-                answers = await self._route.inference_answers(place, job_id, documents)
+            asked = 0.0
+            try:
+                async with asyncio.timeout(LOOK_SECONDS):
+                    answers = await self._route.inference_answers(place, job_id, documents)
                 if answers is not None:
                     return answers
-            self._session.check_alive()
-            waited = self._clock.now() - started
-            if waited > self._limits.inference:
-                limit = f"{self._limits.inference:g} s"
-                raise InferenceFailure(f"the Refiner did not end within {limit} (job {job_id})")
-            await self._clock.sleep(poll_interval(waited, self._limits.longest_poll))
+                watch.saw()
+            except (errors.InstabaseError, TimeoutError) as error:
+                if not _is_lost(error):
+                    raise
+                self._session.check_alive()
+                self._lose(error)
+                watch.saw(queued=None)
+                asked = getattr(error, "retry_after", None) or 0.0
+            if watch.late:
+                raise InferenceFailure(f"the Refiner did not end within {limit:g} s (job {job_id})")
+            await watch.pause(asked)
 
-    async def _leave(self, place: Workplace) -> None:
+    async def _leave(self, place: Workplace, model: Entry) -> None:
         try:
             async with asyncio.timeout(_CANCEL_SECONDS):
                 await self._route.leave(place, self._test)
+                await self._session.ledger.gone(model)
         except (errors.InstabaseError, TimeoutError) as error:
             self._run.notes.append(f"the served model could not be unloaded: {error}")
 
@@ -306,6 +425,11 @@ class Story:
 
     def _enter(self, phase: str, state: str) -> None:
         self._run.progress = Progress(phase=phase, state=state, since=self._clock.now())
+
+
+def _is_lost(error: BaseException) -> bool:
+    """Whether an answer about a job was lost; an answer of another form than it should have counts as such."""
+    return isinstance(error, TimeoutError | errors.UnexpectedAnswer) or is_transient(error)
 
 
 def _wanted(documents: list[str], test: ModelTest) -> list[str]:

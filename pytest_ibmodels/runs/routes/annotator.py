@@ -50,6 +50,9 @@ class AnnotatorRoute:
             "Refiner": f"{host}/apps/refiner-v5/edit/{program}",
         }
 
+    def model_name(self, place: Workplace, test: ModelTest) -> str:
+        return _model_name(place, test)
+
     async def start(self, place: Workplace, test: ModelTest) -> str:
         use_gpu = test.config.get("use_gpu", True)
         return await place.client.models.train(
@@ -66,6 +69,9 @@ class AnnotatorRoute:
                 device_type="gpu" if use_gpu else "cpu",
             )
         )
+
+    async def started(self, place: Workplace, test: ModelTest) -> list[str]:
+        return await place.client.jobs.named(_model_name(place, test))
 
     async def look(self, place: Workplace, job_id: str) -> TrainingState:
         status = await place.client.jobs.status(job_id, kind="async")

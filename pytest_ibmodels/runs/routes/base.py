@@ -71,8 +71,20 @@ class Route(Protocol):
         """Name → address of the environment's pages on a training job, for people; the Refiner's once it is made."""
         ...
 
+    def model_name(self, place: Workplace, test: ModelTest) -> str:
+        """What the environment calls the trained model while it is served."""
+        ...
+
     async def start(self, place: Workplace, test: ModelTest) -> str:
-        """Start the training job; its id."""
+        """Start the training job; its id. The names that it uses are those of ``place``."""
+        ...
+
+    async def started(self, place: Workplace, test: ModelTest) -> list[str]:
+        """The ids of the jobs that :meth:`start` has begun for ``place``, oldest first.
+
+        Raises:
+            ApiError, UnexpectedAnswer: the environment cannot be asked.
+        """
         ...
 
     async def look(self, place: Workplace, job_id: str) -> TrainingState: ...
