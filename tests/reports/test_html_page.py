@@ -22,6 +22,7 @@ from tests.reports.html_samples import (
     SKIPPED,
     TOO_LOW,
     check,
+    history,
     report,
     run,
     started,
@@ -208,6 +209,13 @@ def test_odd_numbers_are_drawn_and_printed() -> None:
     assert "1.5e+300" in text
     assert "\N{MINUS SIGN}7.2500 \N{MINUS SIGN}5.0000 \N{MINUS SIGN}2.2500 ✕ not reached" in text
     assert "2e-09".replace("-", "\N{MINUS SIGN}") in text
+
+
+@pytest.mark.parametrize("name", ["", "\0\x1b[31m\ufffe\u202ea\n\\", "<&amp;\"'>", "👩‍🔬 שם 名前", "x" * 100_000])
+def test_any_text_may_be_a_name(name: str) -> None:
+    checks = (check("f1", name, 0.5, 0.4), check(name or "f1", name, 0.5, None, "no number"))
+    named = run(**started(training=TrainingRecord(outcome="failed", checks=checks, history=history(2, (name,)))))
+    assert page(report(named)).count("<svg") >= 4
 
 
 def test_environments_are_compared_side_by_side(everything: Reader) -> None:

@@ -58,7 +58,7 @@ def margins(checks: Sequence[CheckRecord]) -> Markup:
     rows = [
         {
             "row": row,
-            "field": check.field,
+            "field": _label(check.field),
             "observed": check.observed,
             "minimum": check.minimum,
             "passed": check.passed,
@@ -117,6 +117,11 @@ def margins(checks: Sequence[CheckRecord]) -> Markup:
     return _drawn({"height": _ROW * len(rows), "data": {"values": rows}, "encoding": {"y": y}, "layer": layers})
 
 
+def _label(text: str) -> str:
+    # The renderer ends the whole process on characters that XML has not, such as a NUL.
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text[:80])
+
+
 def _by_outcome(passed: object, failed: object) -> dict[str, Any]:
     return {"condition": {"test": "datum.passed", "value": passed}, "value": failed}
 
@@ -160,7 +165,7 @@ def _style(values: Sequence[object]) -> dict[str, Any]:
 def _x(panel: Panel) -> dict[str, Any]:
     places = [x for line in panel.lines for x, _ in line.points]
     axis = {"grid": False, "tickCount": 6, "domain": True, "domainColor": _FAINT}
-    if max(places) - min(places) >= 2:
+    if max(places) - min(places) >= 1:
         axis["tickMinStep"] = 1
     title = panel.x + (" (%)" if panel.x == "progress" else "")
     scale = {"zero": False, "nice": False}

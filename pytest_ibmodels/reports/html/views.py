@@ -123,7 +123,7 @@ class RunView:
         yield "Model test", f"{run.file}:{run.line}"
         yield "Environment", f"{run.environment} ({run.host})" if run.host else run.environment
         if run.job_id is not None:
-            yield "Training job", run.job_id
+            yield "Training job", f"{run.job_id} (re-attached)" if run.reattached else run.job_id
         if run.package is not None:
             yield "Package", f"{run.package.name} {run.package.version} ({run.package.content_hash[:12]})"
         if run.started is not None:
