@@ -14,7 +14,7 @@ import typer
 
 app = typer.Typer(
     name="ibmodels",
-    help="Publish training code on many Instabase environments, look at them, start a sandbox.",
+    help="Publish training code on many Instabase environments, look at them, tidy them up, start a sandbox.",
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -113,6 +113,23 @@ def environments(
     def run() -> int:
         project = Project.here()
         return commands.list_environments(project.environments, split_names(env), project.package, package)
+
+    _end(run)
+
+
+@app.command()
+def sweep(env: Names = None, dry_run: DryRun = False) -> None:
+    """Remove what pytest left in environments when it was killed.
+
+    Jobs are cancelled, models unloaded, folders removed: what this project's journal holds, and nothing else.
+    """
+    from pytest_ibmodels import commands
+    from pytest_ibmodels.options import split_names
+    from pytest_ibmodels.project import Project
+
+    def run() -> int:
+        project = Project.here()
+        return commands.sweep(project.environments, split_names(env), project.journal, dry_run=dry_run)
 
     _end(run)
 

@@ -17,12 +17,16 @@ from pytest_ibmodels import options, publishing
 from pytest_ibmodels.packaging import PackageError, build_marketplace_package, package_name
 from pytest_ibmodels.project import Project
 from pytest_ibmodels.publishing import EnvironmentFacts, Outcome, State, everywhere
+from pytest_ibmodels.recovery import sweep_everywhere
 from pytest_ibmodels.reports.publications import environment_lines, outcome_lines
+from pytest_ibmodels.reports.sweeping import sweep_lines
+from pytest_ibmodels.runs.journal import Journal, JournalError
+from pytest_ibmodels.runs.sweep import Fate, dry
 from pytest_ibmodels.spec import SpecError, load_environments
 from pytest_ibmodels.spec.variables import expand
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
     from pathlib import Path
 
     from pytest_ibmodels.spec import Environment
@@ -110,6 +114,45 @@ def list_environments(
     return pytest.ExitCode.OK if accepted else pytest.ExitCode.TESTS_FAILED
 
 
+def sweep(environments: Path, chosen: Sequence[str], journal_file: Path, *, dry_run: bool = False) -> pytest.ExitCode:
+    """Remove from environments what the journal still holds of processes that are no longer alive.
+
+    Args:
+        environments: the file that describes the environments.
+        chosen: names of those that are meant; empty: all that the journal names.
+        journal_file: the journal; it need not be there.
+        dry_run: only say what would be removed.
+
+    Raises:
+        pytest.UsageError: a file is not as it has to be, or an environment is not known.
+    """
+    journal = Journal(journal_file)
+    try:
+        left = journal.left()
+        used = journal.in_use()
+        known = load_environments(environments).environments
+        unknown = set(chosen) - set(known) - {entry.environment for entry in left}
+        if unknown:
+            raise _unknown(sorted(unknown), environments, known)
+        meant = [entry for entry in left if not chosen or entry.environment in chosen]
+        if used:
+            processes = ", ".join(sorted({str(entry.pid) for entry in used}))
+            _tell(f"what pytest makes at present is left alone (process {processes})")
+        if not meant:
+            _tell("nothing is left behind")
+            return pytest.ExitCode.OK
+        outcomes, interrupted = (dry(meant), False) if dry_run else sweep_everywhere(known, meant, journal)
+    except (JournalError, SpecError) as error:
+        raise pytest.UsageError(str(error)) from None
+    finally:
+        journal.close()
+    _write(sweep_lines(outcomes))
+    if interrupted:
+        return pytest.ExitCode.INTERRUPTED
+    left_over = any(one.fate is Fate.LEFT for one in outcomes)
+    return pytest.ExitCode.TESTS_FAILED if left_over else pytest.ExitCode.OK
+
+
 def load(file: Path, table: str, database: str) -> pytest.ExitCode:
     """Make a database table from a CSV file.
 
@@ -161,10 +204,14 @@ def _environments(path: Path, chosen: Sequence[str]) -> list[Environment]:
         raise pytest.UsageError(str(error)) from None
     unknown = [name for name in chosen if name not in known]
     if unknown:
-        names = ", ".join(map(repr, unknown))
-        raise pytest.UsageError(f"--env {names}: no such environment in {path.name}; known are: {', '.join(known)}")
+        raise _unknown(unknown, path, known)
     described = [environment for environment in known.values() if environment.line]
     return [known[name] for name in chosen] or described or list(known.values())
+
+
+def _unknown(names: Sequence[str], path: Path, known: Iterable[str]) -> pytest.UsageError:
+    quoted = ", ".join(map(repr, names))
+    return pytest.UsageError(f"--env {quoted}: no such environment in {path.name}; known are: {', '.join(known)}")
 
 
 def _change(

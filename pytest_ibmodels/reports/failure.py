@@ -85,7 +85,7 @@ def _quoted(text: str) -> str:
 def _where(run: Run) -> Iterator[str]:
     yield f"environment: {run.case.environment}" + (f" ({run.host})" if run.host else "")
     if run.job_id:
-        yield f"training job: {run.job_id}"
+        yield f"{'re-attached to job' if run.reattached else 'training job'}: {run.job_id}"
     if run.seconds:
         yield "seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in run.seconds.items())
     yield from run.notes

@@ -29,6 +29,8 @@ def properties(run: RunRecord, nodeid: str) -> Iterator[tuple[str, object]]:
         yield "route", run.route
     if run.job_id is not None:
         yield "job_id", run.job_id
+    if run.reattached:
+        yield "reattached", "true"
     if run.package is not None:
         yield "package", run.package.name
         yield "package.version", run.package.version

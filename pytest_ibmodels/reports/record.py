@@ -126,6 +126,7 @@ class RunRecord(_Record):
     host: str = ""
     route: str = ""
     job_id: str | None = None
+    reattached: Annotated[bool, Field(description="Whether an earlier session started the job (--reattach).")] = False
     package: PackageRecord | None = None
     started: AwareDatetime | None = None
     finished: AwareDatetime | None = None

@@ -93,6 +93,7 @@ def _facts(run: Run, *, with_inference: bool) -> dict[str, Any]:
         "host": run.host,
         "route": run.route,
         "job_id": run.job_id,
+        "reattached": run.reattached,
         "package": package
         and PackageRecord(name=package.name, version=package.version, content_hash=package.content_hash),
         "started": run.started,

@@ -41,7 +41,8 @@ def _cells(row: ComparisonRow) -> Iterator[str]:
 
 def _lines(run: RunRecord) -> Iterator[str]:
     if run.training.outcome == "passed":
-        yield f"{run.title}: trained in {run.seconds.training or 0.0:.1f} s (job {run.job_id})"
+        job = f"re-attached to job {run.job_id}" if run.reattached else f"job {run.job_id}"
+        yield f"{run.title}: trained in {run.seconds.training or 0.0:.1f} s ({job})"
         yield from _margins(run.training.checks)
     if run.inference.outcome == "passed":
         documents = len(run.inference.documents)

@@ -56,7 +56,7 @@ class TrainingJob:
         package, config: hashes of the contents, in hexadecimal.
         dataset: drive path; ``marker``: when it was modified and how large it was, empty if the environment cannot say.
         route: the name of the way it trains.
-        suffix: what makes its names unique in the environment.
+        suffix: what makes its names unique in the environment; ``model``: the name of the model that it makes.
         accepted: when the environment accepted it, ISO 8601 in UTC; empty while that is not known.
         ended: whether it was seen to have ended well.
     """
@@ -67,7 +67,8 @@ class TrainingJob:
     marker: str
     config: str
     route: str
-    suffix: str
+    suffix: str = ""
+    model: str = ""
     accepted: str = ""
     ended: bool = False
 

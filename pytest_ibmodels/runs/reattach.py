@@ -43,9 +43,9 @@ class Attached:
 
 
 async def described(
-    session: EnvironmentSession, test: ModelTest, package: Package, route: Route, suffix: str = ""
+    session: EnvironmentSession, test: ModelTest, package: Package, route: Route, place: Workplace | None = None
 ) -> TrainingJob:
-    """What a training of a model test trains, as the journal keeps it.
+    """What a training of a model test trains, as the journal keeps it; with its names if it has a ``place``.
 
     Raises:
         RunFailure: the environment cannot be opened.
@@ -58,7 +58,8 @@ async def described(
         marker=await session.dataset_marker(test.ibannotator),
         config=hashlib.sha256(config.encode()).hexdigest(),
         route=route.name,
-        suffix=suffix,
+        suffix=place.suffix if place is not None else "",
+        model=route.model_name(place, test) if place is not None else "",
     )
 
 

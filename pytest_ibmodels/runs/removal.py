@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from pytest_ibmodels.instabase.errors import ApiError
+from pytest_ibmodels.instabase.errors import ApiError, UnexpectedAnswer
 
 if TYPE_CHECKING:
     from pytest_ibmodels.instabase.client import Drive, Instabase
@@ -27,7 +27,7 @@ async def remove(client: Instabase, entry: Entry) -> bool:
         InstabaseError: it may still be there.
     """
     if entry.kind == "job":
-        return await _end_job(client, entry.name)
+        return await _end_jobs(client, entry)
     if entry.kind == "model":
         await client.models.unload(entry.name)
         return True
@@ -51,9 +51,20 @@ async def remove_if_empty(client: Instabase, folder: str) -> None:
             await client.drive.delete(folder, force=False)
 
 
+async def _end_jobs(client: Instabase, entry: Entry) -> bool:
+    if entry.name:
+        return await _end_job(client, entry.name)
+    # The answer to its start was never read. Not every environment can be asked whether it was started.
+    if entry.job is None or not entry.job.model:
+        return False
+    try:
+        job_ids = await client.jobs.named(entry.job.model)
+    except (ApiError, UnexpectedAnswer):
+        return False
+    return any([await _end_job(client, job_id) for job_id in job_ids])
+
+
 async def _end_job(client: Instabase, job_id: str) -> bool:
-    if not job_id:
-        return False  # whether it was started is not known, and cannot be asked
     if await client.jobs.cancel(job_id):
         return True
     try:
