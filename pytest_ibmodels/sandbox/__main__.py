@@ -4,10 +4,13 @@ import argparse
 import logging
 import os
 import sys
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from pytest_ibmodels.sandbox.errors import DataInUseError, StartError, UsageError
 from pytest_ibmodels.sandbox.removal import RemovedAtEnd
+
+_LOG_BYTES = 16 * 2**20
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -49,10 +52,13 @@ def _parser() -> argparse.ArgumentParser:
     shown = "show a local folder, or a built-in sample (sample:drivers-licenses), read-only in the drive; repeatable"
     now = "do not import torch and the like ahead of the first job: less memory, later first steps"
     cores = os.cpu_count() or 1
+    tokens = "file that holds the only accepted token, or lines 'NAME TOKEN', each of whom has a root of its own"
+    kept = "for how long an ended job's state and log are kept (default: %(default)s)"
+    database = "SQLAlchemy URL (default: a SQLite file below --data); {name} in it stands for the holder of a token"
     removed = "remove this folder, the one that holds the token file, when the sandbox ends or cannot start"
     add = serve.add_argument
     add("--data", type=Path, required=True, metavar="DIR", help="folder that holds all its state; made if missing")
-    add("--token-file", type=Path, required=True, metavar="FILE", help="file that holds the only accepted token")
+    add("--token-file", type=Path, required=True, metavar="FILE", help=tokens)
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     add("--port", type=_port, default=0, help="port to listen on (default: a free one)")
     add("--mount", action="append", default=[], metavar="DRIVE_FOLDER=SOURCE", help=shown)
@@ -60,7 +66,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--job-memory", type=_positive, default=8, metavar="GIB", help="memory of a training (default: %(default)s)")
     add("--job-time", type=_positive, default=7200, metavar="SECONDS", help="time of a training (default: %(default)s)")
     add("--max-body", type=_positive, default=1024, metavar="MIB", help="largest request body (default: %(default)s)")
-    add("--database", metavar="URL", help="SQLAlchemy URL (default: a SQLite file below --data)")
+    add("--database", metavar="URL", help=database)
+    add("--keep-jobs", type=_positive, default=30, metavar="DAYS", help=kept)
     add("--no-preload", action="store_true", help=now)
     add("--exit-with-parent", action="store_true", help="stop when standard input ends")
     add("--remove-at-end", type=Path, metavar="FOLDER", help=removed)
@@ -74,22 +81,30 @@ def _serve(options: argparse.Namespace, doomed: RemovedAtEnd | None) -> None:
     from pytest_ibmodels.sandbox.child import keep_environment
     from pytest_ibmodels.sandbox.mounts import parse_mounts
     from pytest_ibmodels.sandbox.server import Server, listen
-    from pytest_ibmodels.sandbox.settings import GIB, MIB, Settings
+    from pytest_ibmodels.sandbox.settings import DAY, GIB, MIB, Settings
+    from pytest_ibmodels.sandbox.tokens import read_tokens
 
     data = options.data.expanduser().resolve()
+    tokens = read_tokens(options.token_file)
+    if len(tokens.names) > 1 and options.database and "{name}" not in options.database:
+        msg = (
+            "--database: with several tokens each holder needs a database of its own; "
+            "write {name} where its name differs"
+        )
+        raise UsageError(msg)
     settings = Settings(
         data=data,
-        token=_token(options.token_file),
         mounts=parse_mounts(options.mount, data / "samples"),
         database=options.database,
         max_jobs=options.max_jobs,
         job_memory=int(options.job_memory * GIB),
         job_time=options.job_time,
         max_body=int(options.max_body * MIB),
+        keep_jobs=options.keep_jobs * DAY,
         preload=not options.no_preload,
     )
     with listen(options.host, options.port) as listener:
-        app = create_app(settings)
+        app = create_app(settings, tokens)
         _set_up_logging(data / "server.log")
         # What this process does not have, none that it starts can inherit: not the environment, nor the command
         # line, which names the token file.
@@ -123,24 +138,15 @@ def _may_hold_packages(entry: str) -> bool:
     return bool(entry) and (Path(entry) != Path.cwd() or Path(entry) == Path(__file__).resolve().parents[2])
 
 
-def _token(file: Path) -> str:
-    try:
-        token = file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        msg = f"the token file '{file}' cannot be read: {error}"
-        raise StartError(msg) from error
-    if not token or not token.isascii() or not token.isprintable():
-        msg = f"the token file '{file}' must hold one line of printable ASCII characters"
-        raise StartError(msg)
-    return token
-
-
 def _set_up_logging(file: Path) -> None:
+    to_file = RotatingFileHandler(file, maxBytes=_LOG_BYTES, backupCount=1, encoding="utf-8")
     logging.basicConfig(
         level=logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        handlers=[logging.StreamHandler(sys.stderr), logging.FileHandler(file, encoding="utf-8")],
+        handlers=[logging.StreamHandler(sys.stderr), to_file],
     )
+    # On a full disk stderr still has every line; tracebacks about the file would bury them.
+    logging.raiseExceptions = False
 
 
 def _port(text: str) -> int:

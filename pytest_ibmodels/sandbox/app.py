@@ -1,5 +1,6 @@
 """The application: settings in, ASGI application out."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -9,36 +10,49 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from pytest_ibmodels.sandbox.errors import BodyTooLargeError, SandboxError
+from pytest_ibmodels.sandbox.errors import BodyTooLargeError, SandboxError, StoreError
 from pytest_ibmodels.sandbox.gate import Gate
+from pytest_ibmodels.sandbox.openapi import describe
 from pytest_ibmodels.sandbox.routers import annotator, drives, jobs, logs, marketplace, model_service, refiner
-from pytest_ibmodels.sandbox.services import Sandbox
+from pytest_ibmodels.sandbox.services import Sandboxes
 from pytest_ibmodels.sandbox.settings import Settings
+from pytest_ibmodels.sandbox.tokens import Tokens
+
+logger = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """An application over the data folder of ``settings``, which it claims at once.
+def create_app(settings: Settings, tokens: Tokens) -> FastAPI:
+    """An application over the data folder of ``settings``, which it claims at once; each token has a root of its own.
 
     Raises:
         StartError: if the data folder or the database cannot be used.
     """
-    sandbox = Sandbox(settings)
+    sandboxes = Sandboxes(settings, tokens.names)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        sandbox.start()
+        sandboxes.start()
         yield
-        await run_in_threadpool(sandbox.close)
+        await run_in_threadpool(sandboxes.close)
 
-    app = FastAPI(lifespan=lifespan, openapi_url=None, redirect_slashes=False)
-    app.state.sandbox = sandbox
-    app.add_middleware(Gate, token=settings.token, max_body=settings.max_body)
+    app = FastAPI(lifespan=lifespan, title="The sandbox", docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.state.sandboxes = sandboxes
+    app.add_middleware(Gate, tokens=tokens, max_body=settings.max_body)
     for module in (drives, jobs, model_service, annotator, refiner, marketplace, logs):
         app.include_router(module.router)
+    describe(app)
 
     @app.exception_handler(SandboxError)
-    async def refused(_request: Request, error: SandboxError) -> JSONResponse:
+    async def refused(request: Request, error: SandboxError) -> JSONResponse:
+        if isinstance(error, StoreError) or isinstance(error.__cause__, OSError):
+            # Not the client's doing.
+            logger.error("%s %s: %s", request.method, request.url.path, error)
         return _envelope(str(error), 413 if isinstance(error, BodyTooLargeError) else 200)
+
+    @app.exception_handler(OSError)
+    async def failed(request: Request, error: OSError) -> JSONResponse:
+        logger.error("%s %s", request.method, request.url.path, exc_info=error)
+        return _envelope(f"the sandbox could not do this: {error.strerror or type(error).__name__}", 200)
 
     @app.exception_handler(RequestValidationError)
     async def misformed(_request: Request, error: RequestValidationError) -> JSONResponse:

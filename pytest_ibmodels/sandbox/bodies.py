@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from pytest_ibmodels.instabase.wire import DRIVE_ARGS_HEADER, DriveArgs, WireModel
 from pytest_ibmodels.sandbox.errors import BodyTooLargeError, SandboxError
-from pytest_ibmodels.sandbox.services import Sandbox
+from pytest_ibmodels.sandbox.gate import HOLDER
+from pytest_ibmodels.sandbox.services import Sandbox, Sandboxes
 
 Model = TypeVar("Model", bound=WireModel)
 
@@ -20,9 +21,9 @@ _CHUNK = 2**20
 
 
 def sandbox_of(request: Request) -> Sandbox:
-    """The sandbox behind the application, as a dependency."""
-    sandbox: Sandbox = request.app.state.sandbox
-    return sandbox
+    """The sandbox of the token that the request came with, as a dependency."""
+    sandboxes: Sandboxes = request.app.state.sandboxes
+    return sandboxes.of(request.scope[HOLDER])
 
 
 def drive_args(request: Request) -> DriveArgs:

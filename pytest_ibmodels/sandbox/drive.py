@@ -122,9 +122,9 @@ class Drive:
 
     def write(self, path: DrivePath, data: bytes) -> None:
         """Write a whole file, replacing what was there; parents are made."""
-        upload = self.new_scratch()
-        upload.write_bytes(data)
-        self.put(path, upload, overwrite=True)
+        with self._arriving(path, "write") as upload:
+            upload.write_bytes(data)
+            self.put(path, upload, overwrite=True)
 
     def put(self, path: DrivePath, upload: Path, *, overwrite: bool) -> None:
         """Move the complete file ``upload`` to ``path``; parents are made. ``upload`` is gone afterwards."""
@@ -144,16 +144,22 @@ class Drive:
             upload.unlink(missing_ok=True)
 
     def patch(self, path: DrivePath, upload: Path, cursor: int) -> None:
-        """Write ``upload`` into the existing file at byte ``cursor``; ``upload`` is gone afterwards."""
+        """Write ``upload`` into the existing file at byte ``cursor``; ``upload`` is gone afterwards.
+
+        The file is seen as it was, or with all that was to be written: it is changed as a copy.
+        """
         try:
             local = self._writable(path)
             size = local.stat().st_size if local.is_file() else 0
             if not 0 <= cursor <= size:
                 msg = f"cannot write '{path}' at byte {cursor}: the file has {size} bytes"
                 raise SandboxError(msg)
-            with _reported(path, "write"), local.open("r+b") as target, upload.open("rb") as source:
-                target.seek(cursor)
-                shutil.copyfileobj(source, target)
+            with self._arriving(path, "write") as changed:
+                shutil.copyfile(local, changed)
+                with changed.open("r+b") as target, upload.open("rb") as source:
+                    target.seek(cursor)
+                    shutil.copyfileobj(source, target)
+                self.put(path, changed, overwrite=True)
         finally:
             upload.unlink(missing_ok=True)
 
@@ -183,13 +189,13 @@ class Drive:
     def copy(self, source: DrivePath, target: DrivePath) -> None:
         """Copy a file, replacing one at ``target``, or a folder, where nothing may be at ``target``."""
         info = self._transferable(source, target)
-        local, copied = self._place(source).local, self.new_scratch()
-        with _reported(source, "copy"):
+        local = self._place(source).local
+        with self._arriving(source, "copy") as copied:
             if info.type == "file":
                 shutil.copyfile(local, copied)
             else:
                 shutil.copytree(local, copied, ignore=_links)
-        self._arrive(copied, target, info.type)
+            self._arrive(copied, target, info.type)
 
     def move(self, source: DrivePath, target: DrivePath) -> None:
         """Move a file, replacing one at ``target``, or a folder, where nothing may be at ``target``."""
@@ -270,6 +276,19 @@ class Drive:
         self._writable(target)
         return info
 
+    @contextmanager
+    def _arriving(self, path: DrivePath, verb: str) -> Iterator[Path]:
+        """A scratch name; what is still there at the end, since it did not arrive, goes."""
+        scratch = self.new_scratch()
+        try:
+            with _reported(path, verb):
+                yield scratch
+        finally:
+            if scratch.is_dir():
+                shutil.rmtree(scratch, ignore_errors=True)
+            else:
+                scratch.unlink(missing_ok=True)
+
     def _arrive(self, local: Path, target: DrivePath, kind: str) -> None:
         if kind == "file":
             self.put(target, local, overwrite=True)
@@ -292,7 +311,9 @@ def _reported(path: DrivePath, verb: str) -> Iterator[None]:
         if error.errno == errno.ENOTEMPTY and verb == "delete":
             msg = f"the folder '{path}' is not empty; delete it with force"
             raise SandboxError(msg) from None
-        msg = f"could not {verb} '{path}': {error.strerror or error}"
+        # What shutil collects over a tree has no reason of its own, and names paths of this machine.
+        reason = "not all of its files can be" if isinstance(error, shutil.Error) else error.strerror or error
+        msg = f"could not {verb} '{path}': {reason}"
         raise SandboxError(msg) from error
 
 

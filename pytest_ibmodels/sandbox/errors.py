@@ -15,6 +15,10 @@ class BodyTooLargeError(SandboxError):
         )
 
 
+class StoreError(SandboxError):
+    """The database cannot be read or written."""
+
+
 class StartError(Exception):
     """The sandbox cannot start: printed as one sentence on stderr."""
 

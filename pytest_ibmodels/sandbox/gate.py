@@ -1,17 +1,20 @@
 """What every request passes first: the token, the size of the body, and the net under unexpected errors."""
 
 import asyncio
-import hmac
 import logging
 from contextlib import suppress
 
 from fastapi.responses import JSONResponse
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pytest_ibmodels.sandbox.errors import BodyTooLargeError
+from pytest_ibmodels.sandbox.tokens import Tokens
 
 logger = logging.getLogger(__name__)
 
+HOLDER = "pytest_ibmodels.holder"
+"""The key of a request's scope under which the holder of its token stands."""
 _DRAINED_BYTES = 256 * 2**20
 _DRAIN_SECONDS = 10.0
 
@@ -19,9 +22,9 @@ _DRAIN_SECONDS = 10.0
 class Gate:
     """ASGI middleware around the application."""
 
-    def __init__(self, app: ASGIApp, *, token: str, max_body: int) -> None:
+    def __init__(self, app: ASGIApp, *, tokens: Tokens, max_body: int) -> None:
         self._app = app
-        self._authorization = f"Bearer {token}".encode()
+        self._tokens = tokens
         self._max_body = max_body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -29,7 +32,8 @@ class Gate:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        if not hmac.compare_digest(headers.get(b"authorization", b""), self._authorization):
+        holder = self._tokens.holder(headers.get(b"authorization", b""))
+        if holder is None:
             reason = "the token is wrong" if b"authorization" in headers else "there is no token"
             msg = f"{reason}; expected the header 'Authorization: Bearer TOKEN'"
             await _refuse(scope, receive, send, 401, msg)
@@ -38,6 +42,7 @@ class Gate:
         if length.isdigit() and int(length) > self._max_body:
             await _refuse(scope, receive, send, 413, str(BodyTooLargeError(self._max_body)))
             return
+        scope[HOLDER] = holder
         # Some clients join a host that ends in "/" with a path that begins with one (protocol section 1.1).
         scope["path"] = "/" + scope["path"].lstrip("/")
         await self._guarded(scope, receive, send)
@@ -52,6 +57,8 @@ class Gate:
 
         try:
             await self._app(scope, receive, watched)
+        except ClientDisconnect:
+            logger.info("%s %s: the client went away", scope["method"], scope["path"])
         except Exception as error:
             logger.exception("%s %s", scope["method"], scope["path"])
             if not started:

@@ -30,7 +30,8 @@ class LogClock:
         size = self._log.stat().st_size if self._log.exists() else 0
         if size > self._size:
             self._size = size
-            with self._marks.open("a") as file:
+            # A full disk costs the time of a line, not the job.
+            with suppress(OSError), self._marks.open("a") as file:
                 file.write(json.dumps([size, round(time.time(), 3)]) + "\n")
         return size
 

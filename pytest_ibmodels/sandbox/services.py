@@ -1,15 +1,19 @@
-"""Everything a sandbox consists of, apart from HTTP."""
+"""Everything a sandbox consists of, apart from HTTP; and the sandboxes, one for each token, of a server."""
 
 import fcntl
 import logging
 import os
 import shutil
 import threading
+import time
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 from pytest_ibmodels.sandbox.drive import Drive
-from pytest_ibmodels.sandbox.errors import DataInUseError, StartError
+from pytest_ibmodels.sandbox.errors import DataInUseError, SandboxError, StartError
+from pytest_ibmodels.sandbox.job_queue import JobQueue
 from pytest_ibmodels.sandbox.marketplace import Marketplace, applications_mount
 from pytest_ibmodels.sandbox.processes import kill_all, warm_up
 from pytest_ibmodels.sandbox.refiner import Refiner
@@ -17,57 +21,113 @@ from pytest_ibmodels.sandbox.serving import ModelPool
 from pytest_ibmodels.sandbox.settings import Settings
 from pytest_ibmodels.sandbox.store import Store
 from pytest_ibmodels.sandbox.tasks import TaskRunner
-from pytest_ibmodels.sandbox.training import TrainingQueue
+from pytest_ibmodels.sandbox.training import Trainings
 
 logger = logging.getLogger(__name__)
 
+_TIDY_SECONDS = 60.0
+
 
 class Sandbox:
-    """Opens (or makes) the data folder, and ends in the store what a former server left unfinished.
+    """What the holder of a token sees: a drive, jobs, models and a marketplace, all in one data folder.
 
-    Raises (when made):
-        StartError: if the data folder or the database cannot be used, or another sandbox uses them.
+    When made, it ends in its store what a former server left unfinished.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, queue: JobQueue) -> None:
         self.settings = settings
-        self._lock = _claim(settings.data)
-        try:
-            self.store = Store(settings.database_url)
-        except StartError:
-            self._lock.close()
-            raise
+        settings.data.mkdir(parents=True, exist_ok=True)
+        self.store = Store(settings.database_url)
         shutil.rmtree(settings.scratch, ignore_errors=True)
-        for folder in (settings.scratch, settings.drive_root, settings.jobs_root, settings.samples_root):
+        for folder in (settings.scratch, settings.drive_root, settings.jobs_root):
             folder.mkdir(parents=True, exist_ok=True)
         self.store.fail_unfinished()
         self.drive = Drive(settings.drive_root, settings.scratch, (applications_mount(settings), *settings.mounts))
         self.marketplace = Marketplace(settings, self.drive, self.store)
         self.tasks = TaskRunner(self.store)
-        self.training = TrainingQueue(settings, self.drive, self.store, self.marketplace)
+        self.training = Trainings(settings, self.drive, self.store, self.marketplace, queue)
         self.models = ModelPool(settings, self.drive)
         self.refiner = Refiner(self.drive, self.store, self.models, self.tasks)
 
+    def tidy_up(self) -> None:
+        """Write what could not be written before, and forget the jobs, with their logs, that ended long ago."""
+        self.store.write_what_was_kept()
+        before = time.time() - self.settings.keep_jobs
+        for job_id in self.store.forget_ended_before(before):
+            self.training.forget(job_id)
+
+    def close(self) -> None:
+        """Start nothing more, and let go of the database."""
+        self.tasks.close()
+        self.models.close()
+        self.store.write_what_was_kept()
+        self.store.close()
+
+
+class Sandboxes:
+    """The server's data folder, which is claimed at once, and in it a sandbox for each of ``names``.
+
+    They share what the machine has but once: the queue of trainings, and the process that jobs are forked from.
+
+    Raises (when made):
+        StartError: if the data folder or a database cannot be used, or another server uses them.
+    """
+
+    def __init__(self, settings: Settings, names: Iterable[str]) -> None:
+        self._settings = settings
+        self._lock = _claim(settings.data)
+        self._queue = JobQueue(settings.max_jobs)
+        self._closing = threading.Event()
+        try:
+            settings.samples_root.mkdir(exist_ok=True)
+            self._by_name = {name: Sandbox(settings.of_holder(name), self._queue) for name in names}
+        except SandboxError as error:
+            self._lock.close()
+            raise StartError(str(error)) from error
+        except OSError as error:
+            self._lock.close()
+            msg = f"the data folder '{settings.data}' cannot be used: {error.strerror or error}"
+            raise StartError(msg) from error
+        except StartError:
+            self._lock.close()
+            raise
+
+    def of(self, name: str) -> Sandbox:
+        """The sandbox of a holder."""
+        return self._by_name[name]
+
     def start(self) -> None:
-        """Begin what takes seconds, in the background: the imports of training code, and the samples."""
-        threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
+        """Begin what takes seconds, or never ends, in the background: imports of training code, samples, tidying."""
+        for target in (self._warm_up, self._keep_tidy):
+            threading.Thread(target=target, name=target.__name__.strip("_"), daemon=True).start()
 
     def close(self) -> None:
         """Kill everything that was started, and let go of the data folder."""
-        self.tasks.close()
-        self.training.close()
-        self.models.close()
+        self._closing.set()
+        self._queue.close()
+        for sandbox in self._by_name.values():
+            sandbox.close()
         kill_all()
-        self.store.close()
         self._lock.close()
 
     def _warm_up(self) -> None:
         try:
-            warm_up(preload=self.settings.preload)
-            for mount in self.settings.mounts:
+            warm_up(preload=self._settings.preload)
+            for mount in self._settings.mounts:
                 mount.folder()
         except Exception:
             logger.exception("warm-up")
+
+    def _keep_tidy(self) -> None:
+        while not self._closing.is_set():
+            for sandbox in self._by_name.values():
+                try:
+                    sandbox.tidy_up()
+                except SandboxError as error:
+                    logger.warning("tidying up: %s", error)
+                except Exception:
+                    logger.exception("tidying up")
+            self._closing.wait(_TIDY_SECONDS)
 
 
 def _claim(data: Path) -> IO[str]:
@@ -86,7 +146,8 @@ def _claim(data: Path) -> IO[str]:
         lock.close()
         msg = f"the data folder '{data}' is in use by another sandbox (process {owner}); give this one another --data"
         raise DataInUseError(msg) from None
-    lock.truncate(0)
-    lock.write(str(os.getpid()))
-    lock.flush()
+    # Whose it is, for those who come too late; on a full disk they are not told.
+    with suppress(OSError):
+        os.ftruncate(lock.fileno(), 0)
+        os.write(lock.fileno(), str(os.getpid()).encode())
     return lock

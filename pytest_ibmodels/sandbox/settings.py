@@ -1,13 +1,15 @@
 """What a sandbox is started with."""
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Self
 
 from pytest_ibmodels.sandbox.mounts import Mount
 
 GIB = 2**30
 MIB = 2**20
+DAY = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -15,20 +17,28 @@ class Settings:
     """Sizes in bytes, times in seconds."""
 
     data: Path
-    token: str = field(repr=False)
     mounts: tuple[Mount, ...] = ()
     database: str | None = None
-    """A SQLAlchemy URL; None is a SQLite file below ``data``."""
+    """A SQLAlchemy URL; None is a SQLite file below ``data``. ``{name}`` in it stands for the holder of a token."""
     max_jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
     job_memory: int = 8 * GIB
     job_time: float = 7200.0
     max_body: int = 1024 * MIB
+    keep_jobs: float = 30 * DAY
+    """For how long after its end a job's state and log are kept."""
     preload: bool = True
     """Whether to import torch and the like ahead of the first job, once for all jobs."""
     max_models: int = 4
     model_idle: float = 600.0
     model_time: float = 300.0
     """The longest that loading a model, or running it on one document, may take."""
+
+    def of_holder(self, name: str) -> Self:
+        """The same for the holder of one of several tokens: a data folder of its own, and a database of its own."""
+        if not name:
+            return self
+        database = self.database and self.database.replace("{name}", name)
+        return replace(self, data=self.data / "holders" / name, database=database)
 
     @property
     def drive_root(self) -> Path:

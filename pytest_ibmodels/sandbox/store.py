@@ -1,16 +1,22 @@
 """What outlives the server: the jobs, the registered models and the published packages, in a SQL database."""
 
+import logging
+import sqlite3
 import threading
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import JSON, String, Text, create_engine, delete, event, or_, select, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, Session, mapped_column
 
-from pytest_ibmodels.sandbox.errors import StartError
+from pytest_ibmodels.sandbox.errors import StartError, StoreError
+
+logger = logging.getLogger(__name__)
 
 RESTARTED = "the sandbox was restarted while this job was running"
 
@@ -72,6 +78,9 @@ class RegisteredModel:
 class Store:
     """All methods block, and may be called from any thread.
 
+    They raise :class:`StoreError` if the database cannot be read or written; but what a job that was begun reports, and
+    its end, are never lost to that: they are kept, and answered, until they can be written.
+
     Raises (when made):
         StartError: if the database cannot be opened.
     """
@@ -79,6 +88,8 @@ class Store:
     def __init__(self, url: str) -> None:
         # SQLite has one writer at a time; waiting here is fair and wakes at once.
         self._writing = threading.Lock()
+        self._unwritten: dict[str, dict[str, Any]] = {}
+        """Columns by job id."""
         try:
             self._engine = create_engine(url)
             if self._engine.dialect.name == "sqlite":
@@ -96,13 +107,17 @@ class Store:
     def new_job(self, kind: str) -> str:
         """A new job's id; the job waits until :meth:`start`."""
         job_id = uuid.uuid4().hex
-        with self._writing, Session(self._engine) as session, session.begin():
+        with self._change() as session:
             session.add(JobRow(id=job_id, kind=kind, created=time.time()))
         return job_id
 
     def job(self, job_id: str) -> JobRow | None:
-        with Session(self._engine, expire_on_commit=False) as session:
-            return session.get(JobRow, job_id)
+        with self._look() as session:
+            row = session.get(JobRow, job_id)
+        if row is not None:
+            for name, value in self._unwritten.get(job_id, {}).items():
+                setattr(row, name, value)
+        return row
 
     def start(self, job_id: str) -> None:
         self._update(job_id, task_state="STARTED", started=time.time())
@@ -122,27 +137,50 @@ class Store:
 
     def fail_unfinished(self) -> None:
         """End what a former server left running or waiting."""
-        with Session(self._engine) as session:
+        with self._look() as session:
             unfinished = list(session.scalars(select(JobRow.id).where(JobRow.state == "PENDING")))
         for job_id in unfinished:
             self.fail(job_id, RESTARTED)
 
+    def write_what_was_kept(self) -> None:
+        """Try again to write what could not be written."""
+        for job_id in list(self._unwritten):
+            self._update(job_id)
+
+    def forget_ended_before(self, moment: float) -> list[str]:
+        """Forget the jobs that had ended by ``moment``, in Unix seconds; their ids."""
+        old = (JobRow.state == "DONE", JobRow.finished < moment)
+        with self._change() as session:
+            return list(session.scalars(delete(JobRow).where(*old).returning(JobRow.id)))
+
     def _update(self, job_id: str, **columns: Any) -> None:
-        with self._writing, Session(self._engine) as session, session.begin():
+        with self._writing:
+            kept = self._unwritten.get(job_id, {})
             # A job ends once: what comes later (a report that was under way, a cancel) changes nothing.
-            session.execute(update(JobRow).where(JobRow.id == job_id, JobRow.state == "PENDING").values(**columns))
+            values = kept if kept.get("state") == "DONE" else {**kept, **columns}
+            try:
+                with self._look() as session, session.begin():
+                    session.execute(
+                        update(JobRow).where(JobRow.id == job_id, JobRow.state == "PENDING").values(**values)
+                    )
+            except StoreError as error:
+                if not kept:
+                    logger.error("job %s: %s; its state is kept in memory until it can be written", job_id, error)  # noqa: TRY400
+                self._unwritten[job_id] = values
+            else:
+                self._unwritten.pop(job_id, None)
 
     # --- models ---
 
     def register(self, name: str, *, model_path: str, program_folder: str) -> None:
         """Serve ``name`` from ``model_path``, also for Refiner programs in ``program_folder`` that name no model."""
-        with self._writing, Session(self._engine) as session, session.begin():
+        with self._change() as session:
             session.merge(ModelRow(name, model_path, program_folder, time.time()))
 
     def forget_models_below(self, path: str) -> list[str]:
         """Forget the models that are served from ``path`` or below it, which is gone; their names."""
         below = or_(ModelRow.model_path == path, ModelRow.model_path.startswith(f"{path}/", autoescape=True))
-        with self._writing, Session(self._engine) as session, session.begin():
+        with self._change() as session:
             return list(session.scalars(delete(ModelRow).where(below).returning(ModelRow.name)))
 
     def model(self, name: str) -> RegisteredModel | None:
@@ -153,7 +191,7 @@ class Store:
         return self._first_model(ModelRow.program_folder == program_folder)
 
     def _first_model(self, condition: Any) -> RegisteredModel | None:
-        with Session(self._engine) as session:
+        with self._look() as session:
             row = session.scalars(select(ModelRow).where(condition).order_by(ModelRow.registered.desc())).first()
             return RegisteredModel(row.name, row.model_path) if row else None
 
@@ -161,26 +199,59 @@ class Store:
 
     def packages(self) -> list[PackageRow]:
         """All published packages, in no particular order."""
-        with Session(self._engine, expire_on_commit=False) as session:
+        with self._look() as session:
             return list(session.scalars(select(PackageRow)))
 
     def package(self, name: str, version: str) -> PackageRow | None:
-        with Session(self._engine, expire_on_commit=False) as session:
+        with self._look() as session:
             return session.get(PackageRow, (name, version))
 
     def add_package(self, row: PackageRow) -> None:
-        with self._writing, Session(self._engine) as session, session.begin():
+        with self._change() as session:
             session.add(row)
 
     def mark_installed(self, name: str, version: str) -> None:
         here = (PackageRow.name == name, PackageRow.version == version)
-        with self._writing, Session(self._engine) as session, session.begin():
+        with self._change() as session:
             session.execute(update(PackageRow).where(*here).values(installed=True))
 
     def remove_package(self, name: str, version: str) -> None:
         here = (PackageRow.name == name, PackageRow.version == version)
-        with self._writing, Session(self._engine) as session, session.begin():
+        with self._change() as session:
             session.execute(delete(PackageRow).where(*here))
+
+    # --- the database ---
+
+    @contextmanager
+    def _look(self) -> Iterator[Session]:
+        try:
+            with Session(self._engine, expire_on_commit=False) as session:
+                yield session
+        # A value of a damaged database that is no JSON any more is a ValueError.
+        except (SQLAlchemyError, ValueError) as error:
+            msg = f"the sandbox's database {_complaint(error)}"
+            raise StoreError(msg) from error
+
+    @contextmanager
+    def _change(self) -> Iterator[Session]:
+        with self._writing, self._look() as session, session.begin():
+            yield session
+
+
+def _complaint(error: Exception) -> str:
+    """What the database says, and what to do about it."""
+    reason = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    text = (str(reason).splitlines() or [type(reason).__name__])[0]
+    match getattr(reason, "sqlite_errorcode", 0) & 0xFF:
+        case sqlite3.SQLITE_FULL:
+            return f"cannot be written ({text}): free some space below its --data, then ask again"
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            return (
+                f"is damaged ({text}): stop the sandbox, put a copy of 'sandbox.sqlite' from before in its place, "
+                "or move it away, which forgets jobs, models and packages and leaves the drive as it is"
+            )
+        case _:
+            return f"failed: {text}"
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:

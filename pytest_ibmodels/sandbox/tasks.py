@@ -35,6 +35,7 @@ class TaskRunner:
             self._store.start(job_id)
             self._store.succeed(job_id, task() or {})
         except SandboxError as error:
+            logger.warning("job %s: %s", job_id, error)
             self._fail(job_id, str(error))
         except Exception as error:
             logger.exception("job %s", job_id)

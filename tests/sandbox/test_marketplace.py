@@ -49,7 +49,7 @@ class Shop:
     """A marketplace in this process; making another over the same folder is what a restart does."""
 
     def __init__(self, folder: Path) -> None:
-        self.settings = Settings(folder, "made-up", max_body=2**20)
+        self.settings = Settings(folder, max_body=2**20)
         for needed in (self.settings.scratch, self.settings.drive_root):
             needed.mkdir(parents=True, exist_ok=True)
         self.store = Store(self.settings.database_url)

@@ -127,7 +127,7 @@ def main_of(*options: str) -> int:
         (["--max-jobs", "0"], 2, "is not at least 1"),
         (["--database", "nonsense"], 1, "the database cannot be opened"),
         (["--token-file", "FOLDER/none"], 1, "none' cannot be read"),
-        (["--token-file", "FOLDER/file"], 1, "must hold one line"),
+        (["--token-file", "FOLDER/file"], 1, "holds no token"),
     ],
 )
 def test_what_keeps_a_sandbox_from_starting(

@@ -334,7 +334,7 @@ def pool(tmp_path: Path) -> Callable[..., ModelPool]:
         for name in "abc":
             for file, content in model_package(name).items():
                 drive.write(DrivePath.parse(f"o/r/fs/D/{name}/{file}"), content.encode())
-        pools.append(ModelPool(Settings(data=tmp_path, token="x", **limits), drive))  # type: ignore[arg-type]
+        pools.append(ModelPool(Settings(data=tmp_path, **limits), drive))  # type: ignore[arg-type]
         return pools[-1]
 
     return make

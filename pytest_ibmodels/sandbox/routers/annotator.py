@@ -6,12 +6,13 @@ from fastapi import APIRouter, Depends
 
 from pytest_ibmodels.instabase.wire import Exported, ExportRequest
 from pytest_ibmodels.sandbox.bodies import json_body, sandbox_of
+from pytest_ibmodels.sandbox.openapi import takes
 from pytest_ibmodels.sandbox.services import Sandbox
 
 router = APIRouter(prefix="/api/v1/annotator")
 
 
-@router.post("/export_model", response_model_exclude_none=True)
+@router.post("/export_model", response_model_exclude_none=True, openapi_extra=takes(ExportRequest))
 def export_model(
     body: Annotated[ExportRequest, Depends(json_body(ExportRequest))], sandbox: Annotated[Sandbox, Depends(sandbox_of)]
 ) -> Exported:

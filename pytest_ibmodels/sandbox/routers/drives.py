@@ -36,6 +36,7 @@ from pytest_ibmodels.sandbox.bodies import (
 )
 from pytest_ibmodels.sandbox.drive import NodeInfo
 from pytest_ibmodels.sandbox.errors import SandboxError
+from pytest_ibmodels.sandbox.openapi import drive_call, takes, takes_file
 from pytest_ibmodels.sandbox.paths import ROOT_DEPTH, DrivePath
 from pytest_ibmodels.sandbox.services import Sandbox
 
@@ -56,7 +57,7 @@ def _path(path: str) -> DrivePath:
 ThePath = Annotated[DrivePath, Depends(_path)]
 
 
-@router.get("/{path:path}", response_model=None)
+@router.get("/{path:path}", response_model=None, openapi_extra=drive_call())
 def look(path: ThePath, args: Args, sandbox: TheSandbox) -> Response | dict[str, Any]:
     """Read a file, list a folder, tell a node's metadata, or list the drives of ``OWNER/REPO/fs``."""
     if len(path.parts) == ROOT_DEPTH and args.type is None and args.get_metadata is None:
@@ -71,7 +72,7 @@ def look(path: ThePath, args: Args, sandbox: TheSandbox) -> Response | dict[str,
     return listing.model_dump(exclude_none=True)
 
 
-@router.post("/{path:path}", response_model=None)
+@router.post("/{path:path}", response_model=None, openapi_extra=drive_call(takes_file(CopyRequest, UnzipRequest)))
 async def write(path: ThePath, args: Args, request: Request) -> dict[str, Any]:
     """Write a file, make a folder, or copy, move or unzip, as the last part of the path and the body say."""
     sandbox = sandbox_of(request)
@@ -82,7 +83,7 @@ async def write(path: ThePath, args: Args, request: Request) -> dict[str, Any]:
         upload.unlink(missing_ok=True)
 
 
-@router.patch("/{path:path}", response_model_exclude_none=True)
+@router.patch("/{path:path}", response_model_exclude_none=True, openapi_extra=takes(RenameRequest))
 def rename(
     path: ThePath, body: Annotated[RenameRequest, Depends(json_body(RenameRequest))], sandbox: TheSandbox
 ) -> JobStarted:
@@ -94,7 +95,7 @@ def rename(
     return _started(sandbox.tasks.start("move", lambda: sandbox.drive.move(path, target)))
 
 
-@router.delete("/{path:path}")
+@router.delete("/{path:path}", openapi_extra=drive_call(takes(DeleteRequest, required=False)))
 async def delete(path: ThePath, args: Args, request: Request) -> dict[str, str]:
     """Delete a node, and let go of models served from it; ``force`` may stand in the body or in the arguments."""
     body = await body_bytes(request)

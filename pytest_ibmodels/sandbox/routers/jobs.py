@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends
 from pytest_ibmodels.instabase.wire import CancelRequest, JobListing, ListedJob
 from pytest_ibmodels.sandbox.bodies import json_body, sandbox_of
 from pytest_ibmodels.sandbox.errors import SandboxError
+from pytest_ibmodels.sandbox.openapi import takes
 from pytest_ibmodels.sandbox.services import Sandbox
 from pytest_ibmodels.sandbox.store import JobRow
 
@@ -35,7 +36,10 @@ def status(job_id: str, sandbox: TheSandbox) -> dict[str, Any]:
         answer["cur_status"] = json.dumps({"task_state": job.task_state, "task_data": job.task_data})
         answer["peak_memory"] = job.peak_memory
         if job.task_state == "PENDING":
-            answer["queue_position"] = sandbox.training.queue_position(job.id)
+            position = sandbox.training.queue_position(job.id)
+            answer["queue_position"] = position
+            if position is not None:
+                answer["msg"] = f"queued, {_ordinal(position)}"
     if job.state == "DONE":
         answer["results"] = job.results
         answer["seconds"] = _seconds(job)
@@ -52,7 +56,7 @@ def jobs(model_name: str, sandbox: TheSandbox) -> JobListing:
     return JobListing(status="OK", jobs=found)
 
 
-@router.post("/cancel")
+@router.post("/cancel", openapi_extra=takes(CancelRequest))
 def cancel(body: Annotated[CancelRequest, Depends(json_body(CancelRequest))], sandbox: TheSandbox) -> dict[str, str]:
     """Stop a training job that waits or runs; to ask it of one that has ended is an error, and changes nothing."""
     job = sandbox.store.job(body.job_id)
@@ -66,6 +70,11 @@ def cancel(body: Annotated[CancelRequest, Depends(json_body(CancelRequest))], sa
         msg = f"job {body.job_id} has ended already"
         raise SandboxError(msg)
     return {"status": "OK", "msg": "cancelled"}
+
+
+def _ordinal(number: int) -> str:
+    suffix = "th" if number % 100 in {11, 12, 13} else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{suffix}"
 
 
 def _seconds(job: JobRow) -> float | None:

@@ -15,6 +15,7 @@ from pytest_ibmodels.instabase.wire import (
     UnpublishRequest,
 )
 from pytest_ibmodels.sandbox.bodies import json_body, sandbox_of
+from pytest_ibmodels.sandbox.openapi import takes
 from pytest_ibmodels.sandbox.paths import DrivePath
 from pytest_ibmodels.sandbox.services import Sandbox
 
@@ -29,7 +30,7 @@ def list_apps(sandbox: TheSandbox) -> MarketplaceListing:
     return MarketplaceListing(status="OK", apps=sandbox.marketplace.apps())
 
 
-@router.post("/marketplace/publish", response_model_exclude_none=True)
+@router.post("/marketplace/publish", response_model_exclude_none=True, openapi_extra=takes(PublishRequest))
 def publish(body: Annotated[PublishRequest, Depends(json_body(PublishRequest))], sandbox: TheSandbox) -> PublishAnswer:
     """Publish an archive of the drive, at once or as a job."""
     path = DrivePath.parse(body.ibsolution_path)
@@ -40,21 +41,21 @@ def publish(body: Annotated[PublishRequest, Depends(json_body(PublishRequest))],
     return PublishAnswer(status="OK")
 
 
-@router.post("/marketplace/unpublish", response_model_exclude_none=True)
+@router.post("/marketplace/unpublish", response_model_exclude_none=True, openapi_extra=takes(UnpublishRequest))
 def unpublish(body: Annotated[UnpublishRequest, Depends(json_body(UnpublishRequest))], sandbox: TheSandbox) -> Envelope:
     """Take a version back."""
     sandbox.marketplace.unpublish(body.name, body.version)
     return Envelope(status="OK")
 
 
-@router.post("/marketplace/install", response_model_exclude_none=True)
+@router.post("/marketplace/install", response_model_exclude_none=True, openapi_extra=takes(InstallRequest))
 def install(body: Annotated[InstallRequest, Depends(json_body(InstallRequest))], sandbox: TheSandbox) -> Envelope:
     """Unpack a published version."""
     sandbox.marketplace.install(body.name, body.version)
     return Envelope(status="OK")
 
 
-@router.post("/solution/create", response_model_exclude_none=True)
+@router.post("/solution/create", response_model_exclude_none=True, openapi_extra=takes(CreateSolutionRequest))
 def create(
     body: Annotated[CreateSolutionRequest, Depends(json_body(CreateSolutionRequest))], sandbox: TheSandbox
 ) -> SolutionAnswer:

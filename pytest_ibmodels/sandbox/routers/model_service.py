@@ -16,6 +16,7 @@ from pytest_ibmodels.instabase.wire import (
 )
 from pytest_ibmodels.sandbox.bodies import json_body, sandbox_of
 from pytest_ibmodels.sandbox.errors import SandboxError
+from pytest_ibmodels.sandbox.openapi import takes
 from pytest_ibmodels.sandbox.paths import DrivePath
 from pytest_ibmodels.sandbox.records import parse_records, read_record
 from pytest_ibmodels.sandbox.services import Sandbox
@@ -44,25 +45,25 @@ class RunRequest(WireModel):
 TheRun = Annotated[RunRequest, Depends(json_body(RunRequest))]
 
 
-@router.post("/run_train", response_model_exclude_none=True)
+@router.post("/run_train", response_model_exclude_none=True, openapi_extra=takes(TrainRequest))
 def run_train(body: Annotated[TrainRequest, Depends(json_body(TrainRequest))], sandbox: TheSandbox) -> JobStarted:
     """Queue a training of pushed code."""
     return JobStarted(status="OK", job_id=sandbox.training.submit(body))
 
 
-@router.post("/run")
+@router.post("/run", openapi_extra=takes(RunRequest))
 def run(body: TheRun, sandbox: TheSandbox) -> dict[str, Any]:
     """Run a model on a document and answer its result."""
     return {"status": "OK", **_run(sandbox, body)}
 
 
-@router.post("/run_async", response_model_exclude_none=True)
+@router.post("/run_async", response_model_exclude_none=True, openapi_extra=takes(RunRequest))
 def run_async(body: TheRun, sandbox: TheSandbox) -> JobStarted:
     """The same as a job."""
     return JobStarted(status="OK", job_id=sandbox.tasks.start("model", lambda: _run(sandbox, body)))
 
 
-@router.post("/unload_model", response_model_exclude_none=True)
+@router.post("/unload_model", response_model_exclude_none=True, openapi_extra=takes(UnloadRequest))
 def unload_model(body: Annotated[UnloadRequest, Depends(json_body(UnloadRequest))], sandbox: TheSandbox) -> Unloaded:
     """Unload a model; the answer is the same if it was not loaded (section 4.3)."""
     sandbox.models.unload(body.model_name)

@@ -6,12 +6,13 @@ from fastapi import APIRouter, Depends
 
 from pytest_ibmodels.instabase.wire import JobStarted, RefinerRequest
 from pytest_ibmodels.sandbox.bodies import json_body, sandbox_of
+from pytest_ibmodels.sandbox.openapi import takes
 from pytest_ibmodels.sandbox.services import Sandbox
 
 router = APIRouter(prefix="/api/v1/refiner-v5")
 
 
-@router.post("/run", response_model_exclude_none=True)
+@router.post("/run", response_model_exclude_none=True, openapi_extra=takes(RefinerRequest))
 def run(
     body: Annotated[RefinerRequest, Depends(json_body(RefinerRequest))],
     sandbox: Annotated[Sandbox, Depends(sandbox_of)],

@@ -1,0 +1,90 @@
+"""Who may come in: the tokens of a sandbox, and whose they are."""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from pytest_ibmodels.sandbox.errors import StartError
+
+ONLY = ""
+"""The name of the one holder in a sandbox with one token."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_FORM = "expected one token alone, or lines 'NAME TOKEN', one for each who may come in"
+
+
+class Tokens:
+    """``by_name`` is holder → token. The tokens themselves are not kept, and shown nowhere."""
+
+    def __init__(self, by_name: Mapping[str, str]) -> None:
+        self._digests = {name: _digest(f"Bearer {token}".encode()) for name, token in by_name.items()}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._digests)
+
+    def holder(self, authorization: bytes) -> str | None:
+        """Whose token an ``Authorization`` header carries, or None.
+
+        Every token is compared, and as a digest, so that the time tells neither how much of one was right, nor how
+        long it is, nor whose it is.
+        """
+        given, found = _digest(authorization), None
+        for name, digest in self._digests.items():
+            if hmac.compare_digest(given, digest):
+                found = name
+        return found
+
+
+def read_tokens(file: Path) -> Tokens:
+    """Read a token file: one token alone, or lines ``NAME TOKEN``; empty lines and those with # first do not count.
+
+    Raises:
+        StartError: if it cannot be read, or is not of that form; no token stands in the sentence.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        msg = f"the token file '{file}' cannot be read: {reason}"
+        raise StartError(msg) from None
+    lines = [(number, line.split()) for number, line in enumerate(text.splitlines(), start=1)]
+    lines = [(number, words) for number, words in lines if words and not words[0].startswith("#")]
+    if not lines:
+        msg = f"the token file '{file}' holds no token; {_FORM}"
+        raise StartError(msg)
+    if len(lines) == 1 and len(lines[0][1]) == 1:
+        _check_token(lines[0][1][0], f"{file}:{lines[0][0]}")
+        return Tokens({ONLY: lines[0][1][0]})
+    by_name: dict[str, str] = {}
+    for number, words in lines:
+        _add(by_name, words, f"{file}:{number}")
+    return Tokens(by_name)
+
+
+def _add(by_name: dict[str, str], words: list[str], where: str) -> None:
+    if len(words) != 2:
+        msg = f"{where}: this line has {len(words)} words; {_FORM}"
+        raise StartError(msg)
+    name, token = words
+    if not _NAME.fullmatch(name):
+        # Not shown: name and token may have changed places.
+        msg = f"{where}: the name is not of letters, digits, '.', '_' and '-', a letter or digit first, 64 at most"
+        raise StartError(msg)
+    _check_token(token, where)
+    if name in by_name or token in by_name.values():
+        what = "the name" if name in by_name else "the token"
+        msg = f"{where}: {what} stands in the file twice; each holder has one token, and no two share one"
+        raise StartError(msg)
+    by_name[name] = token
+
+
+def _check_token(token: str, where: str) -> None:
+    if not (token.isascii() and token.isprintable()):
+        msg = f"{where}: the token holds characters other than printable ASCII"
+        raise StartError(msg)
+
+
+def _digest(value: bytes) -> bytes:
+    return hashlib.sha256(value).digest()
