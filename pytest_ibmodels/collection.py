@@ -172,11 +172,11 @@ def set_backstop(session: pytest.Session) -> None:
 
 def _longest_per_environment(session: pytest.Session) -> dict[str, float]:
     """Environment → the seconds that its selected cases take at most, one after the other."""
-    fixed = _BACKSTOP_SECONDS + sum(
-        options.seconds(session.config, name) for name in ("ibmodels_upload_limit", "ibmodels_inference_limit")
-    )
+    names = ("startup", "upload", "queue", "inference")
+    default = {name: options.seconds(session.config, f"ibmodels_{name}_limit") for name in names}
     total: dict[str, float] = {}
     for case in selected_phases(session):
         name = case.environment.name
+        fixed = sum({**default, **case.environment.limits}.values()) + _BACKSTOP_SECONDS
         total[name] = total.get(name, 0.0) + case.model_test.time_limit + fixed
     return total

@@ -114,6 +114,23 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return scheduling.make_scheduler(config, log)
 
 
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
+def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> bool | None:
+    if not options.is_active(item.config):
+        return None
+    from pytest_ibmodels import deadlines
+
+    return deadlines.set_timer(item, settings)
+
+
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
+def pytest_timeout_cancel_timer(item: pytest.Item) -> None:
+    if options.is_active(item.config):
+        from pytest_ibmodels import deadlines
+
+        deadlines.cancel_timer(item)
+
+
 # --- reporting: see also outcomes.Outcomes ---
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import os
 import signal
 import threading
 import time
+import warnings
 from typing import TYPE_CHECKING, ClassVar, cast
 
 import pytest
 
 from pytest_ibmodels import options, scheduling
 from pytest_ibmodels.collection import CaseNode, selected_phases
+from pytest_ibmodels.deadlines import overdue
 from pytest_ibmodels.hook_calls import HookCalls
 from pytest_ibmodels.packaging import PackageError, build_package
 from pytest_ibmodels.recovery import journal_of
@@ -22,6 +25,7 @@ from pytest_ibmodels.runs.case import Case, Run
 from pytest_ibmodels.runs.engine import Engine
 from pytest_ibmodels.runs.failures import ConfigFailure, RunFailure
 from pytest_ibmodels.runs.limits import Limits
+from pytest_ibmodels.spec import EnvironmentWarning, cautions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +43,8 @@ _CALLS: pytest.StashKey[HookCalls] = pytest.StashKey()
 _ALL_CALLS: pytest.StashKey[list[HookCalls]] = pytest.StashKey()
 _PACKAGES: pytest.StashKey[dict[str, Package]] = pytest.StashKey()
 """The packages that model tests name themselves, by their folders as written."""
+_WARNED: pytest.StashKey[set[str]] = pytest.StashKey()
+"""The names of environments whose entries were warned of."""
 _STEP_SECONDS = 0.2
 _FIRST_LINE_SECONDS = 1.5
 _STOPS = "the session stops: --maxfail is reached"
@@ -48,7 +54,9 @@ def make_engine(config: pytest.Config) -> Engine:
     return Engine(
         Limits(
             longest_poll=options.seconds(config, "ibmodels_longest_poll"),
+            startup=options.seconds(config, "ibmodels_startup_limit"),
             upload=options.seconds(config, "ibmodels_upload_limit"),
+            queue=options.seconds(config, "ibmodels_queue_limit"),
             inference=options.seconds(config, "ibmodels_inference_limit"),
         ),
         max_failures=config.getoption("maxfail") or 0,  # pytest means the same by None
@@ -97,6 +105,7 @@ def started_run(request: pytest.FixtureRequest, engine: Engine, environment: Env
         ConfigFailure: the package of this case cannot be built. A fault in that of another case is left to its items.
     """
     mine = case_node(request)
+    _warn(request.config, environment)
     for node, phases in selected_phases(request.session).items():
         if node.environment.name != environment.name or RUN in node.stash:
             continue
@@ -112,6 +121,15 @@ def started_run(request: pytest.FixtureRequest, engine: Engine, environment: Env
         node.stash[_CALLS] = HookCalls(node, run)
         request.config.stash.setdefault(_ALL_CALLS, []).append(node.stash[_CALLS])
     return mine.stash[RUN]
+
+
+def _warn(config: pytest.Config, environment: Environment) -> None:
+    """Warn, once a session, of what is better not left so in an environment's entry."""
+    warned = config.stash.setdefault(_WARNED, set())
+    if environment.name not in warned:
+        warned.add(environment.name)
+        for caution in cautions(environment, os.environ):
+            warnings.warn_explicit(caution.message, EnvironmentWarning, str(caution.path), caution.line)
 
 
 def _package(request: pytest.FixtureRequest, folder: str | None) -> Package:
@@ -167,6 +185,9 @@ class _PhaseRun:
                 pytest.skip(_STOPS)
             state = self.run.progress.state
             now = time.monotonic()
+            late = overdue(self._config)
+            if late:
+                self._engine.expire(self.run, late)
             if now >= due or (said and state != said):
                 emit(self._config, outcomes_of(self._config).running, self._line(begun))
                 said, due = state, now + self._interval

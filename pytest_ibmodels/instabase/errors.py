@@ -5,6 +5,7 @@
     InstabaseError              every error of the client
       EnvironmentUnavailable    nothing answered, or only that it cannot (429, 5xx): trying again may help
       AccessRefused             401 or 403: the token is wrong, or has no right to this
+      CertificateRefused        the host's certificate is not to be trusted
       Redirected                the environment points elsewhere; the token does not go there
       ApiError                  the environment understood, and said no
       UnexpectedAnswer          the answer does not have the form that the protocol gives it
@@ -56,6 +57,10 @@ class EnvironmentUnavailable(InstabaseError):
 
 class AccessRefused(InstabaseError):
     """The environment does not accept the token."""
+
+
+class CertificateRefused(InstabaseError):
+    """The certificate of the host is not one to trust; nothing was sent."""
 
 
 class Redirected(InstabaseError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.utils
 import json
 import math
+import ssl
 import time
 from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import quote
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pytest_ibmodels.instabase.errors import (
     AccessRefused,
     ApiError,
+    CertificateRefused,
     EnvironmentUnavailable,
     GarbledAnswer,
     Redirected,
@@ -23,7 +25,6 @@ from pytest_ibmodels.instabase.errors import (
 from pytest_ibmodels.instabase.wire import API_PREFIX, DriveArgs
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Awaitable, Callable, Mapping
     from types import TracebackType
 
@@ -103,6 +104,7 @@ class Transport:
         Raises:
             EnvironmentUnavailable: nothing answered, or only a gateway.
             AccessRefused: HTTP 401 or 403.
+            CertificateRefused: the host's certificate cannot be verified.
             Redirected: HTTP 300 to 399.
             ApiError: an error envelope (also under HTTP 200), or another HTTP status of 400 and above.
             GarbledAnswer: the body is not JSON.
@@ -198,10 +200,20 @@ class Transport:
             reached = not isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout)
             raise EnvironmentUnavailable(name, reason, reached=reached) from None
         except httpx.HTTPError as error:
+            self._refuse_certificate(error, name)
             reason = f"no answer from {self.host}: {self.redact(str(error))}"
             raise EnvironmentUnavailable(name, reason, reached=not isinstance(error, httpx.ConnectError)) from None
         self._refuse_http_error(response, name)
         return response
+
+    def _refuse_certificate(self, error: BaseException | None, name: str) -> None:
+        while error is not None:
+            if isinstance(error, ssl.SSLCertVerificationError):
+                reason = f"the certificate of {self.host} is not trusted ({error.verify_message})"
+                raise CertificateRefused(
+                    name, f"{reason}: name the certificates to trust in `ca_bundle` of this environment"
+                ) from None
+            error = error.__cause__ or error.__context__
 
     def _refuse_http_error(self, response: httpx.Response, name: str) -> None:
         code = response.status_code

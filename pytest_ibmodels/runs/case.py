@@ -60,6 +60,7 @@ class Run:
         started, finished: when the run began and had ended, in UTC.
         links: name → page of the environment that shows the job, or the Refiner program.
         wanted: set, in the engine's thread, once an item waits for this run.
+        expired: why nobody waits for it any longer; empty while somebody does.
         lost_answers: how many answers of the environment were lost.
         notes: sentences that belong into the report, such as a job that could not be cancelled.
     """
@@ -85,5 +86,6 @@ class Run:
     finished: datetime | None = None
     links: dict[str, str] = field(default_factory=dict)
     wanted: asyncio.Event = field(default_factory=asyncio.Event)
+    expired: str = ""
     lost_answers: int = 0
     notes: list[str] = field(default_factory=list)

@@ -17,6 +17,7 @@ from pytest_ibmodels.runs.failures import ConfigFailure
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from pytest_ibmodels.instabase.patience import Patience
     from pytest_ibmodels.spec import Environment, ResolvedEnvironment
 
 
@@ -38,12 +39,15 @@ class Connection:
 
 
 @contextlib.asynccontextmanager
-async def connected(environment: Environment, *, changes: bool) -> AsyncIterator[Connection]:
+async def connected(
+    environment: Environment, *, changes: bool, patience: Patience | None = None
+) -> AsyncIterator[Connection]:
     """Open an environment.
 
     Args:
         environment: its entry in `environments.yaml`.
         changes: whether something is to be left there. If not, an embedded sandbox that has no data yet gets none.
+        patience: sends calls again after faults that pass; None: that is left to the caller.
 
     Raises:
         SpecError: a variable is not set, or a value cannot be used.
@@ -53,7 +57,7 @@ async def connected(environment: Environment, *, changes: bool) -> AsyncIterator
     resolved = environment.resolve(os.environ)
     async with _running(resolved, changes=changes) as (host, token, is_temporary):
         try:
-            client = Instabase(host, token)
+            client = Instabase(host, token, patience=patience, verify=resolved.verification)
         except (httpx.InvalidURL, UnicodeError) as error:
             raise ConfigFailure(f"`host` of environment `{environment.name}` is no address: {error}") from None
         try:

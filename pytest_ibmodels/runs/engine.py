@@ -54,6 +54,7 @@ class Engine:
         self._sessions: dict[str, EnvironmentSession] = {}
         self._runs: dict[str, Run] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._tellers: dict[int, asyncio.Task[None]] = {}
         self._count = 0
         self._brake = Brake(max_failures)
         self._journal = journal or Journal(None)
@@ -88,6 +89,12 @@ class Engine:
         """How many runs of an environment have not ended their training."""
         return sum(run.case.environment == environment and not run.training.done() for run in self._runs.values())
 
+    def expire(self, run: Run, reason: str) -> None:
+        """End a run for which nobody waits any longer: its job is cancelled, and it fails for ``reason``."""
+        if not run.expired:
+            run.expired = reason
+            self._loop.call_soon_threadsafe(self._tellers[id(run)].cancel)
+
     def close(self, *, interrupted: bool = False) -> list[str]:
         """Cancel what still runs, remove what was pushed, end the sandboxes.
 
@@ -118,9 +125,10 @@ class Engine:
             )
         for run in runs:
             self._count += 1
-            story = Story(run, self._count, session, route, package, self.limits, self.clock, self._brake)
+            story = Story(run, self._count, session, route, package, session.limits, self.clock, self._brake)
             task = asyncio.create_task(story.tell())
             self._tasks.add(task)
+            self._tellers[id(run)] = task
             task.add_done_callback(self._tasks.discard)
 
     async def _close(self, seconds: float) -> None:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import os
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
 from pytest_ibmodels.instabase import errors
 from pytest_ibmodels.instabase.client import Instabase
-from pytest_ibmodels.runs.clock import poll_interval
+from pytest_ibmodels.instabase.patience import Patience
+from pytest_ibmodels.instabase.policy import is_transient
 from pytest_ibmodels.runs.embedded import EmbeddedSandbox
 from pytest_ibmodels.runs.failures import ConfigFailure, EnvironmentUnavailable, RunFailure, UploadFailure
 from pytest_ibmodels.runs.journal import Journal, JournalError
 from pytest_ibmodels.runs.ledger import Ledger, place_of
+from pytest_ibmodels.runs.pushing import push, reach
 from pytest_ibmodels.runs.removal import remove, remove_if_empty
 from pytest_ibmodels.runs.routes.base import Workplace
 from pytest_ibmodels.spec import SpecError
@@ -66,7 +68,9 @@ class EnvironmentSession:
         self._candidates: asyncio.Task[list[Entry]] | None = None
         self._markers: dict[str, asyncio.Task[str]] = {}
         self.slots = asyncio.Semaphore(_parallel(self._resolved))
-        self._limits = limits
+        self.limits = replace(limits, **environment.limits)
+        """Those of the session, or what the environment's entry says in their place."""
+        self._place = f"{environment.file.name}:{environment.line}" if environment.file else environment.name
         self._clock = clock
         self._opening: asyncio.Task[_Opened] | None = None
         self._uploads: dict[str, asyncio.Task[Workplace]] = {}
@@ -220,7 +224,7 @@ class EnvironmentSession:
         entry = await self.ledger.make("folder", folder)
         self._folders.append(folder)
         try:
-            await self._upload(opened.client, folder, package)
+            await push(opened.client, folder, package, self._clock, self.limits)
         except errors.InstabaseError as error:
             if isinstance(error, errors.AccessRefused) or not getattr(error, "reached", True):
                 self._folders.remove(folder)  # it was never made
@@ -232,30 +236,20 @@ class EnvironmentSession:
         resolved = self._resolved
         if resolved is None:
             raise ConfigFailure(self._broken)
-        if not resolved.is_embedded:
-            token = resolved.token or SecretStr("")
-            return _Opened(Instabase(resolved.host, token), resolved.path, None)
-        sandbox = await EmbeddedSandbox.start(mounts=resolved.mounts, data=resolved.data)
-        return _Opened(Instabase(sandbox.url, sandbox.token), resolved.path, sandbox)
-
-    async def _upload(self, client: Instabase, folder: str, package: Package) -> None:
-        zip_name = f"{uuid.uuid4().hex}.ibsolution"
-        await client.drive.write(f"{folder}/{zip_name}", package.data)
-        job_id = await client.drive.start_unzip(folder, zip_name)
-        started = self._clock.now()
-        while True:
-            status = await client.jobs.status(job_id)
-            waited = self._clock.now() - started
-            if status.is_over or status.failure:
-                break
-            if waited > self._limits.upload:
-                raise UploadFailure(
-                    f"unpacking the package did not end within {self._limits.upload:g} s (job {job_id})"
-                )
-            await self._clock.sleep(poll_interval(waited, self._limits.longest_poll))
-        if status.failure:
-            raise UploadFailure(f"the package could not be unpacked (job {job_id}): {status.failure}")
-        await client.drive.delete(f"{folder}/{zip_name}")
+        patience = Patience(self._clock)
+        if resolved.is_embedded:
+            sandbox = await EmbeddedSandbox.start(mounts=resolved.mounts, data=resolved.data)
+            return _Opened(Instabase(sandbox.url, sandbox.token, patience=patience), resolved.path, sandbox)
+        token = resolved.token or SecretStr("")
+        client = Instabase(resolved.host, token, patience=patience, verify=resolved.verification)
+        try:
+            await reach(client, resolved.path, self.limits.startup, self._place)
+        except BaseException as error:
+            await client.close()
+            if isinstance(error, errors.InstabaseError):
+                raise as_failure(error, EnvironmentUnavailable) from error
+            raise
+        return _Opened(client, resolved.path, None)
 
 
 def _resolve(environment: Environment) -> tuple[ResolvedEnvironment | None, str]:
@@ -276,6 +270,6 @@ def _parallel(environment: ResolvedEnvironment | None) -> int:
 
 def as_failure(error: errors.InstabaseError, kind: type[RunFailure]) -> RunFailure:
     """The failure of a run that a client's error means: one of the environment itself, or ``kind``."""
-    if isinstance(error, errors.EnvironmentUnavailable | errors.AccessRefused):
+    if is_transient(error) or isinstance(error, errors.AccessRefused | errors.Redirected | errors.CertificateRefused):
         return EnvironmentUnavailable(str(error))
     return kind(str(error))

@@ -105,6 +105,10 @@ class Story:
         except RunFailure as failure:
             self._fail(failure)
         except asyncio.CancelledError:
+            if run.expired:
+                limit = self._test.time_limit
+                self._fail(TimeLimitFailure(run.expired, limit=limit, waited=self._clock.now() - begun, cancelled=True))
+                return
             run.training.cancel()
             run.inference.cancel()
             raise

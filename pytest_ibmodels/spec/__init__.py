@@ -3,6 +3,7 @@
 The reference of both files is `docs/yaml.md`.
 """
 
+from pytest_ibmodels.spec.cautions import EnvironmentWarning, cautions
 from pytest_ibmodels.spec.entries import METRICS
 from pytest_ibmodels.spec.environments import Environment, EnvironmentsFile, ResolvedEnvironment, load_environments
 from pytest_ibmodels.spec.errors import Problem, SpecError
@@ -19,6 +20,7 @@ from pytest_ibmodels.spec.together import load
 __all__ = [
     "METRICS",
     "Environment",
+    "EnvironmentWarning",
     "EnvironmentsFile",
     "InferenceSpec",
     "MarkUse",
@@ -28,6 +30,7 @@ __all__ = [
     "Problem",
     "ResolvedEnvironment",
     "SpecError",
+    "cautions",
     "load",
     "load_environments",
     "load_model_tests",

@@ -218,7 +218,7 @@ class ModelTestEntry(_Entry):
         Field(
             gt=0,
             description=(
-                "Seconds that the training may take, from the moment the environment accepted it. "
+                "Seconds that the training may take, from the moment the environment begins it. "
                 "Past them the job is cancelled."
             ),
             examples=[1200],
@@ -285,6 +285,26 @@ class ModelTestEntry(_Entry):
     ] = None
 
 
+class LimitsEntry(_Entry):
+    """Seconds that something may take in this environment, in place of pytest's settings."""
+
+    upload: Annotated[
+        float | None,
+        BeforeValidator(_not_empty, json_schema_input_type=float),
+        Field(gt=0, description="Seconds that unpacking the pushed code may take.", examples=[300]),
+    ] = None
+    queue: Annotated[
+        float | None,
+        BeforeValidator(_not_empty, json_schema_input_type=float),
+        Field(gt=0, description="Seconds that a training may wait until the environment begins it.", examples=[3600]),
+    ] = None
+    inference: Annotated[
+        float | None,
+        BeforeValidator(_not_empty, json_schema_input_type=float),
+        Field(gt=0, description="Seconds that inference of one model test may take.", examples=[300]),
+    ] = None
+
+
 class EnvironmentEntry(_Entry):
     """An Instabase to publish to and train on, or the embedded sandbox. Texts may hold `${VARIABLE}`."""
 
@@ -346,6 +366,24 @@ class EnvironmentEntry(_Entry):
             examples=[".sandbox"],
         ),
     ] = None
+    ca_bundle: Annotated[
+        str | None,
+        BeforeValidator(_not_empty, json_schema_input_type=str),
+        Field(
+            description=(
+                "File of the certificates (PEM) that the host's own is verified with, in place of the public ones; "
+                "relative to this file."
+            ),
+            examples=["certificates/company.pem"],
+        ),
+    ] = None
+    verify: Annotated[
+        bool,
+        Field(description="false: the host's certificate is not verified, and whoever is in between reads the token."),
+    ] = True
+    limits: Annotated[LimitsEntry, Field(description="Seconds that something may take, where it differs here.")] = (
+        LimitsEntry()
+    )
 
 
 def wrong_character(name: str) -> str | None:

@@ -31,6 +31,8 @@ class Values:
     mounts: Mapping[str, str] | None
     max_parallel: str | int | None
     data: str | None
+    ca_bundle: str | None = None
+    verify: bool = True
 
     def with_texts(self, change: Callable[[str, str], str]) -> Values:
         """The same with `change(key, text)` for every text; those of `mounts` are its keys and its values."""
@@ -42,7 +44,7 @@ class Values:
         mounts = self.mounts
         if mounts is not None:
             mounts = {change("mounts", folder): change("mounts", source) for folder, source in mounts.items()}
-        texts = {key: changed(key) for key in ("path", "token", "max_parallel", "data")}
+        texts = {key: changed(key) for key in ("path", "token", "max_parallel", "data", "ca_bundle")}
         return replace(self, host=change("host", self.host), mounts=mounts, **texts)
 
     def keys_with_variables(self) -> frozenset[str]:
@@ -75,6 +77,7 @@ def broken_rules(name: str, values: Values, hidden: frozenset[str] = frozenset()
 def _rules(name: str, values: Values, *, known_host: bool) -> Iterator[Broken]:
     if known_host and values.host != SANDBOX:
         yield from _remote_rules(name, values)
+    yield from _certificate_rules(values, known_host=known_host)
     if values.path is not None:
         yield from _drive_path_rule("path", values.path, "`path`")
     if values.token is not None:
@@ -85,6 +88,15 @@ def _rules(name: str, values: Values, *, known_host: bool) -> Iterator[Broken]:
         yield Broken("data", "`data` has to be a folder, but is empty")
     if isinstance(values.max_parallel, str):
         yield from _max_parallel_rule(values.max_parallel)
+
+
+def _certificate_rules(values: Values, *, known_host: bool) -> Iterator[Broken]:
+    if values.ca_bundle is not None and not values.verify:
+        yield Broken("ca_bundle", "`ca_bundle` names whom to trust, `verify: false` means anybody: remove one of them")
+    elif known_host and not values.host.startswith("https://"):
+        for key, is_given in (("ca_bundle", values.ca_bundle is not None), ("verify", not values.verify)):
+            if is_given:
+                yield Broken(key, f"`{key}` is for a `host` with https:// only: remove it")
 
 
 def _mounts_rules(mounts: Mapping[str, str]) -> Iterator[Broken]:

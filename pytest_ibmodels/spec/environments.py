@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -42,6 +43,7 @@ class ResolvedEnvironment:
     without outer slashes. A value of `mounts` is an absolute local folder, or `sample:NAME`. `data` is an absolute
     local folder; None: a temporary one. `token` is None for an embedded environment that names none. `max_parallel` is
     at least 1; None: half the processor's cores (at least 1) for an embedded environment, no bound for any other.
+    `ca_bundle` is an absolute local file. `limits` are seconds by name: upload, queue, inference, as far as given.
     """
 
     name: str
@@ -51,10 +53,22 @@ class ResolvedEnvironment:
     mounts: dict[str, str] = field(default_factory=dict)
     max_parallel: int | None = None
     data: Path | None = None
+    ca_bundle: Path | None = None
+    verify: bool = True
+    limits: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def is_embedded(self) -> bool:
         return self.host == SANDBOX
+
+    @property
+    def verification(self) -> ssl.SSLContext | bool:
+        """How the host's certificate is verified: against `ca_bundle`, the public certificates, or (False) not at all.
+
+        Raises:
+            OSError: `ca_bundle` cannot be read, or (ssl.SSLError) holds no certificate.
+        """
+        return self.verify if self.ca_bundle is None else ssl.create_default_context(cafile=self.ca_bundle)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +86,9 @@ class Environment:
     mounts: Mapping[str, str] | None = None
     max_parallel: int | str | None = None
     data: str | None = None
+    ca_bundle: str | None = None
+    verify: bool = True
+    limits: Mapping[str, float] = field(default_factory=dict)
     file: Path | None = field(default=None, repr=False)
     places: Mapping[str | None, Place] = field(default_factory=dict, repr=False, compare=False)
 
@@ -88,7 +105,7 @@ class Environment:
         mounts = values.mounts
         if mounts is None:
             mounts = SANDBOX_MOUNTS if values.host == SANDBOX else {}
-        return ResolvedEnvironment(
+        resolved = ResolvedEnvironment(
             name=self.name,
             host=values.host.rstrip("/"),
             path=drive_path(values.path or SANDBOX_PATH),
@@ -96,7 +113,17 @@ class Environment:
             mounts=self._mounts(mounts, folder),
             max_parallel=int(values.max_parallel) if values.max_parallel is not None else None,
             data=folder / values.data if values.data is not None else None,
+            ca_bundle=folder / values.ca_bundle if values.ca_bundle is not None else None,
+            verify=values.verify,
+            limits=self.limits,
         )
+        try:
+            resolved.verification  # noqa: B018 - whether it can be had
+        except OSError as error:
+            unread = f"cannot be read: {error.strerror}"
+            reason = "holds no certificate (PEM)" if isinstance(error, ssl.SSLError) else unread
+            self._raise([Broken("ca_bundle", f"`ca_bundle`: {resolved.ca_bundle} {reason}")])
+        return resolved
 
     def problems(self) -> list[Problem]:
         """What is wrong with the entry, as far as that can be said before its variables are filled in."""
@@ -111,6 +138,8 @@ class Environment:
             mounts=self.mounts,
             max_parallel=self.max_parallel,
             data=self.data,
+            ca_bundle=self.ca_bundle,
+            verify=self.verify,
         )
 
     def _filled_in(self, environ: Mapping[str, str]) -> Values:
@@ -217,6 +246,9 @@ def _environment(document: Document, name: str, entry: EnvironmentEntry) -> Envi
         mounts=entry.mounts,
         max_parallel=entry.max_parallel,
         data=entry.data,
+        ca_bundle=entry.ca_bundle,
+        verify=entry.verify,
+        limits=MappingProxyType(entry.limits.model_dump(exclude_none=True)),
         file=document.path,
         places=MappingProxyType(places),
     )

@@ -32,6 +32,7 @@ _WANTED = {
     "string_type": "text",
     "float_type": "a number",
     "int_type": "a whole number",
+    "bool_type": "true or false",
     "dict_type": "a mapping",
     "model_type": "a mapping",
     "greater_than": "a number above 0",

@@ -24,7 +24,7 @@ SANDBOX_PATH = "sandbox/ci/fs/Instabase Drive/model-tests"
 SANDBOX_MOUNTS = {"sandbox/ci/fs/Instabase Drive/samples/drivers-licenses": "sample:drivers-licenses"}
 
 HOST = "`host` has to be an address, http(s)://…, or sandbox, but is"
-KEYS = "Keys here are host, path, token, mounts, max_parallel, data"
+KEYS = "Keys here are host, path, token, mounts, max_parallel, data, ca_bundle, verify, limits"
 
 
 @pytest.fixture

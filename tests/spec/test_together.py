@@ -76,7 +76,7 @@ def test_everything_that_is_wrong_is_told_at_once(tests: Path, environments: Pat
     with pytest.raises(SpecError) as caught:
         load(tests, environments)
     known = "Environments are dogfood, staging, elsewhere, sandbox"
-    keys = "Keys here are host, path, token, mounts, max_parallel, data"
+    keys = "Keys here are host, path, token, mounts, max_parallel, data, ca_bundle, verify, limits"
     path = "drive path of the Annotator project to train on, readable with the environment's token"
     assert str(caught.value).splitlines() == [
         f"{environments}:6:11: unknown key `hots`: did you mean `host`? {keys}",
