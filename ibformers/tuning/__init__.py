@@ -10,7 +10,7 @@ Importing this imports nothing heavy; torch and transformers come with the first
 
 from __future__ import annotations
 
-from ibformers.tuning.answers import ModelAnswer, Prediction, RowCounts, TakeAnswer, TrainAnswer
+from ibformers.tuning.answers import Metrics, ModelAnswer, Prediction, RowCounts, TakeAnswer, TrainAnswer
 from ibformers.tuning.errors import DatabaseUnavailable, ModelBusy, NothingToTake, RequestRefused, TuningError
 from ibformers.tuning.operations import Tuning, list_models
 from ibformers.tuning.prediction import Predictor
@@ -21,6 +21,7 @@ __all__ = [
     "DatabaseRows",
     "DatabaseUnavailable",
     "MLRequest",
+    "Metrics",
     "ModelAnswer",
     "ModelBusy",
     "ModelSettings",

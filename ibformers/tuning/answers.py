@@ -4,11 +4,29 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ibformers.tuning.metrics import Metrics  # noqa: TC001 - pydantic needs it at run time
-
 
 class _Answer(BaseModel):
     model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+
+class Metrics(_Answer):
+    """How good a model is on the test rows; the definitions are those of scikit-learn, for the labels that these have.
+
+    Attributes:
+        accuracy: share of the rows with the right label.
+        loss: mean cross entropy; None where the model does not know all labels.
+        precision: per label, and `macro avg` and `weighted avg`.
+        recall: the same.
+        f1: the same.
+        support: test rows per label.
+    """
+
+    accuracy: float
+    loss: float | None
+    precision: dict[str, float]
+    recall: dict[str, float]
+    f1: dict[str, float]
+    support: dict[str, int]
 
 
 class RowCounts(_Answer):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-LEARNING_RATE = 2e-4
+LEARNING_RATE = 1.5e-4
 EPOCHS = 3.0
 WARMUP = 0.1
 WEIGHT_DECAY = 0.01

@@ -206,6 +206,12 @@ def read_rows(source: RowSource, request: TrainRequest, rows: TokenisedRows) -> 
             "one to learn from, one to test.",
             "table",
         )
+    if len(rows) > 2 and len(rows.names) == len(rows):
+        raise RequestRefused(
+            f"Column {request.columns[0]} has another label in each of {len(rows)} rows "
+            "(columns are first the label, second the text).",
+            "columns",
+        )
 
 
 def split(count: int, share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

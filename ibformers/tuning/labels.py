@@ -81,6 +81,14 @@ def choose_labels(found: Sequence[str], known: Sequence[str], num_labels: int | 
     return labels
 
 
+def are_in_a_row(labels: Sequence[str]) -> bool:
+    """Return whether labels are three or more whole numbers in a row, as stars are."""
+    if len(labels) < 3 or not all(_WHOLE.fullmatch(label) for label in labels):
+        return False
+    first = int(labels[0])
+    return [int(label) for label in labels] == list(range(first, first + len(labels)))
+
+
 def own_labels(names: Sequence[str]) -> list[str]:
     """Return the labels of a model, or none where they are the placeholders of a model that was never told its own."""
     return [] if all(_GENERIC.fullmatch(name) for name in names) else list(names)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+
+from ibformers.tuning.answers import Metrics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,35 +17,13 @@ MACRO, WEIGHTED = "macro avg", "weighted avg"
 """Names of the averages beside the labels: of the labels as they are, and by their number of rows."""
 
 
-class Metrics(BaseModel):
-    """How good a model is on the test rows; the definitions are those of scikit-learn's classification report.
-
-    Attributes:
-        accuracy: share of the rows with the right label.
-        loss: mean cross entropy; None where the model does not know all labels.
-        precision: per label, and `macro avg` and `weighted avg`.
-        recall: the same.
-        f1: the same.
-        support: test rows per label.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    accuracy: float
-    loss: float | None
-    precision: dict[str, float]
-    recall: dict[str, float]
-    f1: dict[str, float]
-    support: dict[str, int]
-
-
 def classification_metrics(
     labels: Sequence[str], actual: NDArray[Any], predicted: NDArray[Any], loss: float | None
 ) -> Metrics:
     """Compute the metrics.
 
-    A label that no row has and that was never predicted is left out. Where a label is only predicted, its recall is 0,
-    and where it never is, its precision is 0.
+    Labels that no row has are left out, so that two models have values for the same labels. A label that is never
+    predicted has a precision of 0.
 
     Args:
         labels: names of the labels.
@@ -60,7 +39,7 @@ def classification_metrics(
     precision = hits / np.maximum(guesses, 1)
     recall = hits / np.maximum(support, 1)
     f1 = 2 * hits / np.maximum(support + guesses, 1)
-    seen = np.flatnonzero((support > 0) | (guesses > 0)).tolist()
+    seen = np.flatnonzero(support).tolist()
 
     def per_label(values: NDArray[np.float64]) -> dict[str, float]:
         named = {labels[index]: float(values[index]) for index in seen}

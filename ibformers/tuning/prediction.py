@@ -135,7 +135,9 @@ def load_pipeline(settings: ModelSettings, version: Version | None) -> Pipeline:
 
 
 def _ask(loaded: Pipeline, inputs: Any, further: dict[str, Any]) -> Any:
-    if not isinstance(inputs, list) or not inputs or not all(isinstance(text, str) for text in inputs):
+    if inputs == []:
+        return []
+    if not isinstance(inputs, list) or not all(isinstance(text, str) for text in inputs):
         return loaded(inputs, **further)
     further = {"batch_size": BATCH} | further
     # Texts of similar length side by side need little padding.

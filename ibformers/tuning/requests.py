@@ -72,12 +72,15 @@ class TrainRequest(_Message):
         columns: the column of the label, then that of the text; a list, or a text with a comma.
         limit: most rows that are read; without it, all.
         p_of_train: the share of the rows that are learned from, between 0 and 1; the others test.
+        ordered_labels: whether a neighbouring label is the smaller mistake, as with stars; without it, this is so for
+            three or more whole numbers in a row.
     """
 
     table: Annotated[str, Field(min_length=1)]
     columns: tuple[str, str]
     limit: Annotated[int, Field(strict=True, ge=2, le=MOST_ROWS)] | None = None
     p_of_train: Annotated[float, Field(gt=0, lt=1)] = 0.8
+    ordered_labels: bool | None = None
 
     @field_validator("columns", mode="before")
     @classmethod

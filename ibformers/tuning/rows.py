@@ -68,11 +68,6 @@ class DatabaseRows:
             self._engine = _engine(self._url)
         return self._engine
 
-    def close(self) -> None:
-        """Let go of the connections; a later `read` opens new ones."""
-        if self._engine is not None:
-            self._engine.dispose()
-
     @contextlib.contextmanager
     def read(self, table: str, columns: tuple[str, str], limit: int | None) -> Iterator[Iterable[Row]]:
         """Open a table, see `RowSource.read`. A row comes once; without a primary key in no certain order."""
@@ -192,13 +187,15 @@ def _parsed(url: str) -> URL:
 def _engine(url: URL) -> Engine:
     from sqlalchemy import create_engine
     from sqlalchemy.exc import NoSuchModuleError
+    from sqlalchemy.pool import NullPool
 
     if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).is_file():
         raise DatabaseUnavailable(
             f"Setting database: there is no file {url.database}; `ibmodels load` makes one from CSV.", "database"
         )
     try:
-        return create_engine(url)
+        # Trainings are hours or days apart: no connection stays open between them.
+        return create_engine(url, poolclass=NullPool)
     except (NoSuchModuleError, ImportError):
         extra = _EXTRAS.get(url.get_backend_name())
         hint = f"pip install 'pytest-ibmodels[{extra}]'" if extra else "install its driver and dialect"

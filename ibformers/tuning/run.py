@@ -10,11 +10,11 @@ import numpy as np
 from transformers import set_seed
 
 from ibformers.training.hardware import use_all_cores
-from ibformers.tuning.answers import Prediction, RowCounts, TrainAnswer
+from ibformers.tuning.answers import Metrics, Prediction, RowCounts, TrainAnswer
 from ibformers.tuning.arguments import Amounts, check_arguments, training_arguments
 from ibformers.tuning.dataset import Examples, TextFile, TokenisedRows, automatic_batch_size, read_rows, split
-from ibformers.tuning.labels import choose_labels
-from ibformers.tuning.metrics import WEIGHTED, Metrics, classification_metrics
+from ibformers.tuning.labels import are_in_a_row, choose_labels
+from ibformers.tuning.metrics import WEIGHTED, classification_metrics
 from ibformers.tuning.model import (
     TextClassifier,
     load_classifier,
@@ -92,7 +92,16 @@ class Run:
             arguments = self._arguments(parts)
             # Measured before the training, since it changes the model where both start from the same weights.
             old_metrics = self._measure("model in use", old, parts, arguments)
-            fine_tune(new.model, arguments, parts.train, parts.test, new.labels, self._collator, LoggedReport(report))
+            fine_tune(
+                new.model,
+                arguments,
+                parts.train,
+                parts.test,
+                new.labels,
+                self._collator,
+                LoggedReport(report),
+                ordered=self._has_order(new.labels),
+            )
             new_metrics = self._measure("new model", new, parts, arguments)
             new.model.save_pretrained(self.folder / "model")
             self._tokenizer.save_pretrained(str(self.folder / "model"))
@@ -150,6 +159,11 @@ class Run:
             arguments.num_train_epochs,
         )
         return arguments
+
+    def _has_order(self, labels: list[str]) -> bool:
+        if self._request.ordered_labels is None:
+            return are_in_a_row(labels)
+        return self._request.ordered_labels
 
     def _measure(self, title: str, model: TextClassifier, parts: _Parts, arguments: TrainingArguments) -> Metrics:
         logits = predict_logits(model.model, parts.test, self._collator, arguments.per_device_eval_batch_size)

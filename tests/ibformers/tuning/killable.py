@@ -1,0 +1,31 @@
+"""What is killed: a training and an override, in a process that a fork server starts with all imports done."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ibformers.tuning import DatabaseRows, Tuning
+
+if TYPE_CHECKING:
+    from multiprocessing.synchronize import Event
+    from pathlib import Path
+
+PRELOAD = [
+    "ibformers.tuning.run",
+    "transformers.models.bert.modeling_bert",
+    "transformers.models.bert.tokenization_bert",
+    "sqlalchemy.dialects.sqlite",
+    "accelerate",
+    __name__,
+]
+
+
+def train_and_override(path: Path, database: str, request: dict[str, Any], begun: Event, done: Event) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    begun.set()
+    tuning = Tuning({"path": path, "model_name": "tiny", "num_labels": 5}, DatabaseRows(database))
+    tuning.train(request)
+    tuning.override()
+    done.set()

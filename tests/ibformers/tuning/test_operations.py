@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ibformers.tuning import (
+    DatabaseRows,
+    ModelBusy,
+    ModelSettings,
+    NothingToTake,
+    Predictor,
+    RequestRefused,
+    Tuning,
+    list_models,
+)
+from ibformers.tuning.store import AS_DOWNLOADED, ModelStore
+from tests.ibformers.tuning.conftest import REQUEST, Tuned
+
+SUPERB = "This dress number 999 is superb, so superb."
+
+
+class Curve:
+    """Keeps what a training reports."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[int, int]] = []
+        self.points: list[dict[str, float]] = []
+
+    def steps(self, done: int, total: int, epoch: float) -> None:
+        assert epoch > 0
+        self.done.append((done, total))
+
+    def learning(self, point: dict[str, float]) -> None:
+        self.points.append(point)
+
+
+def test_the_example_people_start_from(
+    models: Path, database: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="ibformers")
+    settings = {"path": str(models), "model_name": "tiny", "num_labels": 5}
+    tuning, predictor, curve = Tuning(settings, DatabaseRows(database)), Predictor(settings), Curve()
+
+    answer = tuning.train(
+        {
+            "columns": "ReviewLabel,ReviewText",
+            "table": "iris.Review",
+            "limit": 20,
+            "p_of_train": 0.8,
+            "output_dir": f"{tmp_path}/checkpoints",
+            "evaluation_strategy": "steps",
+            "learning_rate": 0.01,
+            "num_train_epochs": 1,
+        },
+        report=curve,
+    )
+    assert (answer.rows.read, answer.rows.train, answer.rows.test) == (20, 16, 4)
+    assert answer.batch_sizes == {"train": 4, "test": 2}
+    assert answer.labels == ["1", "2", "3", "4", "5"]
+    assert answer.old_head_is_new
+    assert answer.old.support == answer.new.support
+    assert answer.old.loss != answer.new.loss
+    assert curve.done == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert [point["step"] for point in curve.points] == [1, 2, 3, 4]
+    assert not (models / "tiny").is_symlink(), "nothing is replaced without an override"
+
+    taken = tuning.override({})
+    assert (taken.in_use, Path(answer.waiting)) == (answer.version, (models / "tiny").resolve())
+    with pytest.raises(NothingToTake, match="No new model of tiny waits: send a train request first"):
+        tuning.override({})
+
+    found = predictor.predict({"inputs": "This was a really bad experience"})
+    assert [sorted(one) for one in found] == [["label", "score"]]
+    assert found[0]["label"] in answer.labels
+
+    assert tuning.rollback().in_use == taken.previous
+    with pytest.raises(RequestRefused, match="has not learned to classify texts yet"):
+        predictor.predict({"inputs": "This was a really bad experience"})
+    assert tuning.rollback().in_use == answer.version
+    assert predictor.predict({"inputs": "This was a really bad experience"}) == found
+
+    said = [record.getMessage() for record in caplog.records if record.name.startswith("ibformers.tuning")]
+    for part in ("20 rows read from iris.Review", "step 3 of 4", "evaluation at step 3", "model in use: accuracy"):
+        assert any(part in line for line in said), part
+
+
+def test_a_trained_model_gets_better_and_says_so(tuned: Tuned) -> None:
+    first, second = tuned.first, tuned.second
+    assert first.new.f1["weighted avg"] > 0.9 > first.old.f1["weighted avg"]
+    assert not second.old_head_is_new
+    assert second.old.f1["weighted avg"] > 0.9, "the model in use is now the first one"
+    record = json.loads(Path(first.waiting, "..", "training.json").read_text())
+    assert record["new"] == first.new.model_dump(mode="json")
+
+
+def test_predictions_of_test_rows_are_those_of_the_model_when_it_serves(tuned: Tuned, tmp_path: Path) -> None:
+    settings = tuned.settings.model_copy(update={"path": tuned.copy(tmp_path / "models")})
+    predictor = Predictor(settings)
+    before = predictor.predict({"inputs": SUPERB.replace("superb", "awful")})
+    assert before[0]["label"] == "1"
+    assert predictor.version == tuned.taken.in_use
+
+    Tuning(settings, DatabaseRows("sqlite://")).override()
+    shown = tuned.second.predictions
+    assert len(shown) == 8
+    alone = [predictor.predict({"inputs": one.inputs}) for one in shown]
+    assert [(answer[0]["label"], answer[0]["score"]) for answer in alone] == [
+        (one.predicted, one.score) for one in shown
+    ]
+    assert predictor.version == tuned.second.version
+    together = predictor.predict({"inputs": [one.inputs for one in shown]})
+    assert [answer["label"] for answer in together] == [one.predicted for one in shown]
+
+
+def test_requests_to_the_model(tuned: Tuned) -> None:
+    predictor = Predictor(tuned.settings)
+    every = predictor.predict({"inputs": SUPERB, "top_k": None})
+    assert every[0]["label"] == "5"
+    assert sorted(one["label"] for one in every) == list("12345")
+    texts = [SUPERB, "awful " * 300, SUPERB.replace("superb", "fine")]
+    assert [one["label"] for one in predictor.predict({"inputs": texts})] == ["5", "1", "3"]
+    assert predictor.predict({"inputs": []}) == []
+    with pytest.raises(RequestRefused, match="ML request: inputs is missing"):
+        predictor.predict({})
+    with pytest.raises(RequestRefused, match="cannot answer it with its fields inputs, function_to_apply"):
+        predictor.predict({"inputs": "good", "function_to_apply": "softmix"})
+    with pytest.raises(RequestRefused, match="with its fields inputs: text input must be"):
+        predictor.predict({"inputs": 5})
+
+
+def test_several_models_at_once_and_their_list(tuned: Tuned, tmp_path: Path, tiny_bert: Path) -> None:
+    path = tuned.copy(tmp_path / "models")
+    store = ModelStore(path, "tiny")
+    store.override()
+    settings = tuned.settings.model_copy(update={"path": path})
+    second = settings.model_copy(update={"model_name": "other"})
+    (path / "other").symlink_to(tuned.path / "tiny")
+    one, other = Predictor(settings), Predictor(second)
+    assert one.predict({"inputs": "awful"}) != other.predict({"inputs": "awful"})
+    assert [(model.model_name, model.in_use, model.previous) for model in list_models(path)] == [
+        ("other", AS_DOWNLOADED, None),
+        ("tiny", tuned.second.version, tuned.taken.in_use),
+    ]
+    with pytest.raises(RequestRefused, match="Setting path: there is no folder"):
+        list_models(tmp_path / "none")
+
+
+def test_a_model_without_a_folder_starts_as_a_copy_of_its_base(tiny_bert: Path, tmp_path: Path, sqlite: str) -> None:
+    settings = {"path": tmp_path / "models", "model_name": "stars", "base_model": str(tiny_bert)}
+    tuning = Tuning(settings, DatabaseRows(sqlite))
+    tuning.train(REQUEST)
+    assert (tmp_path / "models/stars/tokenizer.json").read_bytes() == (tiny_bert / "tokenizer.json").read_bytes()
+    assert tuning.override().previous is not None
+    with pytest.raises(RequestRefused, match="there is no folder .*ibmodels download bert-base-cased"):
+        Tuning(settings | {"model_name": "bert-base-cased", "base_model": None}, DatabaseRows(sqlite)).train(REQUEST)
+
+
+def test_two_trainings_of_a_model_at_a_time_are_refused(models: Path, sqlite: str) -> None:
+    tuning = Tuning({"path": models, "model_name": "tiny"}, DatabaseRows(sqlite))
+    with tuning.store.training(), pytest.raises(ModelBusy, match="tiny is being trained already"):
+        tuning.train(REQUEST)
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "message"),
+    [
+        ({"table": "iris.Reviews"}, "table", "there is no table Reviews .*Did you mean Review"),
+        ({"columns": "ReviewLabel"}, "columns", "must be two names, first the label, second the text"),
+        ({"columns": ["ReviewText", "ReviewLabel"]}, "columns", "ReviewLabel holds 1, which is no text"),
+        ({"columns": ["ReviewText", "ReviewText"]}, "columns", "another label in each of 20 rows"),
+        ({"limit": 0}, "limit", "limit must be greater than or equal to 2"),
+        ({"limit": "20"}, "limit", "limit must be a valid integer"),
+        ({"p_of_train": 1}, "p_of_train", "p_of_train must be less than 1"),
+        ({"learning_rat": 1}, "learning_rat", "learning_rat is neither .*did you mean learning_rate"),
+        ({"num_train_epochs": "many"}, "num_train_epochs", "num_train_epochs must be a valid number"),
+        ({"eval_strategy": "no"}, "eval_strategy", "the same argument: send one"),
+        ({"report_to": "nobody"}, "report_to", "'nobody', which is not installed"),
+        ({"load_best_model_at_end": True}, "", "cannot be used together"),
+        ({"output_dir": "/proc/none/here"}, "output_dir", "output_dir: /proc/none.* cannot be written"),
+        ({"learning_rate": 1e30}, "learning_rate", "The training diverged"),
+    ],
+)
+def test_what_is_wrong_with_a_request_is_said(
+    tuned: Tuned, change: dict[str, Any], field: str, message: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = ModelStore(tuned.path, "tiny")
+    before = (store.in_use(), store.waiting())
+    with pytest.raises(RequestRefused, match=message) as caught:
+        Tuning(tuned.settings, DatabaseRows(tuned.database)).train(REQUEST | change)
+    assert caught.value.field == field
+    assert (store.in_use(), store.waiting()) == before
+    assert not (tuned.path / ".tiny/work").exists()
+
+
+def test_what_is_wrong_with_settings_is_said(tmp_path: Path, tiny_bert: Path) -> None:
+    rows = DatabaseRows("sqlite://")
+    with pytest.raises(RequestRefused, match="Settings of the model: model_name .*; num_labels must be"):
+        Tuning({"path": "x", "model_name": "../a", "num_labels": 1}, rows)
+    with pytest.raises(RequestRefused, match="path is missing"):
+        ModelSettings.of({"model_name": "a"})
+    with pytest.raises(RequestRefused, match="Setting task: fill-mask can be served but not trained"):
+        Tuning({"path": tmp_path, "model_name": "a", "task": "fill-mask"}, rows).train(REQUEST)
+    with pytest.raises(RequestRefused, match="with the settings task"):
+        Predictor({"path": tiny_bert.parent, "model_name": tiny_bert.name, "task": "fill-masks"}).predict(
+            {"inputs": ""}
+        )
+    with pytest.raises(RequestRefused, match=r"Override request: force is not a field of it \(send {}\)"):
+        Tuning({"path": tmp_path, "model_name": "a"}, rows).override({"force": True})
+    (tmp_path / "file").touch()
+    with pytest.raises(RequestRefused, match="Setting path: nothing can be written"):
+        Tuning({"path": tmp_path / "file", "model_name": "a"}, rows).train(REQUEST)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RequestRefused, match="Setting model_name: .*/empty is no model that can be loaded"):
+        Tuning({"path": tmp_path, "model_name": "empty"}, rows).train(REQUEST)

