@@ -1,6 +1,7 @@
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,8 +41,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., RunningSandbox]]:
     """Starts further sandboxes, below ``tmp_path / "data"`` unless told otherwise."""
     started: list[RunningSandbox] = []
 
-    def start_one(*options: str, data: Path = tmp_path / "data") -> RunningSandbox:
-        started.append(RunningSandbox(data, *options))
+    def start_one(*options: str, data: Path = tmp_path / "data", **others: Any) -> RunningSandbox:
+        started.append(RunningSandbox(data, *options, **others))
         return started[-1]
 
     yield start_one

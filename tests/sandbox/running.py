@@ -1,6 +1,7 @@
 """A sandbox in a process of its own, and the few calls that the tests make of it."""
 
 import contextlib
+import copy
 import http.client
 import io
 import json
@@ -9,9 +10,9 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import psutil
@@ -24,25 +25,42 @@ class RunningSandbox:
     """``python -m pytest_ibmodels.sandbox serve``, started; all calls are made as a client would make them."""
 
     def __init__(
-        self, data: Path, *options: str, environ: Mapping[str, str] | None = None, preload: bool = False
+        self,
+        data: Path,
+        *options: str,
+        environ: Mapping[str, str] | None = None,
+        preload: bool = False,
+        tokens: str = TOKEN + "\n",
+        before: Sequence[str] = (),
     ) -> None:
+        """``tokens`` is the content of the token file; ``before`` a command that ends by running its arguments."""
         token_file = data.parent / f"{data.name}.token"
-        token_file.write_text(TOKEN + "\n")
+        token_file.write_text(tokens)
         self.data = data
+        self.stderr = data.parent / f"{data.name}.stderr"
         options = options if preload else ("--no-preload", *options)
         command = [sys.executable, "-m", "pytest_ibmodels.sandbox", "serve", "--announce", "--exit-with-parent"]
-        self.process = subprocess.Popen(
-            [*command, "--data", str(data), "--token-file", str(token_file), *options],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, **(environ or {})},
-        )
+        with self.stderr.open("wb") as stderr:
+            self.process = subprocess.Popen(
+                [*before, *command, "--data", str(data), "--token-file", str(token_file), *options],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                env={**os.environ, **(environ or {})},
+            )
         assert self.process.stdout is not None
         self.announced: dict[str, Any] = json.loads(self.process.stdout.readline())
-        self.http = httpx.Client(
-            base_url=self.announced["url"], headers={"Authorization": f"Bearer {TOKEN}"}, timeout=SECONDS
-        )
+        self.http = self._client(TOKEN)
+
+    def _client(self, token: str) -> httpx.Client:
+        headers = {"Authorization": f"Bearer {token}"}
+        return httpx.Client(base_url=self.announced["url"], headers=headers, timeout=SECONDS)
+
+    def seen_by(self, token: str) -> Self:
+        """The same server, asked with another token."""
+        other = copy.copy(self)
+        other.http = self._client(token)
+        return other
 
     def family(self) -> list[psutil.Process]:
         """The server and every process that it has started."""
