@@ -141,7 +141,9 @@ def sweep(environments: Path, chosen: Sequence[str], journal_file: Path, *, dry_
         if not meant:
             _tell("nothing is left behind")
             return pytest.ExitCode.OK
-        outcomes, interrupted = (dry(meant), False) if dry_run else sweep_everywhere(known, meant, journal)
+        outcomes, interrupted = dry(meant), False
+        if not dry_run:
+            outcomes, interrupted = sweep_everywhere(known, meant, journal, tell=_tell_of)
     except (JournalError, SpecError) as error:
         raise pytest.UsageError(str(error)) from None
     finally:

@@ -10,6 +10,7 @@ from pytest_ibmodels import fixtures, hooks, options
 from pytest_ibmodels.reports import files, live, outcomes
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from pathlib import Path
 
 
@@ -97,6 +98,16 @@ def pytest_configure_node(node: Any) -> None:
     from pytest_ibmodels import recovery
 
     node.workerinput[recovery.WORKER_INPUT] = recovery.session_id(node.config)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
+    if not options.controls_workers(session.config):
+        return (yield)
+    from pytest_ibmodels.waiting import sigterm_interrupts
+
+    with sigterm_interrupts():
+        return (yield)
 
 
 @pytest.hookimpl(trylast=True)

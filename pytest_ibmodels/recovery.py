@@ -9,6 +9,7 @@ import pytest
 
 from pytest_ibmodels import options
 from pytest_ibmodels.collection import PhaseItem
+from pytest_ibmodels.instabase.patience import Patience
 from pytest_ibmodels.publishing import everywhere
 from pytest_ibmodels.reports.sweeping import left_line
 from pytest_ibmodels.runs.journal import Journal, JournalError
@@ -16,7 +17,7 @@ from pytest_ibmodels.runs.sweep import Fate, Swept, sweep
 from pytest_ibmodels.spec import SpecError, load_environments
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from pytest_ibmodels.runs.journal import Entry
     from pytest_ibmodels.spec import Environment
@@ -94,7 +95,12 @@ def _sweep_after_workers(config: pytest.Config, *, interrupted: bool) -> list[st
 
 
 def sweep_everywhere(
-    known: Mapping[str, Environment], entries: Sequence[Entry], journal: Journal, *, seconds: float | None = None
+    known: Mapping[str, Environment],
+    entries: Sequence[Entry],
+    journal: Journal,
+    *,
+    seconds: float | None = None,
+    tell: Callable[[str, str], None] | None = None,
 ) -> tuple[list[Swept], bool]:
     """Remove things from all their environments at once.
 
@@ -103,6 +109,7 @@ def sweep_everywhere(
         entries: what to remove.
         journal: the one that holds them.
         seconds: after which the rest is left; None: when it is done.
+        tell: gets an environment's name and a sentence on what takes long there.
 
     Returns:
         What became of each, and whether Ctrl-C or SIGTERM cut that short.
@@ -112,7 +119,12 @@ def sweep_everywhere(
         by_name.setdefault(entry.environment, []).append(entry)
 
     async def visit(environment: Environment) -> list[Swept]:
-        return await sweep(environment, by_name[environment.name], journal, seconds=seconds)
+        def hear(_error: BaseException, sentence: str) -> None:
+            if tell is not None:
+                tell(environment.name, sentence)
+
+        mine = by_name[environment.name]
+        return await sweep(environment, mine, journal, seconds=seconds, patience=Patience(hearer=hear))
 
     ended, interrupted = everywhere([known[name] for name in by_name if name in known], visit)
     outcomes: list[Swept] = []

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pytest_ibmodels.instabase import errors
+from pytest_ibmodels.instabase.policy import is_transient
 from pytest_ibmodels.runs.environment import as_failure
 from pytest_ibmodels.runs.failures import TrainingFailure
 from pytest_ibmodels.runs.journal import JournalError, TrainingJob
@@ -134,10 +135,10 @@ async def _problem(place: Workplace, job_id: str, route: Route) -> str:
     """Why nothing can come of a job any more; empty if it runs, has ended well, or cannot be seen at present."""
     try:
         state = await route.look(place, job_id)
-    except (errors.EnvironmentUnavailable, errors.UnexpectedAnswer):
-        return ""
-    except errors.ApiError as error:
-        return f"the environment does not know it any more ({error.reason})"
     except errors.InstabaseError as error:
+        if is_transient(error) or isinstance(error, errors.UnexpectedAnswer):
+            return ""
+        if isinstance(error, errors.ApiError):
+            return f"the environment does not know it any more ({error.reason})"
         raise as_failure(error, TrainingFailure) from error
     return f"it ended with an error ({place.client.transport.redact(state.error)})" if state.error else ""

@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from pytest_ibmodels.instabase.errors import ApiError, UnexpectedAnswer
+from pytest_ibmodels.instabase.policy import is_transient
 
 if TYPE_CHECKING:
     from pytest_ibmodels.instabase.client import Drive, Instabase
@@ -17,27 +18,23 @@ ORDER = ("job", "model", "file", "folder")
 _ROOT_DEPTH = 4  # OWNER/REPO/fs/DRIVE: above it, there is nothing to list
 
 
-async def remove(client: Instabase, entry: Entry) -> bool:
-    """Remove one thing, and see that it is gone.
-
-    Returns:
-        False if it had gone before.
+async def remove(client: Instabase, entry: Entry) -> None:
+    """Remove one thing, and see that it is gone; if it had gone before, that is as well.
 
     Raises:
         InstabaseError: it may still be there.
     """
     if entry.kind == "job":
-        return await _end_jobs(client, entry)
-    if entry.kind == "model":
+        for job_id in await _job_ids(client, entry):
+            await _end_job(client, job_id)
+    elif entry.kind == "model":
         await client.models.unload(entry.name)
-        return True
-    try:
-        await client.drive.delete(entry.name, force=entry.kind == "folder")
-    except ApiError:
-        if await _is_gone(client.drive, entry.name):
-            return False
-        raise
-    return True
+    else:
+        try:
+            await client.drive.delete(entry.name, force=entry.kind == "folder")
+        except ApiError:
+            if not await _is_gone(client.drive, entry.name):
+                raise
 
 
 async def remove_if_empty(client: Instabase, folder: str) -> None:
@@ -51,29 +48,31 @@ async def remove_if_empty(client: Instabase, folder: str) -> None:
             await client.drive.delete(folder, force=False)
 
 
-async def _end_jobs(client: Instabase, entry: Entry) -> bool:
+async def _job_ids(client: Instabase, entry: Entry) -> list[str]:
     if entry.name:
-        return await _end_job(client, entry.name)
+        return [entry.name]
     # The answer to its start was never read. Not every environment can be asked whether it was started.
     if entry.job is None or not entry.job.model:
-        return False
+        return []
     try:
-        job_ids = await client.jobs.named(entry.job.model)
-    except (ApiError, UnexpectedAnswer):
-        return False
-    return any([await _end_job(client, job_id) for job_id in job_ids])
+        return await client.jobs.named(entry.job.model)
+    except (ApiError, UnexpectedAnswer) as error:
+        if is_transient(error):
+            raise
+        return []
 
 
-async def _end_job(client: Instabase, job_id: str) -> bool:
+async def _end_job(client: Instabase, job_id: str) -> None:
     if await client.jobs.cancel(job_id):
-        return True
+        return
     try:
         status = await client.jobs.status(job_id, kind="async")
-    except ApiError:
-        return False  # there is no such job
-    if status.is_over or status.failure:
-        return False
-    raise ApiError(f"job {job_id}", "the environment cannot cancel jobs, and this one still runs")
+    except ApiError as error:
+        if is_transient(error):
+            raise
+        return  # there is no such job
+    if not status.is_over and not status.failure:
+        raise ApiError(f"job {job_id}", "the environment cannot cancel jobs, and this one still runs")
 
 
 async def _is_gone(drive: Drive, path: str) -> bool:

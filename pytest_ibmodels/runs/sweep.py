@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from pytest_ibmodels.instabase.errors import InstabaseError
+from pytest_ibmodels.instabase.errors import AccessRefused, InstabaseError
+from pytest_ibmodels.instabase.patience import Patience
+from pytest_ibmodels.instabase.policy import is_transient
 from pytest_ibmodels.runs.connection import connected
 from pytest_ibmodels.runs.failures import RunFailure
 from pytest_ibmodels.runs.journal import JournalError
@@ -29,7 +30,6 @@ class Fate(StrEnum):
     """What became of a thing."""
 
     REMOVED = "removed"
-    GONE = "was gone"
     WOULD_REMOVE = "would be removed"
     LEFT = "left"
 
@@ -49,7 +49,12 @@ def dry(entries: Sequence[Entry]) -> list[Swept]:
 
 
 async def sweep(
-    environment: Environment, entries: Sequence[Entry], journal: Journal, *, seconds: float | None = None
+    environment: Environment,
+    entries: Sequence[Entry],
+    journal: Journal,
+    *,
+    seconds: float | None = None,
+    patience: Patience | None = None,
 ) -> list[Swept]:
     """Remove things of dead processes from their environment, and from the journal.
 
@@ -60,6 +65,7 @@ async def sweep(
         entries: all of this environment.
         journal: the one that holds them.
         seconds: after which the rest is left; None: when it is done.
+        patience: sends calls again after faults that pass; None: as the policies of the calls say.
     """
     try:
         place = place_of(environment.resolve(os.environ))
@@ -76,11 +82,12 @@ async def sweep(
         return outcomes
     errand = _Errand(here, journal)
     try:
-        async with asyncio.timeout(seconds), connected(environment, changes=True) as connection:
+        patience = patience or Patience()
+        async with asyncio.timeout(seconds), connected(environment, changes=True, patience=patience) as connection:
             await errand.run(connection.client)
     except TimeoutError:
         errand.leave_rest("there was no time for it")
-    except (RunFailure, JournalError) as error:
+    except (RunFailure, JournalError, InstabaseError) as error:
         errand.leave_rest("; ".join(str(error).splitlines()))
     return outcomes + errand.outcomes
 
@@ -109,18 +116,19 @@ class _Errand:
             self.outcomes.append(outcome)
             self._rest.pop(0)
         for parent in parents:
-            with contextlib.suppress(InstabaseError):
-                await remove_if_empty(client, parent)
+            await remove_if_empty(client, parent)
 
     async def _remove(self, client: Instabase, entry: Entry) -> Swept:
         try:
-            was_there = await remove(client, entry)
+            await remove(client, entry)
         except InstabaseError as error:
+            if is_transient(error) or isinstance(error, AccessRefused):
+                raise  # the rest would fare no better
             if entry.kind == "job":
                 self._busy.add(entry.folder)
             return Swept(entry, Fate.LEFT, str(error))
         await self._journal.remove(entry)
-        return Swept(entry, Fate.REMOVED if was_there else Fate.GONE)
+        return Swept(entry, Fate.REMOVED)
 
     def leave_rest(self, reason: str) -> None:
         self.outcomes += _left(self._rest, reason)
