@@ -17,6 +17,7 @@ LAST_LOOK_SECONDS = 30.0
 
 _SLEPT_SECONDS = 15.0
 _LAST_LOOK_PAUSE = 1.0
+_LONGEST_ASKED = 60.0
 
 
 class Watch:
@@ -79,8 +80,9 @@ class Watch:
         return "queue" if self._is_queued else "run"
 
     async def pause(self, at_least: float = 0.0) -> None:
-        """Wait until the next look, ``at_least`` so many seconds if the environment asks for it."""
+        """Wait until the next look; ``at_least`` so many seconds, up to a minute, if the environment asks for it."""
         left = self._limits[self._is_queued] - self.waited
-        interval = max(poll_interval(self.queued + self.ran + self._unseen, self._longest_poll), at_least)
+        interval = poll_interval(self.queued + self.ran + self._unseen, self._longest_poll)
+        interval = max(interval, min(at_least, _LONGEST_ASKED))
         self._paused = min(interval, left) if left > 0 else _LAST_LOOK_PAUSE
         await self._clock.sleep(self._paused)

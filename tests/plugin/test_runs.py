@@ -247,10 +247,12 @@ def test_a_dead_host_and_a_wrong_token_are_environment_unavailable(served: Proje
     result.assert_outcomes(failed=2, skipped=2, warnings=2)
     result.stdout.fnmatch_lines(
         [
-            "environment unavailable: no answer from http://127.0.0.1:9: *; tried for 1 s: check `host` "
-            "(environments.yaml:1), and whether the network, a VPN or a proxy leads there",
+            (
+                "environment unavailable: no answer from http://127.0.0.1:9: *; tried for 1 s: check `host` "
+                "(environments.yaml:1), and whether the network, a VPN or a proxy leads there"
+            ),
             f"environment unavailable: GET drives/a/b/fs: {server.url} refused the token (HTTP 401): check `token`*",
-            "*/environments.yaml:4: EnvironmentWarning: environment `dogfood` has its token in the file; write `token: *",
+            "*/environments.yaml:4: EnvironmentWarning: environment `dogfood` has its token in the file; write *",
         ]
     )
 

@@ -200,6 +200,33 @@ def test_the_time_limit_names_the_last_state_and_cancels() -> None:
     assert isinstance(run.inference.exception(), NotTrained)
 
 
+def test_a_container_that_is_restarted_for_ever_fails_after_five_times() -> None:
+    starts: list[str] = []
+
+    class Restarting(FakeRoute):
+        async def start(self, place: Workplace, test: ModelTest) -> str:
+            starts.append(self.model_name(place, test))
+            return f"j{len(starts)}"
+
+    session = FakeSession()
+    run = tell(Restarting(TrainingState("ERROR", finished=True, error="Worker received non-pending task x")), session)
+    assert isinstance(failure(run), TrainingFailure)
+    assert len(starts) == len(set(starts)) == 6
+    assert run.notes == [
+        f"the container of job j{number} was restarted; the training was started again ({number} of at most 5 times)"
+        for number in range(1, 6)
+    ]
+    assert session.cancelled == []
+
+
+def test_restarts_do_not_go_on_past_the_time_limit() -> None:
+    restarted = TrainingState("ERROR", finished=True, error="Worker received non-pending task")
+    clock = FakeClock()
+    run = tell(FakeRoute(restarted, *[TrainingState("STARTED")] * 60, restarted, TrainingState("STARTED")), clock=clock)
+    assert isinstance(failure(run), TimeLimitFailure)
+    assert clock.time <= 1010
+
+
 def test_looks_grow_rarer_with_the_time_waited() -> None:
     route = FakeRoute(TrainingState("STARTED"))
     tell(route)

@@ -300,3 +300,40 @@ def test_nothing_shows_a_token(file: Path) -> None:
 def test_no_message_shows_a_token(file: Path, token: str) -> None:
     for problem in problems_of(file, "host: https://x.org", "path: a/b/fs/c", f"token: {token}"):
         assert "s3cret" not in problem
+
+
+HTTPS = "host: https://h.example.com\npath: a/b/fs/D/x\ntoken: ${T}\n"
+
+
+def test_limits_and_certificates_are_read(file: Path) -> None:
+    (file.parent / "company.pem").write_text("")
+    environment = one(file, HTTPS + "limits: {upload: 9, queue: 1.5}\nca_bundle: company.pem\n", "e")
+    assert (environment.limits, environment.ca_bundle, environment.verify) == (
+        {"upload": 9.0, "queue": 1.5},
+        "company.pem",
+        True,
+    )
+    assert one(file, HTTPS + "verify: no\n", "e").resolve({"T": "t"}).verify is False
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (HTTPS + "limits: {training: 9}", "unknown key `limits.training`. Keys here are upload, queue, inference"),
+        (HTTPS + "limits: {queue: 0}", "`limits.queue` has to be a number above 0, but is the number 0"),
+        (HTTPS + "limits: 60", "`limits` has to be a mapping, but is the number 60"),
+        (HTTPS + "verify: 'false'", '`verify` has to be true or false, but is the text "false"'),
+        (
+            HTTPS + "verify: false\nca_bundle: x.pem",
+            "`ca_bundle` names whom to trust, `verify: false` means anybody: remove one of them",
+        ),
+        ("host: sandbox\nverify: false", "`verify` is for a `host` with https:// only: remove it"),
+        (
+            HTTPS.replace("https", "http") + "ca_bundle: x.pem",
+            "`ca_bundle` is for a `host` with https:// only: remove it",
+        ),
+    ],
+)
+def test_limits_and_certificates_that_cannot_be_meant(file: Path, text: str, said: str) -> None:
+    (problem,) = problems_of(file, text)
+    assert problem.endswith(f": {said}")

@@ -1,0 +1,142 @@
+"""Nothing passes that should not, in any way in which the original clients let it; and no case ends a whole run."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from pytest_ibmodels.instabase.wire import JobStatus
+from pytest_ibmodels.runs.failures import InferenceFailure, MetricsFailure, PredictionsFailure, TimeLimitFailure
+from pytest_ibmodels.runs.routes.annotator import training_state
+from pytest_ibmodels.runs.routes.base import RouteError, TrainingState, Workplace
+from pytest_ibmodels.spec import SpecError, load
+from pytest_ibmodels.verdicts.predictions import Answer
+from tests.faults.engine import model_test, session
+from tests.faults.proxy import Fault, FaultProxy
+from tests.runs.test_story import GOOD, FakeRoute, failure, tell
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from pytest_ibmodels.spec import ModelTest
+    from tests.plugin.conftest import Project, Server
+
+LOW = {"f1": {"Name": 0.1}}
+HIGH = {"f1": {"Name": 1.0}}
+
+
+def ended(metrics: Mapping[str, object] | None) -> TrainingState:
+    return TrainingState("DONE", finished=True, metrics=metrics)
+
+
+def test_a_good_early_epoch_does_not_hide_a_bad_end() -> None:
+    run = tell(FakeRoute(TrainingState("STARTED", fraction=0.5, metrics=HIGH), ended(LOW)))
+    assert isinstance(failure(run), MetricsFailure)
+
+
+def test_metrics_that_were_reported_before_do_not_stand_in_for_those_of_the_end() -> None:
+    run = tell(FakeRoute(TrainingState("STARTED", fraction=0.5, metrics=HIGH), ended(None)))
+    assert isinstance(failure(run), MetricsFailure)
+
+
+@pytest.mark.parametrize("metrics", [HIGH, LOW, None])
+def test_a_job_that_does_not_end_in_time_fails_whatever_its_metrics(metrics: Mapping[str, object] | None) -> None:
+    run = tell(FakeRoute(TrainingState("STARTED", fraction=0.9, metrics=metrics)))
+    assert isinstance(failure(run), TimeLimitFailure)
+
+
+@pytest.mark.parametrize("value", ["NAN", "NaN", float("nan"), None, "1.0", True, [1.0]])
+def test_what_is_no_number_is_no_metric(value: object) -> None:
+    run = tell(FakeRoute(ended({"f1": {"Name": value}})))
+    assert isinstance(failure(run), MetricsFailure)
+
+
+def test_without_inference_the_metrics_are_judged_all_the_same(server: Server) -> None:
+    with session(server.url) as one:
+        run = one.run(model_test("Low", metrics={"f1": {"Name": 1.01}}), with_inference=False)["Low"]
+    assert isinstance(failure(run), MetricsFailure)
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [{}],
+        [{"other": Answer({"Name": "x"})}],
+        [{"doc": Answer({}, "the model crashed")}],
+        [RouteError("the Refiner failed")],
+        [None],
+    ],
+    ids=["nothing", "another document", "an error", "a failed job", "never an end"],
+)
+def test_a_refiner_that_does_not_answer_compares_nothing_and_passes_nothing(answers: list[object]) -> None:
+    run = tell(FakeRoute(GOOD, answers=answers))
+    assert isinstance(run.inference.exception(), InferenceFailure)
+
+
+@pytest.mark.parametrize("texts", [{}, {"Name": "x", "Total": "1"}], ids=["fewer", "more"])
+def test_a_field_that_only_one_side_has_is_a_difference(texts: dict[str, str]) -> None:
+    run = tell(FakeRoute(GOOD, answers=[{"doc": Answer(texts)}]))
+    assert isinstance(run.inference.exception(), PredictionsFailure)
+
+
+def test_training_that_predicted_no_document_leaves_nothing_to_compare_and_fails() -> None:
+    class Silent(FakeRoute):
+        async def training_predictions(self, place: Workplace, test: ModelTest) -> Mapping[str, Mapping[str, str]]:
+            return {}
+
+    run = tell(Silent(GOOD))
+    assert isinstance(run.inference.exception(), InferenceFailure)
+
+
+def test_a_name_that_matches_nothing_is_no_success(served: Project) -> None:
+    served.write_tests(Invoices={})
+    assert served.run("-k", "Invoces", "--collect-only").ret == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def test_an_environment_is_meant_by_its_whole_name(tmp_path: Path) -> None:
+    (tmp_path / "environments.yaml").write_text("dogfood: {host: sandbox}\n")
+    (tmp_path / "model_tests.yaml").write_text(
+        "A: {env: dog, ibannotator: a/b/fs/D/x.ibannotator, time_limit: 1}\n"
+        "B: {env: xdogfood, ibannotator: a/b/fs/D/x.ibannotator, time_limit: 1}\n"
+    )
+    with pytest.raises(SpecError) as caught:
+        load(tmp_path / "model_tests.yaml", tmp_path / "environments.yaml")
+    assert "there is no environment `dog`" in str(caught.value)
+    assert "there is no environment `xdogfood`" in str(caught.value)
+
+
+@pytest.mark.parametrize("current", [None, "{}", '{"task_state": null, "task_data": null}'])
+def test_null_metadata_ends_nothing(current: str | None) -> None:
+    state = training_state(JobStatus(status="OK", state="PENDING", cur_status=current))
+    assert (state.finished, state.metrics) == (False, None)
+
+
+def test_one_bad_case_of_each_kind_leaves_the_others_alone(server: Server) -> None:
+    refusal = Fault("refusal", body='{"status": "ERROR", "msg": "no"}')
+    with FaultProxy(server.url) as proxy:
+        # A refused start, and an inference that cannot begin, of whichever case comes first.
+        proxy.plan("POST model-service/run_train", refusal)
+        with session(proxy.url) as one:
+            runs = one.run(
+                model_test("with-a-dash"),
+                model_test("Good"),
+                model_test("Boom", config={"raise": "boom"}),
+                model_test("Slow", config={"sleep": 60}, time_limit=10.0),
+                model_test("Odd", config={"results": None}, metrics={"f1": {"Name": 0.1}}),
+                model_test("Null", config={"results": {"f1": None}}, metrics={"f1": {"Name": 0.1}}),
+            )
+    kinds = {name: _kind(run.training.exception()) for name, run in runs.items()}
+    assert sorted(kinds.values()).count("submit") == 1
+    expected = {"with-a-dash": "", "Good": "", "Boom": "training failed", "Slow": "time limit", "Odd": "metrics"}
+    expected["Null"] = "metrics"
+    wrong = {name: kind for name, kind in kinds.items() if kind not in {expected[name], "submit"}}
+    assert wrong == {}
+    assert one.left_behind == []
+    assert server.left_over() == []
+
+
+def _kind(error: BaseException | None) -> str:
+    return cast("Any", error or SimpleNamespace(kind="")).kind
