@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,9 @@ ACTIVE = pytest.StashKey[bool]()
 _SELECTS = re.compile(r"-[a-zA-Z]*[km]|--(deselect|lf|last-failed|sw|stepwise)\b")
 
 JOURNAL_NAME = "journal.sqlite"
+WORKER_INPUT = "ibmodels_session"
+"""By which a worker is told the session that it belongs to."""
+_SESSION = pytest.StashKey[str]()
 
 FILE_NAMES = ("model_tests.yaml", "model_tests.yml")
 
@@ -153,6 +157,12 @@ def journal_file(config: pytest.Config) -> Path:
     except ValueError:  # pytest runs without its cache
         folder = ".pytest_cache"
     return config.rootpath / os.path.expandvars(Path(folder).expanduser()) / "ibmodels" / JOURNAL_NAME
+
+
+def session_id(config: pytest.Config) -> str:
+    """Names this pytest run; the same in the controller and all workers of xdist."""
+    given: str | None = getattr(config, "workerinput", {}).get(WORKER_INPUT)
+    return config.stash.setdefault(_SESSION, given or uuid.uuid4().hex)
 
 
 def controls_workers(config: pytest.Config) -> bool:

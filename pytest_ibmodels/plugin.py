@@ -88,31 +88,32 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
 def pytest_report_header(config: pytest.Config) -> list[str]:
     if not options.controls_workers(config) or not options.journal_file(config).exists():
         return []
-    from pytest_ibmodels import recovery
+    from pytest_ibmodels import recovery, scheduling
 
-    return recovery.announcement(config, None)
+    return recovery.announcement(config, None) if scheduling.holds_model_tests(config) else []
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    from pytest_ibmodels import recovery
-
-    node.workerinput[recovery.WORKER_INPUT] = recovery.session_id(node.config)
+    node.workerinput[options.WORKER_INPUT] = options.session_id(node.config)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
-    if not options.controls_workers(session.config):
-        return (yield)
-    from pytest_ibmodels.waiting import sigterm_interrupts
+    if options.controls_workers(session.config):
+        from pytest_ibmodels import scheduling
 
-    with sigterm_interrupts():
-        return (yield)
+        if scheduling.holds_model_tests(session.config):
+            from pytest_ibmodels.waiting import sigterm_interrupts
+
+            with sigterm_interrupts():
+                return (yield)
+    return (yield)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    if options.controls_workers(session.config):
+    if options.controls_workers(session.config) and options.journal_file(session.config).exists():
         from pytest_ibmodels import recovery
 
         recovery.sweep_after_workers(session.config, interrupted=exitstatus == pytest.ExitCode.INTERRUPTED)

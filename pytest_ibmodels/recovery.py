@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING
-
-import pytest
 
 from pytest_ibmodels import options
 from pytest_ibmodels.collection import PhaseItem
@@ -19,25 +16,18 @@ from pytest_ibmodels.spec import SpecError, load_environments
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    import pytest
+
     from pytest_ibmodels.runs.journal import Entry
     from pytest_ibmodels.spec import Environment
 
-WORKER_INPUT = "ibmodels_session"
-"""By which a worker is told the session that it belongs to."""
-_SESSION: pytest.StashKey[str] = pytest.StashKey()
 _SWEEP_SECONDS = 60.0
 _INTERRUPTED_SECONDS = 5.0
 
 
-def session_id(config: pytest.Config) -> str:
-    """Names this pytest run; the same in the controller and all workers of xdist."""
-    given: str | None = getattr(config, "workerinput", {}).get(WORKER_INPUT)
-    return config.stash.setdefault(_SESSION, given or uuid.uuid4().hex)
-
-
 def journal_of(config: pytest.Config) -> Journal:
     """The journal of this root folder, as this process uses it."""
-    return Journal(options.journal_file(config), session_id(config))
+    return Journal(options.journal_file(config), options.session_id(config))
 
 
 def announcement(config: pytest.Config, items: Iterable[pytest.Item] | None) -> list[str]:
@@ -75,8 +65,6 @@ def sweep_after_workers(config: pytest.Config, *, interrupted: bool) -> None:
 
 
 def _sweep_after_workers(config: pytest.Config, *, interrupted: bool) -> list[str]:
-    if not options.journal_file(config).exists():
-        return []
     journal = journal_of(config)
     try:
         left = journal.left(session=journal.session)

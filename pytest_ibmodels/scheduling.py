@@ -124,6 +124,11 @@ def scope_of(config: pytest.Config, nodeid: str, mode: str = "load") -> str:
     return nodeid.rsplit("::", 1)[0] if mode == "loadscope" else nodeid
 
 
+def holds_model_tests(config: pytest.Config) -> bool:
+    """Whether what pytest was asked to collect has a file of model tests; a controller does not collect."""
+    return any(_holds_model_tests(config))
+
+
 def _holds_model_tests(config: pytest.Config) -> Iterator[bool]:
     for arg in config.args:
         path = config.invocation_params.dir / arg.partition("::")[0]
