@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pytest_ibmodels.instabase import errors
 from pytest_ibmodels.instabase.patience import HEARER
-from pytest_ibmodels.instabase.policy import TRAIN, WORKER_RESTARTED, is_transient
+from pytest_ibmodels.instabase.policy import TRAIN, WORKER_RESTARTED
 from pytest_ibmodels.runs.brake import Brake
 from pytest_ibmodels.runs.case import Progress, Run
 from pytest_ibmodels.runs.environment import as_failure
@@ -18,22 +18,20 @@ from pytest_ibmodels.runs.failures import (
     InferenceFailure,
     MetricsFailure,
     NotTrained,
-    PredictionsFailure,
     RunFailure,
     SubmitFailure,
     TimeLimitFailure,
     TrainingFailure,
 )
+from pytest_ibmodels.runs.losses import Losses, asked_to_wait, is_lost
 from pytest_ibmodels.runs.reattach import described, reattached
 from pytest_ibmodels.runs.routes.base import RouteError
+from pytest_ibmodels.runs.serving import Serving
 from pytest_ibmodels.runs.starting import Unaccounted, started
 from pytest_ibmodels.runs.watch import LOOK_SECONDS, Watch
 from pytest_ibmodels.verdicts.metrics import MetricsVerdict, check_metrics
-from pytest_ibmodels.verdicts.predictions import PredictionsVerdict, compare_predictions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from pytest_ibmodels.packaging import Package
     from pytest_ibmodels.runs.clock import Clock
     from pytest_ibmodels.runs.environment import EnvironmentSession
@@ -41,7 +39,7 @@ if TYPE_CHECKING:
     from pytest_ibmodels.runs.limits import Limits
     from pytest_ibmodels.runs.routes.base import Route, TrainingState, Workplace
     from pytest_ibmodels.spec import ModelTest
-    from pytest_ibmodels.verdicts.predictions import Answer
+    from pytest_ibmodels.verdicts.predictions import PredictionsVerdict
 
 _LOG_LINES = 20
 _MOST_RESTARTS = 5
@@ -79,13 +77,13 @@ class Story:
         self._workplace: Workplace | None = None
         self._job_entry: Entry | None = None
         self._job_ended = False
-        self._lost_note = ""
+        self._losses = Losses(run)
         self._waited = 0.0
 
     async def tell(self) -> None:
         run = self._run
         run.started = datetime.now(UTC)
-        HEARER.set(lambda error, _sentence: self._lose(error))
+        HEARER.set(lambda error, _sentence: self._losses.add(error))
         begun = self._clock.now()
         try:
             while not run.training.done():
@@ -285,21 +283,11 @@ class Story:
             async with asyncio.timeout(LOOK_SECONDS):
                 return await self._route.look(place, job_id), 0.0
         except (errors.InstabaseError, TimeoutError) as error:
-            if isinstance(error, errors.InstabaseError) and not _is_lost(error):
+            if isinstance(error, errors.InstabaseError) and not is_lost(error):
                 raise as_failure(error, TrainingFailure) from error
             self._session.check_alive()
-            self._lose(error)
-            return None, getattr(error, "retry_after", None) or 0.0
-
-    def _lose(self, error: BaseException) -> None:
-        """Count an answer that was lost; the report has one sentence for all of them."""
-        self._run.lost_answers += 1
-        notes, count = self._run.notes, self._run.lost_answers
-        if self._lost_note in notes:
-            notes.remove(self._lost_note)
-        counted = f"{count} answer{'s' * (count != 1)} lost"
-        self._lost_note = f"{counted}, the last one so: {str(error) or 'no answer in time'}"
-        notes.append(self._lost_note)
+            self._losses.add(error)
+            return None, asked_to_wait(error)
 
     def _over(self, watch: Watch) -> TimeLimitFailure:
         progress = self._run.progress
@@ -361,7 +349,7 @@ class Story:
         model = await self._session.ledger.make("model", model_name, folder=place.folder)
         try:
             try:
-                return await self._served(place)
+                return await self._serving(place).verdict()
             except errors.InstabaseError as error:
                 raise as_failure(error, InferenceFailure) from error
             except RouteError as error:
@@ -373,46 +361,17 @@ class Story:
             self._run.seconds["inference"] = self._clock.now() - begun
             await self._leave(place, model)
 
-    async def _served(self, place: Workplace) -> PredictionsVerdict:
-        predicted = await self._route.training_predictions(place, self._test)
-        self._run.predictions = predicted
-        documents = _wanted(list(predicted), self._test)
-        if not documents:
-            raise InferenceFailure("training wrote predictions for no document, so there is nothing to compare")
-        job_id = await self._route.start_inference(place, self._test, documents)
-        self._link(place, "Refiner")
-        self._run.progress.state = f"predicting {_count(documents, 'document')}"
-        answers = await self._await_answers(place, job_id, documents)
-        verdict = compare_predictions({document: predicted[document] for document in documents}, answers)
-        if verdict.passed:
-            return verdict
-        if verdict.nothing_answered:
-            document, reason = next(iter(verdict.unanswered.items()))
-            count = _count(documents, "document")
-            raise InferenceFailure(f"the served model answered for none of {count}; for {document}: {reason}")
-        raise PredictionsFailure(_what_differs(verdict), verdict)
-
-    async def _await_answers(self, place: Workplace, job_id: str, documents: Sequence[str]) -> Mapping[str, Answer]:
-        limit = self._limits.inference
-        watch = Watch(self._clock, self._limits.longest_poll, limit=limit)
-        while True:
-            asked = 0.0
-            try:
-                async with asyncio.timeout(LOOK_SECONDS):
-                    answers = await self._route.inference_answers(place, job_id, documents)
-                if answers is not None:
-                    return answers
-                watch.saw()
-            except (errors.InstabaseError, TimeoutError) as error:
-                if not _is_lost(error):
-                    raise
-                self._session.check_alive()
-                self._lose(error)
-                watch.saw(queued=None)
-                asked = getattr(error, "retry_after", None) or 0.0
-            if watch.late:
-                raise InferenceFailure(f"the Refiner did not end within {limit:g} s (job {job_id})")
-            await watch.pause(asked)
+    def _serving(self, place: Workplace) -> Serving:
+        return Serving(
+            self._run,
+            self._route,
+            place,
+            self._limits,
+            self._clock,
+            self._losses,
+            check_alive=self._session.check_alive,
+            started=lambda: self._link(place, "Refiner"),
+        )
 
     async def _leave(self, place: Workplace, model: Entry) -> None:
         try:
@@ -431,30 +390,5 @@ class Story:
         self._run.progress = Progress(phase=phase, state=state, since=self._clock.now())
 
 
-def _is_lost(error: BaseException) -> bool:
-    """Whether an answer about a job was lost; an answer of another form than it should have counts as such."""
-    return isinstance(error, TimeoutError | errors.UnexpectedAnswer) or is_transient(error)
-
-
-def _wanted(documents: list[str], test: ModelTest) -> list[str]:
-    wanted = test.inference.documents
-    if wanted == "all":
-        return documents
-    return documents[: 1 if wanted == "first" else wanted]
-
-
-def _count(things: Sequence[object], name: str) -> str:
-    return f"{len(things)} {name}{'s' * (len(things) != 1)}"
-
-
 def _minimums(test: ModelTest) -> dict[str, dict[str, float]]:
     return {metric: {name: least.min for name, least in fields.items()} for metric, fields in test.metrics.items()}
-
-
-def _what_differs(verdict: PredictionsVerdict) -> str:
-    parts = []
-    if verdict.differences:
-        parts.append(f"{len(verdict.differences)} of {verdict.fields_compared} fields differ from training")
-    if verdict.unanswered:
-        parts.append(f"{len(verdict.unanswered)} of {len(verdict.documents)} documents got no prediction")
-    return " and ".join(parts)

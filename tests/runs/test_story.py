@@ -27,7 +27,7 @@ from pytest_ibmodels.runs.failures import (
 from pytest_ibmodels.runs.journal import Journal
 from pytest_ibmodels.runs.ledger import Ledger
 from pytest_ibmodels.runs.limits import Limits
-from pytest_ibmodels.runs.routes.base import RouteError, TrainingState, Workplace
+from pytest_ibmodels.runs.routes.base import InterruptedInference, RouteError, TrainingState, Workplace
 from pytest_ibmodels.runs.story import Story
 from pytest_ibmodels.runs.watch import LAST_LOOK_SECONDS
 from pytest_ibmodels.spec import ModelTest
@@ -306,6 +306,15 @@ def test_inference_that_fails_says_why_shows_the_log_and_leaves(answers: list[ob
     assert str(error) == reason
     assert run.job_log == ("line of j1, ***",)
     assert route.left == 1
+
+
+def test_an_inference_that_the_environment_interrupts_begins_again() -> None:
+    interrupted = InterruptedInference("UNAVAILABLE: no worker")
+    run = tell(FakeRoute(GOOD, answers=[interrupted, None, interrupted, {"doc": Answer({"Name": "x"})}]))
+    assert run.inference.result().passed
+    assert run.notes == ["2 answers lost, the last one so: UNAVAILABLE: no worker"]
+    for_ever = tell(FakeRoute(GOOD, answers=[interrupted])).inference.exception()
+    assert isinstance(for_ever, InferenceFailure)
 
 
 def test_a_fault_of_ours_reaches_both_items() -> None:

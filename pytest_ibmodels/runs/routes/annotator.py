@@ -12,6 +12,7 @@ from urllib.parse import quote
 from pydantic import ValidationError
 
 from pytest_ibmodels.instabase.errors import UnexpectedAnswer
+from pytest_ibmodels.instabase.policy import UNAVAILABLE, WORKER_RESTARTED
 from pytest_ibmodels.instabase.wire import (
     MODEL_RESULT_LABEL,
     DocumentPrediction,
@@ -25,7 +26,7 @@ from pytest_ibmodels.instabase.wire import (
     TrainRequest,
 )
 from pytest_ibmodels.runs.history import reported_history
-from pytest_ibmodels.runs.routes.base import RouteError, TrainingState, Workplace
+from pytest_ibmodels.runs.routes.base import InterruptedInference, RouteError, TrainingState, Workplace
 from pytest_ibmodels.verdicts.predictions import Answer
 
 if TYPE_CHECKING:
@@ -112,7 +113,8 @@ class AnnotatorRoute:
         if not status.is_over:
             return None
         if status.failure:
-            raise RouteError(status.failure)
+            lost = UNAVAILABLE in status.failure or WORKER_RESTARTED in status.failure
+            raise (InterruptedInference if lost else RouteError)(status.failure)
         try:
             result = RefinerResult.model_validate(status.first_result)
         except ValidationError:

@@ -19,6 +19,10 @@ class RouteError(Exception):
     """What an environment answered, or training wrote, does not have the form it should have; the text says which."""
 
 
+class InterruptedInference(RouteError):
+    """The environment lost a job, which has done nothing wrong: another one may end well."""
+
+
 @dataclass(frozen=True)
 class Workplace:
     """Where a run does its work: the environment's client and the folder that this session made there.
@@ -108,6 +112,7 @@ class Route(Protocol):
 
         Raises:
             RouteError: the job ended without results.
+            InterruptedInference: by a fault of the environment's that passes.
         """
         ...
 
