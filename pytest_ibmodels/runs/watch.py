@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from pytest_ibmodels.runs.clock import poll_interval
 
@@ -72,8 +72,8 @@ class Watch:
         return (self.queued if self._is_queued else self.ran) + self._unseen
 
     @property
-    def late(self) -> Literal["", "queue", "run"]:
-        """Which limit is over; empty if none is, or if there may still come an answer that tells otherwise."""
+    def late(self) -> str:
+        """Which limit is over, ``queue`` or ``run``; empty if none is, or an answer that may tell otherwise is due."""
         grace = 0.0 if self._is_answered else LAST_LOOK_SECONDS
         if self.waited < self._limits[self._is_queued] + grace:
             return ""

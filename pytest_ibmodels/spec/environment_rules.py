@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from pytest_ibmodels.spec.drive_paths import drive_path
@@ -44,7 +44,7 @@ class Values:
         mounts = self.mounts
         if mounts is not None:
             mounts = {change("mounts", folder): change("mounts", source) for folder, source in mounts.items()}
-        texts = {key: changed(key) for key in ("path", "token", "max_parallel", "data", "ca_bundle")}
+        texts: dict[str, Any] = {key: changed(key) for key in ("path", "token", "max_parallel", "data", "ca_bundle")}
         return replace(self, host=change("host", self.host), mounts=mounts, **texts)
 
     def keys_with_variables(self) -> frozenset[str]:

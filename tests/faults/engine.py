@@ -18,7 +18,7 @@ from pytest_ibmodels.spec import Environment, Minimum, ModelTest
 from tests.plugin.conftest import PROJECT, ROOT, TINY, TOKEN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from pytest_ibmodels.runs.case import Run
     from tests.plugin.conftest import Server
@@ -56,7 +56,7 @@ class Session:
         self.engine = Engine(limits or Limits(longest_poll=2.0), QuickClock())
         self.left_behind: list[str] = []
 
-    def run(self, *tests: ModelTest, with_inference: bool = True) -> Mapping[str, Run]:
+    def run(self, *tests: ModelTest, with_inference: bool = True) -> dict[str, Run]:
         """Start the runs, and wait until all have ended, however they do."""
         cases = {test.name: Case(test, "dogfood", with_inference=with_inference) for test in tests}
         self.engine.start(self.environment, cases, build_package(TINY))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_ibmodels.instabase.wire import JobStatus
-from pytest_ibmodels.runs.failures import InferenceFailure, MetricsFailure, PredictionsFailure, TimeLimitFailure
+from pytest_ibmodels.runs.failures import (
+    InferenceFailure,
+    MetricsFailure,
+    PredictionsFailure,
+    RunFailure,
+    TimeLimitFailure,
+)
 from pytest_ibmodels.runs.routes.annotator import training_state
 from pytest_ibmodels.runs.routes.base import RouteError, TrainingState, Workplace
 from pytest_ibmodels.spec import SpecError, load
@@ -139,4 +144,5 @@ def test_one_bad_case_of_each_kind_leaves_the_others_alone(server: Server) -> No
 
 
 def _kind(error: BaseException | None) -> str:
-    return cast("Any", error or SimpleNamespace(kind="")).kind
+    assert error is None or isinstance(error, RunFailure)
+    return "" if error is None else error.kind
