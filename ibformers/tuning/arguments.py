@@ -8,9 +8,9 @@ import math
 import typing
 from dataclasses import dataclass, fields
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 from transformers import TrainingArguments
 
@@ -22,11 +22,24 @@ from ibformers.tuning.errors import RequestRefused
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pydantic.fields import FieldInfo
+
 
 LEARNING_RATE = 1.5e-4
 EPOCHS = 3.0
 WARMUP = 0.1
 WEIGHT_DECAY = 0.01
+
+BOUNDS: dict[str, FieldInfo] = {
+    "num_train_epochs": Field(gt=0),
+    "per_device_train_batch_size": Field(ge=1),
+    "per_device_eval_batch_size": Field(ge=1),
+    "gradient_accumulation_steps": Field(ge=1),
+    "learning_rate": Field(ge=0),
+    "warmup_steps": Field(ge=0),
+    "seed": Field(ge=0, lt=2**32),
+}
+"""What transformers does not check by itself, though nothing sensible comes of it."""
 
 RENAMED = {
     "evaluation_strategy": "eval_strategy",
@@ -165,10 +178,12 @@ def _updates(values: Mapping[str, Any], rows: int) -> int:
 @cache
 def _types() -> dict[str, TypeAdapter[Any]]:
     hints = typing.get_type_hints(TrainingArguments)
-    return {field.name: _adapter(hints[field.name]) for field in fields(TrainingArguments) if field.init}
+    return {field.name: _adapter(field.name, hints[field.name]) for field in fields(TrainingArguments) if field.init}
 
 
-def _adapter(hint: Any) -> TypeAdapter[Any]:
+def _adapter(name: str, hint: Any) -> TypeAdapter[Any]:
+    if name in BOUNDS:
+        return TypeAdapter(Annotated[hint, BOUNDS[name]], config=ConfigDict(allow_inf_nan=False))
     config = ConfigDict(hide_input_in_errors=True, arbitrary_types_allowed=True, allow_inf_nan=False)
     try:
         return TypeAdapter(hint, config=config)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
     from ibformers.tuning.requests import ModelSettings
     from ibformers.tuning.store import Version
+
+_READS = {"text", "text_pair", "text_target", "text_pair_target", "return_tensors", "kwargs"}
+"""Arguments of a tokenizer that the pipeline gives by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,21 +85,53 @@ def config_settings(settings: ModelSettings, config: PretrainedConfig) -> dict[s
     return {name: value for name, value in settings.further.items() if hasattr(config, name)}
 
 
+def call_arguments(tokenizer: PreTrainedTokenizerBase) -> set[str]:
+    """Return what the pipeline of text classification may be asked with beside the inputs."""
+    reading = {name for name in inspect.signature(tokenizer.__call__).parameters if name not in _READS}
+    return reading | {"batch_size", "function_to_apply", "num_workers", "top_k"}
+
+
+def check_settings(settings: ModelSettings, config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Check that text classification has a use for all further settings.
+
+    Raises:
+        RequestRefused: it has none for one of them.
+    """
+    import transformers
+
+    own = config_settings(settings, config)
+    arguments = {*inspect.signature(transformers.pipeline).parameters, *call_arguments(tokenizer)}
+    for name in settings.further:
+        if name not in own and name not in arguments:
+            close = difflib.get_close_matches(name, [*type(settings).model_fields, *arguments, *config.to_dict()], n=1)
+            hint = f" (did you mean {close[0]}?)" if close else ""
+            raise RequestRefused(
+                f"Setting {name} is none of ours, of the config of {settings.model_name}, or of its pipeline{hint}.",
+                name,
+            )
+
+
 def load_config(source: str, settings: ModelSettings) -> PretrainedConfig:
     """Load the config of a model, with the settings in it.
 
     Raises:
         RequestRefused: there is no model.
     """
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig
 
     quiet_transformers()
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(source)
-        for name, value in config_settings(settings, config).items():
-            setattr(config, name, value)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _unusable(source, settings, error) from None
+    for name, value in config_settings(settings, config).items():
+        try:
+            setattr(config, name, value)
+        except (StrictDataclassError, ValueError, TypeError, AttributeError):
+            raise RequestRefused(
+                f"Setting {name}: the config of {settings.model_name} cannot have this value.", name
+            ) from None
     drop_attention_dropout(config)
     return config
 

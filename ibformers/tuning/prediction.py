@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 import threading
 from typing import TYPE_CHECKING, Any
@@ -55,7 +56,7 @@ class Predictor:
         asked = MLRequest.of(request)
         with self._lock:
             loaded = self._current()
-            further = self._defaults() | asked.further
+            further = self._arguments(asked, loaded)
             from ibformers.training.hardware import prediction_threads
 
             try:
@@ -83,9 +84,21 @@ class Predictor:
             self._loaded = version
         return self._pipeline
 
-    def _defaults(self) -> dict[str, Any]:
+    def _arguments(self, asked: MLRequest, loaded: Pipeline) -> dict[str, Any]:
+        if self.settings.task not in CLASSIFICATION:
+            return asked.further
+        from ibformers.tuning.model import call_arguments
+
+        known = call_arguments(loaded.tokenizer)
+        for name in asked.further:
+            if name not in known:
+                close = difflib.get_close_matches(name, known, n=1)
+                hint = f" (did you mean {close[0]}?)" if close else ""
+                raise RequestRefused(
+                    f"ML request: {name} is neither a field of it nor an argument of the pipeline{hint}.", name
+                )
         # Longer texts are cut as in training; without this the model would fail on them.
-        return {"truncation": True} if self.settings.task in CLASSIFICATION else {}
+        return {"truncation": True} | asked.further
 
 
 def load_pipeline(settings: ModelSettings, version: Version | None) -> Pipeline:
@@ -101,7 +114,14 @@ def load_pipeline(settings: ModelSettings, version: Version | None) -> Pipeline:
     let_waiting_threads_sleep()
     import transformers
 
-    from ibformers.tuning.model import config_settings, load_classifier, load_config, load_tokenizer, source_of
+    from ibformers.tuning.model import (
+        check_settings,
+        config_settings,
+        load_classifier,
+        load_config,
+        load_tokenizer,
+        source_of,
+    )
 
     source = source_of(settings, version)
     config = load_config(source, settings)
@@ -115,6 +135,7 @@ def load_pipeline(settings: ModelSettings, version: Version | None) -> Pipeline:
     parts: dict[str, Any] = {"config": config}
     if settings.task in CLASSIFICATION:
         tokenizer = load_tokenizer(source, settings)
+        check_settings(settings, config, tokenizer)
         classifier = load_classifier(source, settings, tokenizer)
         if classifier.head_is_new:
             raise RequestRefused(
@@ -125,7 +146,7 @@ def load_pipeline(settings: ModelSettings, version: Version | None) -> Pipeline:
         model, parts = classifier.model, {"tokenizer": tokenizer}
     try:
         made: Pipeline = make(settings.task, model=model, **parts, **further)
-    except (KeyError, ValueError, TypeError, OSError, ImportError, RuntimeError) as error:
+    except (KeyError, ValueError, TypeError, OSError, ImportError, RuntimeError, AssertionError) as error:
         names = ", ".join(sorted({"task", *further}))
         raise RequestRefused(
             f"The pipeline of {settings.model_name} cannot be made with the settings {names}: {_first_line(error)}",

@@ -115,6 +115,7 @@ _TITLES = {
 }
 _WORDS = {
     "missing": "is missing",
+    "string_pattern_mismatch": "must be the name of a folder in path: letters, digits, _, . and -",
     "extra_forbidden": "is not a field of it (send {})",
     "model_type": "must be an object with names and values",
     "dict_type": "must be an object with names and values",

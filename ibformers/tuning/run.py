@@ -17,6 +17,7 @@ from ibformers.tuning.labels import are_in_a_row, choose_labels
 from ibformers.tuning.metrics import WEIGHTED, classification_metrics
 from ibformers.tuning.model import (
     TextClassifier,
+    check_settings,
     load_classifier,
     load_config,
     load_tokenizer,
@@ -72,7 +73,9 @@ class Run:
         self._seed = int(self._checked.get("seed", SEED))
         use_all_cores()
         self._tokenizer = load_tokenizer(source, settings)
-        self._max_tokens = longest_text(load_config(source, settings), self._tokenizer)
+        config = load_config(source, settings)
+        check_settings(settings, config, self._tokenizer)
+        self._max_tokens = longest_text(config, self._tokenizer)
         self._collator = Collator(int(self._tokenizer.pad_token_id or 0), self._max_tokens)
 
     def train(self, rows: RowSource, report: StepReport | None, predictions: int) -> TrainAnswer:

@@ -124,6 +124,15 @@ def test_requests_to_the_model(tuned: Tuned) -> None:
     texts = [SUPERB, "awful " * 300, SUPERB.replace("superb", "fine")]
     assert [one["label"] for one in predictor.predict({"inputs": texts})] == ["5", "1", "3"]
     assert predictor.predict({"inputs": []}) == []
+    with pytest.raises(RequestRefused, match=r"ML request: tpo_k is neither .* \(did you mean top_k\?\)"):
+        predictor.predict({"inputs": "good", "tpo_k": 2})
+    settings = tuned.settings.model_dump()
+    two = Predictor(settings | {"top_k": 2}).predict({"inputs": SUPERB, "max_length": 20})
+    assert two == [every[:2]]
+    with pytest.raises(RequestRefused, match=r"Setting nun_labels is none of ours.*\(did you mean num_labels\?\)"):
+        Predictor(settings | {"nun_labels": 5}).predict({"inputs": "good"})
+    with pytest.raises(RequestRefused, match="Setting nun_labels is none of ours"):
+        Tuning(settings | {"nun_labels": 5}, DatabaseRows(tuned.database)).train(REQUEST)
     with pytest.raises(RequestRefused, match="ML request: inputs is missing"):
         predictor.predict({})
     with pytest.raises(RequestRefused, match="cannot answer it with its fields inputs, function_to_apply"):
@@ -177,6 +186,8 @@ def test_two_trainings_of_a_model_at_a_time_are_refused(models: Path, sqlite: st
         ({"p_of_train": 1}, "p_of_train", "p_of_train must be less than 1"),
         ({"learning_rat": 1}, "learning_rat", "learning_rat is neither .*did you mean learning_rate"),
         ({"num_train_epochs": "many"}, "num_train_epochs", "num_train_epochs must be a valid number"),
+        ({"num_train_epochs": 0}, "num_train_epochs", "num_train_epochs must be greater than 0"),
+        ({"per_device_train_batch_size": 0}, "per_device_train_batch_size", "must be greater than or equal to 1"),
         ({"eval_strategy": "no"}, "eval_strategy", "the same argument: send one"),
         ({"report_to": "nobody"}, "report_to", "'nobody', which is not installed"),
         ({"load_best_model_at_end": True}, "", "cannot be used together"),
@@ -210,6 +221,10 @@ def test_what_is_wrong_with_settings_is_said(tmp_path: Path, tiny_bert: Path) ->
         )
     with pytest.raises(RequestRefused, match=r"Override request: force is not a field of it \(send {}\)"):
         Tuning({"path": tmp_path, "model_name": "a"}, rows).override({"force": True})
+    with pytest.raises(RequestRefused, match="Setting hidden_dropout_prob: the config of .* cannot have this value"):
+        Predictor({"path": tiny_bert.parent, "model_name": tiny_bert.name, "hidden_dropout_prob": "a"}).predict(
+            {"inputs": ""}
+        )
     (tmp_path / "file").touch()
     with pytest.raises(RequestRefused, match="Setting path: nothing can be written"):
         Tuning({"path": tmp_path / "file", "model_name": "a"}, rows).train(REQUEST)
