@@ -85,7 +85,7 @@ def config_settings(settings: ModelSettings, config: PretrainedConfig) -> dict[s
     return {name: value for name, value in settings.further.items() if hasattr(config, name)}
 
 
-def call_arguments(tokenizer: PreTrainedTokenizerBase) -> set[str]:
+def call_arguments(tokenizer: Any) -> set[str]:
     """Return what the pipeline of text classification may be asked with beside the inputs."""
     reading = {name for name in inspect.signature(tokenizer.__call__).parameters if name not in _READS}
     return reading | {"batch_size", "function_to_apply", "num_workers", "top_k"}

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from ibformers.training.reporting import StepReport
     from ibformers.tuning.rows import RowSource
+    from ibformers.tuning.store import Version
 
 RECORD = "training.json"
 """The answer of a training, beside the model."""
@@ -95,8 +96,7 @@ class Tuning:
             RequestRefused: the request has fields.
         """
         OverrideRequest.of({} if request is None else request)
-        version, before = self.store.override()
-        return self._taken(version.name, before.name if before else None)
+        return taken(self.settings.model_name, *self.store.override())
 
     def rollback(self) -> TakeAnswer:
         """Bring back the model that the one in use took the place of; a second rollback undoes the first.
@@ -104,15 +104,16 @@ class Tuning:
         Raises:
             NothingToTake: no model was replaced yet.
         """
-        version, before = self.store.rollback()
-        return self._taken(version.name, before.name)
+        return taken(self.settings.model_name, *self.store.rollback())
 
-    def _taken(self, name: str, before: str | None) -> TakeAnswer:
-        message = f"{self.settings.model_name} is now version {name}" + (
-            f", before it was {before}." if before else "."
-        )
-        logger.info("%s", message)
-        return TakeAnswer(model_name=self.settings.model_name, in_use=name, previous=before, message=message)
+
+def taken(model_name: str, version: Version, before: Version | None) -> TakeAnswer:
+    """Answer, and tell the log, that a version is in use now."""
+    message = f"{model_name} is now version {version.name}" + (f", before it was {before.name}." if before else ".")
+    logger.info("%s", message)
+    return TakeAnswer(
+        model_name=model_name, in_use=version.name, previous=before.name if before else None, message=message
+    )
 
 
 def list_models(path: Path) -> list[ModelAnswer]:

@@ -68,7 +68,7 @@ class ModelStore:
         # While a folder is being adopted the slow way, its copy is whole and the folder may not be.
         if adopted := self._linked(self._adopting):
             return adopted
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):
             place, folder, name, _ = self._in_use.readlink().parts[-4:]
             if (place, folder) == (self._state.name, "versions"):
                 return self._version(self._versions / name)
@@ -139,6 +139,35 @@ class ModelStore:
             version = self.waiting()
             if version is None:
                 raise NothingToTake(f"No new model of {self.model_name} waits: send a train request first.")
+            before = self._replace(version)
+            self._prune()
+        return version, before
+
+    def take(self, folder: Path, instead_of: str | None) -> tuple[Version, Version | None]:
+        """Let a model that was trained elsewhere take the place of the one in use. Only while `training` is held.
+
+        A version that waits goes on waiting.
+
+        Args:
+            folder: holds `model`; it is moved.
+            instead_of: name of the version in use that it was compared with; None where there was none.
+
+        Returns:
+            The version in use now, and the one before it.
+
+        Raises:
+            NothingToTake: another version is in use by now.
+        """
+        sync(folder)
+        with self._locked("change"):
+            current = self.in_use()
+            found = current.name if current else None
+            if found != instead_of:
+                raise NothingToTake(
+                    f"The new model was compared with {instead_of or 'no model'}, but {self.model_name} is "
+                    f"{found or 'not there'} by now: train again."
+                )
+            version = self._keep(folder)
             before = self._replace(version)
             self._prune()
         return version, before

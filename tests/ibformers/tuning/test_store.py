@@ -96,6 +96,11 @@ def test_a_model_that_is_a_link_to_somewhere_else_is_left_there(tmp_path: Path) 
     assert (tmp_path / "elsewhere/config.json").read_text() == "original"
 
 
+def test_a_model_that_is_a_link_beside_it(path: Path) -> None:
+    (path / "alias").symlink_to("m")
+    assert ModelStore(path, "alias").in_use() == Version(AS_DOWNLOADED, path / "m")
+
+
 def test_the_first_model_of_all_has_no_previous_one(tmp_path: Path) -> None:
     models = ModelStore(tmp_path, "m")
     assert models.in_use() is None
