@@ -68,7 +68,8 @@ def publish(
 
     def run() -> int:
         project = Project.here()
-        return commands.publish(project.environments, split_names(env), package or project.package, dry_run=dry_run)
+        folder, journal = package or project.package, project.journal
+        return commands.publish(project.environments, split_names(env), folder, dry_run=dry_run, journal_file=journal)
 
     _end(run)
 

@@ -35,7 +35,9 @@ _PASSWORD = re.compile(r"//[^/@\s]*:(?!\$\{)[^/@\s]+@")
 """A URL with a password that is written out."""
 
 
-def publish(environments: Path, chosen: Sequence[str], folder: Path, *, dry_run: bool = False) -> pytest.ExitCode:
+def publish(
+    environments: Path, chosen: Sequence[str], folder: Path, *, dry_run: bool = False, journal_file: Path | None = None
+) -> pytest.ExitCode:
     """Publish a package wherever its version is not there yet.
 
     Args:
@@ -43,6 +45,7 @@ def publish(environments: Path, chosen: Sequence[str], folder: Path, *, dry_run:
         chosen: names of those that are meant; empty: all that the file describes.
         folder: the package's folder.
         dry_run: only say what would be done.
+        journal_file: where it is written down what is uploaded, until it is removed; None: nowhere.
 
     Raises:
         pytest.UsageError: the file or the package is not as it has to be, or an environment is not known.
@@ -54,18 +57,23 @@ def publish(environments: Path, chosen: Sequence[str], folder: Path, *, dry_run:
         raise pytest.UsageError(str(error)) from None
     size = f"{len(package.files)} files, {len(package.data) / 1000:.0f} kB"
     _tell(f"{package.name} {package.version} ({size}) for {_names(targets)}")
-    return _change(
-        targets,
-        (package.name, package.version),
-        lambda target: publishing.publish(target, package, dry_run=dry_run, tell=_tell_of),
-    )
+    journal = Journal(journal_file)
+    try:
+        return _change(
+            targets,
+            (package.name, package.version),
+            lambda target: publishing.publish(target, package, dry_run=dry_run, tell=_tell_of, journal=journal),
+        )
+    finally:
+        journal.close()
 
 
 def publish_only(config: pytest.Config) -> pytest.ExitCode:
     """`pytest --publish-only`: :func:`publish`, with pytest's options and settings."""
     project = Project.of(config)
     dry_run: bool = config.getoption("ibmodels_dry_run")
-    return publish(project.environments, options.chosen_environments(config), project.package, dry_run=dry_run)
+    chosen = options.chosen_environments(config)
+    return publish(project.environments, chosen, project.package, dry_run=dry_run, journal_file=project.journal)
 
 
 def unpublish(

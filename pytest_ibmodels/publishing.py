@@ -21,6 +21,8 @@ from pytest_ibmodels.instabase.patience import Patience
 from pytest_ibmodels.runs.clock import SystemClock, poll_interval
 from pytest_ibmodels.runs.connection import connected
 from pytest_ibmodels.runs.failures import RunFailure
+from pytest_ibmodels.runs.journal import Journal
+from pytest_ibmodels.runs.ledger import Ledger
 from pytest_ibmodels.spec import SpecError
 
 if TYPE_CHECKING:
@@ -98,6 +100,7 @@ class _Errand:
     """One version on its way to or from one environment."""
 
     client: Instabase
+    ledger: Ledger
     clock: Clock
     tell: Callable[[str], None]
     notes: list[str] = field(default_factory=list)
@@ -120,6 +123,7 @@ class _Errand:
         """
         refusal: InstabaseError | None = None
         file = f"{uuid.uuid4().hex}.ibsolution"
+        entry = await self.ledger.make("file", f"{root}/{file}")
         try:
             await self.patiently(lambda: self.client.drive.write(f"{root}/{file}", package.data))
             try:
@@ -127,7 +131,8 @@ class _Errand:
             except InstabaseError as error:
                 refusal = error
         finally:
-            await self._remove(root, file)
+            if await self._remove(root, file):
+                await self.ledger.gone(entry)
         if not await self.has(package.name, package.version):
             raise refusal or _not_believed("publish", f"{package.name} {package.version} is not in its marketplace")
         if isinstance(refusal, ApiError) and self.requests == 1:
@@ -168,9 +173,10 @@ class _Errand:
                 raise ApiError(f"job {job_id}", f"publishing did not end within {_JOB_SECONDS:.0f} s")
             await self.clock.sleep(poll_interval(waited, _LONGEST_POLL))
 
-    async def _remove(self, root: str, file: str) -> None:
-        """Remove the uploaded file, also if it is not known whether it got there."""
+    async def _remove(self, root: str, file: str) -> bool:
+        """Remove the uploaded file, also if it is not known whether it got there; false if it may be there still."""
         drive = self.client.drive
+        known = len(self.notes)
         try:
             async with asyncio.timeout(_REMOVAL_SECONDS):
                 try:
@@ -186,6 +192,7 @@ class _Errand:
                 self.notes.append(f"left behind: {root}/{file} could not be removed: {error}")
         except InstabaseError:
             pass  # nor could it be written, or even be seen
+        return len(self.notes) == known
 
 
 def _not_believed(call: str, what: str) -> ApiError:
@@ -199,10 +206,12 @@ async def publish(
     dry_run: bool = False,
     clock: Clock | None = None,
     tell: Tell | None = None,
+    journal: Journal | None = None,
 ) -> Outcome:
     """Publish a package on one environment, unless this version is there; with ``dry_run`` only look.
 
-    Whatever fails is an outcome, not an exception.
+    Whatever fails is an outcome, not an exception. The file that is uploaded for it stands in ``journal`` until it is
+    removed.
     """
 
     async def act(errand: _Errand, root: str) -> tuple[State, bool]:
@@ -212,7 +221,7 @@ async def publish(
             return State.WOULD_PUBLISH, True
         return await errand.publish(package, root), True
 
-    return await _run_errand(environment, (package.name, package.version), act, not dry_run, clock, tell)
+    return await _run_errand(environment, (package.name, package.version), act, not dry_run, clock, tell, journal)
 
 
 async def unpublish(
@@ -267,6 +276,7 @@ async def _run_errand(
     changes: bool,
     clock: Clock | None,
     tell: Tell | None,
+    journal: Journal | None = None,
 ) -> Outcome:
     started = time.monotonic()
     notes: list[str] = []
@@ -278,7 +288,8 @@ async def _run_errand(
 
     try:
         async with connected(environment, changes=changes) as connection:
-            errand = _Errand(connection.client, clock or SystemClock(), tell_here, notes)
+            ledger = Ledger(journal or Journal(None), environment.name, connection.place)
+            errand = _Errand(connection.client, ledger, clock or SystemClock(), tell_here, notes)
             state, is_success = await act(errand, connection.root)
             if connection.is_temporary and changes:
                 notes.append("this sandbox is a temporary one, and gone again: `data` in its entry would keep it")

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from pytest_ibmodels.instabase.client import Instabase
 from pytest_ibmodels.runs.embedded import EmbeddedSandbox
 from pytest_ibmodels.runs.failures import ConfigFailure
+from pytest_ibmodels.runs.ledger import place_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -27,12 +28,14 @@ class Connection:
 
     Attributes:
         client: its calls.
+        place: which environment it is, as the journal writes it.
         root: the drive folder below which files may be written.
         is_embedded: whether it is a sandbox of ours.
         is_temporary: whether it is a sandbox that ends with the connection, and keeps nothing.
     """
 
     client: Instabase
+    place: str
     root: str
     is_embedded: bool
     is_temporary: bool
@@ -61,7 +64,7 @@ async def connected(
         except (httpx.InvalidURL, UnicodeError) as error:
             raise ConfigFailure(f"`host` of environment `{environment.name}` is no address: {error}") from None
         try:
-            yield Connection(client, resolved.path, resolved.is_embedded, is_temporary)
+            yield Connection(client, place_of(resolved), resolved.path, resolved.is_embedded, is_temporary)
         finally:
             await client.close()
 

@@ -211,8 +211,11 @@ class Journal:
             batch, self._waiting = self._waiting, []
             changes = [change for several, _ in batch for change in several]
             try:
-                await asyncio.get_running_loop().run_in_executor(self._thread, self._commit, changes)
-            except (sqlite3.Error, OSError, RuntimeError) as error:
+                try:
+                    await asyncio.get_running_loop().run_in_executor(self._thread, self._commit, changes)
+                except RuntimeError:  # the interpreter ends, and lets no thread begin anything
+                    self._commit(changes)
+            except (sqlite3.Error, OSError) as error:
                 self.problem = (
                     f"the journal {self._file} cannot be written ({error}): "
                     "if this session is killed, `ibmodels sweep` does not know all that it made"
