@@ -1,0 +1,1 @@
+"""Fine-tuning inside a production of InterSystems IRIS: Business Operations over `ibformers.tuning` (extra `iris`)."""

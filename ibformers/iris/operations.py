@@ -1,0 +1,117 @@
+"""The Business Operations: thin over `ibformers.tuning`. One tunes a model, the other serves one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from iop import BusinessOperation
+
+from ibformers.iris.log import production_log
+from ibformers.iris.messages import (
+    MLRequest,
+    MLResponse,
+    OverrideRequest,
+    OverrideResponse,
+    Response,
+    RollbackRequest,
+    RollbackResponse,
+    TrainRequest,
+    TrainResponse,
+    as_json,
+)
+from ibformers.iris.rows import IrisRows, iris_sql
+from ibformers.iris.settings import database_url, given_settings, model_settings
+from ibformers.tuning import DatabaseRows, ModelSettings, Predictor, RequestRefused, Tuning, TuningError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ibformers.tuning import RowSource
+
+
+class _Operation(BusinessOperation):
+    def on_init(self) -> None:
+        """Say at once which setting is wrong; each request will be answered with the same sentence."""
+        try:
+            self._settings()
+        except TuningError as error:
+            self.log_error(error.user_message)
+
+    def _settings(self) -> ModelSettings:
+        return model_settings(given_settings(self))
+
+    def _reply(self, kind: type[Response], act: Callable[[], dict[str, Any]]) -> Response:
+        """Answer with what `act` returns, or with the one sentence that says why it did nothing."""
+        with production_log(self):
+            try:
+                return kind(**act())
+            except TuningError as error:
+                self.log_error(error.user_message)
+                return kind(error=error.user_message, field=error.field or None)
+
+
+class TuningOperation(_Operation):
+    """Fine-tunes a copy of a model on rows of a table, and lets it wait until an override puts it in use.
+
+    Answers TrainRequest, OverrideRequest and RollbackRequest. Its settings are those of the model, and `database`.
+    """
+
+    def on_message(self, request: Any) -> Response:
+        """Answer a request."""
+        match request:
+            case TrainRequest():
+                return self._reply(TrainResponse, lambda: self._train(request.given))
+            case OverrideRequest():
+                return self._reply(OverrideResponse, lambda: self._override(request.given))
+            case RollbackRequest():
+                return self._reply(RollbackResponse, lambda: self._rollback(request.given))
+            case _:
+                return self._reply(Response, lambda: _refuse(request, TrainRequest, OverrideRequest, RollbackRequest))
+
+    def _train(self, given: dict[str, Any]) -> dict[str, Any]:
+        answer = self._tuning().train(given)
+        self.log_info(answer.message)
+        return answer.model_dump(mode="json", exclude={"predictions"})
+
+    def _override(self, given: dict[str, Any]) -> dict[str, Any]:
+        return self._tuning().override(given).model_dump(mode="json")
+
+    def _rollback(self, given: dict[str, Any]) -> dict[str, Any]:
+        if given:
+            raise RequestRefused(f"Rollback request: {', '.join(given)} is not a field of it (send {{}}).", min(given))
+        return self._tuning().rollback().model_dump(mode="json")
+
+    def _tuning(self) -> Tuning:
+        return Tuning(self._settings(), self._rows())
+
+    def _rows(self) -> RowSource:
+        url = database_url(given_settings(self))
+        return DatabaseRows(url) if url else IrisRows(iris_sql)
+
+
+class MLOperation(_Operation):
+    """Answers MLRequest with the model in use. Its settings are those of the model; several models are several items.
+
+    An override or a rollback is noticed by the next request.
+    """
+
+    _predictor: Predictor | None = None
+
+    def on_message(self, request: Any) -> Response:
+        """Answer a request."""
+        match request:
+            case MLRequest():
+                return self._reply(MLResponse, lambda: self._predict(request.given))
+            case _:
+                return self._reply(Response, lambda: _refuse(request, MLRequest))
+
+    def _predict(self, given: dict[str, Any]) -> dict[str, Any]:
+        if self._predictor is None:
+            self._predictor = Predictor(self._settings())
+        outputs = self._predictor.predict(given)
+        return {"outputs": as_json(outputs), "version": self._predictor.version}
+
+
+def _refuse(request: Any, *taken: type) -> dict[str, Any]:
+    names = " or ".join(f"{kind.__module__}.{kind.__name__}" for kind in taken)
+    raise RequestRefused(f"A message of class {type(request).__name__} is not for this operation: send {names}.")

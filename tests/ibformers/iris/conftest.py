@@ -1,0 +1,110 @@
+"""Operations as IRIS makes them, messages as its test window sends them, and tables as `iris.sql` reads them."""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+import sqlite3
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pytest
+from iop import BusinessOperation
+from iop.messages.serialization import deserialize_message
+
+import ibformers.iris
+from tests.ibformers.tuning.conftest import database, models, postgresql, sqlite, tiny_bert
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+__all__ = ["database", "models", "postgresql", "sqlite", "tiny_bert"]
+
+Kind = TypeVar("Kind", bound=BusinessOperation)
+
+FOLDER = Path(ibformers.iris.__file__).parent
+
+
+class Log(logging.Handler):
+    """The log of the production."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[tuple[str, str]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append((record.levelname, record.getMessage()))
+
+
+def started(kind: type[Kind], settings: str) -> tuple[Kind, Log]:
+    """An operation that IRIS has started: made without __init__, an attribute for each line of `%settings`."""
+    operation, log = kind.__new__(kind), Log()
+    operation.logger = logging.Logger("production")  # noqa: LOG001 - as iop does it, one of its own
+    operation.logger.addHandler(log)
+    for line in settings.splitlines():
+        name, _, value = line.partition("=")
+        setattr(operation, name, value)
+    operation._dispatch_on_init(None)
+    return operation, log
+
+
+def message(classname: str, json: str) -> Any:
+    """What an operation is given when these are typed into the test window."""
+    deserialize: Callable[[object], Any] = deserialize_message
+    return deserialize(SimpleNamespace(classname=classname, json=json, type="String"))
+
+
+@pytest.fixture
+def short_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`msg` is on the path, as in the image."""
+    (tmp_path / "app").mkdir()
+    shutil.copy(FOLDER / "msg.py", tmp_path / "app")
+    monkeypatch.syspath_prepend(tmp_path / "app")
+    monkeypatch.delitem(sys.modules, "msg", raising=False)
+
+
+class SqliteSql:
+    """Does what `iris.sql` does, with SQLite: schemas are attached databases, TOP is written as LIMIT.
+
+    Inside IRIS, NULL is "", and an empty text is the character 0.
+    """
+
+    def __init__(self, *schemas: str) -> None:
+        self._connection = sqlite3.connect(":memory:")
+        for schema in ("INFORMATION_SCHEMA", *schemas):
+            self._connection.execute(f"ATTACH ':memory:' AS {schema}")
+        for table, columns in (
+            ("SCHEMATA", "SCHEMA_NAME"),
+            ("TABLES", "TABLE_SCHEMA, TABLE_NAME"),
+            ("VIEWS", "TABLE_SCHEMA, TABLE_NAME"),
+            ("COLUMNS", "TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, DATA_TYPE"),
+            ("TABLE_CONSTRAINTS", "TABLE_SCHEMA, TABLE_NAME, CONSTRAINT_NAME, CONSTRAINT_TYPE"),
+            ("KEY_COLUMN_USAGE", "TABLE_SCHEMA, TABLE_NAME, CONSTRAINT_NAME, COLUMN_NAME, ORDINAL_POSITION"),
+        ):
+            self._connection.execute(f"CREATE TABLE INFORMATION_SCHEMA.{table} ({columns})")
+        for schema in schemas:
+            self._note("SCHEMATA", schema)
+        self.log: list[tuple[str, tuple[Any, ...]]] = []
+
+    def exec(self, statement: str, /, *parameters: Any) -> Iterable[Sequence[Any]]:
+        self.log.append((statement, parameters))
+        statement = re.sub(r"SELECT TOP \? (.*)", r"SELECT \1 LIMIT ?", statement, flags=re.DOTALL)
+        rows = self._connection.execute(statement, parameters)
+        if created := re.match(r"CREATE TABLE (\w+)\.(\w+)", statement):
+            self._describe(*created.groups())
+        return ([{None: "", "": "\x00"}.get(value, value) for value in row] for row in rows)
+
+    def _describe(self, schema: str, table: str) -> None:
+        self._note("TABLES", schema, table)
+        for _, column, kind, _, _, key in self._connection.execute(f"PRAGMA {schema}.table_info({table})").fetchall():
+            self._note("COLUMNS", schema, table, column, kind.partition("(")[0].lower())
+            if key:
+                self._note("TABLE_CONSTRAINTS", schema, table, "KEY", "PRIMARY KEY")
+                self._note("KEY_COLUMN_USAGE", schema, table, "KEY", column, key)
+
+    def _note(self, table: str, *values: Any) -> None:
+        marks = ", ".join("?" * len(values))
+        self._connection.execute(f"INSERT INTO INFORMATION_SCHEMA.{table} VALUES ({marks})", values)  # noqa: S608
