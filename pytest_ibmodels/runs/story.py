@@ -171,6 +171,8 @@ class Story:
             except TrainingFailure as failure:
                 if WORKER_RESTARTED not in failure.reason or restarts == _MOST_RESTARTS:
                     raise
+            if watch.late:
+                raise self._over(watch)
             restarts += 1
             again = f"the training was started again ({restarts} of at most {_MOST_RESTARTS} times)"
             self._run.notes.append(f"the container of job {job_id} was restarted; {again}")
