@@ -20,10 +20,13 @@ import pytest
 
 from pytest_ibmodels import cli
 from pytest_ibmodels.instabase.patience import Patience
-from pytest_ibmodels.runs.journal import Journal
+from pytest_ibmodels.runs.clock import SystemClock
+from pytest_ibmodels.runs.environment import EnvironmentSession
+from pytest_ibmodels.runs.journal import Journal, TrainingJob
+from pytest_ibmodels.runs.limits import Limits
 from pytest_ibmodels.runs.sweep import Fate, sweep
 from pytest_ibmodels.spec import load_environments
-from tests.plugin.conftest import ROOT, TOKEN, Project, Server
+from tests.plugin.conftest import PROJECT, ROOT, TOKEN, Project, Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -236,6 +239,36 @@ def test_sweep_touches_only_what_the_journal_holds_and_what_is_gone_is_removed(
     # Now the rest, in the name of the person to whom it belongs.
     made_by_the_dead(served, ("dogfood", place, "folder", other))
     swept(capsys, "--env", "dogfood")
+    assert server.left_over() == []
+
+
+def test_a_folder_in_which_others_have_jobs_stays_until_the_last_is_done(served: Project, server: Server) -> None:
+    folder = write_folder(server, "tiny_shared")
+    environment = load_environments(served.pytester.path / "environments.yaml").environments["dogfood"]
+    job = TrainingJob(
+        "T", "package", PROJECT, "", "config", "annotator", accepted="2026-01-01T00:00:00+00:00", ended=True
+    )
+    dead = Journal(journal_file(served))
+    jobs = [dead.entry("dogfood", server.url, "job", name, folder=folder, job=job) for name in ("j1", "j2")]
+    asyncio.run(dead.write(dead.entry("dogfood", server.url, "folder", folder), *jobs))
+    dead.close()
+
+    async def go_on_with(name: str) -> list[str]:
+        journal = Journal(journal_file(served))
+        session = EnvironmentSession(environment, Limits(), SystemClock(), journal, reattach=True)
+        (entry,) = [entry for entry in await session.candidates() if entry.name == name]
+        assert session.ledger.take(entry) is not None
+        session.adopt(folder)
+        await session.client()
+        await session.close()
+        journal.close()
+        return session.left_behind
+
+    (sentence,) = asyncio.run(go_on_with("j1"))
+    assert sentence.startswith(f"{folder} stays for its other jobs, which were not continued (j2); `ibmodels sweep`")
+    assert [entry.name for entry in left(served)] == [folder, "j2"]
+    assert asyncio.run(go_on_with("j2")) == []
+    assert left(served) == []
     assert server.left_over() == []
 
 
