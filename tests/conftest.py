@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+# As for this run (pyproject.toml), so for those that tests start: a plugin that takes a second to import is left out.
+os.environ["PYTEST_ADDOPTS"] = f"{os.environ.get('PYTEST_ADDOPTS', '')} -p no:schemathesis".strip()
 
 ROOT = Path(__file__).resolve().parent.parent
 

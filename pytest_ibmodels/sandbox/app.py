@@ -20,6 +20,8 @@ from pytest_ibmodels.sandbox.tokens import Tokens
 
 logger = logging.getLogger(__name__)
 
+ROUTERS = tuple(module.router for module in (drives, jobs, model_service, annotator, refiner, marketplace, logs))
+
 
 def create_app(settings: Settings, tokens: Tokens) -> FastAPI:
     """An application over the data folder of ``settings``, which it claims at once; each token has a root of its own.
@@ -38,8 +40,8 @@ def create_app(settings: Settings, tokens: Tokens) -> FastAPI:
     app = FastAPI(lifespan=lifespan, title="The sandbox", docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.sandboxes = sandboxes
     app.add_middleware(Gate, tokens=tokens, max_body=settings.max_body)
-    for module in (drives, jobs, model_service, annotator, refiner, marketplace, logs):
-        app.include_router(module.router)
+    for router in ROUTERS:
+        app.include_router(router)
     describe(app)
 
     @app.exception_handler(SandboxError)

@@ -55,6 +55,10 @@ class Sandbox:
         before = time.time() - self.settings.keep_jobs
         for job_id in self.store.forget_ended_before(before):
             self.training.forget(job_id)
+        for folder in self.settings.jobs_root.iterdir():
+            # Of a database that was lost, or moved away.
+            if folder.stat().st_mtime < before and self.store.job(folder.name) is None:
+                self.training.forget(folder.name)
 
     def close(self) -> None:
         """Start nothing more, and let go of the database."""

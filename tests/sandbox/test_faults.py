@@ -252,6 +252,9 @@ def test_ended_jobs_are_forgotten_with_their_logs(tmp_path: Path) -> None:
     for name, days in (("old", 3), ("young", 1)):
         sandbox.store.report(jobs[name], state="DONE", finished=time.time() - days * DAY)
     sandbox.store.report(jobs["running"], started=time.time() - 9 * DAY)
+    (tmp_path / "jobs" / "of a lost database").mkdir()
+    for folder in (tmp_path / "jobs").iterdir():
+        os.utime(folder, (time.time() - 9 * DAY,) * 2)
     sandbox.tidy_up()
     kept = {name for name, job in jobs.items() if sandbox.store.job(job) is not None}
     assert kept == {"young", "running"}

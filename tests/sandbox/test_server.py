@@ -1,6 +1,7 @@
 """Starting, stopping, and dying: what survives, and what must not."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -11,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from pytest_ibmodels.sandbox.__main__ import main
+from pytest_ibmodels.sandbox.__main__ import _parser, main
+from pytest_ibmodels.sandbox.settings import DAY, GIB, MIB, Settings
 from tests.sandbox.pushed import PACKAGE, document, model_package, training_package
 from tests.sandbox.running import TOKEN, RunningSandbox, all_gone
 
+DOCS = Path(__file__).parents[2] / "docs" / "sandbox.md"
 DRIVE = "a/b/fs/c"
 RESTARTED = "the sandbox was restarted while this job was running"
 
@@ -173,13 +176,27 @@ def test_the_token_is_in_no_process_that_runs_pushed_code(sandbox: RunningSandbo
             assert "SOME_SECRET" not in Path(f"/proc/{process.pid}/environ").read_text(errors="replace")
 
 
-def test_help_names_every_option() -> None:
-    command = [sys.executable, "-m", "pytest_ibmodels.sandbox", "serve", "--help"]
-    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    for option in ("--data", "--token-file", "--host", "--port", "--mount", "--max-jobs", "--job-memory", "--job-time"):
-        assert option in text
-    for option in ("--max-body", "--database", "--no-preload", "--exit-with-parent", "--announce", "--remove-at-end"):
-        assert option in text
+def test_every_option_is_documented(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main_of("--help") == 0
+    usage = capsys.readouterr().out.partition("\n\n")[0]
+    known = {re.sub(r"\s+", " ", option) for option in re.findall(r"--[a-z-]+(?:\s+[A-Z_=]+)?", usage)}
+    table = DOCS.read_text().partition("\n## Options\n")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `(--[^`]+)` \|", table, re.MULTILINE)) == known
+    assert {"--data DIR", "--mount DRIVE_FOLDER=SOURCE", "--keep-jobs DAYS", "--announce"} <= known
+
+
+def test_the_documented_defaults_are_those_of_the_code(tmp_path: Path) -> None:
+    table = dict(re.findall(r"^\| `(--[a-z-]+)[^|]* \| ([^|]+) \|", DOCS.read_text(), re.MULTILINE))
+    settings = Settings(tmp_path)
+    assert float(table["--keep-jobs"]) * DAY == settings.keep_jobs
+    assert float(table["--job-memory"]) * GIB == settings.job_memory
+    assert float(table["--job-time"]) == settings.job_time
+    assert float(table["--max-body"]) * MIB == settings.max_body
+    parsed = _parser().parse_args(["serve", "--data", "x", "--token-file", "x"])
+    for option in ("--keep-jobs", "--job-memory", "--job-time", "--max-body"):
+        assert float(table[option]) == getattr(parsed, option[2:].replace("-", "_"))
+    assert table["--host"] == f"`{parsed.host}`"
+    assert parsed.max_jobs == settings.max_jobs == os.cpu_count()
 
 
 def test_the_server_imports_nothing_heavy() -> None:

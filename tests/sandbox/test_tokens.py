@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pytest_ibmodels.sandbox.errors import StartError
+from pytest_ibmodels.sandbox.settings import Settings
 from pytest_ibmodels.sandbox.tokens import ONLY, Tokens, read_tokens
 from tests.sandbox.pushed import PACKAGE, training_package
 from tests.sandbox.running import RunningSandbox
@@ -180,6 +181,13 @@ def test_token_files_that_are_refused(tmp_path: Path, content: str | bytes, said
     assert said in str(refused.value)
     assert ADA not in str(refused.value)
     assert BOB not in str(refused.value)
+
+
+def test_each_of_several_has_folder_and_database_of_its_own(tmp_path: Path) -> None:
+    settings = Settings(tmp_path, database="postgresql://host/sandbox_{name}")
+    assert settings.of_holder("ada").database_url == "postgresql://host/sandbox_ada"
+    assert settings.of_holder("ada").drive_root == tmp_path / "holders" / "ada" / "drive"
+    assert settings.of_holder(ONLY) == settings
 
 
 def test_a_database_for_several(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

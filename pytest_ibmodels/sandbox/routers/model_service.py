@@ -1,7 +1,6 @@
 """``/api/v1/model-service``: training, and running a model (protocol section 4)."""
 
 import base64
-import binascii
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
@@ -92,6 +91,6 @@ def _model_path(sandbox: Sandbox, request: RunRequest) -> DrivePath:
 def _decoded(raw: RawInput) -> bytes:
     try:
         return base64.b64decode(raw.data, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # binascii.Error is one, and characters beyond ASCII are another
         msg = f"input_raw_data.data is not base64: {error}"
         raise SandboxError(msg) from None

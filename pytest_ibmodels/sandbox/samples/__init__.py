@@ -6,8 +6,17 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
-SAMPLES = {"drivers-licenses": "pytest_ibmodels.sandbox.samples.drivers_licenses"}
-"""The module of each sample; it has ``VERSION``, raised when the content changes, and ``write(folder)``."""
+SAMPLES = {
+    "drivers-licenses": "pytest_ibmodels.sandbox.samples.drivers_licenses",
+    "reviews": "pytest_ibmodels.sandbox.samples.reviews",
+}
+"""The module of each sample; it has ``VERSION``, raised when the content changes, and ``write(folder)``.
+
+Those that are a database have the name of its SQLite file in ``DATABASE``.
+"""
+
+DATABASES = ("reviews",)
+"""The samples that are databases."""
 
 
 def sample_folder(name: str, root: Path) -> Path:
@@ -22,3 +31,9 @@ def sample_folder(name: str, root: Path) -> Path:
             draft.rename(folder)
         shutil.rmtree(draft, ignore_errors=True)
     return folder
+
+
+def sample_database(name: str, root: Path) -> str:
+    """The URL of the sample database ``name``, generated below ``root`` if it is not there."""
+    file: str = importlib.import_module(SAMPLES[name]).DATABASE
+    return f"sqlite:///{sample_folder(name, root) / file}"
