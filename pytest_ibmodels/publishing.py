@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import time
 import uuid
@@ -23,7 +24,7 @@ from pytest_ibmodels.runs.connection import connected
 from pytest_ibmodels.runs.failures import RunFailure
 from pytest_ibmodels.runs.journal import Journal
 from pytest_ibmodels.runs.ledger import Ledger
-from pytest_ibmodels.spec import SpecError
+from pytest_ibmodels.spec import SpecError, cautions
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -289,6 +290,7 @@ async def _run_errand(
     try:
         async with connected(environment, changes=changes) as connection:
             ledger = Ledger(journal or Journal(None), environment.name, connection.place)
+            notes += [str(caution) for caution in cautions(environment, os.environ)]
             errand = _Errand(connection.client, ledger, clock or SystemClock(), tell_here, notes)
             state, is_success = await act(errand, connection.root)
             if connection.is_temporary and changes:

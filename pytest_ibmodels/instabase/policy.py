@@ -46,7 +46,7 @@ class Policy:
     call: str
     why: str
     again: Again = Again.ALWAYS
-    tries: int = 6
+    tries: int = 20
     seconds: float = 120.0
     timeout: float = 60.0
     jitter: float = 0.5

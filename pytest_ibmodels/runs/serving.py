@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from pytest_ibmodels.verdicts.predictions import Answer, PredictionsVerdict
 
 
+_MOST_TRIES = 5
+
+
 class Serving:
     """The inference of one run.
 
@@ -88,7 +91,7 @@ class Serving:
             try:
                 return await self._await_answers(job_id, documents)
             except InterruptedInference as interrupted:
-                if tries == REFINE.tries:
+                if tries == _MOST_TRIES:
                     raise
                 self._losses.add(interrupted)
                 await self._clock.sleep(REFINE.pause(tries, interrupted, random.random()))  # noqa: S311 - no secret

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pytest_ibmodels.instabase import errors
 from pytest_ibmodels.instabase.patience import HEARER
-from pytest_ibmodels.instabase.policy import TRAIN, WORKER_RESTARTED
+from pytest_ibmodels.instabase.policy import WORKER_RESTARTED
 from pytest_ibmodels.runs.brake import Brake
 from pytest_ibmodels.runs.case import Progress, Run
 from pytest_ibmodels.runs.environment import as_failure
@@ -23,6 +23,7 @@ from pytest_ibmodels.runs.failures import (
     TimeLimitFailure,
     TrainingFailure,
 )
+from pytest_ibmodels.runs.jobs import CANCEL_SECONDS, cancelled, log_tail
 from pytest_ibmodels.runs.losses import Losses, asked_to_wait, is_lost
 from pytest_ibmodels.runs.reattach import described, reattached
 from pytest_ibmodels.runs.routes.base import RouteError
@@ -41,10 +42,8 @@ if TYPE_CHECKING:
     from pytest_ibmodels.spec import ModelTest
     from pytest_ibmodels.verdicts.predictions import PredictionsVerdict
 
-_LOG_LINES = 20
 _MOST_RESTARTS = 5
-_CANCEL_SECONDS = 5.0
-_LOG_SECONDS = 10.0
+_MOST_UNACCOUNTED = 3  # each may be a training that runs on
 
 
 class Story:
@@ -83,7 +82,7 @@ class Story:
     async def tell(self) -> None:
         run = self._run
         run.started = datetime.now(UTC)
-        HEARER.set(lambda error, _sentence: self._losses.add(error))
+        HEARER.set(self._hear)
         begun = self._clock.now()
         try:
             while not run.training.done():
@@ -112,6 +111,10 @@ class Story:
             raise
         except Exception as error:  # noqa: BLE001 - a fault of ours: the items show it with its traceback
             self._fail(error)
+
+    def _hear(self, error: BaseException, _sentence: str) -> None:
+        self._losses.add(error)
+        self._session.check_alive()  # what has ended for good is not worth another try
 
     def _fail(self, error: Exception) -> None:
         run = self._run
@@ -158,7 +161,7 @@ class Story:
         finally:
             self._run.seconds["queue"] += watch.queued
             self._run.seconds["training"] = watch.ran
-        self._run.job_log = await self._log_tail(await self._place())
+        self._run.job_log = await log_tail((await self._place()).client, self._run.job_id)
         return verdict
 
     async def _trained(self, watch: Watch) -> TrainingState:
@@ -201,12 +204,12 @@ class Story:
 
     async def _submit(self, place: Workplace) -> None:
         """Start the training job. Where it cannot be asked whether a lost start had its effect, that is said."""
-        for tries in range(1, TRAIN.tries + 1):
+        for tries in range(1, _MOST_UNACCOUNTED + 1):
             try:
                 self._run.job_id = await self._submit_once(place)
             except Unaccounted as unknown:
                 self._unaccounted(place, unknown)
-                if tries == TRAIN.tries:
+                if tries == _MOST_UNACCOUNTED:
                     raise as_failure(unknown.lost, SubmitFailure) from unknown
                 place = self._renamed(place)
             else:
@@ -221,16 +224,16 @@ class Story:
             return await asyncio.shield(submitting)
         except errors.InstabaseError as error:
             raise as_failure(error, SubmitFailure) from error
-        except asyncio.CancelledError as cancelled:
+        except asyncio.CancelledError as end:
             with contextlib.suppress(errors.InstabaseError, Unaccounted):
-                await self._give_up(place, await submitting, cancelled)
+                await self._give_up(place, await submitting, end)
             raise
 
     def _unaccounted(self, place: Workplace, unknown: Unaccounted) -> None:
         name = self._route.model_name(place, self._test)
         self._run.notes.append(
             f"the answer to the start of training {name} was lost ({unknown}), and this environment cannot be asked "
-            "whether it has the job; another one was started"
+            "whether it has the job"
         )
         self._session.left_behind.append(
             f"a training of {name} may run on {self._run.case.environment}, which did not tell its id"
@@ -286,7 +289,10 @@ class Story:
                 return await self._route.look(place, job_id), 0.0
         except (errors.InstabaseError, TimeoutError) as error:
             if isinstance(error, errors.InstabaseError) and not is_lost(error):
-                raise as_failure(error, TrainingFailure) from error
+                failure = as_failure(error, TrainingFailure)
+                if isinstance(failure, TrainingFailure):
+                    failure = TrainingFailure(f"{error}; job {job_id} was given up, since nobody can see how it does")
+                raise failure from error
             self._session.check_alive()
             self._losses.add(error)
             return None, asked_to_wait(error)
@@ -305,10 +311,10 @@ class Story:
 
     async def _give_up(self, place: Workplace, job_id: str, failure: BaseException) -> None:
         if not self._job_ended:
-            cancelled = await self._cancel(place, job_id)
+            was_cancelled = await cancelled(place.client, job_id)
             if isinstance(failure, TimeLimitFailure):
-                failure.cancelled = cancelled
-            if cancelled:
+                failure.cancelled = was_cancelled
+            if was_cancelled:
                 self._run.notes.append(f"job {job_id} was cancelled")
                 await self._forget_job()
             else:
@@ -318,28 +324,11 @@ class Story:
         elif isinstance(failure, TrainingFailure):
             await self._forget_job()
         if isinstance(failure, RunFailure):
-            self._run.job_log = await self._log_tail(place)
+            self._run.job_log = await log_tail(place.client, self._run.job_id)
 
     async def _forget_job(self) -> None:
         if self._job_entry is not None:
             await self._session.ledger.gone(self._job_entry)
-
-    async def _cancel(self, place: Workplace, job_id: str) -> bool:
-        try:
-            async with asyncio.timeout(_CANCEL_SECONDS):
-                return await place.client.jobs.cancel(job_id)
-        except TimeoutError:
-            return False
-
-    async def _log_tail(self, place: Workplace) -> tuple[str, ...]:
-        if self._run.job_id is None:
-            return ()
-        try:
-            async with asyncio.timeout(_LOG_SECONDS):
-                entries = await place.client.jobs.log(self._run.job_id)
-        except (errors.InstabaseError, TimeoutError, ValueError) as error:
-            return (f"(the environment gave no log: {error})",)
-        return tuple(place.client.transport.redact(entry.log) for entry in entries[-_LOG_LINES:])
 
     # --- inference ---
 
@@ -357,7 +346,7 @@ class Story:
             except RouteError as error:
                 raise InferenceFailure(place.client.transport.redact(str(error))) from error
         except RunFailure:
-            self._run.job_log = await self._log_tail(place)
+            self._run.job_log = await log_tail(place.client, self._run.job_id)
             raise
         finally:
             self._run.seconds["inference"] = self._clock.now() - begun
@@ -377,7 +366,7 @@ class Story:
 
     async def _leave(self, place: Workplace, model: Entry) -> None:
         try:
-            async with asyncio.timeout(_CANCEL_SECONDS):
+            async with asyncio.timeout(CANCEL_SECONDS):
                 await self._route.leave(place, self._test)
                 await self._session.ledger.gone(model)
         except (errors.InstabaseError, TimeoutError) as error:

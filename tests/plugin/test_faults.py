@@ -153,7 +153,7 @@ def test_a_restarted_container_trains_again_and_the_report_says_so(server: Serve
         (
             Fault("error", body='{"status": "ERROR", "msg": "this account is locked"}'),
             TrainingFailure,
-            "this account is locked",
+            "GET jobs/status: this account is locked; job ",
         ),
         (
             Fault("moved", status=302, headers=(("Location", "https://login.example.com/"),)),
