@@ -30,11 +30,8 @@ if TYPE_CHECKING:
 PAD_TO = 16
 """Lengths are padded to multiples of this: fewer shapes, so that torch's CPU kernels keep fewer plans and buffers."""
 
-NEIGHBOURS = 0.6
-"""How fast the share of other labels falls with their distance, in labels: e to the minus 1/0.6, a fifth, for the next.
-
-The best of 0 and 0.6 on reviews with stars (`benchmarks/reviews.py`).
-"""
+NEIGHBOURS = 1.0
+"""Distance, in labels, over which the share of other labels in the targets falls to 1/e of that of the right one."""
 
 logger = logging.getLogger(__name__)
 
