@@ -120,7 +120,7 @@ class _Catalogue:
         if kind in STREAMS:
             raise RequestRefused(
                 f"Train request: columns: {column} of {table} is a stream ({kind.upper()}), of which iris.sql gives a "
-                "reference in place of the text; make it a VARCHAR with a length, such as VARCHAR(32000).",
+                f"reference in place of the text; make it a VARCHAR, or a view with SUBSTRING({column}, 1).",
                 "columns",
             )
 

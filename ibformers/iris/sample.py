@@ -1,11 +1,9 @@
-"""The table `iris.Review` with generated reviews; made as the image is built: `irispython -m ibformers.iris.sample`."""
+"""A table `iris.Review` with generated reviews."""
 
 from __future__ import annotations
 
 import random
 from typing import TYPE_CHECKING
-
-from ibformers.iris.rows import iris_sql
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +51,3 @@ def make_table(sql: Sql, count: int = ROWS) -> None:
     sql.exec(CREATE)
     for stars, text in reviews(count):
         sql.exec(INSERT, stars, text)
-
-
-if __name__ == "__main__":
-    make_table(iris_sql())
