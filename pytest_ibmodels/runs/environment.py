@@ -179,13 +179,15 @@ class EnvironmentSession:
 
     async def _remove_folder(self, client: Instabase, folder: str) -> None:
         ledger = self.ledger
-        others = ledger.journal.others(folder)
-        if others:
-            jobs = ", ".join(job.name or "(unknown)" for job in others)
-            self.left_behind.append(f"{folder} stays for its other jobs, which were not continued ({jobs}){_SWEEP}")
-            return
         entries = [entry for entry in ledger.of_kind("folder") if entry.name == folder]
-        entries = entries or ledger.journal.folder(folder)
+        if not entries:  # it is an earlier session's; into one of this session's own no other process can have come
+            others = ledger.journal.others(folder)
+            if others:
+                jobs = ", ".join(job.name or "(unknown)" for job in others)
+                stays = f"{folder} stays for its other jobs, which were not continued ({jobs})"
+                self.left_behind.append(f"{stays}{_SWEEP}")
+                return
+            entries = ledger.journal.folder(folder)
         for entry in entries or [ledger.journal.entry(ledger.environment, ledger.place, "folder", folder)]:
             await remove(client, entry)
         if not any(job.folder == folder for job in ledger.of_kind("job")):
