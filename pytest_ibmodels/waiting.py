@@ -129,7 +129,8 @@ def _warn(config: pytest.Config, environment: Environment) -> None:
     if environment.name not in warned:
         warned.add(environment.name)
         for caution in cautions(environment, os.environ):
-            warnings.warn_explicit(caution.message, EnvironmentWarning, str(caution.path), caution.line)
+            # With the name of a file that can be opened, Python would show the line, and the token in it.
+            warnings.warn_explicit(caution.message, EnvironmentWarning, f"<{caution.path.name}>", caution.line)
 
 
 def _package(request: pytest.FixtureRequest, folder: str | None) -> Package:

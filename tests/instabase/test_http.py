@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import email.utils
 import logging
 from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import httpx
@@ -142,3 +144,45 @@ def test_the_token_is_in_no_message_and_no_log(caplog: pytest.LogCaptureFixture)
         texts.append(str(caught.value))
     assert TOKEN not in " ".join([*texts, caplog.text])
     assert texts[0].count("***") == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("7", 7.0),
+        ("0.5", 0.5),
+        ("-3", 0.0),
+        ("soon", None),
+        ("inf", None),
+        ("", None),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", 0.0),
+    ],
+)
+def test_retry_after_is_read_as_a_number_or_a_date(value: str, seconds: float | None) -> None:
+    with pytest.raises(EnvironmentUnavailable) as caught:
+        ask(answer(429, headers={"retry-after": value}), status)
+    assert (caught.value.status, caught.value.retry_after) == (429, seconds)
+
+
+def test_retry_after_may_be_a_date_to_come() -> None:
+    later = email.utils.format_datetime(datetime.now(UTC) + timedelta(seconds=100))
+    with pytest.raises(EnvironmentUnavailable) as caught:
+        ask(answer(503, headers={"retry-after": later}), status)
+    assert caught.value.retry_after is not None
+    assert 90 < caught.value.retry_after <= 100
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [answer(content=b""), answer(text="<html>wait</html>", headers={"content-type": "text/html; charset=utf-8"})],
+    ids=["nothing", "a web page"],
+)
+def test_what_comes_in_place_of_a_file_is_no_file(handler: Handler) -> None:
+    with pytest.raises(GarbledAnswer):
+        ask(handler, read)
+
+
+@pytest.mark.parametrize("body", [b"null", b"  ", b'{"state": "PEN'])
+def test_an_empty_or_cut_answer_is_none(body: bytes) -> None:
+    with pytest.raises(GarbledAnswer):
+        ask(answer(content=body, headers={"content-type": "application/json"}), status)

@@ -209,6 +209,17 @@ def test_a_lost_answer_to_a_cancel_is_no_job_left_behind(server: Server, proxy: 
     assert server.training_processes() == []
 
 
+def test_a_lost_answer_to_a_removal_is_no_failure_and_leaves_nothing(server: Server, proxy: FaultProxy) -> None:
+    # Of the archive, once it is unpacked, and of the folder at the end.
+    proxy.plan("DELETE drives/", faults.LOST, faults.HTML)
+    with session(proxy.url) as one:
+        run = one.run(model_test("Any"), with_inference=False)["Any"]
+    assert run.training.exception() is None
+    assert proxy.count("DELETE drives/") >= 4
+    assert one.left_behind == []
+    assert server.left_over() == []
+
+
 def test_a_refused_start_fails_its_own_case_alone(server: Server, proxy: FaultProxy) -> None:
     refusal = Fault("refusal", body='{"status": "ERROR", "msg": "no GPU is left for you"}')
     proxy.plan(TRAIN, refusal)

@@ -240,7 +240,7 @@ def test_a_package_that_cannot_be_built_is_one_sentence(served: Project) -> None
 def test_a_dead_host_and_a_wrong_token_are_environment_unavailable(served: Project, server: Server) -> None:
     served.write_environments(
         dogfood={"host": "http://127.0.0.1:9", "path": "a/b/fs/D/x", "token": "x"},
-        staging={"host": server.url, "path": "a/b/fs/D/x", "token": "wrong"},
+        staging={"host": server.url, "path": "a/b/fs/D/x", "token": "literal-token"},
     )
     served.write_tests(Dead={"env": ["dogfood", "staging"]})
     result = served.run("-o", "ibmodels_startup_limit=1")
@@ -252,9 +252,10 @@ def test_a_dead_host_and_a_wrong_token_are_environment_unavailable(served: Proje
                 "(environments.yaml:1), and whether the network, a VPN or a proxy leads there"
             ),
             f"environment unavailable: GET drives/a/b/fs: {server.url} refused the token (HTTP 401): check `token`*",
-            "*/environments.yaml:4: EnvironmentWarning: environment `dogfood` has its token in the file; write *",
+            "  <environments.yaml>:4: EnvironmentWarning: environment `dogfood` has its token in the file; write *",
         ]
     )
+    assert "literal-token" not in result.stdout.str() + result.stderr.str()
 
 
 def test_entries_of_the_same_name_in_two_files_are_two_runs(served: Project, server: Server) -> None:
