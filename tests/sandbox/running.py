@@ -6,11 +6,12 @@ import http.client
 import io
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -190,3 +191,28 @@ def _lives(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def soon(look: Callable[[], Any], seconds: float = 10.0) -> Any:
+    """What ``look`` finds, once it finds something."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := look():
+            return found
+        time.sleep(0.02)
+    message = "it did not come to that"
+    raise AssertionError(message)
+
+
+class HalfUpload:
+    """An upload of which half is sent."""
+
+    def __init__(self, sandbox: RunningSandbox, path: str, content: bytes) -> None:
+        url = sandbox.http.base_url
+        self.connection = socket.create_connection((url.host, url.port or 80))
+        args = json.dumps({"type": "file", "if_exists": "overwrite"})
+        head = f"POST /api/v1/drives/{path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
+        head += f"Instabase-API-Args: {args}\r\nContent-Length: {len(content)}\r\n\r\n"
+        self.connection.sendall(head.encode() + content[: len(content) // 2])
+        arriving = sandbox.data / "tmp"
+        soon(lambda: any(file.stat().st_size for file in arriving.iterdir()))

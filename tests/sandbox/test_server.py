@@ -15,7 +15,7 @@ import pytest
 from pytest_ibmodels.sandbox.__main__ import _parser, main
 from pytest_ibmodels.sandbox.settings import DAY, GIB, MIB, Settings
 from tests.sandbox.pushed import PACKAGE, document, model_package, training_package
-from tests.sandbox.running import TOKEN, RunningSandbox, all_gone
+from tests.sandbox.running import TOKEN, HalfUpload, RunningSandbox, all_gone, soon
 
 DOCS = Path(__file__).parents[2] / "docs" / "sandbox.md"
 DRIVE = "a/b/fs/c"
@@ -72,8 +72,12 @@ def test_a_killed_server_takes_its_processes_along_and_loses_nothing(start: Call
     before = sandbox.wait(done)
     job, pids = busy(sandbox)
     waiting = [sandbox.train(f"{DRIVE}/code/{PACKAGE}", "trainable.training.sleep") for _ in range(4)][-1]
+    sandbox.write(f"{DRIVE}/file", b"as before")
+    uploads = [HalfUpload(sandbox, f"{DRIVE}/{name}", b"x" * 6 * MIB) for name in ("file", "new")]
     sandbox.process.kill()
     sandbox.process.wait(5)
+    for upload in uploads:
+        upload.connection.close()
     assert all_gone(pids, seconds=5)
     again = start()
     for lost in (job, waiting):
@@ -84,11 +88,15 @@ def test_a_killed_server_takes_its_processes_along_and_loses_nothing(start: Call
     assert "pids" in again.task_data(job)
     assert again.status(done) == before
     assert again.read(f"{DRIVE}/code/package.json") == b"{}"
+    assert again.read(f"{DRIVE}/file") == b"as before"
+    assert "new" not in again.names(DRIVE)
     assert list((again.data / "tmp").iterdir()) == []
 
 
-def test_a_registered_model_survives_a_restart(start: Callable[..., RunningSandbox]) -> None:
+def test_a_registered_model_survives_a_restart_and_an_old_job_does_not(start: Callable[..., RunningSandbox]) -> None:
     sandbox = start()
+    ended = sandbox.drive("POST", f"{DRIVE}/none/move", {"new_full_path": f"{DRIVE}/nothing"})["job_id"]
+    assert sandbox.wait(ended)["msg"] == f"'{DRIVE}/none' does not exist"
     sandbox.push(f"{DRIVE}/save/saved_model", model_package("Total"))
     sandbox.write(f"{DRIVE}/a.ibocr", document("Sum 12"))
     body = {"model_path": f"{DRIVE}/save/saved_model", "dev_input_folder": DRIVE, "model_name": "M"}
@@ -96,7 +104,8 @@ def test_a_registered_model_survives_a_restart(start: Callable[..., RunningSandb
     exported = sandbox.api("annotator/export_model", {**body, "extracted_fields": ["Total"]})
     assert exported["status"] == "OK"
     sandbox.close()
-    again = start()
+    again = start("--keep-jobs", "1e-9")
+    soon(lambda: again.status(ended)["msg"] == f"there is no job '{ended}'")
     assert again.api("model-service/run", {"model_name": "M", "input_path": f"{DRIVE}/a.ibocr"})["status"] == "OK"
 
 
