@@ -198,6 +198,10 @@ def test_the_controller_removes_what_killed_workers_left_and_takes_sigterm_as_ct
     served: Project, server: Server
 ) -> None:
     served.write_tests(Slow={"env": ["dogfood", "staging"], "config": {"sleep": 60}})
+    job = TrainingJob("Slow", "another package", PROJECT, "", "config", "annotator")
+    earlier = Journal(journal_file(served))
+    asyncio.run(earlier.write(earlier.entry("dogfood", server.url, "job", "0123456789abcdef", job=job)))
+    earlier.close()
     with running(served, "-n", "2") as process:
         jobs = wait_for(served, accepted(2))
         os.kill(jobs["Slow"].pid, signal.SIGKILL)
@@ -205,10 +209,11 @@ def test_the_controller_removes_what_killed_workers_left_and_takes_sigterm_as_ct
         assert process.stdout is not None
         output = process.stdout.read()
         assert process.wait(60) == pytest.ExitCode.INTERRUPTED
+    assert "found 1 running job; --reattach to continue" in output
     assert "removed what workers left behind when they crashed: " in output
     assert server.left_over() == []
     assert server.training_processes() == []
-    assert left(served) == []
+    assert [entry.name for entry in left(served)] == ["0123456789abcdef"]  # of another session
 
 
 def test_sweep_touches_only_what_the_journal_holds_and_what_is_gone_is_removed(
