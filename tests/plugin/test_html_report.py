@@ -27,7 +27,7 @@ def test_a_run_leaves_a_page_that_shows_it(served: Project, server: Server) -> N
         dogfood={"host": server.url, "path": ROOT, "token": "${DOGFOOD_TOKEN}"},
         away={"host": "http://127.0.0.1:9", "path": ROOT, "token": TOKEN},
     )
-    result = served.run("--model-report", "out/report.html")
+    result = served.run("--model-report", "out/report.html", "-o", "ibmodels_startup_limit=1")
     assert result.ret == 1
     result.stdout.fnmatch_lines(["model report: *out/report.html"])
     html = (served.pytester.path / "out/report.html").read_text(encoding="utf-8")
