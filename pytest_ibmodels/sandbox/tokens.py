@@ -65,7 +65,7 @@ def read_tokens(file: Path) -> Tokens:
 
 def _add(by_name: dict[str, str], words: list[str], where: str) -> None:
     if len(words) != 2:
-        msg = f"{where}: this line has {len(words)} words; {_FORM}"
+        msg = f"{where}: this line has {len(words)} word{'s' if len(words) > 1 else ''}; {_FORM}"
         raise StartError(msg)
     name, token = words
     if not _NAME.fullmatch(name):

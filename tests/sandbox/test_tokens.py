@@ -164,7 +164,7 @@ def test_one_token_alone_has_the_data_folder_itself(tmp_path: Path) -> None:
     [
         ("", "holds no token"),
         ("# only this\n", "holds no token"),
-        (f"ada {ADA}\n{BOB}\n", "token:2: this line has 1 words; expected one token alone, or lines 'NAME TOKEN'"),
+        (f"ada {ADA}\n{BOB}\n", "token:2: this line has 1 word; expected one token alone, or lines 'NAME TOKEN'"),
         (f"ada {ADA} {BOB}\n", "token:1: this line has 3 words"),
         (f"../ada {ADA}\n", "token:1: the name is not of letters"),
         (f"{BOB}/ {ADA}\n", "token:1: the name is not of letters"),
