@@ -17,7 +17,7 @@ DATABASE = "database"
 def given_settings(operation: BusinessOperation) -> dict[str, str]:
     """Return what the production sets: IRIS makes an attribute, a text, of every line, and calls `on_init` then."""
     return {
-        name: value.strip()
+        name.strip(): value.strip()
         for name, value in vars(operation).items()
         if isinstance(value, str)
         and value.strip()

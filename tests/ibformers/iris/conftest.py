@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 from iop import BusinessOperation
 from iop.messages.serialization import deserialize_message
+from sqlalchemy_iris.information_schema import ischema
 
 import ibformers.iris
 from tests.ibformers.tuning.conftest import database, models, postgresql, sqlite, tiny_bert
@@ -44,7 +45,7 @@ def started(kind: type[Kind], settings: str) -> tuple[Kind, Log]:
     operation, log = kind.__new__(kind), Log()
     operation.logger = logging.Logger("production")  # noqa: LOG001 - as iop does it, one of its own
     operation.logger.addHandler(log)
-    for line in settings.splitlines():
+    for line in filter(None, settings.splitlines()):
         name, _, value = line.partition("=")
         setattr(operation, name, value)
     operation._dispatch_on_init(None)
@@ -69,24 +70,20 @@ def short_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 class SqliteSql:
     """Does what `iris.sql` does, with SQLite: schemas are attached databases, TOP is written as LIMIT.
 
-    Inside IRIS, NULL is "", and an empty text is the character 0.
+    Its catalogue has the tables and columns that the dialect of SQLAlchemy knows of the catalogue of IRIS. Inside IRIS,
+    NULL is "", and an empty text is the character 0.
     """
 
     def __init__(self, *schemas: str) -> None:
         self._connection = sqlite3.connect(":memory:")
         for schema in ("INFORMATION_SCHEMA", *schemas):
             self._connection.execute(f"ATTACH ':memory:' AS {schema}")
-        for table, columns in (
-            ("SCHEMATA", "SCHEMA_NAME"),
-            ("TABLES", "TABLE_SCHEMA, TABLE_NAME"),
-            ("VIEWS", "TABLE_SCHEMA, TABLE_NAME"),
-            ("COLUMNS", "TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, DATA_TYPE"),
-            ("TABLE_CONSTRAINTS", "TABLE_SCHEMA, TABLE_NAME, CONSTRAINT_NAME, CONSTRAINT_TYPE"),
-            ("KEY_COLUMN_USAGE", "TABLE_SCHEMA, TABLE_NAME, CONSTRAINT_NAME, COLUMN_NAME, ORDINAL_POSITION"),
-        ):
-            self._connection.execute(f"CREATE TABLE INFORMATION_SCHEMA.{table} ({columns})")
+        for table in ischema.tables.values():
+            if table.schema == "INFORMATION_SCHEMA":
+                columns = ", ".join(column.name for column in table.columns)
+                self._connection.execute(f"CREATE TABLE {table.fullname} ({columns})")
         for schema in schemas:
-            self._note("SCHEMATA", schema)
+            self._note("SCHEMATA", {"SCHEMA_NAME": schema})
         self.log: list[tuple[str, tuple[Any, ...]]] = []
 
     def exec(self, statement: str, /, *parameters: Any) -> Iterable[Sequence[Any]]:
@@ -97,14 +94,19 @@ class SqliteSql:
             self._describe(*created.groups())
         return ([{None: "", "": "\x00"}.get(value, value) for value in row] for row in rows)
 
-    def _describe(self, schema: str, table: str) -> None:
-        self._note("TABLES", schema, table)
-        for _, column, kind, _, _, key in self._connection.execute(f"PRAGMA {schema}.table_info({table})").fetchall():
-            self._note("COLUMNS", schema, table, column, kind.partition("(")[0].lower())
+    def _describe(self, schema: str, name: str) -> None:
+        table = {"TABLE_SCHEMA": schema, "TABLE_NAME": name}
+        self._note("TABLES", table)
+        for _, column, kind, _, _, key in self._connection.execute(f"PRAGMA {schema}.table_info({name})").fetchall():
+            self._note("COLUMNS", table | {"COLUMN_NAME": column, "DATA_TYPE": kind.partition("(")[0].lower()})
             if key:
-                self._note("TABLE_CONSTRAINTS", schema, table, "KEY", "PRIMARY KEY")
-                self._note("KEY_COLUMN_USAGE", schema, table, "KEY", column, key)
+                constraint = table | {"CONSTRAINT_NAME": "KEY", "CONSTRAINT_TYPE": "PRIMARY KEY"}
+                self._note("TABLE_CONSTRAINTS", constraint)
+                self._note("KEY_COLUMN_USAGE", constraint | {"COLUMN_NAME": column, "ORDINAL_POSITION": key})
 
-    def _note(self, table: str, *values: Any) -> None:
-        marks = ", ".join("?" * len(values))
-        self._connection.execute(f"INSERT INTO INFORMATION_SCHEMA.{table} VALUES ({marks})", values)  # noqa: S608
+    def _note(self, table: str, row: dict[str, Any]) -> None:
+        columns, marks = ", ".join(row), ", ".join("?" * len(row))
+        self._connection.execute(
+            f"INSERT INTO INFORMATION_SCHEMA.{table} ({columns}) VALUES ({marks})",  # noqa: S608
+            list(row.values()),
+        )

@@ -52,7 +52,7 @@ class InsideIris(TuningOperation):
 
 @pytest.fixture
 def settings(models: Path) -> str:
-    return f"path={models}\nmodel_name=tiny\nnum_labels=5\n"
+    return f"path = {models}\nmodel_name=tiny\n\nnum_labels=5\n"
 
 
 @pytest.mark.usefixtures("short_names")
