@@ -25,7 +25,7 @@ def tell_all(most_failures: int, *ends: TrainingState, wanted: int | None = None
 
     async def main() -> None:
         session, brake = FakeSession(), Brake(most_failures)
-        package = cast("Any", SimpleNamespace(module="m"))
+        package = cast("Any", SimpleNamespace(module="m", content_hash="0"))
         stories = [
             Story(run, number, cast("Any", session), FakeRoute(end), package, Limits(), FakeClock(), brake)
             for number, (run, end) in enumerate(zip(runs, ends, strict=True))
