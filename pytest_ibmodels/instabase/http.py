@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from pytest_ibmodels.instabase.errors import (
     AccessRefused,
@@ -22,13 +22,12 @@ from pytest_ibmodels.instabase.errors import (
     Redirected,
     UnexpectedAnswer,
 )
+from pytest_ibmodels.instabase.lanes import Lanes
 from pytest_ibmodels.instabase.wire import API_PREFIX, DriveArgs
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from types import TracebackType
-
-    from pydantic import SecretStr
 
     from pytest_ibmodels.instabase.patience import Patience
     from pytest_ibmodels.instabase.policy import Policy
@@ -40,6 +39,9 @@ _TOO_MANY_REQUESTS = 429
 _EXCERPT_CHARACTERS = 200
 # An answer may wait for a large file or for a busy file service; connecting to a living host may not.
 _CONNECT_SECONDS = 10.0
+_CONNECTIONS = 32
+# Between two looks at a job that takes long. Load balancers close what is idle for a minute.
+_KEPT_SECONDS = 30.0
 
 
 class Transport:
@@ -50,6 +52,7 @@ class Transport:
         token: leaves this object only in the ``Authorization`` header, and only to ``host``.
         patience: sends calls again, as their policies say; None: every call is sent once.
         verify: how the certificate of an https host is verified; False: not at all.
+        secrets: what :meth:`redact` leaves out beside the token.
         transport: the seam for tests that need a fault which no server of ours can provoke.
     """
 
@@ -60,22 +63,31 @@ class Transport:
         *,
         patience: Patience | None = None,
         verify: ssl.SSLContext | bool = True,
+        secrets: Sequence[str] = (),
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.host = host.rstrip("/")
         self._token = token
+        self._secrets = tuple(map(SecretStr, secrets))
         self._patience = patience
-        self._client = httpx.AsyncClient(
-            base_url=self.host,
-            headers={"Authorization": f"Bearer {token.get_secret_value()}"},
-            verify=verify,
-            limits=httpx.Limits(max_connections=32, max_keepalive_connections=32),
-            follow_redirects=False,
-            transport=transport,
-            # The environment of the process may name proxies and .netrc passwords: neither belongs between us and a
-            # sandbox on loopback, and for a real host the proxies are wanted.
-            trust_env=not _is_loopback(self.host),
-        )
+        # The environment of the process may name proxies and .netrc passwords: neither belongs between us and a sandbox
+        # on loopback, and for a real host the proxies are wanted.
+        wants_environ = not _is_loopback(self.host)
+        # One for all clients: making it reads the certificates of the machine.
+        verify = httpx.create_ssl_context(trust_env=wants_environ) if verify is True else verify
+
+        def client() -> httpx.AsyncClient:
+            return httpx.AsyncClient(
+                base_url=self.host,
+                headers={"Authorization": f"Bearer {token.get_secret_value()}"},
+                verify=verify,
+                limits=httpx.Limits(max_connections=1, keepalive_expiry=_KEPT_SECONDS),
+                follow_redirects=False,
+                transport=transport,
+                trust_env=wants_environ,
+            )
+
+        self._lanes = Lanes(client, _CONNECTIONS)
 
     async def __aenter__(self) -> Self:
         return self
@@ -86,7 +98,7 @@ class Transport:
         await self.close()
 
     async def close(self) -> None:
-        await self._client.aclose()
+        await self._lanes.close()
 
     async def call(
         self,
@@ -192,9 +204,10 @@ class Transport:
             content = body
         timeout = httpx.Timeout(policy.timeout, connect=min(_CONNECT_SECONDS, policy.timeout))
         try:
-            response = await self._client.request(
-                method, url, headers=headers, content=content, params=params, timeout=timeout
-            )
+            async with self._lanes.client() as client:
+                response = await client.request(
+                    method, url, headers=headers, content=content, params=params, timeout=timeout
+                )
         except httpx.TimeoutException as error:
             reason = f"{self.host} did not answer in time ({type(error).__name__})"
             reached = not isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout)
@@ -253,8 +266,10 @@ class Transport:
         return repr(text[:_EXCERPT_CHARACTERS] + ("…" if len(text) > _EXCERPT_CHARACTERS else ""))
 
     def redact(self, text: str) -> str:
-        """``text`` without the token, wherever it came from."""
-        return text.replace(self._token.get_secret_value(), "***")
+        """``text`` without the token and other secrets, wherever it came from."""
+        for secret in (self._token, *self._secrets):
+            text = text.replace(secret.get_secret_value(), "***")
+        return text
 
 
 def _encoded(path: str) -> str:

@@ -178,7 +178,7 @@ class _Watch:
             if outcome is not None:
                 self._process.wait_for_exit(_GRACE_SECONDS)
                 return outcome
-            if self._process.exit_code() is not None or self._queued.stopped is not None:
+            if self._process.has_ended() or self._queued.stopped is not None:
                 # It may have told its outcome between the two looks.
                 return self._last_words()
             self._report()

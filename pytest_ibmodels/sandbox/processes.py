@@ -7,6 +7,8 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import wait
@@ -22,6 +24,40 @@ _HOSTS = ["pytest_ibmodels.sandbox.jobhost", "pytest_ibmodels.sandbox.modelhost"
 _context.set_forkserver_preload(_HOSTS)
 # multiprocessing looks at all its children whenever one is started; two threads that read an exit code at once lose it.
 _bookkeeping = threading.Lock()
+_TABLE_SECONDS = 0.4
+
+
+class _Table:
+    """Who started whom on this machine. Hundreds of jobs that are measured share one reading of it."""
+
+    def __init__(self) -> None:
+        self._reading = threading.Lock()
+        self._read = float("-inf")
+        self._children: dict[int, list[psutil.Process]] = {}
+
+    def descendants(self, pid: int) -> list[psutil.Process]:
+        """All processes below one, as they were some tenths of a second ago at most."""
+        with self._reading:
+            if time.monotonic() - self._read > _TABLE_SECONDS:
+                self._children = self._read_children()
+                self._read = time.monotonic()
+            children = self._children
+        found, parents = [], [pid]
+        while parents:
+            some = children.get(parents.pop(), [])
+            found += some
+            parents += [process.pid for process in some]
+        return found
+
+    @staticmethod
+    def _read_children() -> dict[int, list[psutil.Process]]:
+        children = defaultdict(list)
+        for process in psutil.process_iter(["ppid"]):
+            children[process.info["ppid"]].append(process)
+        return children
+
+
+_table = _Table()
 
 
 def warm_up(*, preload: bool) -> None:
@@ -79,6 +115,10 @@ class ChildProcess:
                 raise EOFError from None
         return found
 
+    def has_ended(self) -> bool:
+        """Whether the process runs no more; asks no other thread to wait, as :meth:`exit_code` does."""
+        return bool(wait([self._process.sentinel], timeout=0))
+
     def exit_code(self) -> int | None:
         """The exit code, the negative number of the signal that killed it, or None while it runs."""
         with _bookkeeping:
@@ -87,13 +127,18 @@ class ChildProcess:
     def resident_bytes(self) -> int:
         """Memory of the process and all its descendants; pages that they share count for each."""
         total = 0
-        for process in self._family():
+        for process in [*([self._handle] if self._handle else []), *_table.descendants(self.pid)]:
             with suppress(psutil.Error):
                 total += process.memory_info().rss
         return total
 
     def kill(self) -> None:
         """Kill the process and everything that it started, also what has left its process group."""
+        if self.has_ended():
+            # What it had started has another parent by now; only what stayed in its group can be found.
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+            return
         for _attempt in range(5):
             family = self._family()
             with suppress(ProcessLookupError, PermissionError):

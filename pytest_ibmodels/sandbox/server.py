@@ -18,6 +18,8 @@ from pytest_ibmodels.sandbox.processes import kill_all
 from pytest_ibmodels.sandbox.removal import RemovedAtEnd
 
 _STOP_SECONDS = 1.6
+# For how long a connection may be idle: longer than between two looks at a job.
+_KEPT_SECONDS = 60
 
 
 class Server(uvicorn.Server):
@@ -33,7 +35,14 @@ class Server(uvicorn.Server):
         doomed: RemovedAtEnd | None = None,
     ) -> None:
         super().__init__(
-            uvicorn.Config(app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=1)
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=_KEPT_SECONDS,
+                timeout_graceful_shutdown=1,
+            )
         )
         self._listener = listener
         self._announce = announce

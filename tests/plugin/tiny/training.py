@@ -20,10 +20,13 @@ def train(
     model_name: str,
     **_: Any,
 ) -> None:
-    """Train as `hyperparams` say: `sleep` seconds, `raise` or `log` a text, report `results`, `corrupt` the model."""
+    """Train as `hyperparams` say: `sleep` seconds, `raise` or `log` a text, report `results`, `corrupt` the model.
+
+    While it sleeps it reports its progress `every` so many seconds.
+    """
     print(f"training {model_name} on {dataset_filename}")
     print(hyperparams.get("log", ""), end="")
-    _wait(float(hyperparams.get("sleep", 0)), job_metadata_client)
+    _wait(float(hyperparams.get("sleep", 0)), float(hyperparams.get("every", 0.1)), job_metadata_client)
     if "raise" in hyperparams:
         raise RuntimeError(hyperparams["raise"])
     folder = dataset_filename.rpartition("/")[0]
@@ -43,11 +46,11 @@ def _curves(results: Any) -> dict[str, Any]:
     return {"history": list(epochs), "evaluations": evaluations}
 
 
-def _wait(seconds: float, job_metadata_client: Any) -> None:
+def _wait(seconds: float, every: float, job_metadata_client: Any) -> None:
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         job_metadata_client.update_metadata({"progress": 1 - left / seconds})
-        time.sleep(min(left, 0.1))
+        time.sleep(min(left, every))
 
 
 def _predictions(content: bytes) -> dict[str, Any]:
