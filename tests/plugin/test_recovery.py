@@ -125,7 +125,6 @@ def test_after_a_kill_reattach_goes_on_and_after_another_one_sweep_leaves_nothin
     result.assert_outcomes(passed=4, deselected=2)
     result.stdout.fnmatch_lines(
         [
-            f"  Slow on dogfood: training (re-attached to job {jobs['Slow'].name}), STARTED, *",
             f"Slow on dogfood: trained in * s (re-attached to job {jobs['Slow'].name})",
             "  f1      Name     1.0000   0.9000  +0.1000",
             "Slow on dogfood: served; *",
@@ -140,11 +139,13 @@ def test_after_a_kill_reattach_goes_on_and_after_another_one_sweep_leaves_nothin
 
     served.write_tests(Slow={"config": {"sleep": 120}})
     with running(served) as process:
-        wait_for(served, accepted(1))
-        deadline = time.monotonic() + 20
-        while not server.training_processes() and time.monotonic() < deadline:
-            time.sleep(0.1)
+        job_id = wait_for(served, accepted(1))["Slow"].name
         process.kill()
+    with running(served, "--reattach") as process:
+        assert process.stdout is not None
+        line = next(line for line in process.stdout if "STARTED" in line)
+        process.kill()
+    assert line.startswith(f"  Slow on dogfood: training (re-attached to job {job_id}), STARTED, ")
     assert len(server.training_processes()) == 1
     code, table = swept(capsys, "--dry-run")
     assert code == 0
@@ -163,32 +164,33 @@ def test_after_a_kill_reattach_goes_on_and_after_another_one_sweep_leaves_nothin
 def test_a_job_of_which_nothing_can_come_is_trained_anew_and_swept_later(
     served: Project, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    served.write_tests(
-        Cancelled={"config": {"sleep": 30}}, Changed={"config": {"sleep": 30}}, Kept={"config": {"sleep": 31}}
-    )
+    names = ("Cancelled", "Changed", "Late")
+    served.write_tests(**{name: {"config": {"sleep": 60}} for name in names})
     with running(served, "-m", "training") as process:
         jobs = wait_for(served, accepted(3))
         process.kill()
-    lines = served.run("--collect-only", "-k", "Kept or Changed").stdout
+    lines = served.run("--collect-only", "-k", "Late or Changed").stdout
     lines.fnmatch_lines(["found 2 running jobs; --reattach to continue"])
     cancelled = jobs["Cancelled"].name
     headers = {"Authorization": f"Bearer {TOKEN}"}
     httpx.post(f"{server.url}/api/v1/jobs/cancel", headers=headers, json={"job_id": cancelled}).raise_for_status()
-    served.write_tests(Cancelled={"config": {"sleep": 30}, "time_limit": 1}, Changed={"config": {"sleep": 0}})
+    same = {"config": {"sleep": 60}, "time_limit": 1}
+    served.write_tests(Cancelled=same, Changed={}, Late=same)
     result = served.run("--reattach", *QUICK, "-m", "training")
-    result.assert_outcomes(passed=1, failed=1, deselected=2)
+    result.assert_outcomes(passed=1, failed=2, deselected=3)
     result.stdout.fnmatch_lines(
         [
             f"job {cancelled} is not continued: it ended with an error (*",
+            "time limit: the job did not end within the time_limit of 1 s; *",  # which began with the job, not now
+            f"re-attached to job: {jobs['Late'].name}",
             "Changed on dogfood: trained in * s (job *)",
             f"  job {jobs['Changed'].name} is not continued: its config was another one",
         ]
     )
+    result.stdout.fnmatch_lines([f"*left behind: {jobs['Late'].folder} stays for its other jobs*"])
     # What nobody went on with is left as it was, and swept.
-    assert sorted(entry.name for entry in left(served) if entry.kind == "job") == sorted(
-        [jobs["Changed"].name, jobs["Kept"].name]
-    )
-    assert len(server.training_processes()) == 2
+    assert [entry.name for entry in left(served) if entry.kind == "job"] == [jobs["Changed"].name]
+    assert len(server.training_processes()) == 1
     assert swept(capsys)[0] == 0
     assert server.left_over() == []
     assert server.training_processes() == []
