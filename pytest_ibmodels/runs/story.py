@@ -259,7 +259,10 @@ class Story:
     async def _await_training(self, place: Workplace, job_id: str, watch: Watch) -> TrainingState:
         while True:
             state, asked = await self._look(place, job_id)
-            watch.saw(queued=None if state is None else state.queued)
+            if state is None:
+                watch.saw(queued=None)
+            else:
+                watch.saw(queued=state.queued, fraction=state.fraction)
             if state is not None:
                 self._saw(state)
                 if state.error:

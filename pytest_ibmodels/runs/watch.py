@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_ibmodels.runs.clock import poll_interval
+from pytest_ibmodels.runs.pace import Pace
 
 if TYPE_CHECKING:
     from pytest_ibmodels.runs.clock import Clock
@@ -39,7 +39,7 @@ class Watch:
         self, clock: Clock, longest_poll: float, *, limit: float, queue_limit: float = float("inf"), age: float = 0.0
     ) -> None:
         self._clock = clock
-        self._longest_poll = longest_poll
+        self._pace = Pace(longest_poll)
         self._limits = {True: queue_limit, False: limit}
         self._is_queued = False
         self._unseen = age
@@ -48,8 +48,8 @@ class Watch:
         self._is_answered = True
         self.ran = self.queued = 0.0
 
-    def saw(self, *, queued: bool | None = False) -> None:
-        """Note what a look told: that the job is queued, or is not; None: the answer was lost."""
+    def saw(self, *, queued: bool | None = False, fraction: float | None = None) -> None:
+        """Note what a look told: that the job is queued, or is not, and its progress; None: the answer was lost."""
         now = self._clock.now()
         elapsed = now - self._mark
         if elapsed > self._paused + LOOK_SECONDS + _SLEPT_SECONDS:
@@ -65,11 +65,16 @@ class Watch:
         else:
             self.ran += self._unseen
         self._unseen = 0.0
+        self._pace.saw(self._all, fraction)
 
     @property
     def waited(self) -> float:
         """Seconds in the present state, the queue or not, as far as is known."""
         return (self.queued if self._is_queued else self.ran) + self._unseen
+
+    @property
+    def _all(self) -> float:
+        return self.queued + self.ran + self._unseen
 
     @property
     def late(self) -> str:
@@ -82,7 +87,6 @@ class Watch:
     async def pause(self, at_least: float = 0.0) -> None:
         """Wait until the next look; ``at_least`` so many seconds, up to a minute, if the environment asks for it."""
         left = self._limits[self._is_queued] - self.waited
-        interval = poll_interval(self.queued + self.ran + self._unseen, self._longest_poll)
-        interval = max(interval, min(at_least, _LONGEST_ASKED))
+        interval = max(self._pace.interval(self._all), min(at_least, _LONGEST_ASKED))
         self._paused = min(interval, left) if left > 0 else _LAST_LOOK_PAUSE
         await self._clock.sleep(self._paused)

@@ -1,0 +1,46 @@
+"""When to look at a job again: seldom while it has far to go, and close to its end when it gets there."""
+
+from __future__ import annotations
+
+from pytest_ibmodels.runs.clock import SHORTEST_POLL, poll_interval
+
+_PART_OF_THE_REST = 0.75
+_FINEST = 50
+
+
+class Pace:
+    """The pauses between looks at one job.
+
+    A job that reports its progress is looked at when three quarters of its rest should be over, by the rate at which it
+    went on between the last two looks that saw it go on: a dozen looks find the end of a job within a fiftieth of its
+    length. No pause is longer than all the time before it, since a job may also end early. Without progress there is
+    only :func:`poll_interval`.
+
+    Args:
+        longest: seconds that no pause is longer than.
+    """
+
+    def __init__(self, longest: float) -> None:
+        self._longest = longest
+        self._at = self._fraction = 0.0
+        self._end: float | None = None
+
+    def saw(self, waited: float, fraction: float | None) -> None:
+        """Note the progress, from 0 to 1, that a look saw after so many seconds."""
+        if fraction is None or fraction == self._fraction:
+            return
+        if fraction > self._fraction and waited > self._at:
+            rate = (fraction - self._fraction) / (waited - self._at)
+            self._end = waited + max(0.0, 1.0 - fraction) / rate
+        else:
+            self._end = None  # it was begun again
+        self._at, self._fraction = waited, fraction
+
+    def interval(self, waited: float) -> float:
+        """Seconds until the next look, after so many seconds."""
+        if self._end is None:
+            return poll_interval(waited, self._longest)
+        rest = self._end - waited
+        # What is overdue may be so for long: its model is saved, or the end was taken for nearer than it is.
+        pause = _PART_OF_THE_REST * rest if rest > 0 else -rest / 2
+        return min(max(pause, waited / _FINEST, SHORTEST_POLL), max(waited, SHORTEST_POLL), self._longest)
