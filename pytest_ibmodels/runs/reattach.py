@@ -122,11 +122,11 @@ async def _attached(
         return str(error)
     if taken is None:
         return ""
+    session.adopt(entry.folder)
     problem = await _problem(place, entry.name, route)
     if problem:
         await session.ledger.gone(taken)
         return problem
-    session.adopt(entry.folder)
     age = (datetime.now(UTC) - datetime.fromisoformat(job.accepted)).total_seconds()
     return Attached(taken, place, max(0.0, age))
 
