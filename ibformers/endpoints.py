@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ibformers.threads import let_waiting_threads_sleep
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ibformers.platform import FileClient, JobMetadataClient
 
 logger = logging.getLogger(__name__)
@@ -41,15 +44,12 @@ def run_train_annotator(
     Raises:
         TrainingInputError: the dataset, a document or a hyperparameter cannot be used; `user_message` says why.
     """
-    _log_to_stdout()
-    let_waiting_threads_sleep()
+    _begin(kwargs)
     from ibformers.documents.annotator import read_project
     from ibformers.training.hyperparameters import parse_hyperparameters
     from ibformers.training.reporting import JobReport
 
     logger.info("training %s for %s on %s", model_name, username, dataset_filename)
-    for name in sorted(kwargs):
-        logger.info("ignored argument: %s", name)
     report = JobReport(job_metadata_client)
     hyperparameters, notes = parse_hyperparameters(hyperparams)
     for note in notes:
@@ -63,6 +63,134 @@ def run_train_annotator(
     logger.info("%s", hyperparameters)
     job_id = str(getattr(job_metadata_client, "job_id", ""))
     run_extraction(project, hyperparameters, file_client, save_path.strip("/"), model_name, job_id, report)
+
+
+def run_train_table(
+    hyperparams: dict[str, Any],
+    table: str,
+    columns: str | Sequence[str],
+    database: str,
+    save_path: str,
+    file_client: FileClient,
+    username: str,
+    job_metadata_client: JobMetadataClient,
+    limit: int | None = None,
+    p_of_train: float | None = None,
+    current_model: str = "CustomModel",
+    models_path: str | None = None,
+    model_name: str = "CustomModel",
+    **kwargs: Any,
+) -> dict[str, Any]:
+    """Train a copy of a text classifier on the rows of a database table, and measure it beside the one in use.
+
+    Args:
+        hyperparams: settings of the model (`base_model`, `num_labels`, ...) and arguments of
+            `transformers.TrainingArguments`, each by its own name.
+        table: the table or view, with its schema if need be.
+        columns: first the label, second the text.
+        database: URL of SQLAlchemy. It may hold a password, and is not logged.
+        save_path: drive folder that `evaluation.json`, `predictions.json`, `inputs.json` and `saved_model/` are
+            written to.
+        file_client: writes drive files.
+        username: who trains.
+        job_metadata_client: told of progress and metrics; its `job_id` is written into the model package.
+        limit: most rows that are read; None is all.
+        p_of_train: the share of the rows that is learned from; None is the default.
+        current_model: the model that is compared with, unless `hyperparams` has another `model_name`.
+        models_path: local folder of the environment's models in use; None where there is none.
+        model_name: name of the packaged model.
+        **kwargs: what else the environment passes; named in the log.
+
+    Returns:
+        The metrics of both models, and how many rows there were.
+
+    Raises:
+        TrainingInputError: the request or a hyperparameter cannot be used, or the database; `user_message` says why.
+    """
+    _begin(kwargs)
+    from ibformers.training.reporting import JobReport
+    from ibformers.tuning.job import run_table, split_hyperparameters
+    from ibformers.tuning.rows import DatabaseRows
+
+    logger.info("training %s for %s on table %s", current_model, username, table)
+    settings, arguments = split_hyperparameters(hyperparams, current_model)
+    asked = {"table": table, "columns": columns, "limit": limit, "p_of_train": p_of_train}
+    answer = run_table(
+        settings,
+        arguments | {name: value for name, value in asked.items() if value is not None},
+        DatabaseRows(database),
+        Path(models_path) if models_path else None,
+        file_client,
+        save_path.strip("/"),
+        model_name,
+        JobReport(job_metadata_client),
+        str(getattr(job_metadata_client, "job_id", "")),
+    )
+    return answer.model_dump(mode="json", exclude={"predictions", "version", "waiting", "message"})
+
+
+def run_promote_table(
+    save_path: str, file_client: FileClient, models_path: str, model_name: str = "CustomModel", **kwargs: Any
+) -> dict[str, Any]:
+    """Let the model that `run_train_table` wrote take the place of the one in use, which is kept for a rollback.
+
+    Args:
+        save_path: that of the training.
+        file_client: reads drive files.
+        models_path: local folder of the environment's models in use.
+        model_name: name of the packaged model.
+        **kwargs: what else the environment passes.
+
+    Returns:
+        The versions in use now and before.
+
+    Raises:
+        TrainingInputError: another model is in use by now than the one that the new one was compared with.
+    """
+    _begin({name: value for name, value in kwargs.items() if name not in {"username", "job_metadata_client"}})
+    from ibformers.tuning.job import promote
+
+    return promote(file_client, save_path.strip("/"), model_name, Path(models_path))
+
+
+def run_tuning(
+    settings: dict[str, Any],
+    request: dict[str, Any],
+    database: str,
+    models_path: str,
+    job_metadata_client: JobMetadataClient,
+    **kwargs: Any,
+) -> dict[str, Any]:
+    """Answer a train request: the new model waits beside the one in use.
+
+    Args:
+        settings: of the model, without `path`.
+        request: see `ibformers.tuning.TrainRequest`.
+        database: URL of SQLAlchemy. It may hold a password, and is not logged.
+        models_path: local folder of the environment's models.
+        job_metadata_client: told of progress.
+        **kwargs: what else the environment passes.
+
+    Returns:
+        See `ibformers.tuning.TrainAnswer`.
+
+    Raises:
+        TrainingInputError: the request or a setting cannot be used, or the database; `user_message` says why.
+    """
+    _begin({name: value for name, value in kwargs.items() if name not in {"username", "file_client"}})
+    from ibformers.training.reporting import JobReport
+    from ibformers.tuning import DatabaseRows, Tuning
+
+    tuning = Tuning(settings | {"path": models_path}, DatabaseRows(database))
+    answer = tuning.train(request, report=JobReport(job_metadata_client))
+    return answer.model_dump(mode="json", exclude={"predictions"})
+
+
+def _begin(ignored: dict[str, Any]) -> None:
+    _log_to_stdout()
+    let_waiting_threads_sleep()
+    for name in sorted(ignored):
+        logger.info("ignored argument: %s", name)
 
 
 def _log_to_stdout() -> None:

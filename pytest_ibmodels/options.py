@@ -79,6 +79,12 @@ def add_options(parser: pytest.Parser) -> None:
         help="go on with trainings of a session that was killed, where they train the same, instead of training again",
     )
     group.addoption(
+        "--promote",
+        action="store_true",
+        dest="ibmodels_promote",
+        help="of model tests with a table, let the new model take the place of the one in use where both phases passed",
+    )
+    group.addoption(
         "--model-report",
         action="append",
         default=[],

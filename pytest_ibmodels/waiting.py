@@ -257,4 +257,18 @@ class InferenceRun(_PhaseRun):
             self._conclude("training", last=True)
         self._finish(self.run.inference)  # type: ignore[arg-type]
         self._conclude("inference", last=True)
+        if self._config.getoption("ibmodels_promote"):
+            self._promote()
         return cast("PredictionsVerdict", self.run.judged["inference"])
+
+    def _promote(self) -> None:
+        """Let the new model take the place of the one in use; only called where both phases passed."""
+        __tracebackhide__ = True
+        promotion = self._engine.promote(self.run)
+        try:
+            while not concurrent.futures.wait([promotion], timeout=_STEP_SECONDS).done:
+                pass
+            promotion.result()
+        except RunFailure as failure:
+            failure.run = self.run
+            raise failure from None

@@ -14,10 +14,10 @@ _MODEL_MODULE = '''"""Serves this model: what a model service loads by the class
 
 from pathlib import Path
 
-from ibformers.serving import ServedModel
+from {module} import {name}
 
 
-class IbModel(ServedModel):
+class IbModel({name}):
     """The trained model beside this file."""
 
     def __init__(self, model_data_path=None, ibsdk=None):
@@ -33,7 +33,16 @@ def module_name(model_name: str) -> str:
     return name if name.startswith("model_") else f"model_{name}"
 
 
-def write_model_package(files: FileClient, folder: str, model_name: str, model_data: Path, job_id: str) -> None:
+def write_model_package(
+    files: FileClient,
+    folder: str,
+    model_name: str,
+    model_data: Path,
+    job_id: str,
+    *,
+    served: str = "ibformers.serving.ServedModel",
+    result_type: str = "ner_result",
+) -> None:
     """Write the package of a trained model, weights and code included, so that it can be served from these files alone.
 
     Args:
@@ -42,12 +51,15 @@ def write_model_package(files: FileClient, folder: str, model_name: str, model_d
         model_name: as the user knows the model.
         model_data: local folder of the model's data; all its files are copied.
         job_id: of the training job.
+        served: dotted path of the class that serves it, which is made with `model_data_path` and `ibsdk`.
+        result_type: the key of what the class answers.
     """
     module = module_name(model_name)
+    serving, _, name = served.rpartition(".")
     source = f"{folder}/src/py/{module}"
-    files.write_file(f"{folder}/package.json", _to_json(_description(model_name, module, job_id)))
+    files.write_file(f"{folder}/package.json", _to_json(_description(model_name, module, job_id, result_type)))
     files.write_file(f"{source}/__init__.py", b"")
-    files.write_file(f"{source}/model.py", _MODEL_MODULE.encode())
+    files.write_file(f"{source}/model.py", _MODEL_MODULE.format(module=serving, name=name).encode())
     for path in sorted(model_data.iterdir()):
         files.write_file(f"{source}/model_data/{path.name}", path.read_bytes())
     for path in library_files():
@@ -61,14 +73,14 @@ def library_files() -> list[Path]:
     return sorted(path for path in _LIBRARY.rglob("*") if path.is_file() and path.suffix in {".py", ".json"})
 
 
-def _description(model_name: str, module: str, job_id: str) -> dict[str, Any]:
+def _description(model_name: str, module: str, job_id: str, result_type: str) -> dict[str, Any]:
     return {
         "name": model_name,
         "display_name": model_name,
         "version": "0.0.1",
         "keywords": "",
         "category": "model",
-        "short_description": f"Extracts fields from documents: {model_name}",
+        "short_description": f"Serves the model {model_name}",
         "long_description": "",
         "input_types": ["path"],
         "docs_link": "",
@@ -79,7 +91,7 @@ def _description(model_name: str, module: str, job_id: str) -> dict[str, Any]:
         "packages": [f"src/py/{module}", "src/py/ibformers/"],
         "classpath": f"{module}.model.IbModel",
         "payload_type": "custom_request",
-        "result_type": "ner_result",
+        "result_type": result_type,
         "training_job_id": job_id,
     }
 

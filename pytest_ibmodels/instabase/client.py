@@ -29,6 +29,7 @@ from pytest_ibmodels.instabase.wire import (
     Node,
     NodeMetadata,
     RefinerRequest,
+    RunRequest,
     TrainRequest,
     Unloaded,
     UnloadRequest,
@@ -38,6 +39,7 @@ from pytest_ibmodels.instabase.wire import (
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Sequence
 
     import httpx
     from pydantic import SecretStr
@@ -52,7 +54,7 @@ class Instabase:
 
     Args:
         host: scheme, name and port; a trailing slash is dropped.
-        token, patience, verify, transport: see :class:`Transport`.
+        token, patience, verify, secrets, transport: see :class:`Transport`.
     """
 
     def __init__(
@@ -62,9 +64,10 @@ class Instabase:
         *,
         patience: Patience | None = None,
         verify: ssl.SSLContext | bool = True,
+        secrets: Sequence[str] = (),
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self.transport = Transport(host, token, patience=patience, verify=verify, transport=transport)
+        self.transport = Transport(host, token, patience=patience, verify=verify, secrets=secrets, transport=transport)
         self.drive = Drive(self.transport)
         self.jobs = Jobs(self.transport)
         self.models = Models(self.transport)
@@ -204,6 +207,17 @@ class Models:
         path = "model-service/run_train"
         started = await self._transport.call(JobStarted, "POST", path, body=request, policy=policy.TRAIN)
         return started.job_id
+
+    async def start_run(self, request: RunRequest) -> str:
+        """Start to run a model on a document; the id of the job, whose first result is the model's."""
+        path = "model-service/run_async"
+        started = await self._transport.call(JobStarted, "POST", path, body=request, policy=policy.RUN)
+        return started.job_id
+
+    async def run(self, request: RunRequest) -> dict[str, JsonValue]:
+        """Run a model on a document; its result."""
+        answer = await self._transport.call(Envelope, "POST", "model-service/run", body=request, policy=policy.RUN)
+        return dict(answer.model_extra or {})
 
     async def unload(self, model_name: str) -> None:
         request = UnloadRequest(model_name=model_name)

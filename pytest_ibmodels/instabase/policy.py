@@ -101,6 +101,7 @@ TRAIN = Policy(
 UNLOAD = Policy("POST model-service/unload_model", "unloaded is unloaded", tries=4, seconds=5.0, timeout=5.0)
 EXPORT = Policy("POST annotator/export_model", "the same program is written again", timeout=120.0)
 REFINE = Policy("POST refiner-v5/run", "a second run predicts the same, and the first one is not read")
+RUN = Policy("POST model-service/run", "the model answers the same again", timeout=120.0)
 LIST = Policy("GET marketplace/list", "reading changes nothing", tries=8, jitter=0.0, refused=False)
 PUBLISH = Policy("POST marketplace/publish", "the list is read again, and decides", tries=8, jitter=0.0, refused=False)
 UNPUBLISH = Policy(
@@ -109,7 +110,7 @@ UNPUBLISH = Policy(
 
 POLICIES = (
     *(READ, WRITE, DELETE, UNZIP, STATUS, FIND, CANCEL, LOG),
-    *(TRAIN, UNLOAD, EXPORT, REFINE, LIST, PUBLISH, UNPUBLISH),
+    *(TRAIN, UNLOAD, EXPORT, REFINE, RUN, LIST, PUBLISH, UNPUBLISH),
 )
 
 

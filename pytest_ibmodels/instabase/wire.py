@@ -212,8 +212,25 @@ class TrainRequest(WireModel):
 
     script_packages: list[IbPath] = Field(default_factory=list)
     function: str
-    arguments: dict[str, JsonValue]
+    arguments: dict[str, JsonValue] = Field(repr=False)
+    """A password may be in it."""
     device_type: str = "cpu"
+
+
+class RawInput(WireModel):
+    """A document in the request itself: ``data`` is base64."""
+
+    type: str
+    data: str
+
+
+class RunRequest(WireModel):
+    """Body of ``model-service/run`` and ``run_async``; the first record of the document is meant."""
+
+    model_name: str
+    input_path: str
+    input_raw_data: RawInput | None = None
+    model_fs_path: str | None = None
 
 
 class UnloadRequest(WireModel):

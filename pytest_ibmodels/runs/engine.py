@@ -15,10 +15,12 @@ from pytest_ibmodels.runs.clock import Clock, SystemClock
 from pytest_ibmodels.runs.environment import EnvironmentSession
 from pytest_ibmodels.runs.journal import Journal
 from pytest_ibmodels.runs.routes.annotator import AnnotatorRoute
+from pytest_ibmodels.runs.routes.table import TableRoute
 from pytest_ibmodels.runs.story import Story
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from concurrent.futures import Future
 
     from pytest_ibmodels.packaging import Package
     from pytest_ibmodels.runs.limits import Limits
@@ -55,6 +57,7 @@ class Engine:
         self._runs: dict[str, Run] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._tellers: dict[int, asyncio.Task[None]] = {}
+        self._stories: dict[int, Story] = {}
         self._count = 0
         self._brake = Brake(max_failures)
         self._journal = journal or Journal(None)
@@ -71,11 +74,12 @@ class Engine:
             cases: key → case. The key is the caller's own; :meth:`run` finds the run by it.
             package: what is pushed and trained with.
         """
-        route = AnnotatorRoute()
-        new = {key: Run(case, package, route.name) for key, case in cases.items() if key not in self._runs}
+        new = {
+            key: Run(case, package, _route_class(case).name) for key, case in cases.items() if key not in self._runs
+        }
         self._runs.update(new)
         if new:
-            starting = self._start(environment, list(new.values()), package, route)
+            starting = self._start(environment, list(new.values()), package)
             asyncio.run_coroutine_threadsafe(starting, self._loop).result()
 
     def run(self, key: str) -> Run:
@@ -94,6 +98,10 @@ class Engine:
         if not run.expired:
             run.expired = reason
             self._loop.call_soon_threadsafe(self._tellers[id(run)].cancel)
+
+    def promote(self, run: Run) -> Future[None]:
+        """Let the model of a run that passed take the place of the one in use; ends with a PromotionFailure if not."""
+        return asyncio.run_coroutine_threadsafe(self._stories[id(run)].promote(), self._loop)
 
     def close(self, *, interrupted: bool = False) -> list[str]:
         """Cancel what still runs, remove what was pushed, end the sandboxes.
@@ -117,7 +125,7 @@ class Engine:
         sentences = [sentence for session in self._sessions.values() for sentence in session.left_behind]
         return [*sentences, self._journal.problem] if self._journal.problem else sentences
 
-    async def _start(self, environment: Environment, runs: list[Run], package: Package, route: Route) -> None:
+    async def _start(self, environment: Environment, runs: list[Run], package: Package) -> None:
         session = self._sessions.get(environment.name)
         if session is None:
             session = self._sessions[environment.name] = EnvironmentSession(
@@ -125,7 +133,9 @@ class Engine:
             )
         for run in runs:
             self._count += 1
+            route: Route = _route_class(run.case)()
             story = Story(run, self._count, session, route, package, session.limits, self.clock, self._brake)
+            self._stories[id(run)] = story
             task = asyncio.create_task(story.tell())
             self._tasks.add(task)
             self._tellers[id(run)] = task
@@ -161,3 +171,7 @@ def _no_sigint() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _route_class(case: Case) -> type[AnnotatorRoute | TableRoute]:
+    return AnnotatorRoute if case.test.table is None else TableRoute

@@ -22,6 +22,7 @@ from pytest_ibmodels.runs.pushing import push, reach
 from pytest_ibmodels.runs.removal import remove, remove_if_empty
 from pytest_ibmodels.runs.routes.base import Workplace
 from pytest_ibmodels.spec import SpecError
+from pytest_ibmodels.spec.databases import passwords
 
 if TYPE_CHECKING:
     from pytest_ibmodels.packaging import Package
@@ -82,6 +83,19 @@ class EnvironmentSession:
     def is_embedded(self) -> bool:
         """Whether this environment is a sandbox of ours, which ends with the session."""
         return self._resolved is not None and self._resolved.is_embedded
+
+    @property
+    def database(self) -> SecretStr | None:
+        """The URL of the environment's database, if it has one."""
+        return self._resolved.database if self._resolved is not None else None
+
+    @property
+    def fate_of_models(self) -> str:
+        """What to add to a sentence on a model in use: where it goes when this session ends."""
+        opened = self._opened()
+        if opened is None or opened.sandbox is None or not opened.sandbox.is_temporary:
+            return ""
+        return " (this sandbox ends with the session, and its models with it; `data:` in its entry keeps them)"
 
     async def workplace(self, package: Package) -> Workplace:
         """The place where this session's runs work; the first caller opens the environment and pushes the package.
@@ -232,18 +246,20 @@ class EnvironmentSession:
                 self._folders.remove(folder)  # it was never made
                 await self.ledger.gone(entry)
             raise as_failure(error, UploadFailure) from error
-        return Workplace(opened.client, folder, package, suffix[:8])
+        return Workplace(opened.client, folder, package, suffix[:8], self.database)
 
     async def _open(self) -> _Opened:
         resolved = self._resolved
         if resolved is None:
             raise ConfigFailure(self._broken)
         patience = Patience(self._clock)
+        secrets = passwords(resolved.database.get_secret_value()) if resolved.database is not None else ()
         if resolved.is_embedded:
             sandbox = await EmbeddedSandbox.start(mounts=resolved.mounts, data=resolved.data)
-            return _Opened(Instabase(sandbox.url, sandbox.token, patience=patience), resolved.path, sandbox)
+            client = Instabase(sandbox.url, sandbox.token, patience=patience, secrets=secrets)
+            return _Opened(client, resolved.path, sandbox)
         token = resolved.token or SecretStr("")
-        client = Instabase(resolved.host, token, patience=patience, verify=resolved.verification)
+        client = Instabase(resolved.host, token, patience=patience, verify=resolved.verification, secrets=secrets)
         try:
             await reach(client, resolved.path, self.limits.startup, self._place)
         except BaseException as error:

@@ -12,6 +12,7 @@
       MetricsFailure           it ended, and a metric is below its minimum
       InferenceFailure         the trained model could not be served
       PredictionsFailure       served, it predicts something else than at training
+      PromotionFailure         all of that is well, but its model could not take the place of the one in use
       CheckFailure             all of that is well, but a check of the project's own failed
       NotTrained               inference has no model to run, because its training failed
 """
@@ -99,6 +100,10 @@ class PredictionsFailure(RunFailure):
     def __init__(self, reason: str, verdict: PredictionsVerdict) -> None:
         super().__init__(reason)
         self.verdict = verdict
+
+
+class PromotionFailure(RunFailure):
+    kind = "promotion failed"
 
 
 class CheckFailure(RunFailure):

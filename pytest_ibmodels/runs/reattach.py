@@ -19,6 +19,7 @@ from pytest_ibmodels.runs.environment import as_failure
 from pytest_ibmodels.runs.failures import TrainingFailure
 from pytest_ibmodels.runs.journal import JournalError, TrainingJob
 from pytest_ibmodels.runs.routes.base import Workplace
+from pytest_ibmodels.spec.databases import without_password
 
 if TYPE_CHECKING:
     from pytest_ibmodels.packaging import Package
@@ -52,11 +53,15 @@ async def described(
         RunFailure: the environment cannot be opened.
     """
     config = json.dumps(test.config, sort_keys=True, default=str)
+    dataset = test.dataset
+    if test.table is not None and session.database is not None:
+        url = without_password(session.database.get_secret_value())
+        dataset += f" of {hashlib.sha256(url.encode()).hexdigest()[:16]}"
     return TrainingJob(
         test=test.name,
         package=package.content_hash,
-        dataset=test.ibannotator,
-        marker=await session.dataset_marker(test.ibannotator),
+        dataset=dataset,
+        marker=await session.dataset_marker(test.ibannotator) if test.ibannotator else "",
         config=hashlib.sha256(config.encode()).hexdigest(),
         route=route.name,
         suffix=place.suffix if place is not None else "",
@@ -115,7 +120,7 @@ async def _attached(
     different = what_differs(job, wanted)
     if different:
         return different
-    place = Workplace(await session.client(), entry.folder, package, job.suffix)
+    place = Workplace(await session.client(), entry.folder, package, job.suffix, session.database)
     try:
         taken = await asyncio.to_thread(session.ledger.take, entry)
     except JournalError as error:

@@ -116,7 +116,8 @@ class Serving:
                 watch.saw(queued=None)
                 asked = asked_to_wait(error)
             if watch.late:
-                raise InferenceFailure(f"the Refiner did not end within {limit:g} s (job {job_id})")
+                what = "Refiner" if self._test.table is None else "served model"
+                raise InferenceFailure(f"the {what} did not end within {limit:g} s (job {job_id})")
             await watch.pause(asked)
 
 

@@ -25,12 +25,13 @@ from pytest_ibmodels.runs.failures import (
 )
 from pytest_ibmodels.runs.jobs import CANCEL_SECONDS, cancelled, log_tail
 from pytest_ibmodels.runs.losses import Losses, asked_to_wait, is_lost
+from pytest_ibmodels.runs.promotion import promoted
 from pytest_ibmodels.runs.reattach import described, reattached
 from pytest_ibmodels.runs.routes.base import RouteError
 from pytest_ibmodels.runs.serving import Serving
 from pytest_ibmodels.runs.starting import Unaccounted, started
 from pytest_ibmodels.runs.watch import LOOK_SECONDS, Watch
-from pytest_ibmodels.verdicts.metrics import MetricsVerdict, check_metrics
+from pytest_ibmodels.verdicts.metrics import MetricsVerdict, check_better, check_metrics
 
 if TYPE_CHECKING:
     from pytest_ibmodels.packaging import Package
@@ -111,6 +112,12 @@ class Story:
             raise
         except Exception as error:  # noqa: BLE001 - a fault of ours: the items show it with its traceback
             self._fail(error)
+
+    async def promote(self) -> None:
+        """Let the new model take the place of the one in use, and note that. Raises: PromotionFailure."""
+        sentence = await promoted(self._route, await self._place(), self._test, self._clock, self._limits)
+        if sentence:
+            self._run.notes.append(sentence + self._session.fate_of_models)
 
     def _hear(self, error: BaseException, _sentence: str) -> None:
         self._losses.add(error)
@@ -198,6 +205,13 @@ class Story:
 
     def _judged(self, state: TrainingState) -> MetricsVerdict:
         verdict = check_metrics(state.metrics, _minimums(self._test))
+        table = self._test.table
+        if table is not None and table.max_drop is not None:
+            better = check_better(state.metrics, state.current, table.max_drop)
+            if better is None:
+                self._run.notes.append("better_than_current: no model of this name is in use yet, so none was compared")
+            else:
+                verdict = MetricsVerdict((*verdict.checks, better))
         if not verdict.passed:
             raise MetricsFailure(verdict.what_failed, verdict)
         return verdict

@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 
 from pytest_ibmodels.sandbox.channel import Channel
+from pytest_ibmodels.sandbox.secrets import RedactedOutput
 
 _KEPT_VARIABLES = frozenset({
     "PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "XDG_CACHE_HOME", "LD_LIBRARY_PATH",
@@ -37,8 +38,18 @@ def keep_environment(environ: MutableMapping[str, str]) -> None:
             del environ[name]
 
 
-def settle(lifeline: Channel, *, log: Path, folder: Path, variables: Mapping[str, str] | None = None) -> None:
-    """Make this process its own: process group, environment, output to ``log``, ``folder`` as working directory."""
+def settle(
+    lifeline: Channel,
+    *,
+    log: Path,
+    folder: Path,
+    variables: Mapping[str, str] | None = None,
+    secrets: tuple[str, ...] = (),
+) -> None:
+    """Make this process its own: process group, environment, output to ``log``, ``folder`` as working directory.
+
+    What Python code prints is written without ``secrets``.
+    """
     os.setsid()
     _adopt_orphans()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -53,8 +64,8 @@ def settle(lifeline: Channel, *, log: Path, folder: Path, variables: Mapping[str
     os.dup2(output, 2)
     os.close(output)
     for number, name in ((1, "stdout"), (2, "stderr")):
-        stream = open(number, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
-        setattr(sys, name, stream)
+        stream = open(number, "wb", closefd=False)  # noqa: SIM115
+        setattr(sys, name, RedactedOutput(stream, secrets))
     folder.mkdir(parents=True, exist_ok=True)
     os.chdir(folder)
     sys.dont_write_bytecode = True

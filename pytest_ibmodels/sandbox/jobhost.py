@@ -1,17 +1,19 @@
 """What runs in the process of a training job: the pushed function, and its reports to the server."""
 
+import inspect
 import json
 import resource
 import sys
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pytest_ibmodels.sandbox.channel import Channel, send_json
 from pytest_ibmodels.sandbox.child import as_json, describe, isolate_imports, load_function, plain_text, settle
 from pytest_ibmodels.sandbox.drive import Drive
+from pytest_ibmodels.sandbox.secrets import redacted
 from pytest_ibmodels.sandbox.stand_ins import FileClient
 
 USERNAME = "sandbox"
@@ -22,7 +24,8 @@ _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 class TrainingJob:
     """``packages`` are folders on this machine, each the code of one top-level module.
 
-    ``unpacked`` is the folder that holds them if they were unpacked for this job alone.
+    ``unpacked`` is the folder that holds them if they were unpacked for this job alone. ``models`` is the folder of the
+    models in use. ``secrets`` stand in the arguments, and are kept out of the log and of what the job reports.
     """
 
     job_id: str
@@ -33,6 +36,8 @@ class TrainingJob:
     folder: Path
     max_unzipped: int
     unpacked: Path | None = None
+    models: Path | None = None
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def log(self) -> Path:
@@ -46,9 +51,10 @@ class TrainingJob:
 class JobMetadataClient:
     """What training code reports through (protocol section 11.3); may be used from any thread of it."""
 
-    def __init__(self, job_id: str, channel: Channel) -> None:
+    def __init__(self, job_id: str, channel: Channel, secrets: tuple[str, ...] = ()) -> None:
         self.job_id = job_id
         self._channel = channel
+        self._secrets = secrets
         self._sending = threading.Lock()
 
     def update_metadata(self, metadata: Mapping[str, Any]) -> None:
@@ -68,13 +74,13 @@ class JobMetadataClient:
 
     def _send(self, message: dict[str, Any]) -> None:
         with self._sending:
-            send_json(self._channel, message)
+            send_json(self._channel, redacted(message, self._secrets))
 
 
 def run_training(channel: Channel, lifeline: Channel, job: TrainingJob) -> None:
     """Run the job in this process; the last message is ``{"result": ...}`` or ``{"failure": ...}``."""
-    settle(lifeline, log=job.log, folder=job.scratch)
-    client = JobMetadataClient(job.job_id, channel)
+    settle(lifeline, log=job.log, folder=job.scratch, secrets=job.secrets)
+    client = JobMetadataClient(job.job_id, channel, job.secrets)
     outcome: dict[str, Any]
     try:
         outcome = {"result": _json_or_null(_call(job, client))}
@@ -97,6 +103,9 @@ def _call(job: TrainingJob, client: JobMetadataClient) -> Any:
         "username": USERNAME,
         "job_metadata_client": client,
     }
+    if job.models is not None and "models_path" in inspect.signature(function).parameters:
+        job.models.mkdir(exist_ok=True)
+        supplied["models_path"] = str(job.models)
     return function(**{**supplied, **job.arguments})
 
 

@@ -58,6 +58,11 @@ class Settings:
         return self.data / "applications"
 
     @property
+    def models_root(self) -> Path:
+        """The folder of the models in use, as pushed code keeps them."""
+        return self.data / "models"
+
+    @property
     def samples_root(self) -> Path:
         return self.data / "samples"
 

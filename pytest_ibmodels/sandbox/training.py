@@ -11,7 +11,10 @@ from pytest_ibmodels.sandbox.job_queue import JobQueue, QueuedJob
 from pytest_ibmodels.sandbox.jobhost import TrainingJob
 from pytest_ibmodels.sandbox.joblog import note
 from pytest_ibmodels.sandbox.marketplace import Marketplace
+from pytest_ibmodels.sandbox.mounts import SAMPLE_PREFIX
 from pytest_ibmodels.sandbox.paths import DrivePath
+from pytest_ibmodels.sandbox.samples import DATABASES, sample_database
+from pytest_ibmodels.sandbox.secrets import secrets_of
 from pytest_ibmodels.sandbox.settings import Settings
 from pytest_ibmodels.sandbox.store import Store
 
@@ -44,9 +47,13 @@ class Trainings:
 
         Raises:
             SandboxError: if a script package is missing, or the function belongs to none of them; if none is given,
-                and no published package has the function's module.
+                and no published package has the function's module; if the database is a sample that there is not.
         """
         code = self._code(request)
+        arguments = dict(request.arguments)
+        database = arguments.get("database")
+        if isinstance(database, str):
+            database = arguments["database"] = database_url(database, self._settings.samples_root)
         job_id = self._store.new_job("train")
         folder = self._settings.jobs_root / job_id
         try:
@@ -59,11 +66,13 @@ class Trainings:
             job_id=job_id,
             function=request.function,
             packages=code.packages,
-            arguments=dict(request.arguments),
+            arguments=arguments,
             drive=self._drive,
             folder=folder,
             max_unzipped=self._settings.max_unzipped,
             unpacked=code.unpacked,
+            models=self._settings.models_root,
+            secrets=secrets_of(database) if isinstance(database, str) else (),
         )
         if code.published:
             note(job.log, f"this job runs the published package {code.published}", "INFO")
@@ -122,3 +131,18 @@ class Trainings:
             msg = f"run_train: script package '{text}': its name is no name of a Python module"
             raise SandboxError(msg)
         return folder
+
+
+def database_url(database: str, samples: Path) -> str:
+    """The URL of a database that a request names: the same, or that of a sample, generated if it is not there.
+
+    Raises:
+        SandboxError: if there is no such sample.
+    """
+    if not database.startswith(SAMPLE_PREFIX):
+        return database
+    name = database.removeprefix(SAMPLE_PREFIX)
+    if name not in DATABASES:
+        msg = f"run_train: database {database[:80]!r}: the samples that are databases are: {', '.join(DATABASES)}"
+        raise SandboxError(msg)
+    return sample_database(name, samples)

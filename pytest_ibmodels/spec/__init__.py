@@ -13,6 +13,7 @@ from pytest_ibmodels.spec.model_tests import (
     Minimum,
     ModelTest,
     ModelTestsFile,
+    TableSpec,
     load_model_tests,
 )
 from pytest_ibmodels.spec.together import load
@@ -30,6 +31,7 @@ __all__ = [
     "Problem",
     "ResolvedEnvironment",
     "SpecError",
+    "TableSpec",
     "cautions",
     "load",
     "load_environments",

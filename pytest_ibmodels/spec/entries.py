@@ -29,8 +29,16 @@ ENTRY_PATTERN = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$"
 HIDDEN_PATTERN = r"^\."
 """Top-level keys that are no entries: places for anchors."""
 
-METRICS = ("exact_match", "precision", "recall", "f1")
-"""The metrics that every training of ours reports. Others may be named too."""
+METRICS = ("exact_match", "precision", "recall", "f1", "accuracy")
+"""The metrics that trainings of ours report. Others may be named too."""
+
+ALL_ROWS = "all"
+"""The field of a metric that has one value for everything, as accuracy has."""
+
+OF_TABLES = ("columns", "limit", "p_of_train", "better_than_current")
+"""Keys of a model test that belong to `table`."""
+
+TABLE_NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
 MARK_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 _NO_MARKS = {
@@ -53,7 +61,9 @@ def refused(message: str) -> PydanticCustomError:
     return PydanticCustomError("spec", "{message}", {"message": message})
 
 
-def _project_path(text: str) -> str:
+def _project_path(text: str | None) -> str | None:
+    if text is None:
+        return None
     try:
         return project_path(text)
     except ValueError as error:
@@ -75,6 +85,56 @@ def _environment_names(value: Any) -> Any:
 
 def _word_hint(value: Any) -> str:
     return ": put it in quotes" if isinstance(value, bool | int | float) else ""
+
+
+def _columns(value: Any) -> Any:
+    names = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(names, list) or len(names) != 2 or not all(isinstance(name, str) for name in names):
+        raise refused(f"has to be two columns, first the label, second the text, as [Stars, Text], but {is_a(value)}")
+    for name in names:
+        if not re.fullmatch(TABLE_NAME_PATTERN, name):
+            raise refused(f'has to be plain names, of letters, digits and "_", but {quoted(name)} is none')
+    if names[0] == names[1]:
+        raise refused(f"names {quoted(names[0])} twice: first the label, second the text")
+    return tuple(names)
+
+
+def _table(value: str) -> str:
+    parts = value.split(".")
+    if len(parts) > 2 or not all(re.fullmatch(TABLE_NAME_PATTERN, part) for part in parts):
+        raise refused(
+            f'has to be a plain name, TABLE or SCHEMA.TABLE, of letters, digits and "_", but is {quoted(value)}'
+        )
+    return value
+
+
+def _limit(value: Any) -> Any:
+    if type(value) is int and value >= 2:
+        return value
+    raise refused(f"has to be a whole number of rows from 2, but {is_a(value)}")
+
+
+def _share(value: Any) -> Any:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1:
+        return float(value)
+    raise refused(f"has to be a number between 0 and 1, the share that is learned from, but {is_a(value)}")
+
+
+def _better(value: Any) -> Any:
+    if isinstance(value, bool):
+        return {"max_drop": 0.0} if value else None
+    if isinstance(value, dict):
+        return value
+    raise refused(f"has to be true, false, or {{max_drop: NUMBER}}, but {is_a(value)}")
+
+
+def _one_value_for_all(metrics: Any) -> Any:
+    """`accuracy: 0.9` is short for `accuracy: {all: 0.9}`: it has one value, not one per label."""
+    if not isinstance(metrics, dict):
+        return metrics
+    accuracy = metrics.get("accuracy")
+    short = isinstance(accuracy, int | float) and not isinstance(accuracy, bool)
+    return {**metrics, "accuracy": {ALL_ROWS: accuracy}} if short else metrics
 
 
 def _not_empty(value: Any) -> Any:
@@ -154,6 +214,8 @@ class MinimumEntry(_Entry):
 def _name_metrics(schema: dict[str, Any]) -> None:
     """Let editors offer the metrics' names."""
     schema["properties"] = dict.fromkeys(METRICS, schema["additionalProperties"])
+    number = {"type": "number", "minimum": 0}
+    schema["properties"]["accuracy"] = {"anyOf": [number, schema["additionalProperties"]]}
     schema["propertyNames"] = {"pattern": NAME_PATTERN}
 
 
@@ -172,6 +234,15 @@ class InferenceEntry(_Entry):
             examples=["first", "all", 10],
         ),
     ] = "first"
+
+
+class BetterEntry(_Entry):
+    """How far the new model may fall behind the one in use."""
+
+    max_drop: Annotated[
+        float,
+        Field(ge=0, description="By so much the F1 (weighted avg) may be lower than that of the model in use."),
+    ]
 
 
 _MARK_SCHEMA: dict[str, Any] = {"type": "string", "pattern": MARK_PATTERN, "not": {"enum": sorted(_NO_MARKS)}}
@@ -205,14 +276,83 @@ class ModelTestEntry(_Entry):
         ),
     ]
     ibannotator: Annotated[
-        str,
+        str | None,
+        BeforeValidator(_not_empty, json_schema_input_type=str),
         AfterValidator(_project_path),
         Field(
             description="Drive path of the Annotator project to train on, readable with the environment's token.",
             examples=["ib_annotation/data/fs/Prod Drive/datasets/Something.ibannotator"],
             json_schema_extra={"pattern": r"^/?[^/]+/[^/]+/fs/[^/]+(/[^/]+)*/[^/]+\.ibannotator$"},
         ),
-    ]
+    ] = None
+    table: Annotated[
+        str | None,
+        BeforeValidator(_not_empty, json_schema_input_type=str),
+        AfterValidator(lambda value: None if value is None else _table(value)),
+        Field(
+            description=(
+                "In place of `ibannotator`: the table of the environment's `database` whose labelled texts are to be "
+                "learned, TABLE or SCHEMA.TABLE."
+            ),
+            examples=["Review", "iris.Review"],
+            json_schema_extra={"pattern": r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?$"},
+        ),
+    ] = None
+    columns: Annotated[
+        tuple[str, str] | None,
+        BeforeValidator(_columns),
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {"type": "string", "pattern": r"^[^,]+,[^,]+$"},
+                    {"type": "array", "items": {"type": "string"}, "minItems": 2, "maxItems": 2, "uniqueItems": True},
+                ]
+            }
+        ),
+        Field(
+            description="With `table`: first the column of the label, second that of the text.",
+            examples=[["ReviewLabel", "ReviewText"], "ReviewLabel,ReviewText"],
+        ),
+    ] = None
+    limit: Annotated[
+        int | None,
+        BeforeValidator(_limit, json_schema_input_type=int),
+        WithJsonSchema({"type": "integer", "minimum": 2}),
+        Field(description="With `table`: most rows that are read. Default: all.", examples=[2000]),
+    ] = None
+    p_of_train: Annotated[
+        float | None,
+        BeforeValidator(_share, json_schema_input_type=float),
+        WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}),
+        Field(
+            description="With `table`: the share of the rows that is learned from; the others test. Default: 0.8.",
+            examples=[0.8],
+        ),
+    ] = None
+    better_than_current: Annotated[
+        BetterEntry | None,
+        BeforeValidator(_better),
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {"type": "boolean"},
+                    {
+                        "type": "object",
+                        "properties": {"max_drop": {"type": "number", "minimum": 0}},
+                        "required": ["max_drop"],
+                        "additionalProperties": False,
+                    },
+                ]
+            }
+        ),
+        Field(
+            description=(
+                "With `table`: the new model's F1 (weighted avg) must be at least that of the model in use on the same "
+                "rows, or lower by `max_drop` at most."
+            ),
+            examples=[True, {"max_drop": 0.01}],
+        ),
+    ] = None
     time_limit: Annotated[
         float,
         Field(
@@ -233,10 +373,12 @@ class ModelTestEntry(_Entry):
     ] = {}
     metrics: Annotated[
         dict[str, dict[str, MinimumEntry]],
+        BeforeValidator(_one_value_for_all),
         Field(
             description=(
                 "Metric -> field -> minimum. The metrics are exact_match, precision, recall and f1, and whatever else "
-                "the training reports per field. Not every metric and not every field has to be there."
+                "the training reports per field. Not every metric and not every field has to be there. With `table`, "
+                "fields are labels, `macro avg` and `weighted avg`; accuracy is one number."
             ),
             examples=[{"f1": {"DL Number": 0.9}}],
             json_schema_extra=_name_metrics,
@@ -364,6 +506,17 @@ class EnvironmentEntry(_Entry):
         Field(
             description="Embedded sandbox only. Folder for its files, relative to this one. Default: a temporary one.",
             examples=[".sandbox"],
+        ),
+    ] = None
+    database: Annotated[
+        SecretStr | None,
+        BeforeValidator(_not_empty, json_schema_input_type=str),
+        Field(
+            description=(
+                "The database of model tests with a `table`: a URL of SQLAlchemy as the environment reaches it, or a "
+                "built-in sample. Keep passwords out of the file: `${VARIABLE}`."
+            ),
+            examples=["postgresql+psycopg://me:${REVIEWS_PASSWORD}@db.example.com/reviews", "sample:reviews"],
         ),
     ] = None
     ca_bundle: Annotated[

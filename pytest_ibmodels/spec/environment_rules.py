@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
+from pytest_ibmodels.spec.databases import is_database
 from pytest_ibmodels.spec.drive_paths import drive_path
 from pytest_ibmodels.spec.variables import has_variables
 from pytest_ibmodels.spec.wording import closest, quoted
@@ -18,6 +19,7 @@ SANDBOX = "sandbox"
 
 SAMPLE_PREFIX = "sample:"
 SANDBOX_PATH = "sandbox/ci/fs/Instabase Drive/model-tests"
+SANDBOX_DATABASE = f"{SAMPLE_PREFIX}reviews"
 SANDBOX_MOUNTS = {"sandbox/ci/fs/Instabase Drive/samples/drivers-licenses": f"{SAMPLE_PREFIX}drivers-licenses"}
 
 
@@ -31,6 +33,7 @@ class Values:
     mounts: Mapping[str, str] | None
     max_parallel: str | int | None
     data: str | None
+    database: str | None = field(default=None, repr=False)
     ca_bundle: str | None = None
     verify: bool = True
 
@@ -44,7 +47,9 @@ class Values:
         mounts = self.mounts
         if mounts is not None:
             mounts = {change("mounts", folder): change("mounts", source) for folder, source in mounts.items()}
-        texts: dict[str, Any] = {key: changed(key) for key in ("path", "token", "max_parallel", "data", "ca_bundle")}
+        texts: dict[str, Any] = {
+            key: changed(key) for key in ("path", "token", "max_parallel", "data", "database", "ca_bundle")
+        }
         return replace(self, host=change("host", self.host), mounts=mounts, **texts)
 
     def keys_with_variables(self) -> frozenset[str]:
@@ -84,6 +89,10 @@ def _rules(name: str, values: Values, *, known_host: bool) -> Iterator[Broken]:
         yield from _token_rules(values.token)
     if values.mounts is not None:
         yield from _mounts_rules(values.mounts)
+    if values.database is not None and not is_database(values.database):
+        # What is written there may hold a password.
+        wanted = "DIALECT://…, or a built-in sample, as sample:NAME"
+        yield Broken("database", f"`database` has to be a URL of SQLAlchemy, {wanted}, but is something else")
     if values.data == "":
         yield Broken("data", "`data` has to be a folder, but is empty")
     if isinstance(values.max_parallel, str):

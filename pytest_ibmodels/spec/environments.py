@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
+from pytest_ibmodels.spec.databases import from_folder
 from pytest_ibmodels.spec.drive_paths import drive_path
 from pytest_ibmodels.spec.entries import EnvironmentEntry
 from pytest_ibmodels.spec.environment_rules import (
     SAMPLE_PREFIX,
     SANDBOX,
+    SANDBOX_DATABASE,
     SANDBOX_MOUNTS,
     SANDBOX_PATH,
     Broken,
@@ -24,7 +26,7 @@ from pytest_ibmodels.spec.environment_rules import (
 from pytest_ibmodels.spec.errors import Problem, SpecError
 from pytest_ibmodels.spec.reader import Document, LocatedDict, read_yaml
 from pytest_ibmodels.spec.validation import entries, entry_names, validated, value_place
-from pytest_ibmodels.spec.variables import broken_reference, expand
+from pytest_ibmodels.spec.variables import broken_reference, expand, has_variables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +45,8 @@ class ResolvedEnvironment:
     without outer slashes. A value of `mounts` is an absolute local folder, or `sample:NAME`. `data` is an absolute
     local folder; None: a temporary one. `token` is None for an embedded environment that names none. `max_parallel` is
     at least 1; None: half the processor's cores (at least 1) for an embedded environment, no bound for any other.
-    `ca_bundle` is an absolute local file. `limits` are seconds by name: upload, queue, inference, as far as given.
+    `database` is a URL, or `sample:NAME`; its SQLite file is absolute for an embedded environment. `ca_bundle` is an
+    absolute local file. `limits` are seconds by name: upload, queue, inference, as far as given.
     """
 
     name: str
@@ -53,6 +56,7 @@ class ResolvedEnvironment:
     mounts: dict[str, str] = field(default_factory=dict)
     max_parallel: int | None = None
     data: Path | None = None
+    database: SecretStr | None = None
     ca_bundle: Path | None = None
     verify: bool = True
     limits: Mapping[str, float] = field(default_factory=dict)
@@ -86,11 +90,17 @@ class Environment:
     mounts: Mapping[str, str] | None = None
     max_parallel: int | str | None = None
     data: str | None = None
+    database: SecretStr | None = None
     ca_bundle: str | None = None
     verify: bool = True
     limits: Mapping[str, float] = field(default_factory=dict)
     file: Path | None = field(default=None, repr=False)
     places: Mapping[str | None, Place] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def may_have_database(self) -> bool:
+        """Whether it has one; the embedded sandbox has a default, and a host with a variable may be that."""
+        return self.database is not None or self.host == SANDBOX or has_variables(self.host)
 
     def resolve(self, environ: Mapping[str, str]) -> ResolvedEnvironment:
         """Fill in the variables from `environ`, and the defaults.
@@ -105,6 +115,9 @@ class Environment:
         mounts = values.mounts
         if mounts is None:
             mounts = SANDBOX_MOUNTS if values.host == SANDBOX else {}
+        database = values.database
+        if values.host == SANDBOX:
+            database = from_folder(database or SANDBOX_DATABASE, folder)
         resolved = ResolvedEnvironment(
             name=self.name,
             host=values.host.rstrip("/"),
@@ -113,6 +126,7 @@ class Environment:
             mounts=self._mounts(mounts, folder),
             max_parallel=int(values.max_parallel) if values.max_parallel is not None else None,
             data=folder / values.data if values.data is not None else None,
+            database=SecretStr(database) if database is not None else None,
             ca_bundle=folder / values.ca_bundle if values.ca_bundle is not None else None,
             verify=values.verify,
             limits=self.limits,
@@ -138,6 +152,7 @@ class Environment:
             mounts=self.mounts,
             max_parallel=self.max_parallel,
             data=self.data,
+            database=self.database.get_secret_value() if self.database is not None else None,
             ca_bundle=self.ca_bundle,
             verify=self.verify,
         )
@@ -246,6 +261,7 @@ def _environment(document: Document, name: str, entry: EnvironmentEntry) -> Envi
         mounts=entry.mounts,
         max_parallel=entry.max_parallel,
         data=entry.data,
+        database=entry.database,
         ca_bundle=entry.ca_bundle,
         verify=entry.verify,
         limits=MappingProxyType(entry.limits.model_dump(exclude_none=True)),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from pytest_ibmodels.spec.entries import METRICS, ModelTestEntry, wrong_character
+from pytest_ibmodels.spec.entries import METRICS, OF_TABLES, ModelTestEntry, wrong_character
 from pytest_ibmodels.spec.errors import Problem, SpecError
 from pytest_ibmodels.spec.reader import Document, LocatedDict, LocatedList, collector_paused, plain, read_yaml
 from pytest_ibmodels.spec.validation import entries, spot, validated
@@ -39,6 +39,28 @@ class InferenceSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class TableSpec:
+    """The rows of a database to learn from.
+
+    ``name`` may have its schema before a dot; ``columns`` are first the label, second the text; ``limit`` None is all
+    rows; ``p_of_train`` None is the training's default; ``max_drop``: by so much the new model may be worse than the
+    one in use, None if that does not matter; ``line`` (from 1) is that of ``better_than_current``.
+    """
+
+    name: str
+    columns: tuple[str, str]
+    limit: int | None = None
+    p_of_train: float | None = None
+    max_drop: float | None = None
+    line: int = 0
+
+    def __str__(self) -> str:
+        share = "" if self.p_of_train is None else f", p_of_train {self.p_of_train:g}"
+        rows = "all rows" if self.limit is None else f"{self.limit} rows"
+        return f"table {self.name} ({', '.join(self.columns)}), {rows}{share}"
+
+
+@dataclass(frozen=True, slots=True)
 class MarkUse:
     """A mark of pytest, and the place (from 1) where a model test names it."""
 
@@ -52,8 +74,9 @@ class ModelTest:
     """One entry of `model_tests.yaml`.
 
     `line` (from 1) is that of its name; `env` has at least one name; `ibannotator` is a drive path without leading
-    slash; `time_limit` is in seconds; `config` goes to the training as it is; `metrics` is metric -> field -> minimum;
-    `skip` and `xfail` are reasons; `package` is a folder as written, and None where the default one is meant.
+    slash, and empty where there is a `table` in its place; `time_limit` is in seconds; `config` goes to the training as
+    it is; `metrics` is metric -> field -> minimum; `skip` and `xfail` are reasons; `package` is a folder as written,
+    and None where the default one is meant.
     """
 
     name: str
@@ -61,6 +84,7 @@ class ModelTest:
     env: tuple[str, ...]
     ibannotator: str
     time_limit: float
+    table: TableSpec | None = None
     config: dict[str, JsonValue] = field(default_factory=dict)
     metrics: dict[str, dict[str, Minimum]] = field(default_factory=dict)
     inference: InferenceSpec = InferenceSpec()
@@ -69,14 +93,20 @@ class ModelTest:
     xfail: str | None = None
     package: str | None = None
 
+    @property
+    def dataset(self) -> str:
+        """What it trains on, for people, and to know the same again."""
+        return self.ibannotator or str(self.table)
+
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentUse:
-    """A place (from 1) where a model test names an environment."""
+    """A place (from 1) where a model test names an environment; whether that needs a `database`."""
 
     environment: str
     line: int
     column: int
+    needs_database: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +148,7 @@ def _read(path: Path) -> tuple[ModelTestsFile, list[Problem]]:
         raw: LocatedDict = document.root[name]
         uses.extend(_uses(raw))
         _check_metrics(document, name, raw.get("metrics"))
+        _check_data(document, name, raw)
         entry = validated(document, name, ModelTestEntry, "model test")
         if entry is not None:
             tests[name] = _model_test(name, at_name.line + 1, entry, raw)
@@ -127,7 +158,7 @@ def _read(path: Path) -> tuple[ModelTestsFile, list[Problem]]:
 def _model_test(name: str, line: int, entry: ModelTestEntry, raw: LocatedDict) -> ModelTest:
     metrics = {
         metric: {
-            field: Minimum(minimum.min, _line_of_minimum(raw["metrics"][metric], field))
+            field: Minimum(minimum.min, _line_of_minimum(raw["metrics"], metric, field))
             for field, minimum in fields.items()
         }
         for metric, fields in entry.metrics.items()
@@ -136,7 +167,8 @@ def _model_test(name: str, line: int, entry: ModelTestEntry, raw: LocatedDict) -
         name=name,
         line=line,
         env=entry.env,
-        ibannotator=entry.ibannotator,
+        ibannotator=entry.ibannotator or "",
+        table=_table(entry, raw),
         time_limit=entry.time_limit,
         config=plain(entry.config),
         metrics=metrics,
@@ -148,7 +180,24 @@ def _model_test(name: str, line: int, entry: ModelTestEntry, raw: LocatedDict) -
     )
 
 
-def _line_of_minimum(fields: LocatedDict, field: str) -> int:
+def _table(entry: ModelTestEntry, raw: LocatedDict) -> TableSpec | None:
+    if entry.table is None or entry.columns is None:
+        return None
+    better = entry.better_than_current
+    return TableSpec(
+        name=entry.table,
+        columns=entry.columns,
+        limit=entry.limit,
+        p_of_train=entry.p_of_train,
+        max_drop=None if better is None else better.max_drop,
+        line=0 if better is None else raw.marks["better_than_current"][0].line + 1,
+    )
+
+
+def _line_of_minimum(metrics: LocatedDict, metric: str, field: str) -> int:
+    fields = metrics[metric]
+    if not isinstance(fields, LocatedDict):
+        return metrics.marks[metric][1].line + 1
     value = fields[field]
     mark = value.marks["min"][1] if isinstance(value, LocatedDict) else fields.marks[field][1]
     return mark.line + 1
@@ -156,7 +205,7 @@ def _line_of_minimum(fields: LocatedDict, field: str) -> int:
 
 def _uses(raw: LocatedDict) -> Iterator[EnvironmentUse]:
     for name, mark in _texts(raw, "env"):
-        yield EnvironmentUse(name, mark.line + 1, mark.column + 1)
+        yield EnvironmentUse(name, mark.line + 1, mark.column + 1, needs_database="table" in raw)
 
 
 def _texts(raw: LocatedDict, key: str) -> Iterator[tuple[str, Mark]]:
@@ -166,6 +215,35 @@ def _texts(raw: LocatedDict, key: str) -> Iterator[tuple[str, Mark]]:
         yield value, raw.marks[key][1]
     elif isinstance(value, LocatedList):
         yield from ((text, mark) for text, mark in zip(value, value.marks, strict=True) if isinstance(text, str))
+
+
+_DATA = ("ibannotator", "table")
+
+
+def _check_data(document: Document, name: str, raw: LocatedDict) -> None:
+    """A model test has one kind of data, and the keys that belong to it."""
+    given = [key for key in _DATA if key in raw]
+    unknown = [key for key in raw if key not in ModelTestEntry.model_fields]
+    at_name = document.root.marks[name][0]
+    if not given:
+        if not any(closest(key, _DATA) for key in unknown):  # a misspelt key is one mistake, not two
+            document.report(
+                at_name,
+                f"model test `{name}` has no data to train on: give it `ibannotator`, the drive path of an Annotator "
+                "project, or `table` and `columns`, of the environment's database",
+            )
+    elif len(given) > 1:
+        at_table = spot(document.root, name, "table").key
+        document.report(at_table, "`table` stands beside `ibannotator`: a model test trains on one of them")
+    elif given == ["table"]:
+        if "columns" not in raw and not any(closest(key, ("columns",)) for key in unknown):
+            document.report(
+                at_name, f"model test `{name}` has no `columns`: with `table`, first the label, second the text"
+            )
+    else:
+        for key in OF_TABLES:
+            if key in raw:
+                document.report(spot(document.root, name, key).key, f"`{key}` is for a `table` only: remove it")
 
 
 def _check_metrics(document: Document, name: str, metrics: Any) -> None:

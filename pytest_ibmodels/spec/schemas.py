@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic.json_schema import GenerateJsonSchema
 
-from pytest_ibmodels.spec.entries import ENTRY_PATTERN, HIDDEN_PATTERN, EnvironmentEntry, ModelTestEntry
+from pytest_ibmodels.spec.entries import ENTRY_PATTERN, HIDDEN_PATTERN, OF_TABLES, EnvironmentEntry, ModelTestEntry
 from pytest_ibmodels.spec.environment_rules import SANDBOX
 
 if TYPE_CHECKING:
@@ -51,6 +51,10 @@ def schemas() -> dict[str, dict[str, Any]]:
         "model_tests.yaml",
         "Which trainings must keep working, and how good they must be: name -> model test.",
     )
+    model_test = model_tests["$defs"][ModelTestEntry.__name__]
+    model_test["if"] = {"required": ["table"]}
+    model_test["then"] = {"required": ["columns"], "properties": {"ibannotator": False}}
+    model_test["else"] = {"required": ["ibannotator"], "properties": dict.fromkeys(OF_TABLES, False)}
     environments = _schema(EnvironmentEntry, "environments.yaml", "Where model tests run: name -> environment.")
     entry = environments["$defs"][EnvironmentEntry.__name__]
     # A host with a variable may turn out to be either kind.

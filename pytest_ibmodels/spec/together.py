@@ -37,6 +37,7 @@ def load(model_tests: Path, environments: Path | None) -> tuple[ModelTestsFile, 
         problems += error.problems
     if tests is not None and known is not None:
         problems += _unknown_environments(tests, known)
+        problems += _without_database(tests, known)
         if not problems:
             return tests, known
     raise SpecError(problems)
@@ -48,4 +49,15 @@ def _unknown_environments(tests: ModelTestsFile, environments: EnvironmentsFile)
         if use.environment not in known:
             advice = did_you_mean(use.environment, known) or "."
             message = f"there is no environment `{use.environment}`{advice} Environments are {', '.join(known)}"
+            yield Problem(tests.path, use.line, use.column, message)
+
+
+def _without_database(tests: ModelTestsFile, environments: EnvironmentsFile) -> Iterator[Problem]:
+    for use in tests.uses:
+        environment = environments.environments.get(use.environment)
+        if use.needs_database and environment is not None and not environment.may_have_database:
+            message = (
+                f"a model test with a `table` needs a database, but environment `{use.environment}` has none: write "
+                "`database: URL` into its entry"
+            )
             yield Problem(tests.path, use.line, use.column, message)

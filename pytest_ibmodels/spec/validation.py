@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -116,7 +116,7 @@ def _description(model: type[BaseModel], path: Path) -> str:
 
 
 def _found(path: Path, value: Any) -> str:
-    if path == ("token",) and isinstance(value, int | float):
+    if path in {("token",), ("database",)} and isinstance(value, int | float):
         return "is something else"
     return is_a(value)
 
@@ -138,9 +138,10 @@ def _keys_beside(model: type[BaseModel], path: Path) -> list[str]:
     if path[0] == "metrics":
         return ["min"]
     for part in path[:-1]:
-        inner = model.model_fields[str(part)].annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            model = inner
+        annotation = model.model_fields[str(part)].annotation
+        for inner in (annotation, *get_args(annotation)):
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                model = inner
     return list(model.model_fields)
 
 

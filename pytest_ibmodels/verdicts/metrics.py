@@ -8,6 +8,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+ALL = "all"
+"""The field of a metric that has one value for everything."""
+
+_COMPARED = ("f1", "weighted avg")
+
 
 @dataclass(frozen=True)
 class MetricCheck:
@@ -68,6 +73,32 @@ def check_metrics(reported: object, minimums: Mapping[str, Mapping[str, float]])
             for field, minimum in fields.items()
         )
     )
+
+
+def check_better(reported: object, current: object, max_drop: float) -> MetricCheck | None:
+    """Hold a new model to the one in use, measured on the same rows, by their F1 (weighted avg).
+
+    Args:
+        reported: ``evaluation_results`` of the new model.
+        current: what the training reports of the model in use: ``has_learned`` and ``evaluation_results``.
+        max_drop: by so much the new model may be worse.
+
+    Returns:
+        None if there is no model in use that has learned the labels, so that nothing can be compared.
+    """
+    metric, field = _COMPARED
+    name = f"{metric} {field}"
+    if not isinstance(current, Mapping):
+        problem = "the training did not report how good the model in use is"
+        return MetricCheck("better_than_current", name, 0.0, None, problem)
+    if not current.get("has_learned"):
+        return None
+    before = _check(current.get("evaluation_results"), metric, field, 0.0)
+    after = _check(reported, metric, field, 0.0)
+    if before.observed is None:
+        return MetricCheck("better_than_current", name, 0.0, None, f"of the model in use: {before.problem}")
+    minimum = before.observed - max_drop
+    return MetricCheck("better_than_current", name, minimum, after.observed, after.problem)
 
 
 def _check(reported: object, metric: str, field: str, minimum: float) -> MetricCheck:

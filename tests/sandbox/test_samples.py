@@ -1,14 +1,18 @@
-"""The built-in sample is a valid Annotator project, the same each time."""
+"""The built-in samples: a valid Annotator project, and a table of reviews, the same each time."""
 
+import contextlib
 import hashlib
 import json
+import sqlite3
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_ibmodels.sandbox.records import what_is_wrong
-from pytest_ibmodels.sandbox.samples import SAMPLES, drivers_licenses, sample_folder
+from pytest_ibmodels.sandbox.samples import SAMPLES, drivers_licenses, sample_database, sample_folder
+from pytest_ibmodels.sandbox.samples.reviews import reviews
 from tests.sandbox.running import RunningSandbox
 
 MOUNTED = "acme/mounts/fs/Mounted/deeper/licenses"
@@ -92,7 +96,17 @@ def test_it_is_generated_once(folder: Path) -> None:
     before = (folder / "NYDriversLicenses.ibannotator").stat().st_mtime_ns
     assert sample_folder("drivers-licenses", folder.parent) == folder
     assert (folder / "NYDriversLicenses.ibannotator").stat().st_mtime_ns == before
-    assert list(SAMPLES) == ["drivers-licenses"]
+    assert list(SAMPLES) == ["drivers-licenses", "reviews"]
+
+
+def test_the_reviews_are_a_balanced_table_that_is_the_same_everywhere(tmp_path: Path) -> None:
+    url = sample_database("reviews", tmp_path)
+    assert sample_database("reviews", tmp_path) == url
+    with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as database:
+        rows = database.execute("SELECT ReviewLabel, ReviewText FROM Review ORDER BY ID").fetchall()
+    assert rows == reviews()
+    assert Counter(stars for stars, _text in rows) == dict.fromkeys(range(1, 6), 80)
+    assert len({text for _stars, text in rows}) > 350
 
 
 def test_it_is_seen_in_the_drive(sandbox: RunningSandbox) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from pytest_ibmodels.spec import Environment, ResolvedEnvironment, load_environments
 from pytest_ibmodels.spec.variables import expand
@@ -24,7 +25,7 @@ SANDBOX_PATH = "sandbox/ci/fs/Instabase Drive/model-tests"
 SANDBOX_MOUNTS = {"sandbox/ci/fs/Instabase Drive/samples/drivers-licenses": "sample:drivers-licenses"}
 
 HOST = "`host` has to be an address, http(s)://…, or sandbox, but is"
-KEYS = "Keys here are host, path, token, mounts, max_parallel, data, ca_bundle, verify, limits"
+KEYS = "Keys here are host, path, token, mounts, max_parallel, data, database, ca_bundle, verify, limits"
 
 
 @pytest.fixture
@@ -68,6 +69,7 @@ def test_without_a_file_there_is_the_sandbox(file: Path, *, missing: bool) -> No
         mounts=SANDBOX_MOUNTS,
         max_parallel=None,
         data=None,
+        database=SecretStr("sample:reviews"),
     )
 
 

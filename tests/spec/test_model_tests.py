@@ -40,8 +40,15 @@ TestName:
       DL Number: 0.9
 """
 
-IBANNOTATOR = "drive path of the Annotator project to train on, readable with the environment's token"
-KEYS = "Keys here are env, ibannotator, time_limit, config, metrics, inference, marks, skip, xfail, package"
+METRICS = "Metrics are exact_match, precision, recall, f1, accuracy"
+NO_DATA = (
+    "has no data to train on: give it `ibannotator`, the drive path of an Annotator project, or `table` and `columns`, "
+    "of the environment's database"
+)
+KEYS = (
+    "Keys here are env, ibannotator, table, columns, limit, p_of_train, better_than_current, time_limit, config, "
+    "metrics, inference, marks, skip, xfail, package"
+)
 
 
 @pytest.fixture
@@ -191,7 +198,7 @@ def test_a_mistake_in_an_anchor_is_told_once_and_where_it_is(file: Path) -> None
 def test_all_problems_at_once_in_the_order_of_the_file(file: Path) -> None:
     text = "A:\n  envs: sandbox\n  time_limit: '60'\nB: 5\nA: {}\n"
     assert said(lambda: load_model_tests(written(file, text))) == [
-        f"1:1: model test `A` has no `ibannotator`: {IBANNOTATOR}",
+        f"1:1: model test `A` {NO_DATA}",
         f"2:3: unknown key `envs`: did you mean `env`? {KEYS}",
         '3:15: `time_limit` has to be a number, but is the text "60": remove the quotes',
         "4:1: model test `B` has to be a mapping, but is the number 5",
@@ -377,14 +384,14 @@ def test_wrong_long_minimums(file: Path, minimum: str, expected: str) -> None:
     [
         (
             "precison",
-            '"precison" is no metric: did you mean `precision`? Metrics are exact_match, precision, recall, f1',
+            f'"precison" is no metric: did you mean `precision`? {METRICS}',
         ),
-        ("F1", '"F1" is no metric: did you mean `f1`? Metrics are exact_match, precision, recall, f1'),
+        ("F1", f'"F1" is no metric: did you mean `f1`? {METRICS}'),
         (
             "exact-match",
-            '"exact-match" is no metric: did you mean `exact_match`? Metrics are exact_match, precision, recall, f1',
+            f'"exact-match" is no metric: did you mean `exact_match`? {METRICS}',
         ),
-        ("macro f1", '"macro f1" is no metric, as " " is in it. Metrics are exact_match, precision, recall, f1'),
+        ("macro f1", f'"macro f1" is no metric, as " " is in it. {METRICS}'),
     ],
 )
 def test_wrong_metrics(file: Path, metric: str, expected: str) -> None:

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pytest_ibmodels.spec import SpecError, load
+from tests.spec.test_model_tests import NO_DATA
 from tests.spec.yamlfiles import said, written
 
 if TYPE_CHECKING:
@@ -76,13 +77,12 @@ def test_everything_that_is_wrong_is_told_at_once(tests: Path, environments: Pat
     with pytest.raises(SpecError) as caught:
         load(tests, environments)
     known = "Environments are dogfood, staging, elsewhere, sandbox"
-    keys = "Keys here are host, path, token, mounts, max_parallel, data, ca_bundle, verify, limits"
-    path = "drive path of the Annotator project to train on, readable with the environment's token"
+    keys = "Keys here are host, path, token, mounts, max_parallel, data, database, ca_bundle, verify, limits"
     assert str(caught.value).splitlines() == [
         f"{environments}:6:11: unknown key `hots`: did you mean `host`? {keys}",
         f"{environments}:7:1: environment `elsewhere` has to be a mapping, but is the number 5",
         f"{tests}:3:8: there is no environment `dogfod`: did you mean `dogfood`? {known}",
-        f"{tests}:10:1: model test `C` has no `ibannotator`: {path}",
+        f"{tests}:10:1: model test `C` {NO_DATA}",
         f"{tests}:10:10: there is no environment `nowhere`: did you mean `elsewhere`? {known}",
     ]
 

@@ -131,6 +131,9 @@ class AnnotatorRoute:
         # go afterwards is enough.
         await place.client.models.unload(_model_name(place, test))
 
+    async def start_promotion(self, place: Workplace, test: ModelTest) -> None:
+        """Its models are used by nobody but their own run."""
+
 
 def training_state(status: JobStatus) -> TrainingState:
     """Read the status of a training job (protocol 3.2).
@@ -157,6 +160,7 @@ def training_state(status: JobStatus) -> TrainingState:
         fraction=float(fraction) if isinstance(fraction, int | float) else None,
         metrics=metrics if isinstance(metrics, dict) else None,
         history=reported_history(data),
+        current=in_use if isinstance(in_use := data.get("current"), dict) else None,
         queued=current.task_state == "PENDING",
     )
 

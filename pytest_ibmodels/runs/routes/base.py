@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from pydantic import SecretStr
+
     from pytest_ibmodels.instabase.client import Instabase
     from pytest_ibmodels.packaging import Package
     from pytest_ibmodels.runs.history import HistoryPoint
@@ -30,12 +32,14 @@ class Workplace:
     Attributes:
         folder: ``ROOT/ci-test-temp/<package>_<uuid>``, holding the unpacked package.
         suffix: unique for the run, for its folder and for names that an environment keeps in one global list.
+        database: URL of the environment's database, if it has one.
     """
 
     client: Instabase
     folder: str
     package: Package
     suffix: str
+    database: SecretStr | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class TrainingState:
         metrics: ``evaluation_results`` as reported so far.
         history: the training curves, if the job reports them.
         queued: whether the environment has accepted the job and not begun with it.
+        current: of a route on which models are in use: which one the new one is compared with, and its metrics.
     """
 
     name: str
@@ -60,6 +65,7 @@ class TrainingState:
     metrics: Mapping[str, object] | None = None
     history: tuple[HistoryPoint, ...] = ()
     queued: bool = False
+    current: Mapping[str, object] | None = None
 
 
 class Route(Protocol):
@@ -118,4 +124,8 @@ class Route(Protocol):
 
     async def leave(self, place: Workplace, test: ModelTest) -> None:
         """Let go of what serving holds in the environment."""
+        ...
+
+    async def start_promotion(self, place: Workplace, test: ModelTest) -> str | None:
+        """Start the job that lets the new model take the place of the one in use; None where no model ever is."""
         ...

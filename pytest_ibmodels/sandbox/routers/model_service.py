@@ -8,10 +8,11 @@ from fastapi import APIRouter, Depends
 from pytest_ibmodels.instabase.wire import (
     UNLOADED_MESSAGE,
     JobStarted,
+    RawInput,
+    RunRequest,
     TrainRequest,
     Unloaded,
     UnloadRequest,
-    WireModel,
 )
 from pytest_ibmodels.sandbox.bodies import json_body, sandbox_of
 from pytest_ibmodels.sandbox.errors import SandboxError
@@ -23,22 +24,6 @@ from pytest_ibmodels.sandbox.services import Sandbox
 router = APIRouter(prefix="/api/v1/model-service")
 
 TheSandbox = Annotated[Sandbox, Depends(sandbox_of)]
-
-
-class RawInput(WireModel):
-    """A document in the request itself: ``data`` is base64."""
-
-    type: str
-    data: str
-
-
-class RunRequest(WireModel):
-    """Body of ``model-service/run`` and ``run_async``; the first record of the document is meant."""
-
-    model_name: str
-    input_path: str
-    input_raw_data: RawInput | None = None
-    model_fs_path: str | None = None
 
 
 TheRun = Annotated[RunRequest, Depends(json_body(RunRequest))]

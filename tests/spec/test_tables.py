@@ -1,0 +1,178 @@
+"""Model tests on a database table, and the databases of environments."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_ibmodels.spec import Environment, Minimum, TableSpec, cautions, load, load_environments, load_model_tests
+from pytest_ibmodels.spec.databases import passwords, without_password
+from tests.spec.yamlfiles import said, written
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+STARS = "A:\n  env: e\n  table: iris.Review\n  columns: [Stars, Text]\n  time_limit: 60\n"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "model_tests.yaml"
+
+
+@pytest.fixture
+def environments(tmp_path: Path) -> Path:
+    return tmp_path / "environments.yaml"
+
+
+def one(file: Path, entry: str) -> Environment:
+    return load_environments(written(file, f"e: {{{entry}}}\n")).environments["e"]
+
+
+def test_a_table_and_what_belongs_to_it(file: Path) -> None:
+    text = STARS + "  limit: 20\n  p_of_train: 0.5\n  better_than_current: {max_drop: 0.01}\n"
+    test = load_model_tests(written(file, text + "  metrics:\n    accuracy: 0.5\n    f1: {weighted avg: 0.4}\n")).tests[
+        "A"
+    ]
+    assert test.ibannotator == ""
+    assert test.table == TableSpec("iris.Review", ("Stars", "Text"), 20, 0.5, max_drop=0.01, line=8)
+    assert test.metrics == {"accuracy": {"all": Minimum(0.5, 10)}, "f1": {"weighted avg": Minimum(0.4, 11)}}
+    assert test.dataset == "table iris.Review (Stars, Text), 20 rows, p_of_train 0.5"
+
+
+@pytest.mark.parametrize(("given", "drop"), [("true", 0.0), ("{max_drop: 1e-2}", 0.01)])
+def test_what_better_means(file: Path, given: str, drop: float) -> None:
+    table = load_model_tests(written(file, f"{STARS}  better_than_current: {given}\n")).tests["A"].table
+    assert table == TableSpec("iris.Review", ("Stars", "Text"), max_drop=drop, line=6)
+
+
+def test_columns_as_one_text(file: Path) -> None:
+    table = load_model_tests(written(file, STARS.replace("[Stars, Text]", '"Stars, Text"'))).tests["A"].table
+    assert table is not None
+    assert table.columns == ("Stars", "Text")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("iris.Review", "Review; drop table x", "3:10: `table` has to be a plain name, TABLE or SCHEMA.TABLE, of "),
+        (
+            "iris.Review",
+            "a.b.c",
+            "3:10: `table` has to be a plain name, TABLE or SCHEMA.TABLE, of letters, digits and ",
+        ),
+        (
+            "[Stars, Text]",
+            "Stars",
+            "4:12: `columns` has to be two columns, first the label, second the text, as [Stars, T",
+        ),
+        ("[Stars, Text]", "[Stars, 'x y']", "4:12: `columns` has to be plain names, of letters, digits and"),
+        ("[Stars, Text]", "[Text, Text]", '4:12: `columns` names "Text" twice: first the label, second the text'),
+        (
+            "  columns: [Stars, Text]\n",
+            "",
+            "1:1: model test `A` has no `columns`: with `table`, first the label, second",
+        ),
+        ("columns", "column", "4:3: unknown key `column`: did you mean `columns`?"),
+        ("  table: iris.Review\n", "  tabel: x\n", "3:3: unknown key `tabel`: did you mean `table`?"),
+        ("60\n", "60\n  limit: 1\n", "6:10: `limit` has to be a whole number of rows from 2, but is the number 1"),
+        ("60\n", "60\n  limit: true\n", "6:10: `limit` has to be a whole number of rows from 2, but is"),
+        ("60\n", "60\n  p_of_train: 1\n", "6:15: `p_of_train` has to be a number between 0 and 1, the share that is "),
+        (
+            "60\n",
+            "60\n  better_than_current: 0.1\n",
+            "6:24: `better_than_current` has to be true, false, or {max_drop: N",
+        ),
+        (
+            "60\n",
+            "60\n  better_than_current: {max_drop: -1}\n",
+            "6:35: `better_than_current.max_drop` has to be a number from 0, but is the number -1",
+        ),
+        (
+            "60\n",
+            "60\n  better_than_current: {max_drp: 1}\n",
+            "6:25: unknown key `better_than_current.max_drp`: did you mean `max_drop`? Keys here are max_drop",
+        ),
+        (
+            "60\n",
+            "60\n  ibannotator: a/b/fs/c/d.ibannotator\n",
+            "3:3: `table` stands beside `ibannotator`: a model test trains on one of them",
+        ),
+        (
+            "  table: iris.Review\n",
+            "  ibannotator: a/b/fs/c/d.ibannotator\n",
+            "4:3: `columns` is for a `table` only: remove it",
+        ),
+    ],
+)
+def test_mistakes(file: Path, old: str, new: str, expected: str) -> None:
+    found = said(lambda: load_model_tests(written(file, STARS.replace(old, new, 1))))
+    assert found[0].startswith(expected)
+    assert len(found) == 1
+
+
+def test_a_table_needs_a_database(file: Path, environments: Path) -> None:
+    remote = "host: https://x.org, path: a/b/fs/c, token: '${T}'"
+    written(file, STARS)
+    needs = "a model test with a `table` needs a database"
+    told = f"{needs}, but environment `e` has none: write `database: URL` into its entry"
+    assert said(lambda: load(file, written(environments, f"e: {{{remote}}}\n"))) == [f"2:8: {told}"]
+    for entry in ("{host: sandbox}", "{host: '${HOST}'}", f"{{{remote}, database: 'sqlite:////x.db'}}"):
+        load(file, written(environments, f"e: {entry}\n"))
+
+
+def test_a_file_of_the_embedded_sandbox_counts_from_the_yaml_file(environments: Path) -> None:
+    def resolved(entry: str) -> str:
+        database = one(environments, entry).resolve({"PASSWORD": "p"}).database
+        assert database is not None
+        return database.get_secret_value()
+
+    folder = environments.parent
+    assert resolved("host: sandbox") == "sample:reviews"
+    assert resolved("host: sandbox, database: 'sqlite:///a/b.db'") == f"sqlite:///{folder}/a/b.db"
+    assert resolved("host: sandbox, database: 'sqlite:////a/b.db'") == "sqlite:////a/b.db"
+    assert (
+        resolved("host: sandbox, database: 'postgresql+psycopg://me:${PASSWORD}@h/x'")
+        == "postgresql+psycopg://me:p@h/x"
+    )
+    remote = "host: https://x.org, path: a/b/fs/c, token: '${PASSWORD}'"
+    assert resolved(f"{remote}, database: 'sqlite:///b.db'") == "sqlite:///b.db"
+
+
+@pytest.mark.parametrize("database", ["reviews.db", "hunter2@x", "'sample:'", "sample:x/y", "5", "''"])
+def test_what_is_no_database_is_not_shown(environments: Path, database: str) -> None:
+    (found,) = said(lambda: load_environments(written(environments, f"e: {{host: sandbox, database: {database}}}\n")))
+    assert "`database` has to be" in found or "`database` is empty" in found
+    assert database.strip("'") in {"", "5"} or database not in found
+
+
+def test_a_password_in_the_file_warns_and_one_in_a_variable_does_not(environments: Path) -> None:
+    url = "postgresql+psycopg://me:{}@h/x"
+    (caution,) = cautions(one(environments, f"host: sandbox, database: '{url.format('hunter2')}'"), {})
+    assert caution.message == (
+        "environment `e` has the password of its database in the file; write `${VARIABLE}` in its place, set the "
+        "variable, and change this password"
+    )
+    environ = {"PASSWORD": "hunter2", "URL": url.format("hunter2")}
+    for database in (url.format("${PASSWORD}"), "${URL}", "sqlite:///x.db", "postgresql://me@h/x"):
+        assert cautions(one(environments, f"host: sandbox, database: '{database}'"), environ) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "secret"),
+    [
+        ("postgresql+psycopg://me:hunter2@h/x", "hunter2"),
+        ("postgresql://me:hun%2Fter%402@h/x", "hun/ter@2"),
+        ("postgresql://h/x?user=me&password=hunter2", "hunter2"),
+        ("iris://me:SY%53@h:1972/USER", "SYS"),
+    ],
+)
+def test_the_password_of_a_url(url: str, secret: str) -> None:
+    assert secret in passwords(url)
+    assert not any(form in without_password(url) for form in passwords(url))
+    assert "me" in without_password(url)
+
+
+def test_a_url_without_a_password() -> None:
+    assert passwords("sqlite:////x.db") == passwords("postgresql://me@h/x") == passwords("sample:reviews") == ()
