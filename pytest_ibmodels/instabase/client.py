@@ -6,6 +6,7 @@ Paths are drive paths, ``OWNER/REPO/fs/DRIVE/PATH``. Every method raises the err
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from pytest_ibmodels.instabase import policy
@@ -74,6 +75,7 @@ class Instabase:
         self.marketplace = Marketplace(self.transport)
 
     async def close(self) -> None:
+        self.drive.close()
         await self.transport.close()
 
 
@@ -82,6 +84,12 @@ class Drive:
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
+        self._mounts: dict[str, asyncio.Task[MountListing]] = {}
+
+    def close(self) -> None:
+        """Ask nothing more on the behalf of many."""
+        for asking in self._mounts.values():
+            asking.cancel()
 
     async def read(self, path: str) -> bytes:
         args = DriveArgs(type="file", get_content=True)
@@ -137,9 +145,17 @@ class Drive:
         return started.job_id
 
     async def mount_details(self, path: str, *, policy: Policy = policy.READ) -> dict[str, JsonValue] | None:
-        """How the drive that holds ``path`` is mounted; the training job is told, unchanged."""
+        """How the drive that holds ``path`` is mounted; the training job is told, unchanged.
+
+        It is asked once, and hundreds of jobs are told the same.
+        """
         root = path.split("/fs/", maxsplit=1)[0] + "/fs"
-        listing = await self._transport.call(MountListing, "GET", f"drives/{root}", policy=policy)
+        asking = self._mounts.get(root)
+        if asking is None or (asking.done() and (asking.cancelled() or asking.exception() is not None)):
+            call = self._transport.call(MountListing, "GET", f"drives/{root}", policy=policy)
+            asking = self._mounts[root] = asyncio.create_task(call)
+        # One who is cancelled must not take the answer from the others.
+        listing = await asyncio.shield(asking)
         for mount in listing.drives:
             if path.startswith(f"{mount.full_path.rstrip('/')}/"):
                 return mount.mount_details
