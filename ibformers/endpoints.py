@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ibformers.platform import FileClient, JobMetadataClient
+    from ibformers.tuning.service import TuningService
 
 logger = logging.getLogger(__name__)
 
@@ -180,10 +181,23 @@ def run_tuning(
     _begin({name: value for name, value in kwargs.items() if name not in {"username", "file_client"}})
     from ibformers.training.reporting import JobReport
     from ibformers.tuning import DatabaseRows, Tuning
+    from ibformers.tuning.service import settings_in
 
-    tuning = Tuning(settings | {"path": models_path}, DatabaseRows(database))
+    tuning = Tuning(settings_in(Path(models_path), settings), DatabaseRows(database))
     answer = tuning.train(request, report=JobReport(job_metadata_client))
     return answer.model_dump(mode="json", exclude={"predictions"})
+
+
+def tuning_service(models_path: str) -> TuningService:
+    """Return what answers override, rollback, predict and models requests; see `ibformers.tuning.service`.
+
+    Args:
+        models_path: local folder of the environment's models.
+    """
+    let_waiting_threads_sleep()
+    from ibformers.tuning.service import TuningService
+
+    return TuningService(models_path)
 
 
 def _begin(ignored: dict[str, Any]) -> None:

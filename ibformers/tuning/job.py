@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from ibformers.artifacts.model_package import module_name, write_model_package
 from ibformers.models.base import DEFAULT_BASE_MODEL
-from ibformers.tuning.errors import RequestRefused
 from ibformers.tuning.operations import RECORD, Tuning, taken
 from ibformers.tuning.requests import ModelSettings, TrainRequest
+from ibformers.tuning.service import settings_in
 from ibformers.tuning.store import ModelStore
 
 if TYPE_CHECKING:
@@ -35,20 +35,18 @@ EVALUATION, PREDICTIONS, INPUTS, PACKAGE = "evaluation.json", "predictions.json"
 MOST_PREDICTIONS = 1000
 """Of so many test rows at most the predictions are written; the metrics are those of all."""
 
-_SETTINGS = frozenset(ModelSettings.model_fields) - {"path"}
+_SETTINGS = frozenset(ModelSettings.model_fields)
 
 logger = logging.getLogger(__name__)
 
 
 def split_hyperparameters(given: Mapping[str, Any], model_name: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Tell the settings of the model (without `path`) from arguments of the training.
+    """Tell the settings of the model from arguments of the training.
 
     Args:
         given: settings and arguments, each by its own name.
         model_name: of the model, unless `given` names another.
     """
-    if "path" in given:
-        raise RequestRefused("Setting path: the environment has its own folder of models: leave it out.", "path")
     settings = {"model_name": model_name} | {name: value for name, value in given.items() if name in _SETTINGS}
     return settings, {name: value for name, value in given.items() if name not in _SETTINGS}
 
@@ -83,7 +81,7 @@ def run_table(
     """
     asked = TrainRequest.of(request)
     with tempfile.TemporaryDirectory(prefix="ibformers-") as folder:
-        checked = ModelSettings.of({**settings, "path": folder})
+        checked = ModelSettings.of(settings_in(Path(folder), settings))
         current = ModelStore(models, checked.model_name).in_use() if models is not None else None
         if current is not None:
             from ibformers.tuning.model import copy_model

@@ -13,14 +13,15 @@ from starlette.exceptions import HTTPException
 from pytest_ibmodels.sandbox.errors import BodyTooLargeError, SandboxError, StoreError
 from pytest_ibmodels.sandbox.gate import Gate
 from pytest_ibmodels.sandbox.openapi import describe
-from pytest_ibmodels.sandbox.routers import annotator, drives, jobs, logs, marketplace, model_service, refiner
+from pytest_ibmodels.sandbox.routers import annotator, drives, jobs, logs, marketplace, model_service, refiner, tuning
 from pytest_ibmodels.sandbox.services import Sandboxes
 from pytest_ibmodels.sandbox.settings import Settings
 from pytest_ibmodels.sandbox.tokens import Tokens
 
 logger = logging.getLogger(__name__)
 
-ROUTERS = tuple(module.router for module in (drives, jobs, model_service, annotator, refiner, marketplace, logs))
+_MODULES = (drives, jobs, model_service, annotator, refiner, marketplace, tuning, logs)
+ROUTERS = tuple(module.router for module in _MODULES)
 
 
 def create_app(settings: Settings, tokens: Tokens) -> FastAPI:

@@ -22,6 +22,7 @@ from pytest_ibmodels.sandbox.settings import Settings
 from pytest_ibmodels.sandbox.store import Store
 from pytest_ibmodels.sandbox.tasks import TaskRunner
 from pytest_ibmodels.sandbox.training import Trainings
+from pytest_ibmodels.sandbox.tuning import Tunings
 
 logger = logging.getLogger(__name__)
 
@@ -47,11 +48,13 @@ class Sandbox:
         self.tasks = TaskRunner(self.store)
         self.training = Trainings(settings, self.drive, self.store, self.marketplace, queue)
         self.models = ModelPool(settings, self.drive)
+        self.tuning = Tunings(settings, self.drive, self.training)
         self.refiner = Refiner(self.drive, self.store, self.models, self.tasks)
 
     def tidy_up(self) -> None:
         """Write what could not be written before, and forget the jobs, with their logs, that ended long ago."""
         self.store.write_what_was_kept()
+        self.tuning.close_idle()
         before = time.time() - self.settings.keep_jobs
         for job_id in self.store.forget_ended_before(before):
             self.training.forget(job_id)
@@ -64,6 +67,7 @@ class Sandbox:
         """Start nothing more, and let go of the database."""
         self.tasks.close()
         self.models.close()
+        self.tuning.close()
         self.store.write_what_was_kept()
         self.store.close()
 

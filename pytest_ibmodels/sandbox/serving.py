@@ -108,8 +108,8 @@ class ModelPool:
     def _loaded(self, name: str, slot: _Slot, model_path: DrivePath) -> ChildProcess:
         package = read_model_package(self._drive, model_path)
         folder = self._drive.local_folder(model_path)
-        signature = ((str(folder), 0, 0), *_signature(folder))
-        if slot.process is not None and not slot.unload and signature == slot.signature:
+        found = ((str(folder), 0, 0), *signature(folder))
+        if slot.process is not None and not slot.unload and found == slot.signature:
             return slot.process
         self._close(slot)
         if self._closed.is_set():
@@ -128,7 +128,7 @@ class ModelPool:
         slot.unload = False
         slot.scratch = scratch
         slot.process = ChildProcess(serve_model, spec)
-        slot.signature = signature
+        slot.signature = found
         try:
             answer = self._answer(slot.process)
         except _GoneError as error:
@@ -202,7 +202,7 @@ def _told(what: str, failure: dict[str, str]) -> str:
     return f"{what}: {failure['error']}\n{failure['frames']}".rstrip()
 
 
-def _signature(folder: Path) -> _Signature:
+def signature(folder: Path) -> _Signature:
     """What changes when a file of the package does; caches written by a run do not count."""
     found = []
     for path in folder.rglob("*"):

@@ -20,8 +20,11 @@ from pytest_ibmodels.sandbox.store import Store
 
 
 @dataclass(frozen=True)
-class _Code:
-    """``packages`` as a training job has them; ``published`` names the package that they were unpacked from."""
+class Code:
+    """``packages`` as a training job has them; ``published`` names the package that they were unpacked from.
+
+    ``unpacked`` is a folder that whoever asked for the code removes.
+    """
 
     packages: tuple[Path, ...]
     unpacked: Path | None = None
@@ -49,7 +52,7 @@ class Trainings:
             SandboxError: if a script package is missing, or the function belongs to none of them; if none is given,
                 and no published package has the function's module; if the database is a sample that there is not.
         """
-        code = self._code(request)
+        code = self.code(request)
         arguments = dict(request.arguments)
         database = arguments.get("database")
         if isinstance(database, str):
@@ -103,14 +106,19 @@ class Trainings:
     def log_of(self, job_id: str) -> Path:
         return self._settings.jobs_root / job_id / "log.txt"
 
-    def _code(self, request: TrainRequest) -> _Code:
+    def code(self, request: TrainRequest) -> Code:
+        """The code that a request means.
+
+        Raises:
+            SandboxError: as :meth:`submit`.
+        """
         module, _dot, rest = request.function.partition(".")
         if not rest or not all(part.isidentifier() for part in request.function.split(".")):
             msg = f"run_train: function {request.function!r} is no dotted path such as 'ibformers.endpoints.train'"
             raise SandboxError(msg)
         if not request.script_packages:
             package, unpacked = self._marketplace.unpack_newest(module)
-            return _Code((unpacked / module,), unpacked, f"{package.name} {package.version}")
+            return Code((unpacked / module,), unpacked, f"{package.name} {package.version}")
         packages = tuple(self._package(text) for text in request.script_packages)
         names = [package.name for package in packages]
         if module not in names:
@@ -119,7 +127,7 @@ class Trainings:
                 f"({', '.join(names)}); its first part must be the name of one"
             )
             raise SandboxError(msg)
-        return _Code(packages)
+        return Code(packages)
 
     def _package(self, text: str) -> Path:
         try:
