@@ -52,7 +52,9 @@ class Served:
 
     def __init__(self, place: Workplace, model_name: str) -> None:
         transport = place.client.transport
-        self._client = httpx.Client(base_url=transport.host, headers=transport._client.headers, timeout=60)  # noqa: SLF001
+        token = transport._token.get_secret_value()  # noqa: SLF001 - who measures stands in for the client
+        headers = {"Authorization": f"Bearer {token}"}
+        self._client = httpx.Client(base_url=transport.host, headers=headers, timeout=60)
         self._model_name = model_name
         self.seconds: list[float] = []
         self.entities: dict[str, list[dict[str, Any]]] = {}
