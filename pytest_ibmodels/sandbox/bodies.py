@@ -20,13 +20,14 @@ MAX_JSON_BYTES = 64 * 2**20
 _CHUNK = 2**20
 
 
-def sandbox_of(request: Request) -> Sandbox:
+# Dependencies are coroutines: FastAPI sends functions to a thread, which takes longer than they do.
+async def sandbox_of(request: Request) -> Sandbox:
     """The sandbox of the token that the request came with, as a dependency."""
     sandboxes: Sandboxes = request.app.state.sandboxes
     return sandboxes.of(request.scope[HOLDER])
 
 
-def drive_args(request: Request) -> DriveArgs:
+async def drive_args(request: Request) -> DriveArgs:
     """The arguments of a drive call, from its header; without one there are none.
 
     Raises:
@@ -66,7 +67,7 @@ async def body_bytes(request: Request) -> bytes:
     Raises:
         BodyTooLargeError: if it is larger than any JSON body need be.
     """
-    limit = min(MAX_JSON_BYTES, sandbox_of(request).settings.max_body)
+    limit = min(MAX_JSON_BYTES, (await sandbox_of(request)).settings.max_body)
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
@@ -82,7 +83,7 @@ async def body_to_file(request: Request) -> Path:
     Raises:
         BodyTooLargeError: if it is over the limit.
     """
-    path = sandbox_of(request).drive.new_scratch()
+    path = (await sandbox_of(request)).drive.new_scratch()
     try:
         await _store(request, path)
     except BaseException as error:
@@ -95,7 +96,7 @@ async def body_to_file(request: Request) -> Path:
 
 
 async def _store(request: Request, path: Path) -> None:
-    limit, size, pending = sandbox_of(request).settings.max_body, 0, bytearray()
+    limit, size, pending = (await sandbox_of(request)).settings.max_body, 0, bytearray()
     file = await run_in_threadpool(path.open, "wb")
     with file:
         async for chunk in request.stream():

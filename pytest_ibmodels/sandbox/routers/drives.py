@@ -75,7 +75,7 @@ def look(path: ThePath, args: Args, sandbox: TheSandbox) -> Response | dict[str,
 @router.post("/{path:path}", response_model=None, openapi_extra=drive_call(takes_file(CopyRequest, UnzipRequest)))
 async def write(path: ThePath, args: Args, request: Request) -> dict[str, Any]:
     """Write a file, make a folder, or copy, move or unzip, as the last part of the path and the body say."""
-    sandbox = sandbox_of(request)
+    sandbox = await sandbox_of(request)
     upload = await body_to_file(request)
     try:
         return await run_in_threadpool(_write, sandbox, path, args, upload)
@@ -100,7 +100,7 @@ async def delete(path: ThePath, args: Args, request: Request) -> dict[str, str]:
     """Delete a node, and let go of models served from it; ``force`` may stand in the body or in the arguments."""
     body = await body_bytes(request)
     wish = parse_as(DeleteRequest, body, "delete") if body.strip() else DeleteRequest()
-    await run_in_threadpool(_delete, sandbox_of(request), path, force=wish.force or bool(args.force))
+    await run_in_threadpool(_delete, await sandbox_of(request), path, force=wish.force or bool(args.force))
     return {"status": "OK"}
 
 
