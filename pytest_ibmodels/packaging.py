@@ -25,6 +25,7 @@ _PACKAGE_FILE = "package.json"
 _CACHES = {"__pycache__", "node_modules"}
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest time that a zip can hold
 _DEFAULT_FUNCTION = "endpoints.run_train_annotator"
+_TABLE_FUNCTION = "endpoints.run_train_table"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]*")  # it becomes part of paths
 
 
@@ -40,6 +41,7 @@ class Package:
         name, version: from ``package.json``.
         module: the top-level module of the code, which is the folder's name.
         train_function: dotted name of the function that a training job calls.
+        table_function: the same of a training on a database table.
         data: the zip.
         content_hash: SHA-256 over names and contents, in hexadecimal; independent of the compression.
         files: the names in the zip, sorted.
@@ -49,6 +51,7 @@ class Package:
     version: str
     module: str
     train_function: str
+    table_function: str
     data: bytes
     content_hash: str
     files: tuple[str, ...]
@@ -122,7 +125,8 @@ def _packed(contents: dict[str, Path], description: dict[str, Any], module: str)
         name=description["name"],
         version=description["version"],
         module=module,
-        train_function=_train_function(description, module),
+        train_function=_function(description, ("function_annotator", "function")) or f"{module}.{_DEFAULT_FUNCTION}",
+        table_function=_function(description, ("function_table",)) or f"{module}.{_TABLE_FUNCTION}",
         data=buffer.getvalue(),
         content_hash=digest.hexdigest(),
         files=tuple(sorted(contents)),
@@ -160,13 +164,13 @@ def _wrong(path: Path, description: dict[str, Any], key: str, wanted: str) -> Pa
     return PackageError(f'{path}: "{key}" {found}; it should be {wanted}')
 
 
-def _train_function(description: dict[str, Any], module: str) -> str:
+def _function(description: dict[str, Any], keys: tuple[str, ...]) -> str:
     training = description.get("model_training")
     if isinstance(training, dict):
-        for key in ("function_annotator", "function"):
+        for key in keys:
             if isinstance(training.get(key), str):
                 return str(training[key])
-    return f"{module}.{_DEFAULT_FUNCTION}"
+    return ""
 
 
 def _wanted_files(folder: Path) -> Iterator[Path]:

@@ -392,7 +392,8 @@ class Story:
     def _link(self, place: Workplace, page: str) -> None:
         # The pages of a sandbox of ours end with it.
         if self._run.job_id is not None and not self._session.is_embedded:
-            self._run.links[page] = self._route.pages(place, self._test, self._run.job_id)[page]
+            pages = self._route.pages(place, self._test, self._run.job_id)
+            self._run.links.update((name, address) for name, address in pages.items() if name == page)
 
     def _enter(self, phase: str, state: str) -> None:
         self._run.progress = Progress(phase=phase, state=state, since=self._clock.now())

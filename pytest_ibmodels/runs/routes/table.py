@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
     from pytest_ibmodels.spec import ModelTest, TableSpec
 
-_FUNCTION = "endpoints.run_train_table"
-_PROMOTE = "endpoints.run_promote_table"
+_PROMOTE = "run_promote_table"
+"""Beside the function that trains."""
+
 _AT_ONCE = 4
 _SLICE_SECONDS = 10.0
 
@@ -64,7 +65,8 @@ class TableRoute:
             "model_name": self.model_name(place, test),
             "current_model": test.name,
         }
-        return await self._run(place, _FUNCTION, test, {**arguments, "database": place.database.get_secret_value()})
+        arguments["database"] = place.database.get_secret_value()
+        return await self._run(place, place.package.table_function, test, arguments)
 
     async def started(self, place: Workplace, test: ModelTest) -> list[str]:
         return await place.client.jobs.named(self.model_name(place, test))
@@ -118,13 +120,14 @@ class TableRoute:
 
     async def start_promotion(self, place: Workplace, test: ModelTest) -> str:
         arguments = {"save_path": self._save_path(place, test), "model_name": self.model_name(place, test)}
-        return await self._run(place, _PROMOTE, test, arguments)
+        function = f"{place.package.table_function.rpartition('.')[0]}.{_PROMOTE}"
+        return await self._run(place, function, test, arguments)
 
     async def _run(self, place: Workplace, function: str, test: ModelTest, arguments: dict[str, Any]) -> str:
         return await place.client.models.train(
             TrainRequest(
                 script_packages=[f"{place.folder}/{place.package.module}"],
-                function=f"{place.package.module}.{function}",
+                function=function,
                 arguments=arguments,
                 device_type="cpu" if test.config.get("use_cpu") else "gpu",
             )

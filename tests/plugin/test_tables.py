@@ -1,0 +1,144 @@
+"""Model tests on a database table: rows trained on, the model in use compared and promoted, a password kept."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.plugin.conftest import ROOT, TOKEN, Project, Server
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from _pytest.pytester import RunResult
+
+PASSWORD = "hunter2-of-the-database"
+ROWS = [(1, "an awful dress"), (2, "a fine dress"), (3, "a superb dress"), (2, "fine, fine")]
+
+
+class Tables:
+    """A project whose environment has a database with a password, and the folder of models behind it."""
+
+    def __init__(self, project: Project, server: Server, folder: Path) -> None:
+        self._project = project
+        self.server = server
+        with contextlib.closing(sqlite3.connect(folder / "reviews.db")) as database:
+            database.execute("CREATE TABLE Review (Stars INTEGER, Words TEXT)")
+            database.executemany("INSERT INTO Review VALUES (?, ?)", ROWS)
+            database.commit()
+        url = f"sqlite:///{folder}/reviews.db?password=${{REVIEWS_PASSWORD}}"
+        entry = {"host": server.url, "path": ROOT, "token": "${DOGFOOD_TOKEN}", "database": url}
+        project.write_environments(dogfood=entry)
+
+    def run(self, *options: str, **entries: dict[str, Any]) -> RunResult:
+        table = {"ibannotator": None, "table": "Review", "columns": "Stars,Words", "inference": {"documents": "all"}}
+        self._project.write_tests(**{name: {**table, **entry} for name, entry in entries.items()})
+        file = self._project.pytester.path / "model_tests.yaml"
+        file.write_text(file.read_text().replace("  ibannotator: null\n", ""))
+        result = self._project.run(*options)
+        assert PASSWORD not in result.stdout.str() + result.stderr.str()
+        return result
+
+    def in_use(self, name: str) -> float | None:
+        """How good the model in use is; None if there is none."""
+        file = self.server.data / "models" / f"{name}.json"
+        return float(json.loads(file.read_text())["f1"]) if file.exists() else None
+
+
+@pytest.fixture
+def tables(served: Project, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tables:
+    monkeypatch.setenv("REVIEWS_PASSWORD", PASSWORD)
+    return Tables(served, server, tmp_path)
+
+
+def test_nothing_is_replaced_until_it_is_asked_for_and_only_by_what_passed(tables: Tables) -> None:
+    good = {
+        "metrics": {"accuracy": 0.5, "f1": {"weighted avg": 0.5, "1": 0.9}},
+        "config": {"f1": 0.9},
+        "better_than_current": True,
+    }
+    low = {"metrics": {"accuracy": 0.95, "f1": {"weighted avg": 0.5}}, "config": {"f1": 0.9}}
+    other = {"config": {"words": {"awful": "5"}}}
+
+    result = tables.run("-q", Good=good)
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(
+        [
+            "  accuracy  all *0.9000 *0.5000 *+0.4000",
+            "  f1 *weighted avg *0.9000 *0.5000 *",
+            "Good on dogfood: served; 4 fields of 4 documents are as at training (*",
+            "  better_than_current: no model of this name is in use yet, so none was compared",
+        ]
+    )
+    assert tables.in_use("Good") is None
+
+    result = tables.run("--promote", Good=good, Low=low, Other=other)
+    result.assert_outcomes(passed=3, failed=2, skipped=1)
+    result.stdout.fnmatch_lines(["  promoted: Good is now version Good_*."])
+    result.stdout.fnmatch_lines(["*metrics: 1 of 2 metrics did not reach the minimum"])
+    result.stdout.fnmatch_lines(["  accuracy  all *0.9500 *0.9000  too low by 0.0500"])
+    result.stdout.fnmatch_lines(
+        ["*predictions differ: 1 of 4 fields differ from training", "*document row-0", "*'1'*'5'"]
+    )
+    assert [tables.in_use(name) for name in ("Good", "Low", "Other")] == [0.9, None, None]
+    assert tables.server.left_over() == []
+
+
+def test_the_model_in_use_has_to_be_reached(tables: Tables) -> None:
+    first = {"config": {"f1": 0.9}}
+    tables.run("--promote", Stars=first, Drop=first).assert_outcomes(passed=4)
+
+    worse = {"config": {"f1": 0.85}, "better_than_current": True}
+    drop = {"config": {"f1": 0.85}, "better_than_current": {"max_drop": 0.06}}
+    result = tables.run("--promote", Stars=worse, Drop=drop)
+    result.assert_outcomes(passed=2, failed=1, skipped=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*metrics: 1 of 1 metrics did not reach the minimum",
+            "  better_than_current  f1 weighted avg *0.9000 *0.8500  too low by 0.0500",
+        ]
+    )
+    result.stdout.fnmatch_lines(["  better_than_current  f1 weighted avg *0.8500 *0.8400  +0.0100"])
+    assert (tables.in_use("Stars"), tables.in_use("Drop")) == (0.9, 0.85)
+
+
+def test_a_promotion_that_is_refused_fails_the_test(tables: Tables) -> None:
+    # Two model tests of one model: the second to be promoted was compared with what the first replaced.
+    result = tables.run(
+        "--promote", "-k", "inference", One={"config": {"f1": 0.7}, "package": "tiny"}, Two={"config": {"raise": "Oh"}}
+    )
+    result.assert_outcomes(passed=1, failed=1, deselected=2)
+    result.stdout.fnmatch_lines(["*training failed: *RuntimeError: Oh sqlite:///*reviews.db[?]password=[*][*][*]"])
+    (tables.server.data / "models" / "Slow.json").unlink(missing_ok=True)
+    code = f"""
+        import json, pytest
+        @pytest.hookimpl
+        def pytest_ibmodels_verdict(config, run, phase):
+            with open({str(tables.server.data / "models" / "Slow.json")!r}, "w") as file:
+                json.dump({{"version": "of somebody else", "f1": 0.1}}, file)
+    """
+    tables._project.pytester.makeconftest(code)
+    result = tables.run("--promote", Slow={"config": {"f1": 0.7}})
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*promotion failed: the model was not promoted: *another model is in use by now"])
+    assert tables.in_use("Slow") == 0.1
+
+
+def test_the_password_of_a_database_is_nowhere(tables: Tables, tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    result = tables.run(
+        *("-vv", "-l", "--log-level=DEBUG", f"--junitxml={tmp_path / 'junit.xml'}", f"--model-report={report}"),
+        Loud={"config": {"raise": "Oh"}},
+        Quiet={},
+    )
+    result.assert_outcomes(passed=2, failed=1, skipped=1)
+    assert "in sqlite:///" in report.read_text()  # the job's log, which tells of the database
+    written = [file for folder in (tmp_path, tables.server.data) for file in folder.rglob("*") if file.is_file()]
+    for file in written:
+        assert PASSWORD.encode() not in file.read_bytes(), file
+    assert any(file.name == "log.txt" for file in written)
+    assert TOKEN not in report.read_text()
