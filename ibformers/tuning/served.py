@@ -75,6 +75,7 @@ class ServedClassifier:
             raise ValueError(f"{path}: the request carries no document, and the model was given no way to read files.")
         content = self.ibsdk.read_file(path) if raw is None else raw.data
         try:
-            return "\n".join(str(record["text"]) for record in json.loads(content))
-        except (ValueError, TypeError, KeyError):
+            records = json.loads(content)
+            return "\n".join(str(records[index]["text"]) for index in range(max(len(records), 1)))
+        except (ValueError, TypeError, LookupError):
             raise ValueError(f"{path}: not a JSON list of records, each with a text.") from None

@@ -31,7 +31,7 @@ class Tables:
             database.executemany("INSERT INTO Review VALUES (?, ?)", ROWS)
             database.commit()
         url = f"sqlite:///{folder}/reviews.db?password=${{REVIEWS_PASSWORD}}"
-        entry = {"host": server.url, "path": ROOT, "token": "${DOGFOOD_TOKEN}", "database": url}
+        entry: dict[str, object] = {"host": server.url, "path": ROOT, "token": "${DOGFOOD_TOKEN}", "database": url}
         project.write_environments(dogfood=entry)
 
     def run(self, *options: str, **entries: dict[str, Any]) -> RunResult:
