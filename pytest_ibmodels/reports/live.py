@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _TYPE_KEY = "$report_type"
 _TYPE = "ModelTestProgress"
+_LETTERS = pytest.StashKey[bool]()
 
 
 class ProgressReport(pytest.TestReport):
@@ -47,12 +48,21 @@ def from_serializable(data: dict[str, Any]) -> ProgressReport | None:
     return None
 
 
+def began_line(config: pytest.Config, report: pytest.TestReport) -> None:
+    """Note that pytest wrote a letter for a test of a worker: such a line is none that it ends by itself."""
+    if hasattr(report, "node") and (report.when == "call" or not report.passed):
+        config.stash[_LETTERS] = True
+
+
 def show(config: pytest.Config, report: ProgressReport) -> None:
     """Print the line on a line of its own; pytest then begins its own line anew."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if reporter is None or hasattr(config, "workerinput"):
         return
     with _uncaptured(config):
+        if config.stash.get(_LETTERS, False) and reporter.verbosity <= 0:
+            reporter.write_line("")
+        config.stash[_LETTERS] = False
         reporter.ensure_newline()
         reporter.write_line(f"  {report.text}")
         reporter.flush()

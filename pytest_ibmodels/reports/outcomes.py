@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_ibmodels import options
-from pytest_ibmodels.reports.live import ProgressReport, show
+from pytest_ibmodels.reports.live import ProgressReport, began_line, show
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -68,6 +68,7 @@ class Outcomes:
         if isinstance(report, ProgressReport):
             show(self._config, report)
             return
+        began_line(self._config, report)
         record: Any = getattr(report, _ATTRIBUTE, None)
         if record is not None:
             from pytest_ibmodels.reports.record import RunRecord

@@ -20,6 +20,8 @@ from pytest_ibmodels.reports.record import (
 )
 from pytest_ibmodels.reports.tables import clipped, plain
 from pytest_ibmodels.runs.failures import CheckFailure, MetricsFailure, PredictionsFailure, RunFailure
+from pytest_ibmodels.spec.environment_rules import SANDBOX
+from pytest_ibmodels.spec.variables import has_variables
 from pytest_ibmodels.verdicts.metrics import MetricsVerdict
 from pytest_ibmodels.verdicts.predictions import PredictionsVerdict
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
     from pytest_ibmodels.collection import CaseNode
     from pytest_ibmodels.runs.case import Run
+    from pytest_ibmodels.spec import Environment
     from pytest_ibmodels.verdicts.metrics import MetricCheck
 
 _LONGEST_LOG_LINE = 1000
@@ -68,6 +71,7 @@ def run_record(
     """
     file, line = place
     facts: dict[str, Any] = {} if run is None else _facts(run, with_inference="inference" in phases)
+    facts["host"] = facts.get("host") or _host_as_written(case.environment)
     training = phases.get("training")
     if training is None:
         training = {} if run is None else _outcome_without_item(run, f"{file}:{line}")
@@ -103,6 +107,11 @@ def _facts(run: Run, *, with_inference: bool) -> dict[str, Any]:
         "notes": tuple(run.notes),
         "links": dict(run.links),
     }
+
+
+def _host_as_written(environment: Environment) -> str:
+    """Where a run was meant to go that did not get there; empty if the entry alone does not tell."""
+    return "" if environment.host == SANDBOX or has_variables(environment.host) else environment.host.rstrip("/")
 
 
 def _outcome_without_item(run: Run, place: str) -> PhaseOutcome:

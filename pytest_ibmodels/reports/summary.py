@@ -28,10 +28,11 @@ def write_summary(reporter: pytest.TerminalReporter, runs: Sequence[RunRecord]) 
         reporter.section("environments side by side")
         rows = [(row.test, row.field, row.metric, *_cells(row)) for row in comparison.rows]
         values = range(3, 3 + len(comparison.environments))
-        header = ("model test", "field", "metric", *comparison.environments)
+        header = ("model test", "field", "metric", *(f"{name}  " for name in comparison.environments))
         for line in table(header, rows, right=frozenset(values)):
             reporter.write_line(line)
-        reporter.write_line("  < is the lowest of its row")
+        if any(row.lowest for row in comparison.rows):
+            reporter.write_line("  < is the lowest of its row")
 
 
 def _cells(row: ComparisonRow) -> Iterator[str]:

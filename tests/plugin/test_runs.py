@@ -243,8 +243,11 @@ def test_a_dead_host_and_a_wrong_token_are_environment_unavailable(served: Proje
         staging={"host": server.url, "path": "a/b/fs/D/x", "token": "literal-token"},
     )
     served.write_tests(Dead={"env": ["dogfood", "staging"]})
-    result = served.run("-o", "ibmodels_startup_limit=1")
+    result = served.run("-o", "ibmodels_startup_limit=1", "--junitxml=junit.xml")
     result.assert_outcomes(failed=2, skipped=2, warnings=2)
+    written = (served.pytester.path / "junit.xml").read_text()
+    for host in ("http://127.0.0.1:9", server.url):  # also where nobody answered
+        assert written.count(f'<property name="host" value="{host}" />') == 2
     result.stdout.fnmatch_lines(
         [
             (

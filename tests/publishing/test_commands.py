@@ -94,7 +94,10 @@ def test_from_dry_run_to_unpublish_on_three_environments(
     assert [versions(running, name) for running in sandboxes] == [[], []]
     code, printed = ibmodels(*this, "--env", "dogfood")
     assert (code, rows(printed)["dogfood"][3]) == (1, "not there")
-    assert ibmodels(*this, "--env", "dogfood", "--missing-ok")[0] == 0
+    assert "\ndogfood: there is nothing to take back, which counts as a failure without --missing-ok\n" in printed
+    code, printed = ibmodels(*this, "--env", "dogfood", "--missing-ok")
+    assert (code, rows(printed)["dogfood"][3]) == (0, "not there")
+    assert "failure" not in printed
 
 
 def test_an_environment_that_cannot_be_used_fails_alone_and_tells_no_secret(

@@ -1,0 +1,63 @@
+"""What is written to the terminal: progress between the letters of workers, environments side by side."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from pytest_ibmodels.reports.live import ProgressReport, began_line, show
+from pytest_ibmodels.reports.summary import write_summary
+from tests.reports.html_samples import check
+from tests.reports.test_github import trained
+
+
+def worker_report(when: str) -> pytest.TestReport:
+    report = pytest.TestReport("a.py::test", ("a.py", 0, "test"), {}, "passed", None, when)  # type: ignore[arg-type]
+    report.node = object()  # type: ignore[attr-defined]  # as xdist does
+    return report
+
+
+def test_progress_does_not_stand_behind_the_letters_of_workers(pytester: pytest.Pytester) -> None:
+    config, out = pytester.parseconfig(), io.StringIO()
+    reporter = pytest.TerminalReporter(config, out)
+    config.pluginmanager.register(reporter, "terminalreporter")
+    progress = ProgressReport("a.py::test", "training, 1 s")
+    began_line(config, worker_report("setup"))
+    show(config, progress)
+    reporter.write(".")
+    began_line(config, worker_report("call"))
+    began_line(config, worker_report("teardown"))
+    show(config, progress)
+    show(config, progress)
+    assert out.getvalue() == "  training, 1 s\n.\n  training, 1 s\n  training, 1 s\n"
+
+
+@pytest.mark.parametrize(
+    ("other", "table"),
+    [
+        (
+            0.75,
+            [
+                "  model test  field  metric       a    dogfood",
+                "  Licences    Name   f1      0.5000 <   0.7500",
+                "  < is the lowest of its row",
+            ],
+        ),
+        (
+            0.5,
+            [
+                "  model test  field  metric       a    dogfood",
+                "  Licences    Name   f1      0.5000     0.5000",
+            ],
+        ),
+    ],
+    ids=["different", "equal"],
+)
+def test_environments_stand_side_by_side_and_the_lowest_is_marked(
+    pytester: pytest.Pytester, other: float, table: list[str]
+) -> None:
+    out = io.StringIO()
+    runs = [trained("a", check("f1", "Name", 0.5, 0.5)), trained("dogfood", check("f1", "Name", 0.5, other))]
+    write_summary(pytest.TerminalReporter(pytester.parseconfig(), out), runs)
+    assert out.getvalue().splitlines()[-len(table) :] == table
