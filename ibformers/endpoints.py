@@ -184,7 +184,9 @@ def run_tuning(
     from ibformers.tuning.service import settings_in
 
     tuning = Tuning(settings_in(Path(models_path), settings), DatabaseRows(database))
-    answer = tuning.train(request, report=JobReport(job_metadata_client))
+    report = JobReport(job_metadata_client)
+    answer = tuning.train(request, report=report)
+    report.update(progress=1.0)
     return answer.model_dump(mode="json", exclude={"predictions"})
 
 
