@@ -1,7 +1,8 @@
 """The package: the code folder and its ``package.json`` in one reproducible zip (protocol: ``.ibsolution``).
 
 The same tree gives the same bytes: names sorted, times and permissions fixed. Left out are caches, dot files, links
-that lead out of the folder, and whatever the ``.gitignore`` files above and inside the folder name.
+that lead out of the folder, files of tokens and keys, and whatever the ``.gitignore`` files above and inside the folder
+name.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import re
 import zipfile
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,11 @@ if TYPE_CHECKING:
 
 _PACKAGE_FILE = "package.json"
 _CACHES = {"__pycache__", "node_modules"}
+_SECRET_FILES = (
+    *("environments.yaml", "environments.yml", "*.env", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.kdbx"),
+    *("id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", "credentials.json"),
+)
+"""Tokens and keys: training needs none of them."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest time that a zip can hold
 _DEFAULT_FUNCTION = "endpoints.run_train_annotator"
 _TABLE_FUNCTION = "endpoints.run_train_table"
@@ -184,6 +191,8 @@ Rules = list[tuple[Path, GitIgnoreSpec | None]]
 def _walk(folder: Path, top: Path, rules: Rules) -> Iterator[Path]:
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or path.name in _CACHES or path.suffix in {".pyc", ".pyo"}:
+            continue
+        if any(fnmatchcase(path.name.lower(), glob) for glob in _SECRET_FILES):
             continue
         if path.is_symlink() and not path.resolve().is_relative_to(top):
             continue

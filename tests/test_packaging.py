@@ -79,6 +79,15 @@ def test_leaves_out_caches_dot_files_and_what_gitignore_names(folder: Path) -> N
     )
 
 
+def test_leaves_out_tokens_and_keys(folder: Path) -> None:
+    for name in (".env", "prod.env", "environments.yaml", "server.pem", "sub/Host.KEY", "id_rsa", "sub/id_ed25519"):
+        (folder / name).write_text("secret")
+    for name in ("keys.py", "environments.py", "id_rsa_names.txt"):
+        (folder / name).write_text("x = 1")
+    wanted = ("code/environments.py", "code/id_rsa_names.txt", "code/keys.py", "code/sub/__init__.py", "code/train.py")
+    assert build_package(folder).files == (*wanted, "package.json")
+
+
 def test_a_link_that_leads_out_of_the_folder_is_left_out(folder: Path) -> None:
     (folder.parent / "private").write_text("not for others")
     (folder / "link").symlink_to(folder.parent / "private")

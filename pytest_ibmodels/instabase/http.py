@@ -24,6 +24,7 @@ from pytest_ibmodels.instabase.errors import (
 )
 from pytest_ibmodels.instabase.lanes import Lanes
 from pytest_ibmodels.instabase.wire import API_PREFIX, DriveArgs
+from pytest_ibmodels.redaction import HIDDEN, redacted, remember
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -37,6 +38,8 @@ T = TypeVar("T")
 
 _TOO_MANY_REQUESTS = 429
 _EXCERPT_CHARACTERS = 200
+_READ_BYTES = 65_536
+"""Of an answer to take an excerpt from: more than it has, so that it ends in no part of a token."""
 # An answer may wait for a large file or for a busy file service; connecting to a living host may not.
 _CONNECT_SECONDS = 10.0
 _CONNECTIONS = 32
@@ -69,6 +72,7 @@ class Transport:
         self.host = host.rstrip("/")
         self._token = token
         self._secrets = tuple(map(SecretStr, secrets))
+        remember(token.get_secret_value(), *secrets)
         self._patience = patience
         # The environment of the process may name proxies and .netrc passwords: neither belongs between us and a sandbox
         # on loopback, and for a real host the proxies are wanted.
@@ -261,14 +265,15 @@ class Transport:
         raise ApiError(name, self.redact(str(value.get("msg") or "the environment gave no reason")))
 
     def _excerpt(self, response: httpx.Response) -> str:
-        text = response.content[: _EXCERPT_CHARACTERS * 4].decode("utf-8", "replace")
+        text = response.content[:_READ_BYTES].decode("utf-8", "replace")
         text = self.redact(" ".join(text.split()))
         return repr(text[:_EXCERPT_CHARACTERS] + ("…" if len(text) > _EXCERPT_CHARACTERS else ""))
 
     def redact(self, text: str) -> str:
         """``text`` without the token and other secrets, wherever it came from."""
+        text = redacted(text)
         for secret in (self._token, *self._secrets):
-            text = text.replace(secret.get_secret_value(), "***")
+            text = text.replace(secret.get_secret_value() or HIDDEN, HIDDEN)
         return text
 
 

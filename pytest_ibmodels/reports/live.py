@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_ibmodels.redaction import redacted
+
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
@@ -32,8 +34,8 @@ class ProgressReport(pytest.TestReport):
 
 
 def emit(config: pytest.Config, nodeid: str, text: str) -> None:
-    """Show a line. ``nodeid`` is that of the item that runs now: xdist's workers accept reports of no other."""
-    config.hook.pytest_runtest_logreport(report=ProgressReport(nodeid, text))
+    """Show a line, without secrets. ``nodeid`` is that of the item that runs: workers of xdist accept no other."""
+    config.hook.pytest_runtest_logreport(report=ProgressReport(nodeid, redacted(text)))
 
 
 def to_serializable(report: object) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_ibmodels import options
+from pytest_ibmodels.redaction import redacted
 from pytest_ibmodels.reports.live import ProgressReport, began_line, show
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ _PHASES: pytest.StashKey[dict[str, PhaseOutcome]] = pytest.StashKey()
 """Phase → outcome of its item, on the case's node."""
 _PROPERTIES: pytest.StashKey[list[tuple[str, object]]] = pytest.StashKey()
 _ATTRIBUTE = "model_test_run"
+_NAMES = ("nodeid", "test", "environment", "file")
+"""What a record is known by, and no environment has a say in."""
 
 
 class Outcomes:
@@ -87,6 +90,17 @@ def outcomes_of(config: pytest.Config) -> Outcomes:
     plugin = config.pluginmanager.get_plugin(PLUGIN_NAME)
     assert isinstance(plugin, Outcomes)  # noqa: S101 - registered when the plugin was configured
     return plugin
+
+
+def hide_secrets(report: pytest.TestReport) -> None:
+    """Let nothing of a report show a token: no traceback, captured output or log, no property, no record."""
+    if redacted(report.longreprtext) != report.longreprtext:
+        report.longrepr = redacted(report.longreprtext)
+    report.sections = redacted(report.sections)
+    report.user_properties = redacted(report.user_properties)
+    record: dict[str, Any] | None = getattr(report, _ATTRIBUTE, None)
+    if record is not None:
+        setattr(report, _ATTRIBUTE, {**redacted(record), **{name: record[name] for name in _NAMES}})
 
 
 def complete_report(item: PhaseItem, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:

@@ -102,6 +102,8 @@ class EmbeddedSandbox:
             shutil.rmtree(scratch, ignore_errors=True)
             errors.close()
             raise
+        # It was read. The code of jobs, which runs as the same user, finds it in no file.
+        token_file.unlink()
         return cls(process, url, SecretStr(token), scratch, errors, is_temporary=data is None)
 
     @property

@@ -2,15 +2,12 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from pytest_ibmodels.runs.embedded import EmbeddedSandbox
 from pytest_ibmodels.runs.failures import EnvironmentUnavailable
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 async def start_and_stop(data: Path) -> EmbeddedSandbox:
@@ -53,3 +50,28 @@ def test_a_data_folder_in_use_says_so(tmp_path: Path) -> None:
 
 def test_a_stopped_sandbox_has_ended(tmp_path: Path) -> None:
     assert asyncio.run(start_and_stop(tmp_path)).has_ended
+
+
+def test_a_sandbox_that_runs_has_its_token_in_no_file_and_nothing_of_its_users_variables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOGFOOD_TOKEN", "token-of-the-user")
+    monkeypatch.setenv("HF_TOKEN", "token-of-the-user")
+
+    def written(sandbox: EmbeddedSandbox) -> str:
+        process = Path(f"/proc/{sandbox._process.pid}")
+        files = [file for folder in (sandbox._scratch, tmp_path) for file in folder.rglob("*") if file.is_file()]
+        files += [process / name for name in ("environ", "cmdline") if process.exists()]
+        return "".join(file.read_bytes().decode(errors="replace") for file in files)
+
+    async def look() -> tuple[str, str]:
+        sandbox = await EmbeddedSandbox.start(mounts={}, data=tmp_path / "data", preload=False)
+        try:
+            return sandbox.token.get_secret_value(), written(sandbox)
+        finally:
+            await sandbox.stop()
+
+    token, seen = asyncio.run(look())
+    assert "sandbox.sqlite" in seen or "serve" in seen
+    assert token not in seen
+    assert "token-of-the-user" not in seen

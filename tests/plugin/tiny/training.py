@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -22,10 +24,12 @@ def train(
 ) -> None:
     """Train as `hyperparams` say: `sleep` seconds, `raise` or `log` a text, report `results`, `corrupt` the model.
 
-    While it sleeps it reports its progress `every` so many seconds.
+    While it sleeps it reports its progress `every` so many seconds. What it can read it writes to the file `tell`.
     """
     print(f"training {model_name} on {dataset_filename}")
     print(hyperparams.get("log", ""), end="")
+    if "tell" in hyperparams:
+        Path(hyperparams["tell"]).write_text(_what_can_be_read())
     _wait(float(hyperparams.get("sleep", 0)), float(hyperparams.get("every", 0.1)), job_metadata_client)
     if "raise" in hyperparams:
         raise RuntimeError(hyperparams["raise"])
@@ -38,6 +42,17 @@ def train(
     job_metadata_client.update_metadata({"progress": 1.0, "evaluation_results": results, **_curves(results)})
     file_client.write_file(f"{save_path}/predictions.json", json.dumps(predictions).encode())
     _write_model(file_client, f"{save_path}/saved_model", str(hyperparams.get("corrupt", "")))
+
+
+def _what_can_be_read() -> str:
+    """Variables, command line and open files of this process, of the one it was forked from, and of the sandbox."""
+    told, pid = [f"{dict(os.environ)}\n{sys.argv} {sys.orig_argv}"], os.getpid()
+    for _ in range(3):
+        process = Path(f"/proc/{pid}")
+        told += [(process / name).read_bytes().decode(errors="replace") for name in ("environ", "cmdline")]
+        told += [str(file.readlink()) for file in sorted((process / "fd").iterdir()) if file.is_symlink()]
+        pid = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+    return "\n".join(told).replace("\0", "\n")
 
 
 def _curves(results: Any) -> dict[str, Any]:

@@ -1,0 +1,151 @@
+"""Sessions of many cases, run for real: pytest in a process of its own, sandboxes, a training that only sleeps.
+
+What a session costs is measured inside it, by its own ``conftest.py``: processor time, memory, and what httpx logs of
+its requests and connections.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from tests.plugin.conftest import PROJECT, ROOT, TINY, Server, write_annotator_project
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+TOKEN = "token-of-hundreds"
+
+_CONFTEST = """
+import json, logging, os, resource
+
+COUNTS = {"requests": 0, "connections": 0}
+
+class Count(logging.Handler):
+    def emit(self, record):
+        message = record.getMessage()
+        COUNTS["requests"] += message.startswith("HTTP Request")
+        COUNTS["connections"] += message.startswith("connect_tcp.started")
+
+for name, level in (("httpx", logging.INFO), ("httpcore.connection", logging.DEBUG)):
+    logger = logging.getLogger(name)
+    logger.setLevel(level)
+    logger.propagate = False
+    logger.addHandler(Count())
+
+def pytest_unconfigure(config):
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    facts = {"cpu": used.ru_utime + used.ru_stime, "memory": used.ru_maxrss * 1024, **COUNTS}
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    (config.rootpath / f"cost-{worker}.json").write_text(json.dumps(facts))
+"""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A session that has ended.
+
+    Attributes:
+        runs: the records of its runs, as ``--model-report`` writes them.
+        cpu, memory: seconds and bytes of the process that waited, or of all workers and the largest.
+        first_start, last_end: Unix seconds: when a first job was begun, and when the last verdict was there.
+    """
+
+    exit_code: int
+    output: str
+    runs: list[dict[str, Any]]
+    cpu: float
+    memory: int
+    requests: int
+    connections: int
+    first_start: float
+    last_end: float
+
+    @property
+    def seconds(self) -> float:
+        return self.last_end - self.first_start
+
+
+@contextlib.contextmanager
+def sandbox(folder: Path, *, max_jobs: int, token: str = TOKEN) -> Iterator[Server]:
+    """A sandbox with room for all, whose jobs need none of what training needs."""
+    folder.mkdir()
+    write_annotator_project(folder / "project")
+    (folder / "token").write_text(token)
+    command = [sys.executable, "-m", "pytest_ibmodels.sandbox", "serve", "--announce", "--exit-with-parent"]
+    command += ["--data", str(folder / "data"), "--token-file", str(folder / "token"), "--no-preload"]
+    command += ["--max-jobs", str(max_jobs), "--mount", f"{PROJECT.rpartition('/')[0]}={folder / 'project'}"]
+    with (
+        (folder / "stderr").open("w") as stderr,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True) as process,
+    ):
+        assert process.stdout is not None
+        assert process.stdin is not None
+        yield Server(json.loads(process.stdout.readline())["url"], folder / "data")
+        process.stdin.close()
+        assert process.wait(20) == 0
+
+
+def run_session(
+    folder: Path,
+    cases: Mapping[str, Mapping[str, object]],
+    urls: Mapping[str, str],
+    *options: str,
+    data: tuple[Path, ...] = (),
+    timeout: float = 600,
+) -> Measured:
+    """Run pytest on a project of these cases.
+
+    Args:
+        cases: name → keys of its entry; ``env`` is all of ``urls``, unless it says otherwise.
+        urls: environment → address.
+        data: the folders of the sandboxes behind them, for when their first job began.
+    """
+    folder.mkdir()
+    shutil.copytree(TINY, folder / "tiny", ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "pytest.ini").write_text("[pytest]\nibmodels_package = tiny\n")
+    (folder / "conftest.py").write_text(_CONFTEST)
+    entries = {name: {"host": url, "path": ROOT, "token": "${HUNDREDS_TOKEN}"} for name, url in urls.items()}
+    (folder / "environments.yaml").write_text(yaml.safe_dump(entries))
+    defaults = {"env": list(urls), "ibannotator": PROJECT, "time_limit": 300}
+    tests = {name: {**defaults, **keys} for name, keys in cases.items()}
+    (folder / "model_tests.yaml").write_text(yaml.safe_dump(tests, sort_keys=False))
+    command = [sys.executable, "-m", "pytest", "-q", "--model-report", "report.json", *options]
+    environ = {**os.environ, "HUNDREDS_TOKEN": TOKEN}
+    done = subprocess.run(
+        command, cwd=folder, env=environ, capture_output=True, text=True, timeout=timeout, check=False
+    )
+    runs = json.loads((folder / "report.json").read_text())["runs"]
+    costs = [json.loads(path.read_text()) for path in folder.glob("cost-*.json")]
+    return Measured(
+        exit_code=done.returncode,
+        output=done.stdout + done.stderr,
+        runs=runs,
+        cpu=sum(cost["cpu"] for cost in costs),
+        memory=max(cost["memory"] for cost in costs),
+        requests=sum(cost["requests"] for cost in costs),
+        connections=sum(cost["connections"] for cost in costs),
+        first_start=min((begun for path in data if (begun := _first_start(path)) is not None), default=0.0),
+        last_end=max((_moment(run["finished"]) for run in runs if run["finished"]), default=0.0),
+    )
+
+
+def _first_start(data: Path) -> float | None:
+    with contextlib.closing(sqlite3.connect(data / "sandbox.sqlite")) as store:
+        begun: float | None = store.execute("select min(started) from jobs where kind = 'train'").fetchone()[0]
+        return begun
+
+
+def _moment(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
