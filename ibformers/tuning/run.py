@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from transformers import set_seed
 
-from ibformers.training.hardware import use_all_cores
+from ibformers.training.hardware import prediction_threads, use_all_cores
 from ibformers.tuning.answers import Metrics, Prediction, RowCounts, TrainAnswer
 from ibformers.tuning.arguments import Amounts, check_arguments, training_arguments
 from ibformers.tuning.dataset import Examples, TextFile, TokenisedRows, automatic_batch_size, read_rows, split
@@ -193,7 +193,8 @@ class Run:
         found = []
         for row, number in zip(parts.test_rows[:count].tolist(), parts.test.labels()[:count].tolist(), strict=True):
             text = texts[row]
-            (best,) = serving(text, truncation=True)
+            with prediction_threads():
+                (best,) = serving(text, truncation=True)
             found.append(
                 Prediction(inputs=text, label=parts.labels[number], predicted=best["label"], score=best["score"])
             )

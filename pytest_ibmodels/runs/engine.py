@@ -74,9 +74,7 @@ class Engine:
             cases: key → case. The key is the caller's own; :meth:`run` finds the run by it.
             package: what is pushed and trained with.
         """
-        new = {
-            key: Run(case, package, _route_class(case).name) for key, case in cases.items() if key not in self._runs
-        }
+        new = {key: Run(case, package, _route_class(case).name) for key, case in cases.items() if key not in self._runs}
         self._runs.update(new)
         if new:
             starting = self._start(environment, list(new.values()), package)

@@ -107,13 +107,6 @@ def test_the_model_in_use_has_to_be_reached(tables: Tables) -> None:
 
 
 def test_a_promotion_that_is_refused_fails_the_test(tables: Tables) -> None:
-    # Two model tests of one model: the second to be promoted was compared with what the first replaced.
-    result = tables.run(
-        "--promote", "-k", "inference", One={"config": {"f1": 0.7}, "package": "tiny"}, Two={"config": {"raise": "Oh"}}
-    )
-    result.assert_outcomes(passed=1, failed=1, deselected=2)
-    result.stdout.fnmatch_lines(["*training failed: *RuntimeError: Oh sqlite:///*reviews.db[?]password=[*][*][*]"])
-    (tables.server.data / "models" / "Slow.json").unlink(missing_ok=True)
     code = f"""
         import json, pytest
         @pytest.hookimpl
@@ -136,6 +129,7 @@ def test_the_password_of_a_database_is_nowhere(tables: Tables, tmp_path: Path) -
         Quiet={},
     )
     result.assert_outcomes(passed=2, failed=1, skipped=1)
+    result.stdout.fnmatch_lines(["*training failed: *RuntimeError: Oh sqlite:///*reviews.db[?]password=[*][*][*]"])
     assert "in sqlite:///" in report.read_text()  # the job's log, which tells of the database
     written = [file for folder in (tmp_path, tables.server.data) for file in folder.rglob("*") if file.is_file()]
     for file in written:

@@ -44,6 +44,8 @@ def run_train_table(
     **_: Any,
 ) -> None:
     """Be as good as `f1` says, serve other `words`, and tell, as no code should, of the database."""
+    if _is_in_proc(database.rpartition("password=")[2]):
+        raise RuntimeError("the password stands in what everybody may read of this process")
     print(f"training {model_name} on {table} in {database}")
     job_metadata_client.update_message(database)
     if "raise" in hyperparams:
@@ -94,6 +96,11 @@ def run_promote_table(*, save_path: str, file_client: Any, models_path: str, mod
     place = Path(models_path) / f"{run['current_model']}.json"
     place.write_text(json.dumps({"version": model_name, "f1": run["f1"]}))
     return {"message": f"{run['current_model']} is now version {model_name}."}
+
+
+def _is_in_proc(secret: str) -> bool:
+    files = [Path("/proc/self") / name for name in ("environ", "cmdline")]
+    return any(secret.encode() in file.read_bytes() for file in files if file.exists())
 
 
 def _in_use(models_path: str, name: str) -> dict[str, Any]:
