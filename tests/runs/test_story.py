@@ -98,6 +98,9 @@ class FakeRoute:
     async def leave(self, place: Workplace, test: ModelTest) -> None:
         self.left += 1
 
+    async def start_promotion(self, place: Workplace, test: ModelTest) -> None:
+        return None
+
 
 def _given(things: list[Any]) -> Any:
     thing = things.pop(0) if len(things) > 1 else things[0]
