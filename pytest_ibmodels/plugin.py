@@ -75,7 +75,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
-    if not options.is_active(config):
+    if not options.is_active(config) or not options.journal_file(config).exists():
         return []
     from pytest_ibmodels import recovery
 
