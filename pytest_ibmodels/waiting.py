@@ -105,6 +105,8 @@ def started_run(request: pytest.FixtureRequest, engine: Engine, environment: Env
         ConfigFailure: the package of this case cannot be built. A fault in that of another case is left to its items.
     """
     mine = case_node(request)
+    if RUN in mine.stash:
+        return mine.stash[RUN]
     _warn(request.config, environment)
     for node, phases in selected_phases(request.session).items():
         if node.environment.name != environment.name or RUN in node.stash:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TOKEN = "token-of-hundreds"
+_PLUGINS = ("-p", "pytest_ibmodels.plugin", "-p", "xdist.plugin", "-p", "pytest_timeout")
+"""Ours and those that it needs; what else is installed for the project's own tests costs time of its own."""
 
 _CONFTEST = """
 import json, logging, os, resource
@@ -121,8 +123,9 @@ def run_session(
     defaults = {"env": list(urls), "ibannotator": PROJECT, "time_limit": 300}
     tests = {name: {**defaults, **keys} for name, keys in cases.items()}
     (folder / "model_tests.yaml").write_text(yaml.safe_dump(tests, sort_keys=False))
-    command = [sys.executable, "-m", "pytest", "-q", "--model-report", "report.json", *options]
-    environ = {**os.environ, "HUNDREDS_TOKEN": TOKEN}
+    command = [sys.executable, "-m", "pytest", *_PLUGINS, "-q", "--model-report", "report.json", *options]
+    environ = {**os.environ, "HUNDREDS_TOKEN": TOKEN, "PYTEST_ADDOPTS": "", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else pytest translates all modules of the plugin each time
     done = subprocess.run(
         command, cwd=folder, env=environ, capture_output=True, text=True, timeout=timeout, check=False
     )
@@ -149,3 +152,47 @@ def _first_start(data: Path) -> float | None:
 
 def _moment(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
+
+
+def good_cases(count: int, seconds: float) -> dict[str, dict[str, object]]:
+    """Cases that train for so long, reporting their progress, and pass."""
+    config = {"sleep": seconds, "every": max(0.1, seconds / 20)}
+    return {f"Good{number}": {"config": config, "metrics": {"f1": {"Name": 0.9}}} for number in range(count)}
+
+
+def good_and_bad(count: int, seconds: float) -> dict[str, dict[str, object]]:
+    """So many cases that pass, and beside them, each a twentieth of them, three kinds of those that do not."""
+    few = range(max(1, count // 20))
+    config: dict[str, object] = {"sleep": seconds}
+    return {
+        **good_cases(count, seconds),
+        **{f"Low{number}": {"config": config, "metrics": {"f1": {"Name": 1.01}}} for number in few},
+        **{f"Boom{number}": {"config": {**config, "raise": f"boom {number}"}} for number in few},
+        **{f"Spoiled{number}": {"config": {**config, "corrupt": "Name"}} for number in few},
+    }
+
+
+_MEANT = {
+    "Good": ("passed", "passed"),
+    "Low": ("metrics", "skipped"),
+    "Boom": ("training failed", "skipped"),
+    "Spoiled": ("passed", "predictions differ"),
+}
+
+
+def not_as_meant(runs: list[dict[str, Any]]) -> list[tuple[str, object]]:
+    """Those of :func:`good_and_bad` that did not end as they should, and how they did."""
+    wrong: list[tuple[str, object]] = []
+    for run in runs:
+        name = run["test"].rstrip("0123456789")
+        ended = tuple(_ended(run[phase]) for phase in ("training", "inference"))
+        reason = (run["training"]["failure"] or {}).get("reason", "")
+        if ended != _MEANT[name]:
+            wrong.append((run["test"], ended))
+        elif name == "Boom" and not reason.endswith(f"boom {run['test'].removeprefix(name)}"):
+            wrong.append((run["test"], reason))
+    return wrong
+
+
+def _ended(phase: dict[str, Any]) -> str:
+    return str(phase["failure"]["kind"] if phase["failure"] else phase["outcome"])

@@ -1,0 +1,142 @@
+"""Many cases at once: how long after the last job the last verdict is there, and what each case costs.
+
+    python benchmarks/hundreds.py                         # the table, the workers and the faults: half an hour
+    python benchmarks/hundreds.py --sizes 1 50 --only table
+
+Sandboxes with room for all run a training that sleeps and reports its progress and metrics. `seconds` is from the start
+of the first job to the last verdict, `over` that time over (the job's length + the one inference of the first row): 1.1
+is the goal. What lies above is the sandbox, which forks, trains and serves hundreds of processes on this machine, as
+much as the engine: `begun` tells when it had begun the last job, `ended` when the last job had ended.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import random
+import sqlite3
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.faults.proxy import PASSING, Fault, FaultProxy
+from tests.plugin.hundreds import good_and_bad, good_cases, not_as_meant, run_session, sandbox
+
+if TYPE_CHECKING:
+    from tests.plugin.conftest import Server
+    from tests.plugin.hundreds import Measured
+
+ROW = "{:>6}{:>9}{:>7}{:>7}{:>7}{:>11}{:>15}{:>13}{:>8}{:>9}{:>6}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1, 10, 50, 200, 1000])
+    parser.add_argument("--seconds", type=float, default=20.0, help="the length of a job")
+    parser.add_argument("--only", choices=["table", "workers", "faults"])
+    options = parser.parse_args()
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; a loop of ten million takes {_loop():.2f} s here")
+    if options.only in {None, "table"}:
+        table(options.sizes, options.seconds)
+    if options.only in {None, "workers"}:
+        workers()
+    if options.only in {None, "faults"}:
+        faults()
+
+
+def table(sizes: list[int], length: float) -> None:
+    heads = "cases seconds over begun ended inference requests/case connections CPU MB load"
+    print(ROW.format(*heads.split()))
+    one = 0.0
+    for size in sizes:
+        with tempfile.TemporaryDirectory() as folder, sandbox(Path(folder, "sandbox"), max_jobs=size) as server:
+            cases, urls = good_cases(size, length), {"dogfood": server.url}
+            session = run_session(Path(folder, "project"), cases, urls, data=(server.data,), timeout=3600)
+            inference = statistics.mean(run["seconds"]["inference"] or 0.0 for run in session.runs)
+            one = one or inference
+            begun, ended = jobs(server)
+            print(
+                ROW.format(
+                    size,
+                    f"{session.seconds:.1f}",
+                    f"{session.seconds / (length + one):.2f}",
+                    f"{begun:.1f}",
+                    f"{ended:.1f}",
+                    f"{inference:.2f}",
+                    f"{session.requests / size:.1f}",
+                    session.connections,
+                    f"{session.cpu:.1f}",
+                    f"{session.memory / 1e6:.0f}",
+                    f"{os.getloadavg()[0]:.1f}",
+                ),
+                told(session),
+            )
+
+
+def workers(count: int = 1000) -> None:
+    """So many cases of a second each over four environments, with four workers."""
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        servers = {name: stack.enter_context(sandbox(folder / name, max_jobs=50)) for name in ("a", "b", "c", "d")}
+        cases = good_and_bad(count // len(servers), 1.0)
+        urls = {name: server.url for name, server in servers.items()}
+        begun = time.monotonic()
+        session = run_session(folder / "project", cases, urls, "-n", "4", timeout=3600)
+        seconds = time.monotonic() - begun
+        uploads = [server.jobs("unzip") for server in servers.values()]
+        left = [name for server in servers.values() for name in server.left_over()]
+    print(f"-n 4: {len(session.runs)} cases of 1 s over 4 environments in {seconds:.0f} s; uploads {uploads};", end=" ")
+    print(f"wrong verdicts {not_as_meant(session.runs)}, left over {left}")
+
+
+def faults(count: int = 200) -> None:
+    """So many good cases, and some bad ones, with one request in twenty failing."""
+    chance = random.Random(20)  # noqa: S311 - the same faults each time
+    kinds = [*PASSING, Fault("hang", "late", seconds=2.0)]
+    met: list[Fault] = []
+
+    def choose(_what: str) -> Fault | None:
+        if chance.random() >= 0.05:
+            return None
+        met.append(chance.choice(kinds))
+        return met[-1]
+
+    with tempfile.TemporaryDirectory() as folder, sandbox(Path(folder, "sandbox"), max_jobs=count * 2) as server:
+        cases = good_and_bad(count, 2.0)
+        with FaultProxy(server.url, choose) as proxy:
+            session = run_session(Path(folder, "project"), cases, {"dogfood": proxy.url}, timeout=3600)
+            asked = len(proxy.calls)
+        passed = sum(run["inference"]["outcome"] == "passed" for run in session.runs)
+        print(f"faults: {len(met)} of {asked} requests failed; {passed} of {count} good cases passed;", end=" ")
+        print(
+            f"wrong verdicts {not_as_meant(session.runs)}; jobs {server.jobs('train')} for {len(cases)} cases;", end=" "
+        )
+        print(f"left over {server.left_over()}")
+
+
+def jobs(server: Server) -> tuple[float, float]:
+    """When the last job had begun and when the last had ended, in seconds after the first had begun."""
+    with contextlib.closing(sqlite3.connect(server.data / "sandbox.sqlite")) as store:
+        query = "select min(started), max(started), max(finished) from jobs where kind = 'train'"
+        first, begun, ended = store.execute(query).fetchone()
+    return begun - first, ended - first
+
+
+def told(session: Measured) -> str:
+    failed = sum(run[phase]["outcome"] != "passed" for run in session.runs for phase in ("training", "inference"))
+    return f"{failed} phases did not pass" if failed else ""
+
+
+def _loop() -> float:
+    """Seconds of processor time, which another machine, or a quiet one, may be compared by."""
+    begun, total = time.process_time(), 0
+    for number in range(10_000_000):
+        total += number
+    return time.process_time() - begun
+
+
+if __name__ == "__main__":
+    main()
