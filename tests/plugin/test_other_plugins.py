@@ -24,8 +24,8 @@ def test_the_backstop_is_behind_every_limit_of_ours(served: Project) -> None:
             print("BACKSTOP", mark.args[0], mark.kwargs)
         """
     )
-    # Two cases of the slower environment, with 100 and 50 s of their own. Each may wait 60 s for the environment, 3600 s in
-    # its queue, 300 s for unpacking and 300 s for inference, and has 120 s to spare.
+    # Two cases of the slower environment, with 100 and 50 s of their own. Each may wait 60 s for the environment,
+    # 3600 s in its queue, 300 s for unpacking and 300 s for inference, and has 120 s to spare.
     seconds = 150.0 + 2 * (60 + 3600 + 300 + 300 + 120)
     served.run("-s").stdout.fnmatch_lines([f"*BACKSTOP {seconds} {{'method': 'signal'}}"])
 
