@@ -30,8 +30,8 @@ class Pace:
         if fraction is None or fraction == self._fraction:
             return
         if fraction > self._fraction and waited > self._at:
-            rate = (fraction - self._fraction) / (waited - self._at)
-            self._end = waited + max(0.0, 1.0 - fraction) / rate
+            seconds_for_all = (waited - self._at) / (fraction - self._fraction)
+            self._end = waited + max(0.0, 1.0 - fraction) * seconds_for_all
         else:
             self._end = None  # it was begun again
         self._at, self._fraction = waited, fraction
