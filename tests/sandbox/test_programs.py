@@ -14,7 +14,8 @@ from pytest_ibmodels.sandbox.programs import Evaluation, ModelResult, ProgramFie
 from pytest_ibmodels.sandbox.programs import result_of_entities as texts
 
 RESULT: ModelResult = {"Due Date": [["1", 0.5], ["May", 1.0]]}
-NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
+# A program keeps the model's result under a name of its own, which no field can have beside it.
+NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20).filter(lambda name: "model_result" not in name)
 EXPRESSIONS = st.one_of(
     st.text(max_size=40),
     st.lists(

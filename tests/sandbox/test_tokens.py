@@ -91,7 +91,9 @@ def test_all_wait_in_one_queue(both: list[RunningSandbox]) -> None:
     for one, job in waiting:
         one.wait(job)
     began = [one.task_data(job)["began"] for one, job in waiting]
-    assert max(began[:2]) < min(began[2:])
+    # Two may begin at once, and their processes then take turns; who waited for one of them comes behind it.
+    assert began[0] < began[2]
+    assert began[1] < began[3]
 
 
 def test_uploads_polls_and_jobs_of_several_clients_at_once(both: list[RunningSandbox]) -> None:
