@@ -30,7 +30,7 @@ _PLUGINS = ("-p", "pytest_ibmodels.plugin", "-p", "xdist.plugin", "-p", "pytest_
 """Ours and those that it needs; what else is installed for the project's own tests costs time of its own."""
 
 _CONFTEST = """
-import json, logging, os, resource
+import json, logging, resource
 
 COUNTS = {"requests": 0, "connections": 0}
 
@@ -49,7 +49,7 @@ for name, level in (("httpx", logging.INFO), ("httpcore.connection", logging.DEB
 def pytest_unconfigure(config):
     used = resource.getrusage(resource.RUSAGE_SELF)
     facts = {"cpu": used.ru_utime + used.ru_stime, "memory": used.ru_maxrss * 1024, **COUNTS}
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    worker = getattr(config, "workerinput", {}).get("workerid", "main")
     (config.rootpath / f"cost-{worker}.json").write_text(json.dumps(facts))
 """
 
