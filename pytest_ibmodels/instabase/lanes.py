@@ -28,6 +28,7 @@ class Lanes:
         self._make = make
         self._places = asyncio.Semaphore(most)
         self._free: list[httpx.AsyncClient] = []
+        self._closing: set[asyncio.Task[None]] = set()
 
     @contextlib.asynccontextmanager
     async def client(self) -> AsyncIterator[httpx.AsyncClient]:
@@ -36,10 +37,16 @@ class Lanes:
             client = self._free.pop() if self._free else self._make()
             try:
                 yield client
-            finally:
-                self._free.append(client)
+            except BaseException:
+                # Of a request that was cancelled, httpx may count the connection as used for ever: its only one.
+                closing = asyncio.create_task(client.aclose())
+                self._closing.add(closing)
+                closing.add_done_callback(self._closing.discard)
+                raise
+            self._free.append(client)
 
     async def close(self) -> None:
         """Close the connections that do nothing."""
         while self._free:
             await self._free.pop().aclose()
+        await asyncio.gather(*self._closing, return_exceptions=True)
