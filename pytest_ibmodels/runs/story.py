@@ -387,7 +387,8 @@ class Story:
                 await self._route.leave(place, self._test)
                 await self._session.ledger.gone(model)
         except (errors.InstabaseError, TimeoutError) as error:
-            self._run.notes.append(f"the served model could not be unloaded: {error}")
+            reason = str(error) or f"no answer within {CANCEL_SECONDS:g} s"
+            self._run.notes.append(f"the served model could not be unloaded: {reason}")
 
     def _link(self, place: Workplace, page: str) -> None:
         # The pages of a sandbox of ours end with it.
