@@ -1,7 +1,7 @@
 """Many cases at once: how long after the last job the last verdict is there, and what each case costs.
 
-    python benchmarks/hundreds.py                         # the table, the workers and the faults: half an hour
-    python benchmarks/hundreds.py --sizes 1 50 --only table
+    python -m benchmarks.hundreds                          # the table, the workers and the faults: half an hour
+    python -m benchmarks.hundreds --sizes 1 50 --only table
 
 Sandboxes with room for all run a training that sleeps and reports its progress and metrics. `seconds` is from the start
 of the first job to the last verdict, `over` that time over (the job's length + the one inference of the first row): 1.1

@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.databases import database, models, postgresql, sqlite, tiny_bert
+
 # As for this run (pyproject.toml), so for those that tests start: a plugin that takes a second to import is left out.
 os.environ["PYTEST_ADDOPTS"] = f"{os.environ.get('PYTEST_ADDOPTS', '')} -p no:schemathesis".strip()
+
+__all__ = ["database", "models", "postgresql", "sqlite", "tiny_bert"]
 
 ROOT = Path(__file__).resolve().parent.parent
 

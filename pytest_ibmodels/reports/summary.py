@@ -46,10 +46,10 @@ def _lines(run: RunRecord) -> Iterator[str]:
         yield f"{run.title}: trained in {run.seconds.training or 0.0:.1f} s ({job})"
         yield from _margins(run.training.checks)
     if run.inference.outcome == "passed":
-        documents = len(run.inference.documents)
+        fields, documents = run.inference.fields, len(run.inference.documents)
         yield (
-            f"{run.title}: served; {run.inference.fields} fields of {documents} document{'s' * (documents != 1)} "
-            f"are as at training ({run.seconds.inference or 0.0:.1f} s)"
+            f"{run.title}: served; {fields} field{'s' * (fields != 1)} of {documents} document{'s' * (documents != 1)} "
+            f"{'is' if fields == 1 else 'are'} as at training ({run.seconds.inference or 0.0:.1f} s)"
         )
         if not run.inference.texts:
             yield "  note that the model found no field at all, neither now nor at training"

@@ -52,13 +52,3 @@ def trained(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> tuple[
         model_name="T-1",
     )
     return drive, recorder
-
-
-@pytest.fixture(scope="session")
-def receipts() -> Path:
-    """The folder of the receipts; where the data set is not there, the test is skipped."""
-    for folder in Path(__file__).resolve().parents:
-        found = folder / "shared" / "datasets" / "sroie"
-        if found.is_dir():
-            return found
-    pytest.skip("the receipts (shared/datasets/sroie beside this repository) are not here")

@@ -82,13 +82,14 @@ class Measured:
 
 
 @contextlib.contextmanager
-def sandbox(folder: Path, *, max_jobs: int, token: str = TOKEN) -> Iterator[Server]:
-    """A sandbox with room for all, whose jobs need none of what training needs."""
+def sandbox(folder: Path, *, max_jobs: int, token: str = TOKEN, preload: bool = False) -> Iterator[Server]:
+    """A sandbox with room for all, whose jobs need none of what training needs, unless it is preloaded."""
     folder.mkdir()
     write_annotator_project(folder / "project")
     (folder / "token").write_text(token)
     command = [sys.executable, "-m", "pytest_ibmodels.sandbox", "serve", "--announce", "--exit-with-parent"]
-    command += ["--data", str(folder / "data"), "--token-file", str(folder / "token"), "--no-preload"]
+    command += ["--data", str(folder / "data"), "--token-file", str(folder / "token")]
+    command += [] if preload else ["--no-preload"]
     command += ["--max-jobs", str(max_jobs), "--mount", f"{PROJECT.rpartition('/')[0]}={folder / 'project'}"]
     with (
         (folder / "stderr").open("w") as stderr,

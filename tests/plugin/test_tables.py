@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
+from tests.conftest import ROOT as SOURCES
 from tests.plugin.conftest import ROOT, TOKEN, Project, Server
+from tests.plugin.hundreds import sandbox
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -136,3 +140,33 @@ def test_the_password_of_a_database_is_nowhere(tables: Tables, tmp_path: Path) -
         assert PASSWORD.encode() not in file.read_bytes(), file
     assert any(file.name == "log.txt" for file in written)
     assert TOKEN not in report.read_text()
+
+
+def test_a_model_is_tuned_promoted_and_compared_on_postgresql(
+    pytester: pytest.Pytester, postgresql: str, tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(SOURCES / "ibformers", pytester.path / "ibformers", ignore=shutil.ignore_patterns("__pycache__"))
+    pytester.makeini("[pytest]\n")
+    monkeypatch.setenv("DOGFOOD_TOKEN", TOKEN)
+    monkeypatch.setenv("REVIEWS", postgresql)
+    config = {"base_model": str(tiny_bert), "num_labels": 5, "learning_rate": 0.01, "num_train_epochs": 8}
+    entry = {"env": "dogfood", "table": "iris.Review"}
+    entry |= {"columns": "ReviewLabel,ReviewText", "limit": 120, "p_of_train": 0.8, "time_limit": 120}
+    entry |= {"config": config, "metrics": {"accuracy": 0.5, "f1": {"5": 0.5}}, "inference": {"documents": "all"}}
+    entry |= {"better_than_current": {"max_drop": 0.9}}
+    (pytester.path / "model_tests.yaml").write_text(yaml.safe_dump({"Stars": entry}))
+    with sandbox(tmp_path / "sandbox", max_jobs=1, token=TOKEN, preload=True) as server:
+        project = Project(pytester)
+        project.write_environments(
+            dogfood={"host": server.url, "path": ROOT, "token": "${DOGFOOD_TOKEN}", "database": "${REVIEWS}"}
+        )
+        first = project.run("--promote")
+        first.assert_outcomes(passed=2)
+        first.stdout.fnmatch_lines(
+            ["  better_than_current: no model of this name *", "  promoted: Stars is now version *"]
+        )
+        again = project.run()
+        again.assert_outcomes(passed=2)
+        again.stdout.fnmatch_lines(["*served; * fields of * documents are as at training*"])
+        again.stdout.fnmatch_lines(["  better_than_current  f1 weighted avg *"])
+        assert server.left_over() == []

@@ -17,12 +17,9 @@ from iop.messages.serialization import deserialize_message
 from sqlalchemy_iris.information_schema import ischema
 
 import ibformers.iris
-from tests.ibformers.tuning.conftest import database, models, postgresql, sqlite, tiny_bert
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-
-__all__ = ["database", "models", "postgresql", "sqlite", "tiny_bert"]
 
 Kind = TypeVar("Kind", bound=BusinessOperation)
 

@@ -14,7 +14,7 @@ import pytest
 from ibformers.endpoints import run_promote_table, run_train_table
 from ibformers.tuning import ModelBusy, NothingToTake, Predictor, RequestRefused
 from ibformers.tuning.store import ModelStore
-from tests.ibformers.tuning.conftest import WORDS
+from tests.databases import WORDS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ibformers.tuning import DatabaseRows, Predictor, Tuning
-from tests.ibformers.tuning.conftest import REQUEST, Tuned, reviews
+from tests.databases import reviews
+from tests.ibformers.tuning.conftest import REQUEST, Tuned
 from tests.ibformers.tuning.killable import PRELOAD, train_and_override
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import ibformers
-from tests.ibformers.tuning.conftest import REQUEST, WORDS
+from tests.databases import WORDS
+from tests.ibformers.tuning.conftest import REQUEST
 from tests.sandbox.running import RunningSandbox
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from sqlalchemy.engine import make_url
 
 from ibformers.tuning import DatabaseRows, DatabaseUnavailable, ModelSettings, RequestRefused, TrainRequest, Tuning
 from ibformers.tuning.rows import select_rows
-from tests.ibformers.tuning.conftest import REQUEST, reviews
+from tests.databases import reviews
+from tests.ibformers.tuning.conftest import REQUEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
