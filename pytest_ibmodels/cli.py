@@ -53,6 +53,23 @@ def main(arguments: Sequence[str] | None = None, name: str = "ibmodels") -> int:
     return pytest.ExitCode.OK
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"ibmodels {version('pytest-ibmodels')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
 @app.command()
 def publish(
     env: Names = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import uuid
 from dataclasses import dataclass, replace
@@ -25,6 +26,8 @@ from pytest_ibmodels.spec import SpecError
 from pytest_ibmodels.spec.databases import passwords
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pytest_ibmodels.packaging import Package
     from pytest_ibmodels.runs.clock import Clock
     from pytest_ibmodels.runs.journal import Entry
@@ -76,6 +79,7 @@ class EnvironmentSession:
         self._opening: asyncio.Task[_Opened] | None = None
         self._uploads: dict[str, asyncio.Task[Workplace]] = {}
         self._folders: list[str] = []
+        self._at_work = 0
         self.left_behind: list[str] = []
         """Sentences on what could not be removed or cancelled."""
 
@@ -83,6 +87,19 @@ class EnvironmentSession:
     def is_embedded(self) -> bool:
         """Whether this environment is a sandbox of ours, which ends with the session."""
         return self._resolved is not None and self._resolved.is_embedded
+
+    @contextlib.contextmanager
+    def at_work(self) -> Iterator[None]:
+        """While a run asks this environment for something."""
+        self._at_work += 1
+        try:
+            yield
+        finally:
+            self._at_work -= 1
+
+    def crowd(self) -> int:
+        """How many runs are at work."""
+        return self._at_work
 
     @property
     def database(self) -> SecretStr | None:

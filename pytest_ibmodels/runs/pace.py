@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pytest_ibmodels.runs.clock import SHORTEST_POLL, poll_interval
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _PART_OF_THE_REST = 0.75
 _FINEST = 50
+_LOOKS_A_SECOND = 250
 
 
 class Pace:
@@ -16,12 +22,17 @@ class Pace:
     length. No pause is longer than all the time before it, since a job may also end early. Without progress there is
     only :func:`poll_interval`.
 
+    Where hundreds of jobs are watched at once, pauses are no shorter than lets all of them together be looked at 250
+    times a second: more, and the looks would take longer than what they look for.
+
     Args:
         longest: seconds that no pause is longer than.
+        crowd: how many jobs are watched at present.
     """
 
-    def __init__(self, longest: float) -> None:
+    def __init__(self, longest: float, crowd: Callable[[], int] = lambda: 1) -> None:
         self._longest = longest
+        self._crowd = crowd
         self._at = self._fraction = 0.0
         self._end: float | None = None
 
@@ -38,9 +49,12 @@ class Pace:
 
     def interval(self, waited: float) -> float:
         """Seconds until the next look, after so many seconds."""
+        return min(max(self._wanted(waited), self._crowd() / _LOOKS_A_SECOND), self._longest)
+
+    def _wanted(self, waited: float) -> float:
         if self._end is None:
             return poll_interval(waited, self._longest)
         rest = self._end - waited
         # What is overdue may be so for long: its model is saved, or the end was taken for nearer than it is.
         pause = _PART_OF_THE_REST * rest if rest > 0 else -rest / 2
-        return min(max(pause, waited / _FINEST, SHORTEST_POLL), max(waited, SHORTEST_POLL), self._longest)
+        return min(max(pause, waited / _FINEST, SHORTEST_POLL), max(waited, SHORTEST_POLL))

@@ -34,6 +34,7 @@ class Serving:
     Args:
         losses: counts the answers that are lost.
         check_alive: raises if the environment has ended.
+        crowd: how many runs are at work there.
         started: is called once the served model is at work.
     """
 
@@ -46,6 +47,7 @@ class Serving:
         clock: Clock,
         losses: Losses,
         check_alive: Callable[[], None],
+        crowd: Callable[[], int],
         started: Callable[[], None],
     ) -> None:
         self._run = run
@@ -56,6 +58,7 @@ class Serving:
         self._clock = clock
         self._losses = losses
         self._check_alive = check_alive
+        self._crowd = crowd
         self._started = started
 
     async def verdict(self) -> PredictionsVerdict:
@@ -99,7 +102,7 @@ class Serving:
 
     async def _await_answers(self, job_id: str, documents: Sequence[str]) -> Mapping[str, Answer]:
         limit = self._limits.inference
-        watch = Watch(self._clock, self._limits.longest_poll, limit=limit)
+        watch = Watch(self._clock, self._limits.longest_poll, limit=limit, crowd=self._crowd)
         while True:
             asked = 0.0
             try:

@@ -93,11 +93,13 @@ class Story:
                     if self._brake.holds(run):
                         continue  # and let go of the place for a run that is waited for
                     self._waited = self._clock.now() - begun
-                    metrics = await self._training()
+                    with self._session.at_work():
+                        metrics = await self._training()
                     run.finished = datetime.now(UTC)
                     run.training.set_result(metrics)
             if run.case.with_inference:
-                predictions = await self._inference()
+                with self._session.at_work():
+                    predictions = await self._inference()
                 run.finished = datetime.now(UTC)
                 run.inference.set_result(predictions)
         except RunFailure as failure:
@@ -157,6 +159,7 @@ class Story:
             limit=self._test.time_limit,
             queue_limit=self._limits.queue,
             age=age or 0.0,
+            crowd=self._session.crowd,
         )
         try:
             state = await self._trained(watch)
@@ -378,6 +381,7 @@ class Story:
             self._clock,
             self._losses,
             check_alive=self._session.check_alive,
+            crowd=self._session.crowd,
             started=lambda: self._link(place, "Refiner"),
         )
 

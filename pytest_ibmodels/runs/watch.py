@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from pytest_ibmodels.runs.pace import Pace
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest_ibmodels.runs.clock import Clock
 
 LOOK_SECONDS = 30.0
@@ -30,16 +32,24 @@ class Watch:
         limit: seconds that the job may run.
         queue_limit: seconds that it may be queued.
         age: seconds that it was there already when the watch began.
+        crowd: how many jobs are watched at present.
 
     Attributes:
         ran, queued: seconds, as far as looks have told.
     """
 
     def __init__(
-        self, clock: Clock, longest_poll: float, *, limit: float, queue_limit: float = float("inf"), age: float = 0.0
+        self,
+        clock: Clock,
+        longest_poll: float,
+        *,
+        limit: float,
+        queue_limit: float = float("inf"),
+        age: float = 0.0,
+        crowd: Callable[[], int] = lambda: 1,
     ) -> None:
         self._clock = clock
-        self._pace = Pace(longest_poll)
+        self._pace = Pace(longest_poll, crowd)
         self._limits = {True: queue_limit, False: limit}
         self._is_queued = False
         self._unseen = age

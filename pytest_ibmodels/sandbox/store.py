@@ -5,12 +5,29 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import JSON, String, Text, create_engine, delete, event, or_, select, update
+from sqlalchemy import (
+    JSON,
+    Column,
+    Connection,
+    Float,
+    Integer,
+    String,
+    Table,
+    Text,
+    bindparam,
+    create_engine,
+    delete,
+    event,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, Session, mapped_column
 
@@ -23,26 +40,6 @@ RESTARTED = "the sandbox was restarted while this job was running"
 
 class _Base(MappedAsDataclass, DeclarativeBase):
     pass
-
-
-class JobRow(_Base):
-    """One job; ``created``, ``started`` and ``finished`` in Unix seconds, ``peak_memory`` in bytes."""
-
-    __tablename__ = "jobs"
-
-    id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    kind: Mapped[str] = mapped_column(String(16))
-    created: Mapped[float]
-    state: Mapped[str] = mapped_column(String(16), default="PENDING")
-    """PENDING until the job has ended, then DONE."""
-    task_state: Mapped[str] = mapped_column(String(16), default="PENDING")
-    """PENDING, STARTED, and at the end DONE or ERROR."""
-    message: Mapped[str] = mapped_column(Text, default="")
-    task_data: Mapped[dict[str, Any]] = mapped_column(JSON, default_factory=dict)
-    results: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default_factory=list)
-    started: Mapped[float | None] = mapped_column(default=None)
-    finished: Mapped[float | None] = mapped_column(default=None)
-    peak_memory: Mapped[int] = mapped_column(default=0)
 
 
 class ModelRow(_Base):
@@ -70,6 +67,54 @@ class PackageRow(_Base):
 
 
 @dataclass(frozen=True)
+class Job:
+    """One job; ``created``, ``started`` and ``finished`` in Unix seconds, ``peak_memory`` in bytes.
+
+    Attributes:
+        state: PENDING until the job has ended, then DONE.
+        task_state: PENDING, STARTED, and at the end DONE or ERROR.
+    """
+
+    id: str
+    kind: str
+    created: float
+    state: str = "PENDING"
+    task_state: str = "PENDING"
+    message: str = ""
+    task_data: dict[str, Any] = field(default_factory=dict)
+    results: list[dict[str, Any]] = field(default_factory=list)
+    started: float | None = None
+    finished: float | None = None
+    peak_memory: int = 0
+
+
+_JOBS = Table(
+    "jobs",
+    _Base.metadata,
+    Column("id", String(64), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("created", Float, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("task_state", String(16), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("task_data", JSON, nullable=False),
+    Column("results", JSON, nullable=False),
+    Column("started", Float),
+    Column("finished", Float),
+    Column("peak_memory", Integer, nullable=False),
+)
+_WRITTEN = {column.name for column in _JOBS.columns} - {"id", "kind", "created"}
+_WRITE_JOB = (
+    # A job ends once, also in the database.
+    update(_JOBS)
+    .where(_JOBS.c.id == bindparam("_id"), _JOBS.c.state == "PENDING")
+    .values({name: bindparam(f"_{name}") for name in _WRITTEN})
+)
+_WRITTEN_SECONDS = 1.0
+"""How far the database may be behind what running jobs report: what it misses is lost only with the jobs themselves."""
+
+
+@dataclass(frozen=True)
 class RegisteredModel:
     name: str
     model_path: str
@@ -79,7 +124,8 @@ class Store:
     """All methods block, and may be called from any thread.
 
     They raise :class:`StoreError` if the database cannot be read or written; but what a job that was begun reports, and
-    its end, are never lost to that: they are kept, and answered, until they can be written.
+    its end, are never lost to that: jobs that have not ended are kept in memory, and answered from there, and so are
+    those whose end could not be written yet.
 
     Raises (when made):
         StartError: if the database cannot be opened.
@@ -88,8 +134,12 @@ class Store:
     def __init__(self, url: str) -> None:
         # SQLite has one writer at a time; waiting here is fair and wakes at once.
         self._writing = threading.Lock()
-        self._unwritten: dict[str, dict[str, Any]] = {}
-        """Columns by job id."""
+        self._kept: dict[str, Job] = {}
+        """Jobs of this server that have not ended, or whose end is not written."""
+        self._behind: set[str] = set()
+        """The ids of those of them that the database knows otherwise."""
+        self._written = time.monotonic()
+        self._refused = False
         try:
             self._engine = create_engine(url)
             if self._engine.dialect.name == "sqlite":
@@ -106,18 +156,20 @@ class Store:
 
     def new_job(self, kind: str) -> str:
         """A new job's id; the job waits until :meth:`start`."""
-        job_id = uuid.uuid4().hex
-        with self._change() as session:
-            session.add(JobRow(id=job_id, kind=kind, created=time.time()))
-        return job_id
+        job = Job(uuid.uuid4().hex, kind, time.time())
+        with self._writing:
+            with self._transaction() as connection:
+                connection.execute(insert(_JOBS), asdict(job))
+            self._kept[job.id] = job
+        return job.id
 
-    def job(self, job_id: str) -> JobRow | None:
-        with self._look() as session:
-            row = session.get(JobRow, job_id)
-        if row is not None:
-            for name, value in self._unwritten.get(job_id, {}).items():
-                setattr(row, name, value)
-        return row
+    def job(self, job_id: str) -> Job | None:
+        return self._kept.get(job_id) or self._stored(job_id)
+
+    def _stored(self, job_id: str) -> Job | None:
+        with self._transaction() as connection:
+            row = connection.execute(select(_JOBS).where(_JOBS.c.id == job_id)).mappings().first()
+        return None if row is None else Job(**row)
 
     def start(self, job_id: str) -> None:
         self._update(job_id, task_state="STARTED", started=time.time())
@@ -137,38 +189,58 @@ class Store:
 
     def fail_unfinished(self) -> None:
         """End what a former server left running or waiting."""
-        with self._look() as session:
-            unfinished = list(session.scalars(select(JobRow.id).where(JobRow.state == "PENDING")))
-        for job_id in unfinished:
-            self.fail(job_id, RESTARTED)
+        with self._transaction() as connection:
+            unfinished = connection.execute(select(_JOBS).where(_JOBS.c.state == "PENDING")).mappings().all()
+        for row in unfinished:
+            job = Job(**row)
+            self._kept[job.id] = job
+            self.fail(job.id, RESTARTED)
 
     def write_what_was_kept(self) -> None:
-        """Try again to write what could not be written."""
-        for job_id in list(self._unwritten):
-            self._update(job_id)
+        """Write what the database does not know yet; also to try again what could not be written."""
+        with self._writing:
+            self._write(set(self._behind))
 
     def forget_ended_before(self, moment: float) -> list[str]:
         """Forget the jobs that had ended by ``moment``, in Unix seconds; their ids."""
-        old = (JobRow.state == "DONE", JobRow.finished < moment)
-        with self._change() as session:
-            return list(session.scalars(delete(JobRow).where(*old).returning(JobRow.id)))
+        old = (_JOBS.c.state == "DONE", _JOBS.c.finished < moment)
+        with self._writing, self._transaction() as connection:
+            return list(connection.scalars(delete(_JOBS).where(*old).returning(_JOBS.c.id)))
 
     def _update(self, job_id: str, **columns: Any) -> None:
         with self._writing:
-            kept = self._unwritten.get(job_id, {})
+            job = self._kept.get(job_id)
             # A job ends once: what comes later (a report that was under way, a cancel) changes nothing.
-            values = kept if kept.get("state") == "DONE" else {**kept, **columns}
-            try:
-                with self._look() as session, session.begin():
-                    session.execute(
-                        update(JobRow).where(JobRow.id == job_id, JobRow.state == "PENDING").values(**values)
-                    )
-            except StoreError as error:
-                if not kept:
-                    logger.error("job %s: %s; its state is kept in memory until it can be written", job_id, error)  # noqa: TRY400
-                self._unwritten[job_id] = values
-            else:
-                self._unwritten.pop(job_id, None)
+            if job is None or job.state == "DONE":
+                return
+            job = self._kept[job_id] = replace(job, **columns)
+            self._behind.add(job_id)
+            if time.monotonic() - self._written > _WRITTEN_SECONDS:
+                self._write(set(self._behind))
+            elif job.state == "DONE":
+                self._write({job_id})
+
+    def _write(self, job_ids: Iterable[str]) -> None:
+        """Write jobs in one transaction; the caller holds the lock."""
+        jobs = [self._kept[job_id] for job_id in job_ids]
+        if not jobs:
+            return
+        self._written = time.monotonic()
+        try:
+            with self._transaction() as connection:
+                rows = [{f"_{name}": value for name, value in asdict(job).items()} for job in jobs]
+                connection.execute(_WRITE_JOB, rows)
+        except StoreError as error:
+            if not self._refused:
+                names = ", ".join(job.id for job in jobs)
+                logger.error("jobs %s: %s; what is new is kept in memory until it can be written", names, error)  # noqa: TRY400
+            self._refused = True
+            return
+        self._refused = False
+        for job in jobs:
+            self._behind.discard(job.id)
+            if job.state == "DONE":
+                del self._kept[job.id]
 
     # --- models ---
 
@@ -223,19 +295,30 @@ class Store:
     # --- the database ---
 
     @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        with _told(), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
     def _look(self) -> Iterator[Session]:
-        try:
-            with Session(self._engine, expire_on_commit=False) as session:
-                yield session
-        # A value of a damaged database that is no JSON any more is a ValueError.
-        except (SQLAlchemyError, ValueError) as error:
-            msg = f"the sandbox's database {_complaint(error)}"
-            raise StoreError(msg) from error
+        with _told(), Session(self._engine, expire_on_commit=False) as session:
+            yield session
 
     @contextmanager
     def _change(self) -> Iterator[Session]:
         with self._writing, self._look() as session, session.begin():
             yield session
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Errors of the database, as sentences."""
+    try:
+        yield
+    # A value of a damaged database that is no JSON any more is a ValueError.
+    except (SQLAlchemyError, ValueError) as error:
+        msg = f"the sandbox's database {_complaint(error)}"
+        raise StoreError(msg) from error
 
 
 def _complaint(error: Exception) -> str:

@@ -149,8 +149,13 @@ def test_a_model_is_tuned_promoted_and_compared_on_postgresql(
     pytester.makeini("[pytest]\n")
     monkeypatch.setenv("DOGFOOD_TOKEN", TOKEN)
     monkeypatch.setenv("REVIEWS", postgresql)
-    config = {"base_model": str(tiny_bert), "num_labels": 5, "learning_rate": 0.01, "num_train_epochs": 8}
-    entry = {"env": "dogfood", "table": "iris.Review"}
+    config: dict[str, object] = {
+        "base_model": str(tiny_bert),
+        "num_labels": 5,
+        "learning_rate": 0.01,
+        "num_train_epochs": 8,
+    }
+    entry: dict[str, object] = {"env": "dogfood", "table": "iris.Review"}
     entry |= {"columns": "ReviewLabel,ReviewText", "limit": 120, "p_of_train": 0.8, "time_limit": 120}
     entry |= {"config": config, "metrics": {"accuracy": 0.5, "f1": {"5": 0.5}}, "inference": {"documents": "all"}}
     entry |= {"better_than_current": {"max_drop": 0.9}}

@@ -295,3 +295,8 @@ def test_the_command_is_installed_and_hands_the_sandbox_over() -> None:
     done = run(sys.executable, "-c", command, "sandbox", "serve", "--help")
     assert done.returncode == 0
     assert "--token-file FILE" in done.stdout
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"ibmodels {importlib.metadata.version('pytest-ibmodels')}\n"

@@ -7,6 +7,7 @@ sandbox.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -139,6 +140,12 @@ class FakeSession:
 
     async def dataset_marker(self, path: str) -> str:
         return ""
+
+    def at_work(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+    def crowd(self) -> int:
+        return 1
 
     def check_alive(self) -> None:
         pass

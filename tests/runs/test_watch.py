@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -8,9 +9,9 @@ from pytest_ibmodels.runs.watch import LAST_LOOK_SECONDS, LOOK_SECONDS, Watch
 from tests.runs.test_story import FakeClock
 
 
-def watched(clock: FakeClock, looks: list[bool | None], **limits: float) -> Watch:
+def watched(clock: FakeClock, looks: list[bool | None], **limits: Any) -> Watch:
     """A watch after these looks, each with a pause behind it."""
-    watch = Watch(clock, 10.0, **{"limit": 100.0, **limits})
+    watch = Watch(clock, 10.0, **{"limit": 100.0} | limits)
 
     async def look() -> None:
         for queued in looks:

@@ -74,7 +74,7 @@ def test_a_full_disk(start: Callable[..., RunningSandbox], small_disk: list[str]
     # ... yet what becomes of one that runs is told, although it cannot be written.
     assert sandbox.api("jobs/cancel", {"job_id": job})["status"] == "OK"
     assert (sandbox.status(job)["state"], sandbox.status(job)["msg"]) == ("DONE", "cancelled")
-    assert "its state is kept in memory until it can be written" in sandbox.stderr.read_text()
+    assert "is kept in memory until it can be written" in sandbox.stderr.read_text()
     # What was refused has left nothing: the space of one file is enough for one file.
     assert sandbox.drive("DELETE", f"{DRIVE}/fill/{MIB}-0", {"force": True})["status"] == "OK"
     assert sandbox.write(f"{DRIVE}/again", b"x" * (MIB - 64 * 1024))["status"] == "OK"

@@ -50,7 +50,7 @@ _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 _ACTIONS = {"copy": "new_full_path", "move": "new_full_path", "unzip": "zip_file"}
 
 
-def _path(path: str) -> DrivePath:
+async def _path(path: str) -> DrivePath:
     return DrivePath.parse(path)
 
 

@@ -10,7 +10,7 @@ from pytest_ibmodels.sandbox.bodies import json_body, sandbox_of
 from pytest_ibmodels.sandbox.errors import SandboxError
 from pytest_ibmodels.sandbox.openapi import takes
 from pytest_ibmodels.sandbox.services import Sandbox
-from pytest_ibmodels.sandbox.store import JobRow
+from pytest_ibmodels.sandbox.store import Job
 
 router = APIRouter(prefix="/api/v1/jobs")
 
@@ -77,7 +77,7 @@ def _ordinal(number: int) -> str:
     return f"{number}{suffix}"
 
 
-def _seconds(job: JobRow) -> float | None:
+def _seconds(job: Job) -> float | None:
     if job.started is None or job.finished is None:
         return None
     return round(job.finished - job.started, 3)
