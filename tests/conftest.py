@@ -9,8 +9,10 @@ import pytest
 
 from tests.databases import database, models, postgresql, sqlite, tiny_bert
 
-# As for this run (pyproject.toml), so for those that tests start: a plugin that takes a second to import is left out.
-os.environ["PYTEST_ADDOPTS"] = f"{os.environ.get('PYTEST_ADDOPTS', '')} -p no:schemathesis".strip()
+# Plugins that tests of the project need, and the pytest that they start does not: each takes long to import.
+_UNUSED = ("schemathesis", "hypothesispytest", "faker", "anyio")
+_WITHOUT = " ".join(f"-p no:{plugin}" for plugin in _UNUSED)
+os.environ["PYTEST_ADDOPTS"] = f"{os.environ.get('PYTEST_ADDOPTS', '')} {_WITHOUT}".strip()
 
 __all__ = ["database", "models", "postgresql", "sqlite", "tiny_bert"]
 
