@@ -6,6 +6,7 @@ Nothing here knows of HTTP, and importing it is cheap: job processes use it too.
 import errno
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -57,18 +58,21 @@ class Drive:
 
     def info(self, path: DrivePath) -> NodeInfo | None:
         """What is at ``path``, or None."""
-        local = self._place(path).local
+        return self._info(path, self._place(path).local)
+
+    def _info(self, path: DrivePath, local: Path) -> NodeInfo | None:
         try:
-            stat = local.stat()
+            found = local.stat()
         except (FileNotFoundError, NotADirectoryError):
             return NodeInfo(path, "folder", 0.0) if self._holds_mount(path) else None
-        if local.is_dir():
-            return NodeInfo(path, "folder", stat.st_mtime)
-        return NodeInfo(path, "file", stat.st_mtime, stat.st_size)
+        if stat.S_ISDIR(found.st_mode):
+            return NodeInfo(path, "folder", found.st_mtime)
+        return NodeInfo(path, "file", found.st_mtime, found.st_size)
 
     def open(self, path: DrivePath) -> BinaryIO:
         """Open a file to read; it stays whole while it is read, also if it is replaced meanwhile."""
-        info = self.info(path)
+        local = self._place(path).local
+        info = self._info(path, local)
         if info is None:
             msg = f"the file '{path}' does not exist"
             raise SandboxError(msg)
@@ -76,7 +80,7 @@ class Drive:
             msg = f"'{path}' is a folder, not a file"
             raise SandboxError(msg)
         with _reported(path, "read"):
-            return self._place(path).local.open("rb")
+            return local.open("rb")
 
     def read(self, path: DrivePath) -> bytes:
         with self.open(path) as file:
@@ -108,11 +112,12 @@ class Drive:
 
     def local_folder(self, path: DrivePath) -> Path:
         """The folder on this machine, for code that is run or loaded from it."""
-        info = self.info(path)
+        local = self._place(path).local
+        info = self._info(path, local)
         if info is None or info.type != "folder":
             msg = f"the folder '{path}' does not exist" if info is None else f"'{path}' is a file, not a folder"
             raise SandboxError(msg)
-        return self._place(path).local
+        return local
 
     # --- changing ---
 

@@ -17,8 +17,9 @@ router = APIRouter(prefix="/api/v1/jobs")
 TheSandbox = Annotated[Sandbox, Depends(sandbox_of)]
 
 
+# A coroutine, as it is asked most of all: to send it to a thread takes longer than it does.
 @router.get("/status")
-def status(job_id: str, sandbox: TheSandbox) -> dict[str, Any]:
+async def status(job_id: str, sandbox: TheSandbox) -> dict[str, Any]:
     """The state of a job of any kind; the query's ``type`` is a hint that is not needed."""
     job = sandbox.store.job(job_id)
     if job is None:
