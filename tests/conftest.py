@@ -9,14 +9,18 @@ import pytest
 
 from tests.databases import database, models, postgresql, sqlite, tiny_bert
 
-# Plugins that tests of the project need, and the pytest that they start does not: each takes long to import.
-_UNUSED = ("schemathesis", "hypothesispytest", "faker", "anyio")
-_WITHOUT = " ".join(f"-p no:{plugin}" for plugin in _UNUSED)
-os.environ["PYTEST_ADDOPTS"] = f"{os.environ.get('PYTEST_ADDOPTS', '')} {_WITHOUT}".strip()
-
 __all__ = ["database", "models", "postgresql", "sqlite", "tiny_bert"]
 
 ROOT = Path(__file__).resolve().parent.parent
+
+_UNUSED = ("schemathesis", "hypothesispytest", "faker", "anyio")
+"""Plugins that tests of the project need, and the pytest that they start does not: each takes long to import."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Workers of xdist run the tests, and would take it from the environment of the process that starts them.
+    if not config.getoption("numprocesses", None) or hasattr(config, "workerinput"):
+        os.environ["PYTEST_ADDOPTS"] = " ".join(f"-p no:{plugin}" for plugin in _UNUSED)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
