@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import resource
 import sys
 import threading
@@ -17,6 +18,7 @@ from pytest_ibmodels.sandbox.secrets import redacted
 from pytest_ibmodels.sandbox.stand_ins import FileClient
 
 USERNAME = "sandbox"
+_NICENESS = 5
 _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
@@ -80,6 +82,8 @@ class JobMetadataClient:
 def run_training(channel: Channel, lifeline: Channel, job: TrainingJob) -> None:
     """Run the job in this process; the last message is ``{"result": ...}`` or ``{"failure": ...}``."""
     settle(lifeline, log=job.log, folder=job.scratch, secrets=job.secrets)
+    # Somebody waits for the answers of the server and of the models that it serves, but minutes for a training.
+    os.nice(_NICENESS)
     client = JobMetadataClient(job.job_id, channel, job.secrets)
     outcome: dict[str, Any]
     try:

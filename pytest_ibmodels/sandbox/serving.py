@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import shutil
 import threading
 import time
@@ -108,7 +109,7 @@ class ModelPool:
     def _loaded(self, name: str, slot: _Slot, model_path: DrivePath) -> ChildProcess:
         package = read_model_package(self._drive, model_path)
         folder = self._drive.local_folder(model_path)
-        found = ((str(folder), 0, 0), *signature(folder))
+        found = signature(folder)
         if slot.process is not None and not slot.unload and found == slot.signature:
             return slot.process
         self._close(slot)
@@ -204,10 +205,13 @@ def _told(what: str, failure: dict[str, str]) -> str:
 
 def signature(folder: Path) -> _Signature:
     """What changes when a file of the package does; caches written by a run do not count."""
-    found = []
-    for path in folder.rglob("*"):
-        with suppress(OSError):
-            if path.is_file() and path.suffix != ".pyc":
-                stat = path.stat()
-                found.append((str(path.relative_to(folder)), stat.st_mtime_ns, stat.st_size))
+    found, folders = [], [str(folder)]
+    while folders:
+        with suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                elif entry.is_file() and not entry.name.endswith(".pyc"):
+                    stat = entry.stat()
+                    found.append((entry.path, stat.st_mtime_ns, stat.st_size))
     return tuple(sorted(found))

@@ -1,6 +1,7 @@
 """Training jobs: real processes that run pushed code."""
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -47,6 +48,7 @@ def test_what_a_job_sees(sandbox: RunningSandbox, package: str) -> None:
     assert "SOME_SECRET" not in found["environ"]
     assert TOKEN not in json.dumps([found["environ"], found["argv"], found["cwd"]])
     assert (found["helper"], found["group"], found["torch"]) == ("pushed", True, False)
+    assert found["niceness"] > os.nice(0)
     assert found["exists"] == [True, False, False]
     assert found["names"] == ["package.json", PACKAGE]
     assert "docs/out/s2/none.ibocr" in found["missing"]
