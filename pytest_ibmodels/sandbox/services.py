@@ -26,6 +26,7 @@ from pytest_ibmodels.sandbox.tuning import Tunings
 
 logger = logging.getLogger(__name__)
 
+_WRITE_SECONDS = 1.0
 _TIDY_SECONDS = 60.0
 
 
@@ -52,8 +53,7 @@ class Sandbox:
         self.refiner = Refiner(self.drive, self.store, self.models, self.tasks)
 
     def tidy_up(self) -> None:
-        """Write what could not be written before, and forget the jobs, with their logs, that ended long ago."""
-        self.store.write_what_was_kept()
+        """Forget the jobs, with their logs, that ended long ago, and models that nobody asks for."""
         self.tuning.close_idle()
         before = time.time() - self.settings.keep_jobs
         for job_id in self.store.forget_ended_before(before):
@@ -127,15 +127,23 @@ class Sandboxes:
             logger.exception("warm-up")
 
     def _keep_tidy(self) -> None:
-        while not self._closing.is_set():
+        tidied = float("-inf")
+        while not self._closing.wait(_WRITE_SECONDS):
             for sandbox in self._by_name.values():
-                try:
-                    sandbox.tidy_up()
-                except SandboxError as error:
-                    logger.warning("tidying up: %s", error)
-                except Exception:
-                    logger.exception("tidying up")
-            self._closing.wait(_TIDY_SECONDS)
+                sandbox.store.write_what_was_kept()
+            if time.monotonic() - tidied > _TIDY_SECONDS:
+                tidied = time.monotonic()
+                for sandbox in self._by_name.values():
+                    _tidy_up(sandbox)
+
+
+def _tidy_up(sandbox: Sandbox) -> None:
+    try:
+        sandbox.tidy_up()
+    except SandboxError as error:
+        logger.warning("tidying up: %s", error)
+    except Exception:
+        logger.exception("tidying up")
 
 
 def _claim(data: Path) -> IO[str]:

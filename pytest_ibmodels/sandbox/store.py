@@ -110,8 +110,9 @@ _WRITE_JOB = (
     .where(_JOBS.c.id == bindparam("_id"), _JOBS.c.state == "PENDING")
     .values({name: bindparam(f"_{name}") for name in _WRITTEN})
 )
-_WRITTEN_SECONDS = 1.0
-"""How far the database may be behind what running jobs report: what it misses is lost only with the jobs themselves."""
+_SECONDS_PER_JOB = 0.01
+"""For so long, times the jobs there are, reports are written together: hundreds of jobs would otherwise do little else
+than report. What the database misses is lost only with the jobs themselves."""
 
 
 @dataclass(frozen=True)
@@ -215,7 +216,7 @@ class Store:
                 return
             job = self._kept[job_id] = replace(job, **columns)
             self._behind.add(job_id)
-            if time.monotonic() - self._written > _WRITTEN_SECONDS:
+            if time.monotonic() - self._written > _SECONDS_PER_JOB * len(self._kept):
                 self._write(set(self._behind))
             elif job.state == "DONE":
                 self._write({job_id})
