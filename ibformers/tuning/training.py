@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 PAD_TO = 16
 """Lengths are padded to multiples of this: fewer shapes, so that torch's CPU kernels keep fewer plans and buffers."""
 
-NEIGHBOURS = 1.0
-"""Distance, in labels, over which the share of other labels in the targets falls to 1/e of that of the right one."""
+NEIGHBOURS = 3.0
+"""Square of the distance, in labels, over which the share of others in the targets falls to 1/e of the right one's."""
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class OrderedLoss:
 
     def __init__(self, labels: int, model: PreTrainedModel) -> None:
         steps = torch.arange(labels, dtype=torch.float32)
-        self._targets = torch.softmax(-(steps[:, None] - steps).abs() / NEIGHBOURS, dim=-1)
+        self._targets = torch.softmax(-((steps[:, None] - steps) ** 2) / NEIGHBOURS, dim=-1)
         self._model = model
 
     def __call__(

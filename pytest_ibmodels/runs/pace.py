@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 _PART_OF_THE_REST = 0.75
 _FINEST = 50
-_LOOKS_A_SECOND = 250
+_LOOKS_A_SECOND = 100
 
 
 class Pace:
@@ -22,7 +22,7 @@ class Pace:
     length. No pause is longer than all the time before it, since a job may also end early. Without progress there is
     only :func:`poll_interval`.
 
-    Where hundreds of jobs are watched at once, pauses are no shorter than lets all of them together be looked at 250
+    Where hundreds of jobs are watched at once, pauses are no shorter than lets all of them together be looked at 100
     times a second: more, and the looks would take longer than what they look for.
 
     Args:

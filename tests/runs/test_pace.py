@@ -73,6 +73,6 @@ def test_a_training_that_is_begun_again_has_no_pace_yet() -> None:
 
 
 def test_hundreds_of_jobs_are_not_looked_at_more_often_than_an_environment_can_answer() -> None:
-    assert Pace(LONGEST, lambda: 200).interval(0.1) == pytest.approx(0.8)
-    assert Pace(LONGEST, lambda: 200).interval(20.0) == pytest.approx(2.0)
+    assert Pace(LONGEST, lambda: 200).interval(0.1) == pytest.approx(2.0)
+    assert Pace(LONGEST, lambda: 200).interval(40.0) == pytest.approx(4.0)
     assert Pace(LONGEST, lambda: 100_000).interval(0.1) == LONGEST
