@@ -1,6 +1,6 @@
 """A model test on real receipts, run through pytest as a user runs it: 300 receipts to train, 100 to test, three seeds.
 
-    python benchmarks/receipts.py [--data FOLDER] [--split given|random] [--seeds 1 2 3] [--epochs 5]
+    python benchmarks/receipts.py [--data FOLDER] [--split given|random] [--seeds 1 2 3] [--epochs 4]
 
 FOLDER holds `Receipts.ibannotator`; without `--data` it is looked for beside the clone. Prints, for
 each seed: f1 and exact match per field and their means, seconds of training, peak memory of the training process,
@@ -89,7 +89,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--split", choices=["given", "random"], default="given")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=4)
     arguments = parser.parse_args()
     receipts = receipts_folder(arguments.data)
     with tempfile.TemporaryDirectory() as name:
