@@ -21,6 +21,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # Workers of xdist run the tests, and would take it from the environment of the process that starts them.
     if not config.getoption("numprocesses", None) or hasattr(config, "workerinput"):
         os.environ["PYTEST_ADDOPTS"] = " ".join(f"-p no:{plugin}" for plugin in _UNUSED)
+        # Else every pytest that is started translates all modules of the plugin anew.
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
