@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import random
 import sqlite3
 import statistics
 import tempfile
@@ -22,8 +21,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.faults.proxy import PASSING, Fault, FaultProxy
-from tests.plugin.hundreds import good_and_bad, good_cases, not_as_meant, run_session, sandbox
+from tests.faults.proxy import FaultProxy
+from tests.plugin.hundreds import good_and_bad, good_cases, not_as_meant, one_in_twenty, run_session, sandbox
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import Server
@@ -94,16 +93,7 @@ def workers(count: int = 1000) -> None:
 
 def faults(count: int = 200) -> None:
     """So many good cases, and some bad ones, with one request in twenty failing."""
-    chance = random.Random(20)  # noqa: S311 - the same faults each time
-    kinds = [*PASSING, Fault("hang", "late", seconds=2.0)]
-    met: list[Fault] = []
-
-    def choose(_what: str) -> Fault | None:
-        if chance.random() >= 0.05:
-            return None
-        met.append(chance.choice(kinds))
-        return met[-1]
-
+    choose, met = one_in_twenty()
     with tempfile.TemporaryDirectory() as folder, sandbox(Path(folder, "sandbox"), max_jobs=count * 2) as server:
         cases = good_and_bad(count, 2.0)
         with FaultProxy(server.url, choose) as proxy:

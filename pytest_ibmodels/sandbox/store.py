@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import (
@@ -103,12 +103,12 @@ _JOBS = Table(
     Column("finished", Float),
     Column("peak_memory", Integer, nullable=False),
 )
-_WRITTEN = {column.name for column in _JOBS.columns} - {"id", "kind", "created"}
+_CHANGING = {column.name for column in _JOBS.columns} - {"id", "kind", "created"}
 _WRITE_JOB = (
     # A job ends once, also in the database.
     update(_JOBS)
     .where(_JOBS.c.id == bindparam("_id"), _JOBS.c.state == "PENDING")
-    .values({name: bindparam(f"_{name}") for name in _WRITTEN})
+    .values({name: bindparam(f"_{name}") for name in _CHANGING})
 )
 _SECONDS_PER_JOB = 0.01
 """For so long, times the jobs there are, reports are written together: hundreds of jobs would otherwise do little else
@@ -160,14 +160,18 @@ class Store:
         job = Job(uuid.uuid4().hex, kind, time.time())
         with self._writing:
             with self._transaction() as connection:
-                connection.execute(insert(_JOBS), asdict(job))
+                connection.execute(insert(_JOBS), vars(job))
             self._kept[job.id] = job
         return job.id
 
-    def job(self, job_id: str) -> Job | None:
-        return self._kept.get(job_id) or self._stored(job_id)
+    def kept_job(self, job_id: str) -> Job | None:
+        """A job that is kept in memory; does not block. Any other may still be in the database."""
+        return self._kept.get(job_id)
 
-    def _stored(self, job_id: str) -> Job | None:
+    def job(self, job_id: str) -> Job | None:
+        kept = self.kept_job(job_id)
+        if kept is not None:
+            return kept
         with self._transaction() as connection:
             row = connection.execute(select(_JOBS).where(_JOBS.c.id == job_id)).mappings().first()
         return None if row is None else Job(**row)
@@ -229,7 +233,7 @@ class Store:
         self._written = time.monotonic()
         try:
             with self._transaction() as connection:
-                rows = [{f"_{name}": value for name, value in asdict(job).items()} for job in jobs]
+                rows = [{f"_{name}": value for name, value in vars(job).items()} for job in jobs]
                 connection.execute(_WRITE_JOB, rows)
         except StoreError as error:
             if not self._refused:

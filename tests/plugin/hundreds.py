@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import shutil
 import sqlite3
 import subprocess
@@ -19,10 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from tests.faults.proxy import PASSING, Fault
 from tests.plugin.conftest import PROJECT, ROOT, TINY, Server, write_annotator_project
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 TOKEN = "token-of-hundreds"
@@ -173,6 +175,21 @@ def good_and_bad(count: int, seconds: float) -> dict[str, dict[str, object]]:
         **{f"Boom{number}": {"config": {**config, "raise": f"boom {number}"}} for number in few},
         **{f"Spoiled{number}": {"config": {**config, "corrupt": "Name"}} for number in few},
     }
+
+
+def one_in_twenty() -> tuple[Callable[[str], Fault | None], list[Fault]]:
+    """Faults for one request in twenty, the same ones each time: what a proxy asks, and the list of those it met."""
+    chance = random.Random(20)  # noqa: S311 - the same faults each time
+    kinds = [*PASSING, Fault("hang", "late", seconds=2.0)]
+    met: list[Fault] = []
+
+    def choose(_what: str) -> Fault | None:
+        if chance.random() >= 0.05:
+            return None
+        met.append(chance.choice(kinds))
+        return met[-1]
+
+    return choose, met
 
 
 _MEANT = {

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import random
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.proxy import PASSING, Fault, FaultProxy
-from tests.plugin.hundreds import good_and_bad, good_cases, not_as_meant, run_session, sandbox
+from tests.faults.proxy import FaultProxy
+from tests.plugin.hundreds import good_and_bad, good_cases, not_as_meant, one_in_twenty, run_session, sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 
     from tests.plugin.conftest import Server
 
-HANG = Fault("hang", "late", seconds=2.0)
 MANY = pytest.param(200, marks=pytest.mark.slow)
 
 
@@ -59,15 +57,7 @@ def test_workers_push_once_an_environment_and_every_verdict_is_right(roomy: Serv
 def test_with_one_request_in_twenty_failing_good_cases_pass_and_bad_ones_fail_for_their_own_reason(
     roomy: Server, tmp_path: Path, count: int
 ) -> None:
-    chance = random.Random(20)  # noqa: S311 - the same faults each time
-    met: list[str] = []
-
-    def choose(_what: str) -> Fault | None:
-        if chance.random() >= 0.05:
-            return None
-        met.append(chance.choice([*PASSING, HANG]).name)
-        return next(fault for fault in [*PASSING, HANG] if fault.name == met[-1])
-
+    choose, met = one_in_twenty()
     trained, cases = roomy.jobs("train"), good_and_bad(count, 1.0)
     with FaultProxy(roomy.url, choose) as proxy:
         session = run_session(tmp_path / "project", cases, {"dogfood": proxy.url})

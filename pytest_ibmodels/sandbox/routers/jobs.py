@@ -4,6 +4,7 @@ import json
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
+from fastapi.concurrency import run_in_threadpool
 
 from pytest_ibmodels.instabase.wire import CancelRequest, JobListing, ListedJob
 from pytest_ibmodels.sandbox.bodies import json_body, sandbox_of
@@ -17,11 +18,11 @@ router = APIRouter(prefix="/api/v1/jobs")
 TheSandbox = Annotated[Sandbox, Depends(sandbox_of)]
 
 
-# A coroutine, as it is asked most of all: to send it to a thread takes longer than it does.
+# A coroutine, as it is asked most of all: to send it to a thread takes longer than to answer from memory.
 @router.get("/status")
 async def status(job_id: str, sandbox: TheSandbox) -> dict[str, Any]:
     """The state of a job of any kind; the query's ``type`` is a hint that is not needed."""
-    job = sandbox.store.job(job_id)
+    job = sandbox.store.kept_job(job_id) or await run_in_threadpool(sandbox.store.job, job_id)
     if job is None:
         msg = f"there is no job {job_id!r}"
         return {"status": "ERROR", "msg": msg, "state": "DONE", "results": [{"status": "ERROR", "msg": msg}]}
