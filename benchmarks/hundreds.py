@@ -6,7 +6,8 @@
 Sandboxes with room for all run a training that sleeps and reports its progress and metrics. `seconds` is from the start
 of the first job to the last verdict, `over` that time over (the job's length + the one inference of the first row): 1.1
 is the goal. What lies above is the sandbox, which forks, trains and serves hundreds of processes on this machine, as
-much as the engine: `begun` tells when it had begun the last job, `ended` when the last job had ended.
+much as the engine: `begun` tells when it had begun the last job, `ended` when the last job had ended, and `busy` which
+part of all cores was at work from the end of the first job to the last verdict.
 """
 
 from __future__ import annotations
@@ -17,18 +18,23 @@ import os
 import sqlite3
 import statistics
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import psutil
 
 from tests.faults.proxy import FaultProxy
 from tests.plugin.hundreds import good_and_bad, good_cases, not_as_meant, one_in_twenty, run_session, sandbox
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.plugin.conftest import Server
     from tests.plugin.hundreds import Measured
 
-ROW = "{:>6}{:>9}{:>7}{:>7}{:>7}{:>11}{:>15}{:>13}{:>8}{:>9}{:>6}"
+ROW = "{:>6}{:>9}{:>7}{:>7}{:>7}{:>7}{:>11}{:>15}{:>13}{:>8}{:>9}{:>6}"
 
 
 def main() -> None:
@@ -47,13 +53,14 @@ def main() -> None:
 
 
 def table(sizes: list[int], length: float) -> None:
-    heads = "cases seconds over begun ended inference requests/case connections CPU MB load"
+    heads = "cases seconds over begun ended busy inference requests/case connections CPU MB load"
     print(ROW.format(*heads.split()))
     one = 0.0
     for size in sizes:
         with tempfile.TemporaryDirectory() as folder, sandbox(Path(folder, "sandbox"), max_jobs=size) as server:
             cases, urls = good_cases(size, length), {"dogfood": server.url}
-            session = run_session(Path(folder, "project"), cases, urls, data=(server.data,), timeout=3600)
+            with watching() as looks:
+                session = run_session(Path(folder, "project"), cases, urls, data=(server.data,), timeout=3600)
             inference = statistics.mean(run["seconds"]["inference"] or 0.0 for run in session.runs)
             one = one or inference
             begun, ended = jobs(server)
@@ -64,6 +71,7 @@ def table(sizes: list[int], length: float) -> None:
                     f"{session.seconds / (length + one):.2f}",
                     f"{begun:.1f}",
                     f"{ended:.1f}",
+                    f"{busy(looks, session.first_start + length, session.last_end):.2f}",
                     f"{inference:.2f}",
                     f"{session.requests / size:.1f}",
                     session.connections,
@@ -105,6 +113,33 @@ def faults(count: int = 200) -> None:
             f"wrong verdicts {not_as_meant(session.runs)}; jobs {server.jobs('train')} for {len(cases)} cases;", end=" "
         )
         print(f"left over {server.left_over()}")
+
+
+@contextlib.contextmanager
+def watching() -> Iterator[list[tuple[float, float]]]:
+    """Unix time, and the seconds that all cores have been at work, some times a second."""
+    looks: list[tuple[float, float]] = []
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(0.2):
+            used = psutil.cpu_times()
+            looks.append((time.time(), used.user + used.nice + used.system))
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        yield looks
+    finally:
+        over.set()
+        watcher.join()
+
+
+def busy(looks: list[tuple[float, float]], begin: float, end: float) -> float:
+    """The part of all cores that was at work between two moments."""
+    inside = [look for look in looks if begin - 0.2 <= look[0] <= end + 0.2]
+    (first, used_before), (last, used_after) = inside[0], inside[-1]
+    return (used_after - used_before) / ((last - first) or 1.0) / (os.cpu_count() or 1)
 
 
 def jobs(server: Server) -> tuple[float, float]:

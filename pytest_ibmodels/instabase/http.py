@@ -8,7 +8,7 @@ import math
 import ssl
 import time
 from typing import TYPE_CHECKING, Self, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
 from pydantic import BaseModel, SecretStr, ValidationError
@@ -82,7 +82,6 @@ class Transport:
 
         def client() -> httpx.AsyncClient:
             return httpx.AsyncClient(
-                base_url=self.host,
                 headers={"Authorization": f"Bearer {token.get_secret_value()}"},
                 verify=verify,
                 limits=httpx.Limits(max_connections=1, keepalive_expiry=_KEPT_SECONDS),
@@ -206,12 +205,12 @@ class Transport:
             headers["Content-Type"] = "application/json"
         else:
             content = body
+        # Whole, since httpx would parse it anew for each part that it adds.
+        whole = f"{self.host}{url}?{urlencode(params, quote_via=quote)}" if params else f"{self.host}{url}"
         timeout = httpx.Timeout(policy.timeout, connect=min(_CONNECT_SECONDS, policy.timeout))
         try:
             async with self._lanes.client() as client:
-                response = await client.request(
-                    method, url, headers=headers, content=content, params=params, timeout=timeout
-                )
+                response = await client.request(method, whole, headers=headers, content=content, timeout=timeout)
         except httpx.TimeoutException as error:
             reason = f"{self.host} did not answer in time ({type(error).__name__})"
             reached = not isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout)

@@ -44,8 +44,18 @@ class Patience:
             InstabaseError: that of the last try, or the first that does not allow another.
         """
         begun = self._clock.now()
+        try:
+            return await call()  # as nearly all calls end: the first try needs nothing of what follows
+        except Exception as error:
+            if not policy.allows(error):
+                raise
+            failed: Exception | None = error
 
         async def one_try() -> T:
+            nonlocal failed
+            if failed is not None:
+                first, failed = failed, None
+                raise first
             return await call()
 
         def pause(state: RetryCallState) -> float:

@@ -130,7 +130,7 @@ def _trained(run: Run | None) -> dict[str, Any]:
     checks = verdict.checks if isinstance(verdict, MetricsVerdict) else ()
     return {
         "checks": tuple(_check(check) for check in checks),
-        "history": tuple(HistoryRecord(**asdict(point)) for point in run.history.points),
+        "history": tuple(HistoryRecord(**vars(point)) for point in run.history.points),
     }
 
 

@@ -17,7 +17,7 @@ import sqlite3
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any, Literal
 
@@ -335,7 +335,7 @@ def _refuse_newer(database: sqlite3.Connection) -> None:
 
 
 def _row(entry: Entry) -> tuple[object, ...]:
-    values = {**asdict(entry), "job": json.dumps(asdict(entry.job)) if entry.job is not None else ""}
+    values = {**vars(entry), "job": json.dumps(vars(entry.job)) if entry.job is not None else ""}
     return tuple(values[column] for column in _COLUMNS)
 
 

@@ -248,12 +248,16 @@ class Drive:
         if self._holds_mount(path) and not drive_itself:
             msg = f"'{path}' cannot be changed: it holds '{self._mounts_below(path)[0].at}', a folder mounted read-only"
             raise SandboxError(msg)
+        if not place.local.parent.is_dir():
+            self._refuse_file_above(path)
+        return place.local
+
+    def _refuse_file_above(self, path: DrivePath) -> None:
         for depth in range(ROOT_DEPTH + 1, len(path.parts)):
             above = DrivePath(path.parts[:depth])
             if self._place(above).local.is_file():
                 msg = f"'{path}' cannot be changed: '{above}' is a file, not a folder"
                 raise SandboxError(msg)
-        return place.local
 
     def _mounts_below(self, path: DrivePath) -> list[Mount]:
         return [mount for mount in self.mounts if mount.at.starts_with(path) and mount.at != path]

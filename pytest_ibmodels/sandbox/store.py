@@ -5,6 +5,7 @@ import sqlite3
 import threading
 import time
 import uuid
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -24,7 +25,6 @@ from sqlalchemy import (
     delete,
     event,
     insert,
-    or_,
     select,
     update,
 )
@@ -40,17 +40,6 @@ RESTARTED = "the sandbox was restarted while this job was running"
 
 class _Base(MappedAsDataclass, DeclarativeBase):
     pass
-
-
-class ModelRow(_Base):
-    """A model name and the folder it is served from, as ``annotator/export_model`` registered it."""
-
-    __tablename__ = "models"
-
-    name: Mapped[str] = mapped_column(String(512), primary_key=True)
-    model_path: Mapped[str] = mapped_column(Text)
-    program_folder: Mapped[str] = mapped_column(Text)
-    registered: Mapped[float]
 
 
 class PackageRow(_Base):
@@ -103,6 +92,15 @@ _JOBS = Table(
     Column("finished", Float),
     Column("peak_memory", Integer, nullable=False),
 )
+_MODELS = Table(
+    "models",
+    _Base.metadata,
+    Column("name", String(512), primary_key=True),
+    Column("model_path", Text, nullable=False),
+    Column("program_folder", Text, nullable=False),
+    Column("registered", Float, nullable=False),
+)
+_FORGET_MODEL = delete(_MODELS).where(_MODELS.c.name == bindparam("_name"))
 _CHANGING = {column.name for column in _JOBS.columns} - {"id", "kind", "created"}
 _WRITE_JOB = (
     # A job ends once, also in the database.
@@ -115,10 +113,18 @@ _SECONDS_PER_JOB = 0.01
 than report. What the database misses is lost only with the jobs themselves."""
 
 
+_MOST_ENDED = 256
+"""Jobs whose end is written and that are answered from memory still: somebody is about to ask how they ended."""
+
+
 @dataclass(frozen=True)
 class RegisteredModel:
+    """A model name and the folder it is served from, as ``annotator/export_model`` registered it in Unix seconds."""
+
     name: str
     model_path: str
+    program_folder: str
+    registered: float
 
 
 class Store:
@@ -129,7 +135,7 @@ class Store:
     those whose end could not be written yet.
 
     Raises (when made):
-        StartError: if the database cannot be opened.
+        StartError: if the database cannot be opened; StoreError: if it cannot be read.
     """
 
     def __init__(self, url: str) -> None:
@@ -139,6 +145,8 @@ class Store:
         """Jobs of this server that have not ended, or whose end is not written."""
         self._behind: set[str] = set()
         """The ids of those of them that the database knows otherwise."""
+        self._ended: OrderedDict[str, Job] = OrderedDict()
+        """The last ones whose end was written."""
         self._written = time.monotonic()
         self._refused = False
         try:
@@ -149,6 +157,10 @@ class Store:
         except (SQLAlchemyError, ImportError) as error:
             msg = f"the database cannot be opened: {str(error).splitlines()[0]}"
             raise StartError(msg) from error
+        with self._transaction() as connection:
+            models = [RegisteredModel(**row) for row in connection.execute(select(_MODELS)).mappings()]
+        # As in the database, of which this server is the only user.
+        self._models = {model.name: model for model in models}
 
     def close(self) -> None:
         self._engine.dispose()
@@ -166,7 +178,7 @@ class Store:
 
     def kept_job(self, job_id: str) -> Job | None:
         """A job that is kept in memory; does not block. Any other may still be in the database."""
-        return self._kept.get(job_id)
+        return self._kept.get(job_id) or self._ended.get(job_id)
 
     def job(self, job_id: str) -> Job | None:
         kept = self.kept_job(job_id)
@@ -210,7 +222,10 @@ class Store:
         """Forget the jobs that had ended by ``moment``, in Unix seconds; their ids."""
         old = (_JOBS.c.state == "DONE", _JOBS.c.finished < moment)
         with self._writing, self._transaction() as connection:
-            return list(connection.scalars(delete(_JOBS).where(*old).returning(_JOBS.c.id)))
+            gone = list(connection.scalars(delete(_JOBS).where(*old).returning(_JOBS.c.id)))
+        for job_id in gone:
+            self._ended.pop(job_id, None)
+        return gone
 
     def _update(self, job_id: str, **columns: Any) -> None:
         with self._writing:
@@ -245,32 +260,40 @@ class Store:
         for job in jobs:
             self._behind.discard(job.id)
             if job.state == "DONE":
-                del self._kept[job.id]
+                self._ended[job.id] = self._kept.pop(job.id)
+                if len(self._ended) > _MOST_ENDED:
+                    self._ended.popitem(last=False)
 
     # --- models ---
 
     def register(self, name: str, *, model_path: str, program_folder: str) -> None:
         """Serve ``name`` from ``model_path``, also for Refiner programs in ``program_folder`` that name no model."""
-        with self._change() as session:
-            session.merge(ModelRow(name, model_path, program_folder, time.time()))
+        model = RegisteredModel(name, model_path, program_folder, time.time())
+        with self._writing:
+            with self._transaction() as connection:
+                connection.execute(_FORGET_MODEL, {"_name": name})
+                connection.execute(insert(_MODELS), vars(model))
+            self._models[name] = model
 
     def forget_models_below(self, path: str) -> list[str]:
         """Forget the models that are served from ``path`` or below it, which is gone; their names."""
-        below = or_(ModelRow.model_path == path, ModelRow.model_path.startswith(f"{path}/", autoescape=True))
-        with self._change() as session:
-            return list(session.scalars(delete(ModelRow).where(below).returning(ModelRow.name)))
+        with self._writing:
+            gone = [model.name for model in self._models.values() if f"{model.model_path}/".startswith(f"{path}/")]
+            if gone:
+                with self._transaction() as connection:
+                    connection.execute(_FORGET_MODEL, [{"_name": name} for name in gone])
+            for name in gone:
+                del self._models[name]
+        return gone
 
     def model(self, name: str) -> RegisteredModel | None:
-        return self._first_model(ModelRow.name == name)
+        return self._models.get(name)
 
     def model_of_folder(self, program_folder: str) -> RegisteredModel | None:
         """The model that was registered last for the folder of a Refiner program."""
-        return self._first_model(ModelRow.program_folder == program_folder)
-
-    def _first_model(self, condition: Any) -> RegisteredModel | None:
-        with self._look() as session:
-            row = session.scalars(select(ModelRow).where(condition).order_by(ModelRow.registered.desc())).first()
-            return RegisteredModel(row.name, row.model_path) if row else None
+        with self._writing:
+            found = [model for model in self._models.values() if model.program_folder == program_folder]
+        return max(found, key=lambda model: model.registered, default=None)
 
     # --- packages ---
 

@@ -1,8 +1,9 @@
 """Jobs that run in threads of the server: file work and Refiner runs."""
 
+import asyncio
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from pytest_ibmodels.sandbox.errors import SandboxError
@@ -18,12 +19,20 @@ class TaskRunner:
         self._store = store
         self._closing = False
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="task")
+        self._unfinished: dict[str, Future[None]] = {}
 
     def start(self, kind: str, task: Callable[[], dict[str, Any] | None]) -> str:
         """Start ``task``, whose value is the job's result; returns the job's id."""
         job_id = self._store.new_job(kind)
-        self._pool.submit(self._run, job_id, task)
+        running = self._unfinished[job_id] = self._pool.submit(self._run, job_id, task)
+        running.add_done_callback(lambda _: self._unfinished.pop(job_id, None))
         return job_id
+
+    async def ended(self, job_id: str, seconds: float) -> None:
+        """Return when a task has ended, or after so many seconds; at once if it is none, or has ended before."""
+        running = self._unfinished.get(job_id)
+        if running is not None:
+            await asyncio.wait([asyncio.wrap_future(running)], timeout=seconds)
 
     def close(self) -> None:
         """Start nothing more; what runs is not waited for, and what the store says of it is left to the next start."""

@@ -45,6 +45,8 @@ router = APIRouter(prefix="/api/v1/drives")
 TheSandbox = Annotated[Sandbox, Depends(sandbox_of)]
 Args = Annotated[DriveArgs, Depends(drive_args)]
 _CHUNK = 2**18
+# Never JSON by its type: an error envelope is told from a file's content by that.
+_CONTENT = "application/octet-stream"
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 # The key in the body that tells an action from a node of that name (section 2.9).
 _ACTIONS = {"copy": "new_full_path", "move": "new_full_path", "unzip": "zip_file"}
@@ -178,10 +180,9 @@ def _file(sandbox: Sandbox, path: DrivePath, wanted: str | None) -> Response:
         first = min(int(match[1]), size)
         last = min(int(match[2]) if match[2] else size - 1, size - 1)
     length = max(0, last - first + 1)
-    # Never JSON by its type: an error envelope is told from a file's content by that.
-    return StreamingResponse(
-        _chunks(file, first, length), media_type="application/octet-stream", headers={"Content-Length": str(length)}
-    )
+    if length <= _CHUNK:
+        return Response(b"".join(_chunks(file, first, length)), media_type=_CONTENT)
+    return StreamingResponse(_chunks(file, first, length), media_type=_CONTENT, headers={"Content-Length": str(length)})
 
 
 def _chunks(file: BinaryIO, first: int, length: int) -> Iterator[bytes]:

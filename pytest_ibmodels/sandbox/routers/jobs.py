@@ -16,12 +16,15 @@ from pytest_ibmodels.sandbox.store import Job
 router = APIRouter(prefix="/api/v1/jobs")
 
 TheSandbox = Annotated[Sandbox, Depends(sandbox_of)]
+# A task takes tenths of a second: to wait for its end costs less than to be asked again, and tells it at once.
+_TASK_SECONDS = 1.0
 
 
 # A coroutine, as it is asked most of all: to send it to a thread takes longer than to answer from memory.
 @router.get("/status")
 async def status(job_id: str, sandbox: TheSandbox) -> dict[str, Any]:
     """The state of a job of any kind; the query's ``type`` is a hint that is not needed."""
+    await sandbox.tasks.ended(job_id, _TASK_SECONDS)
     job = sandbox.store.kept_job(job_id) or await run_in_threadpool(sandbox.store.job, job_id)
     if job is None:
         msg = f"there is no job {job_id!r}"
