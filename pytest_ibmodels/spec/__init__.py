@@ -4,7 +4,6 @@ The reference of both files is `docs/yaml.md`.
 """
 
 from pytest_ibmodels.spec.cautions import EnvironmentWarning, cautions
-from pytest_ibmodels.spec.entries import METRICS
 from pytest_ibmodels.spec.environments import Environment, EnvironmentsFile, ResolvedEnvironment, load_environments
 from pytest_ibmodels.spec.errors import Problem, SpecError
 from pytest_ibmodels.spec.model_tests import (
@@ -17,6 +16,7 @@ from pytest_ibmodels.spec.model_tests import (
     load_model_tests,
 )
 from pytest_ibmodels.spec.together import load
+from pytest_ibmodels.spec.values import METRICS
 
 __all__ = [
     "METRICS",

@@ -5,7 +5,6 @@ Descriptions are shown by editors while the files are written.
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -18,173 +17,8 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 
-from pytest_ibmodels.spec.drive_paths import project_path
-from pytest_ibmodels.spec.variables import has_variables
-from pytest_ibmodels.spec.wording import is_a, quoted
-
-NAME_PATTERN = r"^[A-Za-z0-9_.-]+$"
-ENTRY_PATTERN = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$"
-HIDDEN_PATTERN = r"^\."
-"""Top-level keys that are no entries: places for anchors."""
-
-METRICS = ("exact_match", "precision", "recall", "f1", "accuracy")
-"""The metrics that trainings of ours report. Others may be named too."""
-
-ALL_ROWS = "all"
-"""The field of a metric that has one value for everything, as accuracy has."""
-
-OF_TABLES = ("columns", "limit", "p_of_train", "better_than_current")
-"""Keys of a model test that belong to `table`."""
-
-TABLE_NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
-
-MARK_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
-_NO_MARKS = {
-    "skip": "write `skip: REASON` beside `marks`",
-    "xfail": "write `xfail: REASON` beside `marks`",
-    "training": "every training item has it",
-    "inference": "every inference item has it",
-    "timeout": "`time_limit` bounds the training",
-    **dict.fromkeys(
-        ("filterwarnings", "parametrize", "skipif", "usefixtures"), "it needs arguments, which only Python can give"
-    ),
-}
-"""Marks that mean something else on a model test, or nothing -> what to do."""
-
-_VARIABLE_PATTERN = r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}"
-
-
-def refused(message: str) -> PydanticCustomError:
-    """An error whose message is already the one to show."""
-    return PydanticCustomError("spec", "{message}", {"message": message})
-
-
-def _project_path(text: str | None) -> str | None:
-    if text is None:
-        return None
-    try:
-        return project_path(text)
-    except ValueError as error:
-        raise refused(str(error)) from None
-
-
-def _environment_names(value: Any) -> Any:
-    names = [value] if isinstance(value, str) else value
-    if not isinstance(names, list) or not names:
-        found = "is an empty list" if names == [] else is_a(value) + _word_hint(value)
-        raise refused(f"has to be the name of an environment or a list of names, but {found}")
-    for index, name in enumerate(names):
-        if not isinstance(name, str):
-            raise refused(f"has to be a list of names, but its item {index + 1} {is_a(name)}{_word_hint(name)}")
-        if name in names[:index]:
-            raise refused(f"names the environment `{name}` twice: keep one of them")
-    return tuple(names)
-
-
-def _word_hint(value: Any) -> str:
-    return ": put it in quotes" if isinstance(value, bool | int | float) else ""
-
-
-def _columns(value: Any) -> Any:
-    names = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
-    if not isinstance(names, list) or len(names) != 2 or not all(isinstance(name, str) for name in names):
-        raise refused(f"has to be two columns, first the label, second the text, as [Stars, Text], but {is_a(value)}")
-    for name in names:
-        if not re.fullmatch(TABLE_NAME_PATTERN, name):
-            raise refused(f'has to be plain names, of letters, digits and "_", but {quoted(name)} is none')
-    if names[0] == names[1]:
-        raise refused(f"names {quoted(names[0])} twice: first the label, second the text")
-    return tuple(names)
-
-
-def _table(value: str) -> str:
-    parts = value.split(".")
-    if len(parts) > 2 or not all(re.fullmatch(TABLE_NAME_PATTERN, part) for part in parts):
-        raise refused(
-            f'has to be a plain name, TABLE or SCHEMA.TABLE, of letters, digits and "_", but is {quoted(value)}'
-        )
-    return value
-
-
-def _limit(value: Any) -> Any:
-    if type(value) is int and value >= 2:
-        return value
-    raise refused(f"has to be a whole number of rows from 2, but {is_a(value)}")
-
-
-def _share(value: Any) -> Any:
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1:
-        return float(value)
-    raise refused(f"has to be a number between 0 and 1, the share that is learned from, but {is_a(value)}")
-
-
-def _better(value: Any) -> Any:
-    if isinstance(value, bool):
-        return {"max_drop": 0.0} if value else None
-    if isinstance(value, dict):
-        return value
-    raise refused(f"has to be true, false, or {{max_drop: NUMBER}}, but {is_a(value)}")
-
-
-def _one_value_for_all(metrics: Any) -> Any:
-    """`accuracy: 0.9` is short for `accuracy: {all: 0.9}`: it has one value, not one per label."""
-    if not isinstance(metrics, dict):
-        return metrics
-    accuracy = metrics.get("accuracy")
-    short = isinstance(accuracy, int | float) and not isinstance(accuracy, bool)
-    return {**metrics, "accuracy": {ALL_ROWS: accuracy}} if short else metrics
-
-
-def _not_empty(value: Any) -> Any:
-    if value is None:
-        raise refused("is empty: give it a value, or remove the key")
-    return value
-
-
-def _documents(value: Any) -> Any:
-    if value in {"first", "all"} if isinstance(value, str) else type(value) is int and value >= 1:
-        return value
-    raise refused(f"has to be first, all, or a number of documents from 1, but {is_a(value)}")
-
-
-def _marks(value: Any) -> Any:
-    names = [value] if isinstance(value, str) else value
-    if not isinstance(names, list) or not names:
-        found = "is an empty list" if names == [] else is_a(value)
-        raise refused(f"has to be the name of a mark or a list of names, but {found}")
-    for index, name in enumerate(names):
-        if not isinstance(name, str):
-            raise refused(f"has to be a list of names, but its item {index + 1} {is_a(name)}")
-        if not re.fullmatch(MARK_PATTERN, name):
-            raise refused(f'has to be names of marks, of letters, digits and "_", but {quoted(name)} is none')
-        if name in _NO_MARKS:
-            raise refused(f"cannot have `{name}`: {_NO_MARKS[name]}")
-        if name in names[:index]:
-            raise refused(f"has `{name}` twice: keep one of them")
-    return tuple(names)
-
-
-def _reason(value: Any) -> Any:
-    return _some_text(value, "the reason")
-
-
-def _folder(value: Any) -> Any:
-    return _some_text(value, "a folder")
-
-
-def _some_text(value: Any, what: str) -> str:
-    if isinstance(value, str) and value.strip():
-        return value.strip()
-    found = "is empty text" if isinstance(value, str) else is_a(value)
-    raise refused(f"has to be {what}, as text, but {found}{_word_hint(value)}")
-
-
-def _max_parallel(value: Any) -> Any:
-    if (isinstance(value, str) and has_variables(value)) or (type(value) is int and value >= 1):
-        return value
-    raise refused(f"has to be a whole number from 1, but {is_a(value)}")
+from pytest_ibmodels.spec import values
 
 
 class _Entry(BaseModel):
@@ -213,10 +47,10 @@ class MinimumEntry(_Entry):
 
 def _name_metrics(schema: dict[str, Any]) -> None:
     """Let editors offer the metrics' names."""
-    schema["properties"] = dict.fromkeys(METRICS, schema["additionalProperties"])
+    schema["properties"] = dict.fromkeys(values.METRICS, schema["additionalProperties"])
     number = {"type": "number", "minimum": 0}
     schema["properties"]["accuracy"] = {"anyOf": [number, schema["additionalProperties"]]}
-    schema["propertyNames"] = {"pattern": NAME_PATTERN}
+    schema["propertyNames"] = {"pattern": values.NAME_PATTERN}
 
 
 class InferenceEntry(_Entry):
@@ -224,7 +58,7 @@ class InferenceEntry(_Entry):
 
     documents: Annotated[
         Literal["first", "all"] | int,
-        BeforeValidator(_documents),
+        BeforeValidator(values.documents),
         WithJsonSchema({"anyOf": [{"enum": ["first", "all"]}, {"type": "integer", "minimum": 1}]}),
         Field(
             description=(
@@ -245,7 +79,11 @@ class BetterEntry(_Entry):
     ]
 
 
-_MARK_SCHEMA: dict[str, Any] = {"type": "string", "pattern": MARK_PATTERN, "not": {"enum": sorted(_NO_MARKS)}}
+_MARK_SCHEMA: dict[str, Any] = {
+    "type": "string",
+    "pattern": values.MARK_PATTERN,
+    "not": {"enum": sorted(values.NO_MARKS)},
+}
 
 
 class ModelTestEntry(_Entry):
@@ -253,14 +91,14 @@ class ModelTestEntry(_Entry):
 
     env: Annotated[
         tuple[str, ...],
-        BeforeValidator(_environment_names),
+        BeforeValidator(values.environment_names),
         WithJsonSchema(
             {
                 "anyOf": [
-                    {"type": "string", "pattern": NAME_PATTERN},
+                    {"type": "string", "pattern": values.NAME_PATTERN},
                     {
                         "type": "array",
-                        "items": {"type": "string", "pattern": NAME_PATTERN},
+                        "items": {"type": "string", "pattern": values.NAME_PATTERN},
                         "minItems": 1,
                         "uniqueItems": True,
                     },
@@ -277,8 +115,8 @@ class ModelTestEntry(_Entry):
     ]
     ibannotator: Annotated[
         str | None,
-        BeforeValidator(_not_empty, json_schema_input_type=str),
-        AfterValidator(_project_path),
+        BeforeValidator(values.not_empty, json_schema_input_type=str),
+        AfterValidator(values.in_project),
         Field(
             description="Drive path of the Annotator project to train on, readable with the environment's token.",
             examples=["ib_annotation/data/fs/Prod Drive/datasets/Something.ibannotator"],
@@ -287,8 +125,8 @@ class ModelTestEntry(_Entry):
     ] = None
     table: Annotated[
         str | None,
-        BeforeValidator(_not_empty, json_schema_input_type=str),
-        AfterValidator(lambda value: None if value is None else _table(value)),
+        BeforeValidator(values.not_empty, json_schema_input_type=str),
+        AfterValidator(lambda value: None if value is None else values.table(value)),
         Field(
             description=(
                 "In place of `ibannotator`: the table of the environment's `database` whose labelled texts are to be "
@@ -300,7 +138,7 @@ class ModelTestEntry(_Entry):
     ] = None
     columns: Annotated[
         tuple[str, str] | None,
-        BeforeValidator(_columns),
+        BeforeValidator(values.columns),
         WithJsonSchema(
             {
                 "anyOf": [
@@ -316,13 +154,13 @@ class ModelTestEntry(_Entry):
     ] = None
     limit: Annotated[
         int | None,
-        BeforeValidator(_limit, json_schema_input_type=int),
+        BeforeValidator(values.limit, json_schema_input_type=int),
         WithJsonSchema({"type": "integer", "minimum": 2}),
         Field(description="With `table`: most rows that are read. Default: all.", examples=[2000]),
     ] = None
     p_of_train: Annotated[
         float | None,
-        BeforeValidator(_share, json_schema_input_type=float),
+        BeforeValidator(values.share, json_schema_input_type=float),
         WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}),
         Field(
             description="With `table`: the share of the rows that is learned from; the others test. Default: 0.8.",
@@ -331,7 +169,7 @@ class ModelTestEntry(_Entry):
     ] = None
     better_than_current: Annotated[
         BetterEntry | None,
-        BeforeValidator(_better),
+        BeforeValidator(values.better),
         WithJsonSchema(
             {
                 "anyOf": [
@@ -373,7 +211,7 @@ class ModelTestEntry(_Entry):
     ] = {}
     metrics: Annotated[
         dict[str, dict[str, MinimumEntry]],
-        BeforeValidator(_one_value_for_all),
+        BeforeValidator(values.one_value_for_all),
         Field(
             description=(
                 "Metric -> field -> minimum. The metrics are exact_match, precision, recall and f1, and whatever else "
@@ -387,7 +225,7 @@ class ModelTestEntry(_Entry):
     inference: Annotated[InferenceEntry, Field(description="How the trained model is tried out.")] = InferenceEntry()
     marks: Annotated[
         tuple[str, ...],
-        BeforeValidator(_marks),
+        BeforeValidator(values.marks),
         WithJsonSchema(
             {
                 "anyOf": [
@@ -403,12 +241,12 @@ class ModelTestEntry(_Entry):
     ] = ()
     skip: Annotated[
         str | None,
-        BeforeValidator(_reason, json_schema_input_type=str),
+        BeforeValidator(values.reason, json_schema_input_type=str),
         Field(description="Why this model test is not run at present.", examples=["The data set is being relabelled"]),
     ] = None
     xfail: Annotated[
         str | None,
-        BeforeValidator(_reason, json_schema_input_type=str),
+        BeforeValidator(values.reason, json_schema_input_type=str),
         Field(
             description="Why this model test is expected to fail; it runs, and its failure does not fail the session.",
             examples=["Known to lose addresses since 1.4"],
@@ -416,7 +254,7 @@ class ModelTestEntry(_Entry):
     ] = None
     package: Annotated[
         str | None,
-        BeforeValidator(_folder, json_schema_input_type=str),
+        BeforeValidator(values.folder, json_schema_input_type=str),
         Field(
             description=(
                 "Folder of the training code to push for this model test, from pytest's root folder. "
@@ -432,17 +270,17 @@ class LimitsEntry(_Entry):
 
     upload: Annotated[
         float | None,
-        BeforeValidator(_not_empty, json_schema_input_type=float),
+        BeforeValidator(values.not_empty, json_schema_input_type=float),
         Field(gt=0, description="Seconds that unpacking the pushed code may take.", examples=[300]),
     ] = None
     queue: Annotated[
         float | None,
-        BeforeValidator(_not_empty, json_schema_input_type=float),
+        BeforeValidator(values.not_empty, json_schema_input_type=float),
         Field(gt=0, description="Seconds that a training may wait until the environment begins it.", examples=[3600]),
     ] = None
     inference: Annotated[
         float | None,
-        BeforeValidator(_not_empty, json_schema_input_type=float),
+        BeforeValidator(values.not_empty, json_schema_input_type=float),
         Field(gt=0, description="Seconds that inference of one model test may take.", examples=[300]),
     ] = None
 
@@ -459,7 +297,7 @@ class EnvironmentEntry(_Entry):
     ]
     path: Annotated[
         str | None,
-        BeforeValidator(_not_empty, json_schema_input_type=str),
+        BeforeValidator(values.not_empty, json_schema_input_type=str),
         Field(
             description=(
                 "Drive folder for test files, OWNER/REPO/fs/DRIVE/…: a place where things can be saved and deleted. "
@@ -470,12 +308,12 @@ class EnvironmentEntry(_Entry):
     ] = None
     token: Annotated[
         SecretStr | None,
-        BeforeValidator(_not_empty, json_schema_input_type=str),
+        BeforeValidator(values.not_empty, json_schema_input_type=str),
         Field(description="API token. Keep it out of the file: `${VARIABLE}`.", examples=["${DOGFOOD_TOKEN}"]),
     ] = None
     mounts: Annotated[
         dict[str, str] | None,
-        BeforeValidator(_not_empty, json_schema_input_type=dict[str, str]),
+        BeforeValidator(values.not_empty, json_schema_input_type=dict[str, str]),
         Field(
             description=(
                 "Embedded sandbox only. Drive folder -> what is to be seen there: a local folder, "
@@ -488,9 +326,9 @@ class EnvironmentEntry(_Entry):
     ] = None
     max_parallel: Annotated[
         int | str | None,
-        BeforeValidator(_max_parallel),
+        BeforeValidator(values.max_parallel),
         WithJsonSchema(
-            {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": _VARIABLE_PATTERN}]}
+            {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": values.VARIABLE_PATTERN}]}
         ),
         Field(
             description=(
@@ -502,7 +340,7 @@ class EnvironmentEntry(_Entry):
     ] = None
     data: Annotated[
         str | None,
-        BeforeValidator(_not_empty, json_schema_input_type=str),
+        BeforeValidator(values.not_empty, json_schema_input_type=str),
         Field(
             description="Embedded sandbox only. Folder for its files, relative to this one. Default: a temporary one.",
             examples=[".sandbox"],
@@ -510,7 +348,7 @@ class EnvironmentEntry(_Entry):
     ] = None
     database: Annotated[
         SecretStr | None,
-        BeforeValidator(_not_empty, json_schema_input_type=str),
+        BeforeValidator(values.not_empty, json_schema_input_type=str),
         Field(
             description=(
                 "The database of model tests with a `table`: a URL of SQLAlchemy as the environment reaches it, or a "
@@ -521,7 +359,7 @@ class EnvironmentEntry(_Entry):
     ] = None
     ca_bundle: Annotated[
         str | None,
-        BeforeValidator(_not_empty, json_schema_input_type=str),
+        BeforeValidator(values.not_empty, json_schema_input_type=str),
         Field(
             description=(
                 "File of the certificates (PEM) that the host's own is verified with, in place of the public ones; "
@@ -537,9 +375,3 @@ class EnvironmentEntry(_Entry):
     limits: Annotated[LimitsEntry, Field(description="Seconds that something may take, where it differs here.")] = (
         LimitsEntry()
     )
-
-
-def wrong_character(name: str) -> str | None:
-    """The first character that no name may have; "" for an empty name, None for one that is fine."""
-    match = re.search(r"[^A-Za-z0-9_.-]", name)
-    return match.group() if match else None if name else ""

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from pytest_ibmodels.spec.entries import METRICS, OF_TABLES, ModelTestEntry, wrong_character
+from pytest_ibmodels.spec.entries import ModelTestEntry
 from pytest_ibmodels.spec.errors import Problem, SpecError
 from pytest_ibmodels.spec.reader import Document, LocatedDict, LocatedList, collector_paused, plain, read_yaml
 from pytest_ibmodels.spec.validation import entries, spot, validated
+from pytest_ibmodels.spec.values import METRICS, OF_TABLES, wrong_character
 from pytest_ibmodels.spec.wording import closest, quoted
 
 if TYPE_CHECKING:

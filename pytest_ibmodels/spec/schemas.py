@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic.json_schema import GenerateJsonSchema
 
-from pytest_ibmodels.spec.entries import ENTRY_PATTERN, HIDDEN_PATTERN, OF_TABLES, EnvironmentEntry, ModelTestEntry
+from pytest_ibmodels.spec.entries import EnvironmentEntry, ModelTestEntry
 from pytest_ibmodels.spec.environment_rules import SANDBOX
+from pytest_ibmodels.spec.values import ENTRY_PATTERN, HIDDEN_PATTERN, OF_TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

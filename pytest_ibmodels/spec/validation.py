@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from pytest_ibmodels.spec.entries import wrong_character
 from pytest_ibmodels.spec.reader import Document, LocatedDict, LocatedList
+from pytest_ibmodels.spec.values import wrong_character
 from pytest_ibmodels.spec.wording import closest, is_a, number_hint, quoted
 
 if TYPE_CHECKING:
