@@ -49,7 +49,13 @@ class Pace:
 
     def interval(self, waited: float) -> float:
         """Seconds until the next look, after so many seconds."""
-        return min(max(self._wanted(waited), self._crowd() / _LOOKS_A_SECOND), self._longest)
+        least = self._crowd() / _LOOKS_A_SECOND
+        pause = max(self._wanted(waited), least)
+        rest = 0.0 if self._end is None else self._end - waited
+        if pause < rest < pause + least and rest <= waited:
+            # A look before the end would only put off the next one; and after its training a job has a model to save.
+            pause = rest + least / 4
+        return min(pause, self._longest)
 
     def _wanted(self, waited: float) -> float:
         if self._end is None:

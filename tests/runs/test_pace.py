@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 LONGEST = 10.0
 
 
-def watched(length: float, progress: Callable[[float], float | None], longest: float = LONGEST) -> tuple[int, float]:
+def watched(
+    length: float, progress: Callable[[float], float | None], longest: float = LONGEST, crowd: int = 1
+) -> tuple[int, float]:
     """How many looks see a job of this length to its end, and how many seconds late."""
-    pace, at, looks = Pace(longest), 0.0, 1
+    pace, at, looks = Pace(longest, lambda: crowd), 0.0, 1
     while at < length:
         pace.saw(at, progress(at))
         pause = pace.interval(at)
@@ -76,3 +78,10 @@ def test_hundreds_of_jobs_are_not_looked_at_more_often_than_an_environment_can_a
     assert Pace(LONGEST, lambda: 200).interval(0.1) == pytest.approx(2.0)
     assert Pace(LONGEST, lambda: 200).interval(40.0) == pytest.approx(4.0)
     assert Pace(LONGEST, lambda: 100_000).interval(0.1) == LONGEST
+
+
+@pytest.mark.parametrize(("crowd", "most"), [(50, 9), (200, 6)])
+def test_among_hundreds_the_last_look_comes_at_the_end_and_not_before_and_after_it(crowd: int, most: int) -> None:
+    looks, late = watched(20.0, lambda at: at // 1.0 / 20.0, crowd=crowd)
+    assert looks <= most
+    assert late <= 1.0
