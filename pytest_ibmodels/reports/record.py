@@ -16,7 +16,7 @@ Outcome = Literal["passed", "failed", "skipped", "xfailed", "xpassed", "not run"
 
 def _encodable(value: Any) -> Any:
     if isinstance(value, str):
-        return value.encode(errors="replace").decode()
+        return value if value.isascii() else value.encode(errors="replace").decode()
     if isinstance(value, dict):
         return {_encodable(key): _encodable(kept) for key, kept in value.items()}
     return [_encodable(kept) for kept in value] if isinstance(value, list | tuple) else value

@@ -36,17 +36,16 @@ import json, logging, pathlib, re, resource
 
 COUNTS = {"requests": 0, "connections": 0}
 
-class Count(logging.Handler):
-    def emit(self, record):
-        message = record.getMessage()
-        COUNTS["requests"] += message.startswith("HTTP Request")
-        COUNTS["connections"] += message.startswith("connect_tcp.started")
+class Count(logging.Filter):  # before all others, and keeping all back: what is only counted need not be written
+    def filter(self, record):
+        COUNTS["requests"] += record.msg.startswith("HTTP Request")
+        COUNTS["connections"] += record.msg.startswith("connect_tcp.started")
+        return False
 
 for name, level in (("httpx", logging.INFO), ("httpcore.connection", logging.DEBUG)):
     logger = logging.getLogger(name)
     logger.setLevel(level)
-    logger.propagate = False
-    logger.addHandler(Count())
+    logger.addFilter(Count())
 
 def pytest_unconfigure(config):
     used = resource.getrusage(resource.RUSAGE_SELF)
