@@ -124,7 +124,7 @@ def hooked(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     shutil.copytree(TINY, folder / "next" / "tiny")
     (folder / "next" / "tiny" / "extra.py").write_text("")
     tests: dict[str, Any] = {
-        "Good": {"inference": {"documents": "all"}},
+        "Good": {"inference": {"documents": "all"}, "config": {"sleep": 3.0}},  # the others begin meanwhile
         "Low": {"metrics": {"f1": {"Name": 1.01}}},
         "Own": {"metrics": {"f1": {"Name": 0.5}}},
         "Spoiled": {"config": {"corrupt": "Name"}},
