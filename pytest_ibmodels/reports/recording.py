@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from pytest_ibmodels.reports.failure import failure_text
@@ -157,7 +156,7 @@ def _inferred(run: Run | None) -> dict[str, Any]:
         "documents": verdict.documents,
         "fields": verdict.fields_compared,
         "texts": verdict.texts_compared,
-        "differences": tuple(DifferenceRecord(**asdict(difference)) for difference in verdict.differences),
+        "differences": tuple(DifferenceRecord(**vars(difference)) for difference in verdict.differences),
         "unanswered": dict(verdict.unanswered),
     }
 

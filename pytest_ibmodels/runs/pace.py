@@ -23,7 +23,8 @@ class Pace:
     only :func:`poll_interval`.
 
     Where hundreds of jobs are watched at once, pauses are no shorter than lets all of them together be looked at 100
-    times a second: more, and the looks would take longer than what they look for.
+    times a second: more, and the looks would take longer than what they look for. One that would come shortly before
+    the end, so that the next could only come long after it, is left for just after the end.
 
     Args:
         longest: seconds that no pause is longer than.

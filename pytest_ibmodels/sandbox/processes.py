@@ -20,7 +20,7 @@ import psutil
 from pytest_ibmodels.sandbox.channel import receive_json, send_json
 
 _context = multiprocessing.get_context("forkserver")
-_HOSTS = ["pytest_ibmodels.sandbox.jobhost", "pytest_ibmodels.sandbox.modelhost", "multiprocessing.popen_forkserver"]
+_HOSTS = ["pytest_ibmodels.sandbox.jobhost", "pytest_ibmodels.sandbox.modelhost"]
 _context.set_forkserver_preload(_HOSTS)
 # multiprocessing looks at all its children whenever one is started; two threads that read an exit code at once lose it.
 _bookkeeping = threading.Lock()

@@ -5,7 +5,6 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -111,10 +110,8 @@ _WRITE_JOB = (
 _SECONDS_PER_JOB = 0.01
 """For so long, times the jobs there are, reports are written together: hundreds of jobs would otherwise do little else
 than report. What the database misses is lost only with the jobs themselves."""
-
-
-_MOST_ENDED = 256
-"""Jobs whose end is written and that are answered from memory still: somebody is about to ask how they ended."""
+_ENDED_SECONDS = 10.0
+"""For so long a job whose end is written is answered from memory still: somebody is about to ask how it ended."""
 
 
 @dataclass(frozen=True)
@@ -145,8 +142,8 @@ class Store:
         """Jobs of this server that have not ended, or whose end is not written."""
         self._behind: set[str] = set()
         """The ids of those of them that the database knows otherwise."""
-        self._ended: OrderedDict[str, Job] = OrderedDict()
-        """The last ones whose end was written."""
+        self._ended: dict[str, Job] = {}
+        """Those whose end was written a moment ago."""
         self._written = time.monotonic()
         self._refused = False
         try:
@@ -217,14 +214,17 @@ class Store:
         """Write what the database does not know yet; also to try again what could not be written."""
         with self._writing:
             self._write(set(self._behind))
+            before = time.time() - _ENDED_SECONDS
+            self._ended = {job.id: job for job in self._ended.values() if (job.finished or 0.0) > before}
 
     def forget_ended_before(self, moment: float) -> list[str]:
         """Forget the jobs that had ended by ``moment``, in Unix seconds; their ids."""
         old = (_JOBS.c.state == "DONE", _JOBS.c.finished < moment)
-        with self._writing, self._transaction() as connection:
-            gone = list(connection.scalars(delete(_JOBS).where(*old).returning(_JOBS.c.id)))
-        for job_id in gone:
-            self._ended.pop(job_id, None)
+        with self._writing:
+            with self._transaction() as connection:
+                gone = list(connection.scalars(delete(_JOBS).where(*old).returning(_JOBS.c.id)))
+            for job_id in gone:
+                self._ended.pop(job_id, None)
         return gone
 
     def _update(self, job_id: str, **columns: Any) -> None:
@@ -261,8 +261,6 @@ class Store:
             self._behind.discard(job.id)
             if job.state == "DONE":
                 self._ended[job.id] = self._kept.pop(job.id)
-                if len(self._ended) > _MOST_ENDED:
-                    self._ended.popitem(last=False)
 
     # --- models ---
 

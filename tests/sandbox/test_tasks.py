@@ -60,6 +60,20 @@ def test_what_is_no_task_or_has_ended_is_not_waited_for(tasks: TaskRunner) -> No
     assert time.monotonic() - begun < 10
 
 
+def test_how_a_job_ended_is_answered_from_memory_for_a_moment_and_then_from_the_database(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = store.new_job("refiner")
+    store.succeed(job_id, {"answer": "x" * 1000})
+    store.write_what_was_kept()
+    kept = store.kept_job(job_id)
+    assert kept is not None
+    monkeypatch.setattr("pytest_ibmodels.sandbox.store._ENDED_SECONDS", 0.0)
+    store.write_what_was_kept()
+    assert store.kept_job(job_id) is None
+    assert store.job(job_id) == kept
+
+
 def test_the_first_status_of_a_short_job_tells_its_end(sandbox: RunningSandbox, root: str) -> None:
     sandbox.write(f"{root}/a.zip", zipped({f"{number}.txt": "x" * 1000 for number in range(100)}))
     body = {"zip_file": "a.zip", "destination": root}
