@@ -165,11 +165,12 @@ def load(
             "--database", metavar="URL", help="URL of SQLAlchemy; ${VARIABLE} is filled in, as for a password."
         ),
     ],
+    replace: Annotated[bool, typer.Option("--replace", help="Drop a table of this name first.")] = False,
 ) -> None:
     """Make a database table from a CSV file."""
     from pytest_ibmodels import commands
 
-    _end(lambda: commands.load(file, table, database))
+    _end(lambda: commands.load(file, table, database, replace=replace))
 
 
 @app.command()

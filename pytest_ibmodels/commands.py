@@ -7,7 +7,6 @@ code of pytest's. What cannot be meant raises `pytest.UsageError`, before anythi
 from __future__ import annotations
 
 import os
-import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -23,7 +22,7 @@ from pytest_ibmodels.reports.sweeping import sweep_lines
 from pytest_ibmodels.runs.journal import Journal, JournalError
 from pytest_ibmodels.runs.sweep import Fate, dry
 from pytest_ibmodels.spec import SpecError, load_environments
-from pytest_ibmodels.spec.variables import expand
+from pytest_ibmodels.spec.databases import fill_in, has_plain_password, has_stray_at
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
     from pytest_ibmodels.spec import Environment
 
-_PASSWORD = re.compile(r"//[^/@\s]*:(?!\$\{)[^/@\s]+@")
 """A URL with a password that is written out."""
 
 
@@ -163,28 +161,34 @@ def sweep(environments: Path, chosen: Sequence[str], journal_file: Path, *, dry_
     return pytest.ExitCode.TESTS_FAILED if left_over else pytest.ExitCode.OK
 
 
-def load(file: Path, table: str, database: str) -> pytest.ExitCode:
+def load(file: Path, table: str, database: str, *, replace: bool = False) -> pytest.ExitCode:
     """Make a database table from a CSV file.
 
     Args:
         file: with a header.
         table: its name.
         database: URL of SQLAlchemy, in which `${VARIABLE}` is filled in.
+        replace: drop a table of this name first.
 
     Raises:
         pytest.UsageError: the URL holds a password, or a variable that is not set.
     """
     from pytest_ibmodels.tables import TableError, load_csv
 
-    if _PASSWORD.search(database):
+    if has_plain_password(database):
         raise pytest.UsageError(
             "--database holds a password, which everybody on this machine can see there: write ${VARIABLE} for it"
         )
-    filled = expand(database, os.environ)
+    filled = fill_in(database, os.environ)
     if filled.missing:
         raise pytest.UsageError(f"--database: the environment variable {filled.missing[0]} is not set")
+    if has_stray_at(filled.text):
+        raise pytest.UsageError(
+            "--database has an @ where none belongs: in a user, password or name of a database it is written %40; "
+            "write ${VARIABLE} for a password, and it is quoted by itself"
+        )
     try:
-        loaded = load_csv(file, table, filled.text)
+        loaded = load_csv(file, table, filled.text, replace=replace)
     except TableError as error:
         _tell(str(error))
         return pytest.ExitCode.TESTS_FAILED

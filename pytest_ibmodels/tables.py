@@ -6,20 +6,24 @@ import csv
 import re
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from pytest_ibmodels.spec.databases import passwords
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from sqlalchemy import Connection, Table
+    from sqlalchemy import Connection, Engine, Table
     from sqlalchemy.engine import URL
 
 BATCH = 1000
 """Rows that are inserted at once."""
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_WHOLE = re.compile(r"[+-]?\d{1,18}")
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
+_LONGEST_VALUE = 2**31 - 1
+"""Characters of a value; the csv module refuses more than 131,072 unless it is told."""
 
 
 class TableError(Exception):
@@ -48,16 +52,18 @@ class _Csv:
     whole: tuple[bool, ...]
 
 
-def load_csv(file: Path, table: str, database: str) -> Loaded:
+def load_csv(file: Path, table: str, database: str, *, replace: bool = False) -> Loaded:
     """Make a table from a CSV file with a header, all or nothing.
 
-    A column of which every value is a whole number becomes INTEGER, any other TEXT; an empty value is NULL. On SQLite,
-    which has no schemas, the schema is left out.
+    A column becomes INTEGER if each of its values is a whole number, written as the database would write it; any other
+    one becomes TEXT, so that a code such as `0111` stays what it is. An empty value is NULL. On SQLite, which has no
+    schemas, the schema is left out.
 
     Args:
         file: in UTF-8, values separated by commas.
         table: its name, with a schema if need be; a schema that is not there is made.
         database: URL of SQLAlchemy.
+        replace: drop a table of this name first; if anything fails, the old one is still there.
 
     Raises:
         TableError: the file or a name cannot be used, the table exists already, or the database refuses.
@@ -72,7 +78,7 @@ def load_csv(file: Path, table: str, database: str) -> Loaded:
     source = _inspected(file)
     try:
         url = make_url(database)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise TableError(
             "--database is no URL of SQLAlchemy, such as sqlite:///reviews.db or postgresql+psycopg://…"
         ) from None
@@ -80,9 +86,11 @@ def load_csv(file: Path, table: str, database: str) -> Loaded:
         engine = create_engine(url)
     except (NoSuchModuleError, ImportError):
         raise TableError(f"--database: {url.drivername} is not installed here.") from None
+    if engine.dialect.name == "sqlite":
+        _begin_before_ddl(engine)
     try:
         with engine.begin() as connection:
-            made = _create(connection, schema or None, name, source)
+            made = _create(connection, schema or None, name, source, replace=replace)
             rows = _fill(connection, made, source)
     except (SQLAlchemyError, RuntimeError) as error:
         raise TableError(f"The database {_shown(url)} refused: {_reason(error, url)}") from None
@@ -92,7 +100,23 @@ def load_csv(file: Path, table: str, database: str) -> Loaded:
     return Loaded(made.fullname, columns, rows)
 
 
-def _create(connection: Connection, schema: str | None, name: str, source: _Csv) -> Table:
+def _begin_before_ddl(engine: Engine) -> None:
+    """Let statements that make or drop a table be part of the transaction, which Python's sqlite3 leaves out.
+
+    Source: SQLAlchemy's documentation of SQLite, "Transactions with SQLite and the sqlite3 driver".
+    """
+    from sqlalchemy import event
+
+    @event.listens_for(engine, "connect")
+    def _no_begin_by_the_driver(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN")
+
+
+def _create(connection: Connection, schema: str | None, name: str, source: _Csv, *, replace: bool) -> Table:
     from sqlalchemy import BigInteger, Column, MetaData, Table, Text, inspect
     from sqlalchemy.schema import CreateSchema
 
@@ -103,8 +127,14 @@ def _create(connection: Connection, schema: str | None, name: str, source: _Csv)
             schema = None
         elif connection.dialect.name == "postgresql":
             connection.execute(CreateSchema(schema))
-    if catalogue.has_table(name, schema) or name in catalogue.get_view_names(schema):
-        raise TableError(f"--table: {name} exists already; drop it, or take another name.")
+    if name in catalogue.get_view_names(schema):
+        raise TableError(f"--table: {name} is a view; take another name.")
+    if catalogue.has_table(name, schema):
+        if not replace:
+            raise TableError(
+                f"--table: {name} exists already; take another name, or replace it with what is in the file: --replace."
+            )
+        Table(name, MetaData(), schema=schema).drop(connection)
     columns = [
         Column(column, BigInteger() if whole else Text())
         for column, whole in zip(source.columns, source.whole, strict=True)
@@ -146,7 +176,8 @@ def _inspected(file: Path) -> _Csv:
         for row in _rows(file):
             for index, value in enumerate(row):
                 filled[index] |= value != ""
-                whole[index] &= value == "" or bool(_WHOLE.fullmatch(value))
+                # A code such as 0111 or +5 is no number: it would lose what it is written with.
+                whole[index] &= value == "" or bool(_WHOLE.fullmatch(value) and str(int(value)) == value)
     except OSError as error:
         raise TableError(f"{file}: {error.strerror}.") from None
     except UnicodeDecodeError as error:
@@ -155,6 +186,7 @@ def _inspected(file: Path) -> _Csv:
 
 
 def _rows(file: Path) -> Iterator[Sequence[str]]:
+    csv.field_size_limit(_LONGEST_VALUE)
     with file.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.reader(stream, strict=True)
         try:
@@ -175,9 +207,13 @@ def _plain(name: str, where: str) -> None:
 
 
 def _shown(url: URL) -> str:
-    return url.render_as_string(hide_password=True)
+    # A query may hold a password, too.
+    return url.set(query={}).render_as_string(hide_password=True)
 
 
 def _reason(error: Exception, url: URL) -> str:
     lines = str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__]
-    return lines[0].replace(str(url.password), "***") if url.password else lines[0]
+    reason = lines[0]
+    for secret in passwords(url.render_as_string(hide_password=False)):
+        reason = reason.replace(secret, "***")
+    return reason

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import create_engine, text
 
+from pytest_ibmodels import tables
 from pytest_ibmodels.cli import main
 from pytest_ibmodels.hub import DownloadError, download
 from pytest_ibmodels.tables import TableError, load_csv
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 CSV = 'ReviewLabel,ReviewText,Half\n2,"Three, strikes\nand ""out""",1.5\n5,,2\n-1,"So; ""DROP TABLE"" fine",\n'
@@ -42,7 +44,9 @@ def test_a_table_is_made_from_csv(reviews: Path, tmp_path: Path, capsys: pytest.
         (-1, 'So; "DROP TABLE" fine', None),
     ]
     assert main(["load", str(reviews), "--table", "iris.Review", "--database", url]) == 1
-    assert capsys.readouterr().err == "--table: Review exists already; drop it, or take another name.\n"
+    assert capsys.readouterr().err == (
+        "--table: Review exists already; take another name, or replace it with what is in the file: --replace.\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -110,3 +114,54 @@ def test_a_hub_that_cannot_be_reached(tmp_path: Path, monkeypatch: pytest.Monkey
     assert list((tmp_path / "models").iterdir()) == []
     with pytest.raises(DownloadError, match=r"'../x' is no name of the hub"):
         download("../x", tmp_path)
+
+
+def test_codes_stay_texts(tmp_path: Path) -> None:
+    (tmp_path / "codes.csv").write_text("code,sign,number,zero\n0111,+5,-7,-0\n111,5,0,0\n", encoding="utf-8")
+    url = f"sqlite:///{tmp_path}/codes.db"
+    loaded = load_csv(tmp_path / "codes.csv", "Codes", url)
+    assert [kind for _, kind in loaded.columns] == ["TEXT", "TEXT", "BIGINT", "TEXT"]
+    assert rows(url, "SELECT * FROM Codes") == [("0111", "+5", -7, "-0"), ("111", "5", 0, "0")]
+
+
+def test_long_texts_are_read(tmp_path: Path) -> None:
+    text = "word " * 300_000
+    (tmp_path / "page.csv").write_text(f"label,body\na,{text}\n", encoding="utf-8")
+    assert load_csv(tmp_path / "page.csv", "Page", f"sqlite:///{tmp_path}/page.db").rows == 1
+    assert rows(f"sqlite:///{tmp_path}/page.db", "SELECT body FROM Page") == [(text,)]
+
+
+def test_a_table_is_replaced_when_told_to(reviews: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    url = f"sqlite:///{tmp_path}/reviews.db"
+    command = ["load", str(reviews), "--table", "Review", "--database", url, "--replace"]
+    assert main(command) == 0
+    reviews.write_text("ReviewLabel\nx\n", encoding="utf-8")
+    assert main(command) == 0
+    assert rows(url, "SELECT * FROM Review") == [("x",)]
+    capsys.readouterr()
+    reviews.write_text("ReviewLabel\n\ud800\n", encoding="utf-8", errors="surrogatepass")
+    assert main(command) == 1
+    assert rows(url, "SELECT * FROM Review") == [("x",)]
+
+
+def test_the_old_table_is_still_there_if_the_new_one_cannot_be_filled(
+    reviews: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path}/reviews.db"
+    load_csv(reviews, "Review", url)
+    before = rows(url, "SELECT * FROM Review")
+    reviews.write_text("a,b\n" + "x,y\n" * 3000, encoding="utf-8")
+    inserted = tables.BATCH * 2
+
+    def changed_meanwhile(file: Path) -> Iterator[Sequence[str]]:
+        calls.append(file)
+        for number in range(3000):
+            if number == inserted and len(calls) > 1:
+                raise TableError(f"{file}:{number}: 1 values where the header names 2 columns.")
+            yield ("x", "y")
+
+    calls: list[Path] = []
+    monkeypatch.setattr(tables, "_rows", changed_meanwhile)
+    with pytest.raises(TableError, match="1 values where the header names 2 columns"):
+        load_csv(reviews, "Review", url, replace=True)
+    assert rows(url, "SELECT * FROM Review") == before

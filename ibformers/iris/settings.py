@@ -9,6 +9,7 @@ from typing import Any
 from iop import BusinessOperation
 
 from ibformers.tuning import ModelSettings
+from ibformers.tuning.database_url import fill_variables
 
 DATABASE = "database"
 """URL of SQLAlchemy; without it, rows are those of the IRIS that this runs in. `${VARIABLE}` is filled in."""
@@ -27,8 +28,12 @@ def given_settings(operation: BusinessOperation) -> dict[str, str]:
 
 
 def database_url(given: dict[str, str]) -> str | None:
-    """Return the URL of the database, or None for the IRIS that this runs in."""
-    return os.path.expandvars(given[DATABASE]) if DATABASE in given else None
+    """Return the URL of the database, or None for the IRIS that this runs in.
+
+    Raises:
+        RequestRefused: a variable in it is not set.
+    """
+    return fill_variables(given[DATABASE], os.environ) if DATABASE in given else None
 
 
 def model_settings(given: dict[str, str]) -> ModelSettings:

@@ -10,11 +10,11 @@ import argparse
 import json
 import logging
 import os
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from ibformers.tuning.database_url import fill_variables, has_plain_password
 from ibformers.tuning.errors import RequestRefused, TuningError
 from ibformers.tuning.operations import Tuning, list_models
 from ibformers.tuning.prediction import Predictor
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 DATABASE_VARIABLE = "IBFORMERS_DATABASE"
 """Environment variable of the database URL, for one that holds a password."""
-
-_PASSWORD = re.compile(r"//[^/@\s]*:(?!\$\{)[^/@\s]+@")
-_VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -143,19 +140,13 @@ def _request(given: str) -> Any:
 
 
 def _database(url: str) -> str:
-    if _PASSWORD.search(url):
+    if has_plain_password(url):
         raise RequestRefused(
             "--database holds a password, which everybody on this machine can see there: put the URL into a variable "
             f"and leave --database out ({DATABASE_VARIABLE}), or write ${{VARIABLE}} for the password.",
             "database",
         )
-
-    def value(found: re.Match[str]) -> str:
-        if found[1] not in os.environ:
-            raise RequestRefused(f"--database: the environment variable {found[1]} is not set.", "database")
-        return os.environ[found[1]]
-
-    return _VARIABLE.sub(value, url)
+    return fill_variables(url, os.environ)
 
 
 def _log_to_stderr(*, quiet: bool) -> None:

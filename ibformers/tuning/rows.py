@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ibformers.tuning.database_url import error_reason, parse_url, shown_url
 from ibformers.tuning.errors import DatabaseUnavailable, RequestRefused
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class DatabaseRows:
     """
 
     def __init__(self, url: str) -> None:
-        self._url = _parsed(url)
+        self._url = parse_url(url)
         self._engine: Engine | None = None
 
     @property
@@ -85,14 +86,14 @@ class DatabaseRows:
                     yield (tuple(row) for row in result)
         except SQLAlchemyError as error:
             raise DatabaseUnavailable(
-                f"The database {_shown(self._url)} cannot be read: {_reason(error, self._url)}", "database"
+                f"The database {shown_url(self._url)} cannot be read: {error_reason(error, self._url)}", "database"
             ) from None
         except RuntimeError as error:
             # The driver of IRIS raises this where no server answers.
             if self._url.get_backend_name() != "iris":
                 raise
             raise DatabaseUnavailable(
-                f"The database {_shown(self._url)} cannot be read: {_redacted(str(error), self._url)}", "database"
+                f"The database {shown_url(self._url)} cannot be read: {error_reason(error, self._url)}", "database"
             ) from None
 
 
@@ -169,21 +170,6 @@ def _existing(name: str, there: Sequence[str], field: str, what: str) -> str:
     raise RequestRefused(f"Train request: {field}: there is no {what}. {hint[0].upper()}{hint[1:]}", field)
 
 
-def _parsed(url: str) -> URL:
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        return make_url(url)
-    except ArgumentError:
-        # The text is not shown: it may hold a password.
-        raise RequestRefused(
-            "Setting database: it is no URL of SQLAlchemy, such as sqlite:///reviews.db, "
-            "postgresql+psycopg://user:password@host/name or iris://user:password@host:1972/NAMESPACE.",
-            "database",
-        ) from None
-
-
 def _engine(url: URL) -> Engine:
     from sqlalchemy import create_engine
     from sqlalchemy.exc import NoSuchModuleError
@@ -202,17 +188,3 @@ def _engine(url: URL) -> Engine:
         raise DatabaseUnavailable(
             f"Setting database: {url.drivername} is not installed here: {hint}.", "database"
         ) from None
-
-
-def _shown(url: URL) -> str:
-    return url.render_as_string(hide_password=True)
-
-
-def _reason(error: Exception, url: URL) -> str:
-    lines = str(getattr(error, "orig", None) or error).strip().splitlines()
-    return _redacted(lines[0] if lines else type(error).__name__, url)
-
-
-def _redacted(text: str, url: URL) -> str:
-    password = str(url.password or "")
-    return text.replace(password, "***") if password else text

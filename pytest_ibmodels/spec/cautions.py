@@ -5,9 +5,9 @@ from __future__ import annotations
 import ipaddress
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
-from pytest_ibmodels.spec.databases import passwords
+from pytest_ibmodels.spec.databases import has_plain_password
 from pytest_ibmodels.spec.environment_rules import SANDBOX
 from pytest_ibmodels.spec.errors import Problem, SpecError
 from pytest_ibmodels.spec.variables import has_variables
@@ -46,7 +46,7 @@ def _cautions(environment: Environment, host: str) -> Iterator[tuple[str, str]]:
     if token is not None and host != SANDBOX and not has_variables(token.get_secret_value()):
         told = f"environment `{name}` has its token in the file"
         yield "token", f"{told}; write `token: ${{VARIABLE}}`, set the variable, and revoke this token"
-    if any(not has_variables(unquote(secret)) for secret in passwords(_written_database(environment))):
+    if has_plain_password(_written_database(environment)):
         told = f"environment `{name}` has the password of its database in the file"
         yield "database", f"{told}; write `${{VARIABLE}}` in its place, set the variable, and change this password"
 

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote
+
+from pytest_ibmodels.spec.variables import REFERENCE, Expanded, expand, has_variables
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 SAMPLE_DATABASE = re.compile(r"sample:[A-Za-z0-9_-]+")
 _URL = re.compile(r"[a-z][a-z0-9]*(\+[a-z0-9_]+)?://\S*", re.IGNORECASE)
 _SECRET = re.compile("pass|pwd|secret|token", re.IGNORECASE)
+# The user's part as SQLAlchemy's make_url reads it: a password may hold any character but `@`.
+_PARTS = re.compile(r"(?P<scheme>[\w+\0]+://)(?P<user>[^:/@]*(?::[^@]*)?@)?(?P<place>[^?]*)(?P<query>\?.*)?", re.DOTALL)
+_MARK = re.compile("\0(\\d+)\0")
 _LOCAL_FILE = "sqlite:///"
+_SAFE = (("scheme", "+"), ("user", ""), ("place", "/:@[],"), ("query", ""))
+"""Parts of a URL, and the characters that are not quoted in the value of a variable there."""
 
 
 def is_database(text: str) -> bool:
@@ -37,6 +45,11 @@ def passwords(database: str) -> tuple[str, ...]:
     return tuple(sorted(found - {""}, key=len, reverse=True))
 
 
+def has_plain_password(database: str) -> bool:
+    """Whether a password is written in the URL, and not as a variable."""
+    return any(not has_variables(unquote(secret)) for secret in passwords(database))
+
+
 def without_password(database: str) -> str:
     """The URL as it may be kept: the same for every password."""
     for secret in passwords(database):
@@ -44,12 +57,49 @@ def without_password(database: str) -> str:
     return database
 
 
+def has_stray_at(database: str) -> bool:
+    """Whether an `@` stands where none belongs, so that what follows the first one may be a part of the password."""
+    parts = _PARTS.fullmatch(database)
+    return parts is not None and parts["user"] is not None and "@" in database[parts.end("user") :]
+
+
+def fill_in(database: str, environ: Mapping[str, str]) -> Expanded:
+    """Fill in the variables of a URL, each quoted for the place where it stands.
+
+    A password is quoted in full, so that a variable holds the password itself. A variable that holds the whole URL, or
+    its beginning, is taken as it is.
+    """
+    if "\0" in database:
+        return expand(database, environ)
+    texts: list[str] = []
+    missing: list[str] = []
+
+    def keep(reference: re.Match[str]) -> str:
+        expanded = expand(reference[0], environ)
+        missing.extend(expanded.missing)
+        texts.append(expanded.text)
+        return f"\0{len(texts) - 1}\0"
+
+    marked = REFERENCE.sub(keep, database)
+    parts = _PARTS.fullmatch(marked)
+
+    def filled(text: str, safe: str) -> str:
+        return _MARK.sub(lambda mark: quote(texts[int(mark[1])], safe=safe), text)
+
+    if parts is None:
+        text = _MARK.sub(lambda mark: texts[int(mark[1])], marked)
+    else:
+        text = "".join(filled(parts[name] or "", safe) for name, safe in _SAFE)
+    return Expanded(text, tuple(dict.fromkeys(missing)))
+
+
 def _secrets(database: str) -> list[str]:
-    try:
-        address = urlsplit(database)
-    except ValueError:
-        return [database]
-    # SQLAlchemy ends the user's part at the last `@`, as urlsplit does.
-    _user, _colon, password = address.netloc.rpartition("@")[0].partition(":")
-    named = [value for name, value in parse_qsl(address.query) if _SECRET.search(name)]
+    parts = _PARTS.fullmatch(database)
+    if parts is None:
+        return [database] if "://" in database else []
+    user = parts["user"] or ""
+    if has_stray_at(database):
+        user = database[len(parts["scheme"]) : database.rindex("@") + 1]
+    password = user[:-1].partition(":")[2]
+    named = [value for name, value in parse_qsl((parts["query"] or "")[1:]) if _SECRET.search(name)]
     return [password, *named]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
-from pytest_ibmodels.spec.databases import is_database
+from pytest_ibmodels.spec.databases import has_stray_at, is_database
 from pytest_ibmodels.spec.drive_paths import drive_path
 from pytest_ibmodels.spec.variables import has_variables
 from pytest_ibmodels.spec.wording import closest, quoted
@@ -93,6 +93,9 @@ def _rules(name: str, values: Values, *, known_host: bool) -> Iterator[Broken]:
         # What is written there may hold a password.
         wanted = "DIALECT://…, or a built-in sample, as sample:NAME"
         yield Broken("database", f"`database` has to be a URL of SQLAlchemy, {wanted}, but is something else")
+    elif values.database is not None and has_stray_at(values.database):
+        written = "in a user, password or name it is written `%40`; a variable for a password is quoted by itself"
+        yield Broken("database", f"`database` has an `@` where none belongs: {written}")
     if values.data == "":
         yield Broken("data", "`data` has to be a folder, but is empty")
     if isinstance(values.max_parallel, str):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from pytest_ibmodels.spec.databases import from_folder
+from pytest_ibmodels.spec.databases import fill_in, from_folder
 from pytest_ibmodels.spec.drive_paths import drive_path
 from pytest_ibmodels.spec.entries import EnvironmentEntry
 from pytest_ibmodels.spec.environment_rules import (
@@ -161,7 +161,7 @@ class Environment:
         missing: list[Broken] = []
 
         def fill(key: str, text: str) -> str:
-            expanded = expand(text, environ)
+            expanded = (fill_in if key == "database" else expand)(text, environ)
             for variable in expanded.missing:
                 advice = f"set it, or write `${{{variable}:-default}}`"
                 needs = f"environment `{self.name}` needs the variable `{variable}`, which is not set or is empty"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_REFERENCE = re.compile(
+REFERENCE = re.compile(
     r"(?P<escaped>\$\$\{)|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}|(?P<broken>\$\{[^}]*\}?)"
 )
 
@@ -29,7 +29,7 @@ def has_variables(text: str) -> bool:
 
 def broken_reference(text: str) -> str | None:
     """The first `${…` that is neither `${NAME}` nor `${NAME:-default}`."""
-    return next((match["broken"] for match in _REFERENCE.finditer(text) if match["broken"] is not None), None)
+    return next((match["broken"] for match in REFERENCE.finditer(text) if match["broken"] is not None), None)
 
 
 def expand(text: str, environ: Mapping[str, str]) -> Expanded:
@@ -50,4 +50,4 @@ def expand(text: str, environ: Mapping[str, str]) -> Expanded:
             return ""
         return value
 
-    return Expanded(_REFERENCE.sub(fill, text), tuple(dict.fromkeys(missing)))
+    return Expanded(REFERENCE.sub(fill, text), tuple(dict.fromkeys(missing)))

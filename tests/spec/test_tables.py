@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from sqlalchemy.engine import make_url
 
 from pytest_ibmodels.spec import Environment, Minimum, TableSpec, cautions, load, load_environments, load_model_tests
-from pytest_ibmodels.spec.databases import passwords, without_password
+from pytest_ibmodels.spec.databases import fill_in, has_stray_at, passwords, without_password
+from pytest_ibmodels.spec.variables import Expanded
 from tests.spec.yamlfiles import said, written
 
 if TYPE_CHECKING:
@@ -176,3 +180,33 @@ def test_the_password_of_a_url(url: str, secret: str) -> None:
 
 def test_a_url_without_a_password() -> None:
     assert passwords("sqlite:////x.db") == passwords("postgresql://me@h/x") == passwords("sample:reviews") == ()
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
+
+
+@given(password=TEXTS, name=TEXTS)
+@example(password="p@ss/w%41rd#1?:[x] +&=y", name="me@corp")
+def test_a_variable_in_a_url_is_the_value_itself(password: str, name: str) -> None:
+    environ = {"PASSWORD": password, "NAME": name, "DRIVER": "postgresql+psycopg"}
+    url = fill_in("${DRIVER}://${NAME}:${PASSWORD}@h:5432/x?password=${PASSWORD}", environ)
+    parsed = make_url(url.text)
+    assert (parsed.username, parsed.password, parsed.host, parsed.database) == (name, password, "h", "x")
+    assert parsed.query["password"] == password
+    assert not has_stray_at(url.text)
+    assert password in passwords(url.text)
+    assert make_url(fill_in("sqlite:////a/${NAME}/x.db", environ).text).database == f"/a/{name}/x.db"
+
+
+def test_variables_of_a_url_that_are_not_set_are_named() -> None:
+    assert fill_in("postgresql://${A}:${B:-x@y}@h/${A}", {}) == Expanded("postgresql://:x%40y@h/", ("A",))
+    assert fill_in("${URL}", {"URL": "postgresql://me:p%40@h/x"}).text == "postgresql://me:p%40@h/x"
+
+
+def test_an_at_sign_of_a_password_is_not_taken_for_the_host(environments: Path) -> None:
+    entry = "host: sandbox, database: '${URL}'"
+    (found,) = said(lambda: one(environments, entry).resolve({"URL": "postgresql://me:p@ss/word@h/x"}))
+    assert "`database` has an `@` where none belongs" in found
+    assert "ss/word" not in found
+    assert passwords("postgresql://me:p@ss/word@h/x") == ("p%40ss%2Fword", "p%40ss/word", "p@ss/word")
+    assert passwords("postgresql://me:pa/ss@h/x") == ("pa%2Fss", "pa/ss")

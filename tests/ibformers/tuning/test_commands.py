@@ -65,14 +65,25 @@ def test_all_of_them(models: Path, database: str, capsys: pytest.CaptureFixture[
         (["--request", "@none.json"], "--request @none.json: No such file"),
         (["--request", "{}"], "Train request: table is missing; columns is missing."),
         (["--request", "{}", "--set", "top_k"], "--set top_k: must be NAME=VALUE."),
-        (["--request", "{}", "--database", "${NOT_SET}"], "--database: the environment variable NOT_SET is not set."),
+        (
+            ["--request", "{}", "--database", "${NOT_SET}"],
+            "Setting database: the environment variable NOT_SET is not set.",
+        ),
         (["--request", "{}", "--database", "postgresql+psycopg://me:s3cret@h/x"], "--database holds a password"),
+        (["--request", "{}", "--database", "postgresql+psycopg://me:s3/cret@h/x"], "--database holds a password"),
+        (["--request", "{}", "--database", "postgresql+psycopg://h/x?password=s3cret"], "--database holds a password"),
+        (
+            ["--request", "{}", "--database", "postgresql+psycopg://me:${P}@h@x/y"],
+            "the URL has an @ where none belongs",
+        ),
+        (["--request", "{}", "--database", "postgresql+psycopg://me:${P}@h:s3cret/y"], "it is no URL of SQLAlchemy"),
     ],
 )
 def test_what_is_wrong_is_said(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("IBFORMERS_DATABASE", "sqlite:///none.db")
+    monkeypatch.setenv("P", "p")
     assert main(["train", "--path", "x", "--model-name", "tiny", *arguments]) == 4
     output = capsys.readouterr()
     assert message in output.err
