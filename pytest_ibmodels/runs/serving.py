@@ -102,11 +102,12 @@ class Serving:
 
     async def _await_answers(self, job_id: str, documents: Sequence[str]) -> Mapping[str, Answer]:
         limit = self._limits.inference
-        watch = Watch(self._clock, self._limits.longest_poll, limit=limit, crowd=self._crowd)
+        longest = max(LOOK_SECONDS, self._route.answer_seconds)
+        watch = Watch(self._clock, self._limits.longest_poll, limit=limit, longest_look=longest, crowd=self._crowd)
         while True:
             asked = 0.0
             try:
-                async with asyncio.timeout(LOOK_SECONDS):
+                async with asyncio.timeout(longest):
                     answers = await self._route.inference_answers(self._place, job_id, documents)
                 if answers is not None:
                     return answers

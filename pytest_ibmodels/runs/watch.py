@@ -31,6 +31,7 @@ class Watch:
     Args:
         limit: seconds that the job may run.
         queue_limit: seconds that it may be queued.
+        longest_look: seconds that a look may take.
         age: seconds that it was there already when the watch began.
         crowd: how many jobs are watched at present.
 
@@ -45,6 +46,7 @@ class Watch:
         *,
         limit: float,
         queue_limit: float = float("inf"),
+        longest_look: float = LOOK_SECONDS,
         age: float = 0.0,
         crowd: Callable[[], int] = lambda: 1,
     ) -> None:
@@ -52,6 +54,7 @@ class Watch:
         self._pace = Pace(longest_poll, crowd)
         self._limits = {True: queue_limit, False: limit}
         self._is_queued = False
+        self._longest_look = longest_look
         self._unseen = age
         self._mark = clock.now()
         self._paused = 0.0
@@ -62,7 +65,7 @@ class Watch:
         """Note what a look told: that the job is queued, or is not, and its progress; None: the answer was lost."""
         now = self._clock.now()
         elapsed = now - self._mark
-        if elapsed > self._paused + LOOK_SECONDS + _SLEPT_SECONDS:
+        if elapsed > self._paused + self._longest_look + _SLEPT_SECONDS:
             elapsed = self._paused
         self._mark, self._paused = now, 0.0
         self._unseen += elapsed

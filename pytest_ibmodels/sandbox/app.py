@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from pytest_ibmodels.sandbox.errors import BodyTooLargeError, SandboxError, StoreError
+from pytest_ibmodels.sandbox.errors import BodyTooLargeError, BusyError, SandboxError, StoreError
 from pytest_ibmodels.sandbox.gate import Gate
 from pytest_ibmodels.sandbox.openapi import describe
 from pytest_ibmodels.sandbox.routers import annotator, drives, jobs, logs, marketplace, model_service, refiner, tuning
@@ -50,6 +50,8 @@ def create_app(settings: Settings, tokens: Tokens) -> FastAPI:
         if isinstance(error, StoreError) or isinstance(error.__cause__, OSError):
             # Not the client's doing.
             logger.error("%s %s: %s", request.method, request.url.path, error)
+        if isinstance(error, BusyError):
+            return _envelope(str(error), 429, {"Retry-After": str(error.retry_after)})
         return _envelope(str(error), 413 if isinstance(error, BodyTooLargeError) else 200)
 
     @app.exception_handler(OSError)
@@ -71,5 +73,5 @@ def create_app(settings: Settings, tokens: Tokens) -> FastAPI:
     return app
 
 
-def _envelope(msg: str, status: int) -> JSONResponse:
-    return JSONResponse({"status": "ERROR", "msg": msg}, status)
+def _envelope(msg: str, status: int, headers: dict[str, str] | None = None) -> JSONResponse:
+    return JSONResponse({"status": "ERROR", "msg": msg}, status, headers)

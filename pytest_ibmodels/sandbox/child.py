@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 
 from pytest_ibmodels.sandbox.channel import Channel
-from pytest_ibmodels.sandbox.secrets import RedactedOutput
+from pytest_ibmodels.sandbox.secrets import RedactedOutput, Secrets
 
 _KEPT_VARIABLES = frozenset({
     "PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "XDG_CACHE_HOME", "LD_LIBRARY_PATH",
@@ -44,7 +44,7 @@ def settle(
     log: Path,
     folder: Path,
     variables: Mapping[str, str] | None = None,
-    secrets: tuple[str, ...] = (),
+    secrets: Secrets | None = None,
 ) -> None:
     """Make this process its own: process group, environment, output to ``log``, ``folder`` as working directory.
 
@@ -65,7 +65,7 @@ def settle(
     os.close(output)
     for number, name in ((1, "stdout"), (2, "stderr")):
         stream = open(number, "wb", closefd=False)  # noqa: SIM115
-        setattr(sys, name, RedactedOutput(stream, secrets))
+        setattr(sys, name, RedactedOutput(stream, secrets or Secrets()))
     folder.mkdir(parents=True, exist_ok=True)
     os.chdir(folder)
     sys.dont_write_bytecode = True

@@ -15,6 +15,19 @@ class BodyTooLargeError(SandboxError):
         )
 
 
+class BusyError(SandboxError):
+    """So many calls wait for models already that one more is refused: HTTP 429, to be tried again later."""
+
+    retry_after = 5
+    """Seconds."""
+
+    def __init__(self, waiting: int) -> None:
+        super().__init__(
+            f"{waiting} calls of this token wait for models already, as many as may; try again when some have been "
+            "answered"
+        )
+
+
 class StoreError(SandboxError):
     """The database cannot be read or written."""
 

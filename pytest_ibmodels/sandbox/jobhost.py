@@ -14,7 +14,7 @@ from typing import Any
 from pytest_ibmodels.sandbox.channel import Channel, send_json
 from pytest_ibmodels.sandbox.child import as_json, describe, isolate_imports, load_function, plain_text, settle
 from pytest_ibmodels.sandbox.drive import Drive
-from pytest_ibmodels.sandbox.secrets import redacted
+from pytest_ibmodels.sandbox.secrets import Secrets
 from pytest_ibmodels.sandbox.stand_ins import FileClient
 
 USERNAME = "sandbox"
@@ -27,7 +27,8 @@ class TrainingJob:
     """``packages`` are folders on this machine, each the code of one top-level module.
 
     ``unpacked`` is the folder that holds them if they were unpacked for this job alone. ``models`` is the folder of the
-    models in use. ``secrets`` stand in the arguments, and are kept out of the log and of what the job reports.
+    models in use. ``secrets`` stand in the arguments; the log and errors are written without them, and so are the
+    URLs in what the job reports.
     """
 
     job_id: str
@@ -39,7 +40,7 @@ class TrainingJob:
     max_unzipped: int
     unpacked: Path | None = None
     models: Path | None = None
-    secrets: tuple[str, ...] = field(default=(), repr=False)
+    secrets: Secrets = field(default_factory=Secrets, repr=False)
 
     @property
     def log(self) -> Path:
@@ -53,10 +54,10 @@ class TrainingJob:
 class JobMetadataClient:
     """What training code reports through (protocol section 11.3); may be used from any thread of it."""
 
-    def __init__(self, job_id: str, channel: Channel, secrets: tuple[str, ...] = ()) -> None:
+    def __init__(self, job_id: str, channel: Channel, secrets: Secrets | None = None) -> None:
         self.job_id = job_id
         self._channel = channel
-        self._secrets = secrets
+        self._secrets = secrets or Secrets()
         self._sending = threading.Lock()
 
     def update_metadata(self, metadata: Mapping[str, Any]) -> None:
@@ -68,15 +69,16 @@ class JobMetadataClient:
         if not isinstance(metadata, Mapping):
             msg = f"update_metadata: expected a mapping, got a {type(metadata).__name__}"
             raise TypeError(msg)
-        self._send({"metadata": as_json(metadata, "metadata")})
+        self.send({"metadata": self._secrets.hidden_in_urls(as_json(metadata, "metadata"))})
 
     def update_message(self, message: str) -> None:
         """Replace the job's message."""
-        self._send({"message": plain_text(str(message))})
+        self.send({"message": self._secrets.hidden_in_urls(plain_text(str(message)))})
 
-    def _send(self, message: dict[str, Any]) -> None:
+    def send(self, message: dict[str, Any]) -> None:
+        """Send a message to the server as it is."""
         with self._sending:
-            send_json(self._channel, redacted(message, self._secrets))
+            send_json(self._channel, message)
 
 
 def run_training(channel: Channel, lifeline: Channel, job: TrainingJob) -> None:
@@ -87,15 +89,15 @@ def run_training(channel: Channel, lifeline: Channel, job: TrainingJob) -> None:
     client = JobMetadataClient(job.job_id, channel, job.secrets)
     outcome: dict[str, Any]
     try:
-        outcome = {"result": _json_or_null(_call(job, client))}
+        outcome = {"result": job.secrets.hidden_in_urls(_json_or_null(_call(job, client)))}
     except BaseException as error:  # noqa: BLE001 - pushed code may raise anything, SystemExit too
         failure = describe(error)
         sys.stderr.write(failure["strace"] or f"{failure['error']}\n")
-        outcome = {"failure": failure}
+        outcome = {"failure": {key: job.secrets.hidden_in_text(text) for key, text in failure.items()}}
     outcome["peak_memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_UNIT
     sys.stdout.flush()
     sys.stderr.flush()
-    client._send(outcome)  # noqa: SLF001 - the same channel, after whatever threads of the job still send
+    client.send(outcome)
 
 
 def _call(job: TrainingJob, client: JobMetadataClient) -> Any:

@@ -36,7 +36,7 @@ class LogClock:
         return size
 
 
-def note(log: Path, sentence: str, level: Literal["INFO", "ERROR"] = "ERROR") -> None:
+def note(log: Path, sentence: str, level: Literal["INFO", "WARNING", "ERROR"] = "ERROR") -> None:
     """Add a line of the sandbox's own to a job's log."""
     with suppress(OSError), log.open("a") as file:
         file.write(f"{_SANDBOX}{level}: {sentence}\n")

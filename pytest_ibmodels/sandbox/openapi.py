@@ -5,7 +5,16 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from pytest_ibmodels.instabase.wire import DRIVE_ARGS_HEADER, DriveArgs, WireModel
+from pytest_ibmodels.instabase.wire import DRIVE_ARGS_HEADER, DriveArgs, Envelope, WireModel
+
+BUSY: dict[int | str, dict[str, Any]] = {
+    429: {
+        "description": "As many calls of this token wait for models as may; Retry-After says when to try again.",
+        "content": {"application/json": {"schema": Envelope.model_json_schema()}},
+        "headers": {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}},
+    }
+}
+"""``responses`` of a route that waits for a model."""
 
 _COMPONENTS = "#/components/schemas/{model}"
 

@@ -49,7 +49,9 @@ class Refiner:
         """Start a run of a program on records; returns the job's id."""
         fields = parse_program(request.program)
         folder = str(DrivePath.parse(request.program_path).parent)
-        return self._tasks.start("refiner", lambda: self._run(fields, folder, request.input_record_keys))
+        return self._tasks.start(
+            "refiner", lambda: self._run(fields, folder, request.input_record_keys), waits_for_model=True
+        )
 
     def _run(self, fields: list[ProgramField], folder: str, keys: list[str]) -> dict[str, Any]:
         records = {key: self._refine(fields, folder, key) for key in keys}

@@ -15,6 +15,7 @@ from pytest_ibmodels.sandbox.drive import Drive
 from pytest_ibmodels.sandbox.errors import DataInUseError, SandboxError, StartError
 from pytest_ibmodels.sandbox.job_queue import JobQueue
 from pytest_ibmodels.sandbox.marketplace import Marketplace, applications_mount
+from pytest_ibmodels.sandbox.model_calls import ModelCalls
 from pytest_ibmodels.sandbox.processes import kill_all, warm_up
 from pytest_ibmodels.sandbox.refiner import Refiner
 from pytest_ibmodels.sandbox.serving import ModelPool
@@ -49,6 +50,7 @@ class Sandbox:
         self.tasks = TaskRunner(self.store)
         self.training = Trainings(settings, self.drive, self.store, self.marketplace, queue)
         self.models = ModelPool(settings, self.drive)
+        self.model_calls = ModelCalls()
         self.tuning = Tunings(settings, self.drive, self.training)
         self.refiner = Refiner(self.drive, self.store, self.models, self.tasks)
 
@@ -66,6 +68,7 @@ class Sandbox:
     def close(self) -> None:
         """Start nothing more, and let go of the database."""
         self.tasks.close()
+        self.model_calls.close()
         self.models.close()
         self.tuning.close()
         self.store.write_what_was_kept()

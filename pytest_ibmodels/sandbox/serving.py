@@ -13,6 +13,7 @@ from typing import Any
 
 from pytest_ibmodels.sandbox.drive import Drive
 from pytest_ibmodels.sandbox.errors import SandboxError
+from pytest_ibmodels.sandbox.model_calls import held
 from pytest_ibmodels.sandbox.modelhost import ModelSpec, serve_model
 from pytest_ibmodels.sandbox.packages import read_model_package
 from pytest_ibmodels.sandbox.paths import DrivePath
@@ -52,16 +53,23 @@ class ModelPool:
         self._reaper: threading.Thread | None = None
 
     def run(
-        self, name: str, model_path: DrivePath, document: DrivePath, record: dict[str, Any] | None
+        self,
+        name: str,
+        model_path: DrivePath,
+        document: DrivePath,
+        record: dict[str, Any] | None,
+        abandoned: threading.Event | None = None,
     ) -> dict[str, Any]:
         """Run model ``name``, packaged in ``model_path``, on one record of ``document``; its result as JSON.
+
+        A call that waits for the model, while others ask it, gives up once ``abandoned`` is set.
 
         Raises:
             ModelError: if it cannot be loaded, fails, takes too long, or its process ends.
             SandboxError: if ``model_path`` holds no model package.
         """
         slot = self._slot(name)
-        with slot.lock:
+        with held(slot.lock, abandoned):
             try:
                 process = self._loaded(name, slot, model_path)
                 text = None if record is None else json.dumps([record])

@@ -13,18 +13,21 @@ logger = logging.getLogger(__name__)
 
 
 class TaskRunner:
-    """Runs tasks as jobs, several at once."""
+    """Runs tasks as jobs, several at once; those that wait for models have threads of their own."""
 
     def __init__(self, store: Store, threads: int = 32) -> None:
         self._store = store
         self._closing = False
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="task")
+        self._pools = {
+            waits: ThreadPoolExecutor(threads, thread_name_prefix=name)
+            for waits, name in ((False, "task"), (True, "model-task"))
+        }
         self._unfinished: dict[str, Future[None]] = {}
 
-    def start(self, kind: str, task: Callable[[], dict[str, Any] | None]) -> str:
+    def start(self, kind: str, task: Callable[[], dict[str, Any] | None], *, waits_for_model: bool = False) -> str:
         """Start ``task``, whose value is the job's result; returns the job's id."""
         job_id = self._store.new_job(kind)
-        running = self._unfinished[job_id] = self._pool.submit(self._run, job_id, task)
+        running = self._unfinished[job_id] = self._pools[waits_for_model].submit(self._run, job_id, task)
         running.add_done_callback(lambda _: self._unfinished.pop(job_id, None))
         return job_id
 
@@ -37,7 +40,8 @@ class TaskRunner:
     def close(self) -> None:
         """Start nothing more; what runs is not waited for, and what the store says of it is left to the next start."""
         self._closing = True
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in self._pools.values():
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _run(self, job_id: str, task: Callable[[], dict[str, Any] | None]) -> None:
         try:

@@ -14,7 +14,7 @@ from pytest_ibmodels.sandbox.marketplace import Marketplace
 from pytest_ibmodels.sandbox.mounts import SAMPLE_PREFIX
 from pytest_ibmodels.sandbox.paths import DrivePath
 from pytest_ibmodels.sandbox.samples import DATABASES, sample_database
-from pytest_ibmodels.sandbox.secrets import secrets_of
+from pytest_ibmodels.sandbox.secrets import Secrets
 from pytest_ibmodels.sandbox.settings import Settings
 from pytest_ibmodels.sandbox.store import Store
 
@@ -65,6 +65,7 @@ class Trainings:
             msg = f"run_train: the job's folder cannot be made: {error.strerror or error}"
             self._store.fail(job_id, msg)
             raise SandboxError(msg) from error
+        secrets = Secrets.of_url(database) if isinstance(database, str) else Secrets()
         job = TrainingJob(
             job_id=job_id,
             function=request.function,
@@ -75,10 +76,14 @@ class Trainings:
             max_unzipped=self._settings.max_unzipped,
             unpacked=code.unpacked,
             models=self._settings.models_root,
-            secrets=secrets_of(database) if isinstance(database, str) else (),
+            secrets=secrets,
         )
         if code.published:
             note(job.log, f"this job runs the published package {code.published}", "INFO")
+        if secrets.too_short:
+            note(
+                job.log, "the password of the database is too short to be hidden: it may be read in this log", "WARNING"
+            )
         self._named[job_id] = str(request.arguments.get("model_name", ""))
         self._queue.add(QueuedJob(job, self._settings, self._store))
         return job_id

@@ -9,6 +9,7 @@ from typing import Any
 from pytest_ibmodels.instabase.wire import TrainRequest
 from pytest_ibmodels.sandbox.drive import Drive
 from pytest_ibmodels.sandbox.errors import SandboxError
+from pytest_ibmodels.sandbox.model_calls import held
 from pytest_ibmodels.sandbox.processes import ChildProcess, how_it_ended
 from pytest_ibmodels.sandbox.serving import signature
 from pytest_ibmodels.sandbox.settings import Settings
@@ -42,14 +43,19 @@ class Tunings:
         return self._training.submit(TrainRequest(script_packages=script_packages, function=function, arguments=named))
 
     def answer(
-        self, script_packages: list[str], operation: str, settings: dict[str, Any], request: dict[str, Any]
+        self,
+        script_packages: list[str],
+        operation: str,
+        settings: dict[str, Any],
+        request: dict[str, Any],
+        abandoned: threading.Event | None = None,
     ) -> Any:
-        """What the pushed code answers to a request.
+        """What the pushed code answers to a request; one that waits gives up once ``abandoned`` is set.
 
         Raises:
             SandboxError: the code cannot be found or fails, or refuses the request.
         """
-        with self._lock:
+        with held(self._lock, abandoned):
             process = self._running(self._code(script_packages))
             self._last_used = time.monotonic()
             try:

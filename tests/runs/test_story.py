@@ -62,6 +62,7 @@ class FakeRoute:
     """Answers each look with the next of `states`, and with the last one for ever."""
 
     name: ClassVar[str] = "fake"
+    answer_seconds: ClassVar[float] = 0.0
 
     def __init__(self, *states: TrainingState | InstabaseError, answers: Sequence[object] = ()) -> None:
         self.states = list(states)
@@ -346,3 +347,24 @@ def test_a_fault_of_ours_reaches_both_items() -> None:
     assert isinstance(run.training.exception(), ZeroDivisionError)
     assert isinstance(run.inference.exception(), ZeroDivisionError)
     assert session.cancelled == ["j1"]
+
+
+@pytest.mark.parametrize(("seconds", "lost"), [(0.0, 1), (30.0, 0)])
+def test_an_answer_is_waited_for_as_long_as_its_route_says(
+    seconds: float, lost: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pytest_ibmodels.runs.serving.LOOK_SECONDS", 0.05)
+
+    class Slow(FakeRoute):
+        answer_seconds = seconds
+
+        async def inference_answers(
+            self, place: Workplace, job_id: str, documents: Sequence[str]
+        ) -> Mapping[str, Answer] | None:
+            self.looks += 1
+            await asyncio.sleep(0.3 if self.looks == 2 else 0.0)
+            return await super().inference_answers(place, job_id, documents)
+
+    run = tell(Slow(GOOD))
+    assert run.inference.exception() is None
+    assert len(run.notes) == lost

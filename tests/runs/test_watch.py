@@ -122,3 +122,13 @@ def test_a_pause_is_as_long_as_the_environment_asks_but_not_past_the_limit() -> 
     watch.saw()
     asyncio.run(watch.pause(1000.0))
     assert clock.time == 100.0
+
+
+def test_a_look_that_may_take_long_counts_towards_the_limit() -> None:
+    for longest, waited in ((LOOK_SECONDS, 0.0), (240.0, 100.0)):
+        clock = FakeClock()
+        watch = Watch(clock, 10.0, limit=90.0, longest_look=longest)
+        clock.time = 100.0
+        watch.saw()
+        assert watch.waited == waited
+        assert watch.late == ("run" if waited else "")

@@ -185,6 +185,14 @@ def test_the_token_is_in_no_process_that_runs_pushed_code(sandbox: RunningSandbo
             assert "SOME_SECRET" not in Path(f"/proc/{process.pid}/environ").read_text(errors="replace")
 
 
+def test_the_token_file_may_be_removed_after_the_start(start: Callable[..., RunningSandbox]) -> None:
+    running = start()
+    (token_file,) = running.data.parent.glob("*.token")
+    token_file.unlink()
+    assert running.write("acme/r/fs/D/x", "1")["status"] == "OK"
+    assert TOKEN not in running.stderr.read_text()
+
+
 def test_every_option_is_documented(capsys: pytest.CaptureFixture[str]) -> None:
     assert main_of("--help") == 0
     usage = capsys.readouterr().out.partition("\n\n")[0]

@@ -41,6 +41,7 @@ _RECORD = "-0"
 
 class AnnotatorRoute:
     name: ClassVar[str] = "annotator"
+    answer_seconds: ClassVar[float] = 0.0
 
     def pages(self, place: Workplace, test: ModelTest, job_id: str) -> Mapping[str, str]:
         # Protocol 9, and 1.1: the pages below /apps are for browsers, and outside /api/v1 as the log is.

@@ -73,9 +73,11 @@ class Route(Protocol):
 
     Attributes:
         name: the route's, as reports print it.
+        answer_seconds: for so long :meth:`inference_answers` may take, if that is longer than any look may.
     """
 
     name: ClassVar[str]
+    answer_seconds: ClassVar[float]
 
     def pages(self, place: Workplace, test: ModelTest, job_id: str) -> Mapping[str, str]:
         """Name → address of the environment's pages on a training job, for people; the Refiner's once it is made."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
 from pytest_ibmodels.instabase.errors import ApiError
-from pytest_ibmodels.instabase.policy import is_transient
+from pytest_ibmodels.instabase.policy import RUN, is_transient
 from pytest_ibmodels.instabase.wire import RawInput, RunRequest, TrainRequest
 from pytest_ibmodels.runs.routes.annotator import parse_predictions, training_state
 from pytest_ibmodels.runs.routes.base import RouteError, TrainingState, Workplace
@@ -32,6 +32,8 @@ _PROMOTE = "run_promote_table"
 """Beside the function that trains."""
 
 _AT_ONCE = 4
+_SLOW_SECONDS = 10.0
+"""A model that needs longer for an answer is asked one thing at a time: further calls would wait for it to be free."""
 _SLICE_SECONDS = 10.0
 
 
@@ -39,11 +41,13 @@ class TableRoute:
     """One run's: it remembers which documents were answered."""
 
     name: ClassVar[str] = "table"
+    answer_seconds: ClassVar[float] = RUN.seconds + RUN.timeout
 
     def __init__(self) -> None:
         self._answers: dict[str, Answer] = {}
         self._requests: dict[str, RunRequest] = {}
         self._field = ""
+        self._at_once = 1
 
     def pages(self, place: Workplace, test: ModelTest, job_id: str) -> Mapping[str, str]:  # noqa: ARG002 - as the others
         return {"job log": f"{place.client.transport.host.rstrip('/')}/classifier/logs/{quote(job_id, safe='')}"}
@@ -112,7 +116,9 @@ class TableRoute:
         while remaining := [document for document in documents if document not in self._answers]:
             if time.monotonic() > until:
                 return None
-            await asyncio.gather(*(self._ask(place, document) for document in remaining[:_AT_ONCE]))
+            asked = time.monotonic()
+            await asyncio.gather(*(self._ask(place, document) for document in remaining[: self._at_once]))
+            self._at_once = _AT_ONCE if time.monotonic() - asked < _SLOW_SECONDS else 1
         return self._answers
 
     async def leave(self, place: Workplace, test: ModelTest) -> None:

@@ -1,9 +1,10 @@
 """``/api/v1/model-service``: training, and running a model (protocol section 4)."""
 
 import base64
+import threading
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 
 from pytest_ibmodels.instabase.wire import (
     UNLOADED_MESSAGE,
@@ -16,7 +17,7 @@ from pytest_ibmodels.instabase.wire import (
 )
 from pytest_ibmodels.sandbox.bodies import json_body, sandbox_of
 from pytest_ibmodels.sandbox.errors import SandboxError
-from pytest_ibmodels.sandbox.openapi import takes
+from pytest_ibmodels.sandbox.openapi import BUSY, takes
 from pytest_ibmodels.sandbox.paths import DrivePath
 from pytest_ibmodels.sandbox.records import parse_records, read_record
 from pytest_ibmodels.sandbox.services import Sandbox
@@ -35,16 +36,19 @@ def run_train(body: Annotated[TrainRequest, Depends(json_body(TrainRequest))], s
     return JobStarted(status="OK", job_id=sandbox.training.submit(body))
 
 
-@router.post("/run", openapi_extra=takes(RunRequest))
-def run(body: TheRun, sandbox: TheSandbox) -> dict[str, Any]:
+@router.post("/run", openapi_extra=takes(RunRequest), responses=BUSY)
+async def run(body: TheRun, sandbox: TheSandbox, request: Request) -> dict[str, Any]:
     """Run a model on a document and answer its result."""
-    return {"status": "OK", **_run(sandbox, body)}
+    result = await sandbox.model_calls.answer(request, lambda abandoned: _run(sandbox, body, abandoned))
+    return {"status": "OK", **result}
 
 
 @router.post("/run_async", response_model_exclude_none=True, openapi_extra=takes(RunRequest))
 def run_async(body: TheRun, sandbox: TheSandbox) -> JobStarted:
     """The same as a job."""
-    return JobStarted(status="OK", job_id=sandbox.tasks.start("model", lambda: _run(sandbox, body)))
+    return JobStarted(
+        status="OK", job_id=sandbox.tasks.start("model", lambda: _run(sandbox, body), waits_for_model=True)
+    )
 
 
 @router.post("/unload_model", response_model_exclude_none=True, openapi_extra=takes(UnloadRequest))
@@ -54,13 +58,13 @@ def unload_model(body: Annotated[UnloadRequest, Depends(json_body(UnloadRequest)
     return Unloaded(status="OK", message=UNLOADED_MESSAGE)
 
 
-def _run(sandbox: Sandbox, request: RunRequest) -> dict[str, Any]:
+def _run(sandbox: Sandbox, request: RunRequest, abandoned: threading.Event | None = None) -> dict[str, Any]:
     path = DrivePath.parse(request.input_path)
     if request.input_raw_data is None:
         record = read_record(sandbox.drive, path, 0)
     else:
         record = parse_records(_decoded(request.input_raw_data), path, 0)
-    return sandbox.models.run(request.model_name, _model_path(sandbox, request), path, record)
+    return sandbox.models.run(request.model_name, _model_path(sandbox, request), path, record, abandoned)
 
 
 def _model_path(sandbox: Sandbox, request: RunRequest) -> DrivePath:

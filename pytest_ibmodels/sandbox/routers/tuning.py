@@ -5,12 +5,12 @@ What the settings and requests mean, and what is wrong with one, is the pushed c
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field, JsonValue
 
 from pytest_ibmodels.instabase.wire import Envelope, IbPath, JobStarted, WireModel
 from pytest_ibmodels.sandbox.bodies import json_body, sandbox_of
-from pytest_ibmodels.sandbox.openapi import takes
+from pytest_ibmodels.sandbox.openapi import BUSY, takes
 from pytest_ibmodels.sandbox.services import Sandbox
 
 router = APIRouter(prefix="/api/v1/tuning")
@@ -125,31 +125,45 @@ def train(body: Annotated[TrainBody, Depends(json_body(TrainBody))], sandbox: Th
     return JobStarted(status="OK", job_id=sandbox.tuning.train(body.script_packages, body.database, arguments))
 
 
-@router.post("/override", openapi_extra=takes(TakeBody))
-def override(body: Annotated[TakeBody, Depends(json_body(TakeBody))], sandbox: TheSandbox) -> Taken:
+@router.post("/override", openapi_extra=takes(TakeBody), responses=BUSY)
+async def override(
+    body: Annotated[TakeBody, Depends(json_body(TakeBody))], sandbox: TheSandbox, request: Request
+) -> Taken:
     """Let the model that waits take the place of the one in use, which is kept."""
-    return Taken(status="OK", **_answer(sandbox, body, "override", body.request.model_dump()))
+    return Taken(status="OK", **await _answer(sandbox, request, body, "override", body.request.model_dump()))
 
 
-@router.post("/rollback", openapi_extra=takes(TakeBody))
-def rollback(body: Annotated[TakeBody, Depends(json_body(TakeBody))], sandbox: TheSandbox) -> Taken:
+@router.post("/rollback", openapi_extra=takes(TakeBody), responses=BUSY)
+async def rollback(
+    body: Annotated[TakeBody, Depends(json_body(TakeBody))], sandbox: TheSandbox, request: Request
+) -> Taken:
     """Bring back the model that the one in use took the place of."""
-    return Taken(status="OK", **_answer(sandbox, body, "rollback", body.request.model_dump()))
+    return Taken(status="OK", **await _answer(sandbox, request, body, "rollback", body.request.model_dump()))
 
 
-@router.post("/predict", openapi_extra=takes(PredictBody))
-def predict(body: Annotated[PredictBody, Depends(json_body(PredictBody))], sandbox: TheSandbox) -> Predicted:
+@router.post("/predict", openapi_extra=takes(PredictBody), responses=BUSY)
+async def predict(
+    body: Annotated[PredictBody, Depends(json_body(PredictBody))], sandbox: TheSandbox, request: Request
+) -> Predicted:
     """Ask the model in use."""
-    return Predicted(status="OK", answer=_answer(sandbox, body, "predict", body.request.model_dump()))
+    answer = await _answer(sandbox, request, body, "predict", body.request.model_dump())
+    return Predicted(status="OK", answer=answer)
 
 
-@router.get("/models")
-def models(sandbox: TheSandbox, script_packages: Annotated[list[str] | None, Query()] = None) -> TunedModels:
+@router.get("/models", responses=BUSY)
+async def models(
+    sandbox: TheSandbox, request: Request, script_packages: Annotated[list[str] | None, Query()] = None
+) -> TunedModels:
     """The models that there are."""
     packages = [package.lstrip("/") for package in script_packages or []]
-    found = sandbox.tuning.answer(packages, "models", {}, {})
+    found = await sandbox.model_calls.answer(
+        request, lambda abandoned: sandbox.tuning.answer(packages, "models", {}, {}, abandoned)
+    )
     return TunedModels(status="OK", models=[TunedModel.model_validate(model) for model in found])
 
 
-def _answer(sandbox: Sandbox, body: _Body, operation: str, request: dict[str, Any]) -> Any:
-    return sandbox.tuning.answer(body.script_packages, operation, body.plain_settings(), request)
+async def _answer(sandbox: Sandbox, request: Request, body: _Body, operation: str, asked: dict[str, Any]) -> Any:
+    packages, settings = body.script_packages, body.plain_settings()
+    return await sandbox.model_calls.answer(
+        request, lambda abandoned: sandbox.tuning.answer(packages, operation, settings, asked, abandoned)
+    )
