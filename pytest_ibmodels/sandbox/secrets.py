@@ -39,7 +39,7 @@ class Secrets:
             return cls((url,) if url else ())
         query = parsed.normalized_query.items()
         named = [text for name, values in query if any(word in name.lower() for word in _WORDS) for text in values]
-        # A password with an `@` that is not quoted ends at the first one for SQLAlchemy, and at the last one for people.
+        # A password with an unquoted `@` ends at the first one for SQLAlchemy, and at the last one for people.
         written = _USER.match(url.partition("://")[2].partition("?")[0]) if parsed.password else None
         return cls.of([str(parsed.password or ""), *named, *([written[1]] if written else [])])
 
