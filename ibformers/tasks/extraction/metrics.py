@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -14,13 +15,17 @@ Metric = float | Literal["NAN"]
 Metrics = dict[str, dict[str, Metric]]
 """Metric → field → value. The text "NAN" stands for a ratio that has no denominator."""
 
+_GLYPH_CHOICES = re.compile("[\u034f\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+"""Variation selectors and the grapheme joiner: marks that change how a character looks, and not which one it is."""
+
 
 def evaluate(fields: Sequence[str], results: Sequence[DocumentResult]) -> Metrics:
     """Compute the metrics of every field.
 
     precision: share of the words predicted as the field that are annotated as it; "NAN" where none is predicted.
     recall: share of the words annotated as the field that are predicted as it; "NAN" where none is annotated.
-    f1: harmonic mean of the two; "NAN" where one of them is, or both are 0.
+    f1: 2 * right / (predicted + annotated) over words, the harmonic mean of the two; 0 where no word is right; "NAN"
+    where no word is predicted and none is annotated.
     exact_match: share of the documents whose predicted text equals the annotated one (see `same_text`); "NAN" without
     documents.
     """
@@ -35,20 +40,24 @@ def evaluate(fields: Sequence[str], results: Sequence[DocumentResult]) -> Metric
             matches += same_text(result.text(is_predicted), result.text(is_gold))
         metrics["precision"][field] = _ratio(both, predicted)
         metrics["recall"][field] = _ratio(both, gold)
-        # Equal to 2PR / (P + R) wherever that is defined.
-        metrics["f1"][field] = _ratio(2 * both, predicted + gold) if both else "NAN"
+        metrics["f1"][field] = _ratio(2 * both, predicted + gold)
         metrics["exact_match"][field] = _ratio(matches, len(results))
     return metrics
 
 
 def same_text(predicted: str, gold: str) -> bool:
-    """Tell whether two texts are the same field value: equal in upper case once all but letters and digits is dropped.
+    """Tell whether two texts are the same field value.
 
-    Where no text is annotated, only an empty prediction matches.
+    They are if their letters and digits, each with the marks that belong to it (accents, vowel signs and vowel points),
+    are equal in upper case. Where neither has a letter or a digit, the texts are compared as they are. Where no text is
+    annotated, only an empty prediction matches. Unicode's forms of the same character are equal (NFC).
     """
-    if not gold:
-        return not predicted
-    return bool(predicted) and _normalised(predicted) == _normalised(gold)
+    if not (predicted and gold):
+        return predicted == gold
+    letters = _letters(predicted), _letters(gold)
+    if any(character.isalnum() for text in letters for character in text):
+        return letters[0] == letters[1]
+    return _composed(predicted) == _composed(gold)
 
 
 def macro_average(metrics: Metrics, name: str) -> float:
@@ -57,8 +66,19 @@ def macro_average(metrics: Metrics, name: str) -> float:
     return sum(values) / len(values)
 
 
-def _normalised(text: str) -> str:
-    return re.sub(r"[\W_]+", "", text.upper())
+def _composed(text: str) -> str:
+    """Return the NFC form, without what only chooses between glyphs of a character."""
+    return unicodedata.normalize("NFC", _GLYPH_CHOICES.sub("", text))
+
+
+def _letters(text: str) -> str:
+    """Return letters, digits and their marks in upper case, in NFC."""
+    kept = (
+        character
+        for character in _composed(text).upper()
+        if character.isalnum() or unicodedata.category(character) in {"Mn", "Mc"}
+    )
+    return unicodedata.normalize("NFC", "".join(kept))
 
 
 def _ratio(part: int, whole: int) -> Metric:
