@@ -30,12 +30,7 @@ def content_key(document: Document) -> str:
     Files that differ in their bytes alone have the same key: in the order of JSON keys, in white space, in Unicode
     normalisation, in the path. Boxes count to a tenth of a pixel.
     """
-    return _hash(f"{words_key(word.text)}\t{word.page}\t{_places(word.box)}" for word in document.words)
-
-
-def words_key(text: str) -> str:
-    """Normalise a text to compare it: NFC, each run of white space as one blank."""
-    return " ".join(unicodedata.normalize("NFC", text).split())
+    return _hash(f"{_normalised(word.text)}\t{word.page}\t{_places(word.box)}" for word in document.words)
 
 
 def fingerprint(documents: Iterable[Document]) -> str:
@@ -118,7 +113,12 @@ def _side(item: AnnotatedDocument) -> str:
 
 
 def _text_key(document: Document) -> str:
-    return _hash(words_key(word.text) for word in document.words)
+    return _hash(_normalised(word.text) for word in document.words)
+
+
+def _normalised(text: str) -> str:
+    """Return a text in NFC, with each run of white space as one blank."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 def _places(box: tuple[float, float, float, float]) -> str:

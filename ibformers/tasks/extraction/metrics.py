@@ -4,16 +4,37 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from ibformers.tasks.extraction.results import DocumentResult
 
 Metric = float | Literal["NAN"]
 Metrics = dict[str, dict[str, Metric]]
 """Metric → field → value. The text "NAN" stands for a ratio that has no denominator."""
+
+
+class FieldCounts(NamedTuple):
+    """Of one field in each document, shape (documents,): words by prediction and annotation, and equal texts.
+
+    Attributes:
+        predicted: words predicted as the field.
+        gold: words annotated as the field.
+        both: words of both kinds.
+        matches: 1 where the predicted text is the annotated one, else 0.
+    """
+
+    predicted: NDArray[np.int64]
+    gold: NDArray[np.int64]
+    both: NDArray[np.int64]
+    matches: NDArray[np.int64]
+
 
 _GLYPH_CHOICES = re.compile("[\u034f\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 """Variation selectors and the grapheme joiner: marks that change how a character looks, and not which one it is."""
@@ -30,19 +51,26 @@ def evaluate(fields: Sequence[str], results: Sequence[DocumentResult]) -> Metric
     documents.
     """
     metrics: Metrics = {"precision": {}, "recall": {}, "f1": {}, "exact_match": {}}
-    for number, field in enumerate(fields, start=1):
-        predicted = gold = both = matches = 0
-        for result in results:
-            is_predicted, is_gold = result.predicted == number, result.gold == number
-            predicted += int(is_predicted.sum())
-            gold += int(is_gold.sum())
-            both += int((is_predicted & is_gold).sum())
-            matches += same_text(result.text(is_predicted), result.text(is_gold))
+    for field, counts in count(fields, results).items():
+        predicted, gold, both, matches = (int(numbers.sum()) for numbers in counts)
         metrics["precision"][field] = _ratio(both, predicted)
         metrics["recall"][field] = _ratio(both, gold)
         metrics["f1"][field] = _ratio(2 * both, predicted + gold)
         metrics["exact_match"][field] = _ratio(matches, len(results))
     return metrics
+
+
+def count(fields: Sequence[str], results: Sequence[DocumentResult]) -> dict[str, FieldCounts]:
+    """Count for every field what its metrics are made of, in each document."""
+    counts = {}
+    for number, field in enumerate(fields, start=1):
+        rows = []
+        for result in results:
+            predicted, gold = result.predicted == number, result.gold == number
+            match = same_text(result.text(predicted), result.text(gold))
+            rows.append((predicted.sum(), gold.sum(), (predicted & gold).sum(), match))
+        counts[field] = FieldCounts(*np.array(rows, dtype=np.int64).reshape(-1, 4).T)
+    return counts
 
 
 def same_text(predicted: str, gold: str) -> bool:
