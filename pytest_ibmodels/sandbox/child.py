@@ -50,8 +50,8 @@ def settle(
     """
     os.setsid()
     become_subreaper()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
-        signal.signal(number, signal.SIG_DFL)
+    for handled in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
+        signal.signal(handled, signal.SIG_DFL)
     threading.Thread(target=_die_with_server, args=(lifeline,), daemon=True).start()
     keep_environment(os.environ)
     os.environ.update(variables or {})
