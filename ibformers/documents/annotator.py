@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from ibformers.documents.content import check_distinct
 from ibformers.documents.ocr import parse_document
+from ibformers.documents.places import WordPlace, WordPlaces
 from ibformers.errors import DocumentError, TrainingInputError
 
 if TYPE_CHECKING:
@@ -30,12 +32,14 @@ class AnnotatedDocument:
         classes: for each word the class of its field: 0 is none, 1 the project's first field.
         annotated: whether somebody annotated it at all; if not, `classes` says nothing.
         is_test: whether the project keeps it out of training.
+        file_id: its id in the project.
     """
 
     document: Document
     classes: tuple[int, ...]
     annotated: bool
     is_test: bool
+    file_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +79,20 @@ def read_project(path: str, files: FileClient) -> AnnotatorProject:
     project = _read_json(path, files)
     fields = _read_fields(project, path)
     test_ids = _read_test_ids(project, path)
-    documents = []
+    documents: dict[str, AnnotatedDocument] = {}
     for number, entry in enumerate(project["files"]):
         if not isinstance(entry, dict):
             raise TrainingInputError(f"{path}: files[{number}] must be an object.")
-        documents.append(_read_entry(entry, f"{path}: files[{number}]", path, fields, test_ids, files))
-    result = AnnotatorProject(tuple(fields.values()), tuple(documents))
+        item = _read_entry(entry, f"{path}: files[{number}]", path, fields, test_ids, files)
+        if item.file_id in documents:
+            raise TrainingInputError(
+                f"{path}: files[{number}], {item.document.name}, repeats the id {item.file_id!r} of "
+                f"{documents[item.file_id].document.name}."
+            )
+        documents[item.file_id] = item
+    found = tuple(documents.values())
+    check_distinct(found, path)
+    result = AnnotatorProject(tuple(fields.values()), found)
     _check_trainable(result, path)
     return result
 
@@ -144,7 +156,11 @@ def _read_entry(
         raise TrainingInputError(f"{where}: {ocr_path} is no OCR document: its name must end in .ibdoc or .ibocr.")
     document = _read_document(ocr_path.strip("/"), path, files)
     return AnnotatedDocument(
-        document, _word_classes(annotations, document, fields), annotated=bool(annotations), is_test=file_id in test_ids
+        document,
+        _word_classes(annotations, document, fields),
+        annotated=bool(annotations),
+        is_test=file_id in test_ids,
+        file_id=file_id,
     )
 
 
@@ -163,9 +179,7 @@ def _read_document(ocr_path: str, path: str, files: FileClient) -> Document:
 
 
 def _word_classes(annotations: dict[str, Any], document: Document, fields: dict[str, str]) -> tuple[int, ...]:
-    places: dict[tuple[float, float, int, str], int] = {}
-    for index, word in enumerate(document.words):
-        places.setdefault((word.box[0], word.box[1], word.page, word.raw), index)
+    places = WordPlaces(document)
     classes = [0] * len(document.words)
     names = (OUTSIDE, *fields.values())
     for label_id, annotation in annotations.items():
@@ -174,28 +188,28 @@ def _word_classes(annotations: dict[str, Any], document: Document, fields: dict[
                 f"{document.name} is annotated with the label id {label_id!r}, which the project lacks."
             )
         number = names.index(fields[label_id])
-        for key in _word_keys(annotation, document.name, fields[label_id]):
-            index = places.get(key, -1)
-            if index < 0:
+        for place in _word_places(annotation, document.name, fields[label_id]):
+            index = places.find(place)
+            if index is None:
                 raise TrainingInputError(
-                    f"{document.name} has no word {key[3]!r} at x={key[0]:g}, y={key[1]:g} on page {key[2]}, "
-                    f"where the field {fields[label_id]!r} is annotated."
+                    f"{document.name} has no word {place.raw!r} at {place} on page {place.page}, "
+                    f"where the field {fields[label_id]!r} is annotated; {places.nearest(place)}."
                 )
             if classes[index] not in (0, number):
                 logger.warning(
                     "%s: the word %r is annotated as %s and as %s; it can be learned as one, %s.",
-                    document.name, key[3], names[classes[index]], names[number], names[number],
+                    document.name, place.raw, names[classes[index]], names[number], names[number],
                 )  # fmt: skip
             classes[index] = number
     return tuple(classes)
 
 
-def _word_keys(annotation: Any, document: str, field: str) -> list[tuple[float, float, int, str]]:
-    """Return x, y, page and raw word of every word of an annotation."""
+def _word_places(annotation: Any, document: str, field: str) -> list[WordPlace]:
+    """Return text and place of every word of an annotation."""
     metadata = annotation.get("metadata", []) if isinstance(annotation, dict) else None
     if not isinstance(metadata, list):
         raise TrainingInputError(f"{document}: the annotation of {field!r} must be an object with a list 'metadata'.")
-    keys = []
+    found = []
     for number, item in enumerate(metadata):
         try:
             if item["dataType"] != "WordPoly":
@@ -204,14 +218,15 @@ def _word_keys(annotation: Any, document: str, field: str) -> list[tuple[float, 
                     "only words (WordPoly) can be learned."
                 )
             rect = item["position"]["rect"]
-            keys.append((float(rect["x"]), float(rect["y"]), int(item["position"]["page"]), str(item["rawWord"])))
-        except (KeyError, TypeError, ValueError) as error:
+            left, top, page = float(rect["x"]), float(rect["y"]), int(item["position"]["page"])
+            found.append(WordPlace(str(item["rawWord"]), page, left, top))
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             if isinstance(error, TrainingInputError):
                 raise
             raise TrainingInputError(
                 f"{document}: word {number} of the annotation of {field!r} lacks its data type, word, page or position."
             ) from None
-    return keys
+    return found
 
 
 def _check_trainable(project: AnnotatorProject, path: str) -> None:

@@ -7,12 +7,16 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ibformers.documents.document import Document, Page, Word
+from ibformers.documents.text_search import LineText
 from ibformers.errors import DocumentError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Json = dict[str, Any]
+
+SHOWN_CHARACTERS = 60
+"""Most characters of a line that a message shows."""
 
 
 class _Offsets(NamedTuple):
@@ -102,16 +106,17 @@ def _pages(record: Json, where: str) -> list[Page]:
 def _words(lines: list[list[Any]], text: str, page_count: int, before: _Offsets, where: str) -> Iterator[Word]:
     line_start = before.character
     for line_number, (line, line_text) in enumerate(zip(lines, text.split("\n"), strict=False)):
+        searched = LineText(line_text)
         position = 0
         for index, item in enumerate(line):
             try:
                 word = _text(item)
-                found = _find(word, line_text, position)
-                position = found + len(word)
+                found, position = _find(word, searched, position)
                 left, top = _number(item, "start_x"), _number(item, "start_y")
                 right, bottom = _number(item, "end_x"), _number(item, "end_y")
                 yield Word(
-                    text=word,
+                    # Offsets are those of the text: the word may be in another Unicode form.
+                    text=line_text[found:position],
                     raw=item.get("raw_word") or word,
                     page=before.page + _page_index(item, page_count),
                     box=(left, top, right, bottom),
@@ -136,10 +141,13 @@ def _text(item: Any) -> str:
     return word
 
 
-def _find(word: str, line: str, position: int) -> int:
+def _find(word: str, line: LineText, position: int) -> tuple[int, int]:
     found = line.find(word, position)
-    if found < 0:
-        raise DocumentError(f"{word!r} is not in its line of the text at or after character {position}")
+    if found is None:
+        rest = line.line[position : position + SHOWN_CHARACTERS]
+        raise DocumentError(
+            f"{word!r} is not in its line of the text at or after character {position}, where it reads {rest!r}"
+        )
     return found
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from ibformers.platform import JobMetadataClient
+    from ibformers.tasks.extraction.intervals import Intervals
     from ibformers.tasks.extraction.metrics import Metrics
 
 TRAINING_SHARE = 0.95
@@ -57,9 +58,16 @@ class JobReport:
         """Add a point (step, epoch, loss, learning_rate) to the training curve; it goes out with the next report."""
         self._metadata.setdefault("history", []).append(point)
 
-    def evaluation(self, metrics: Metrics) -> None:
-        """Report the metrics of the model as it is now, and add them to those of earlier epochs."""
+    def evaluation(self, metrics: Metrics, intervals: Intervals | None = None) -> None:
+        """Report the metrics of the model as it is now, and add them to those of earlier epochs.
+
+        Args:
+            metrics: of the model.
+            intervals: of the metrics; None while the training goes on.
+        """
         self._metadata["evaluation_results"] = metrics
+        if intervals is not None:
+            self._metadata["evaluation_intervals"] = intervals
         self._metadata.setdefault("evaluations", []).append({**self._place, "metrics": _rounded(metrics)})
         self._send()
 

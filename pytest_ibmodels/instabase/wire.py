@@ -16,6 +16,8 @@ API_PREFIX = "/api/v1"
 DRIVE_ARGS_HEADER = "Instabase-API-Args"
 UNLOADED_MESSAGE = "Model unloading initiated"
 FINAL_TASK_STATES = frozenset({"DONE", "ERROR", "FAILURE", "SUCCESS"})
+ENVIRONMENT_FAULT = "environment"
+"""``fault`` of a failed job's result where the environment is to blame, and not the job's code: the sandbox says so."""
 MODEL_RESULT_LABEL = "__model_result"
 """The Refiner field that carries the model's raw answer, beside the fields made from it."""
 
@@ -160,6 +162,11 @@ class JobStatus(Envelope):
         if not (self.is_error or "error" in first or str(first.get("status", "OK")).upper() == "ERROR"):
             return ""
         return str(first.get("error") or first.get("msg") or self.msg or "the environment gave no reason")
+
+    @property
+    def is_environment_fault(self) -> bool:
+        """Whether the environment says that the failure is its own: the job was not run, or could not go on."""
+        return self.first_result.get("fault") == ENVIRONMENT_FAULT
 
 
 class TrainingStatus(WireModel):

@@ -15,6 +15,7 @@ from pytest_ibmodels.runs.brake import Brake
 from pytest_ibmodels.runs.case import Progress, Run
 from pytest_ibmodels.runs.environment import as_failure
 from pytest_ibmodels.runs.failures import (
+    EnvironmentUnavailable,
     InferenceFailure,
     MetricsFailure,
     NotTrained,
@@ -284,6 +285,8 @@ class Story:
                 self._saw(state)
                 if state.error:
                     redact = place.client.transport.redact
+                    if state.environment_fault:
+                        raise EnvironmentUnavailable(redact(state.error))
                     raise TrainingFailure(redact(state.error), redact(state.job_traceback))
                 if state.finished:
                     if self._job_entry is not None:

@@ -1,6 +1,5 @@
 """The first steps of every process that runs pushed code, and how it reports what went wrong."""
 
-import ctypes
 import importlib
 import math
 import os
@@ -15,9 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from pytest_ibmodels.sandbox.channel import Channel
+from pytest_ibmodels.sandbox.descendants import become_subreaper, kill_own_descendants
 from pytest_ibmodels.sandbox.secrets import RedactedOutput, Secrets
 
 _KEPT_VARIABLES = frozenset({
@@ -28,7 +26,7 @@ _KEPT_PREFIXES = ("LC_", "HF_", "TRANSFORMERS_", "OMP_", "MKL_")
 _SECRETS = ("TOKEN", "SECRET", "PASSWORD", "KEY")
 _PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"})
 _SHOWN_LINES = 8
-_PR_SET_CHILD_SUBREAPER = 36
+_END_SECONDS = 2.0
 
 
 def keep_environment(environ: MutableMapping[str, str]) -> None:
@@ -51,9 +49,9 @@ def settle(
     What Python code prints is written without ``secrets``.
     """
     os.setsid()
-    _adopt_orphans()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    become_subreaper()
+    for handled in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
+        signal.signal(handled, signal.SIG_DFL)
     threading.Thread(target=_die_with_server, args=(lifeline,), daemon=True).start()
     keep_environment(os.environ)
     os.environ.update(variables or {})
@@ -188,16 +186,8 @@ def _strip(report: traceback.TracebackException) -> None:
             _strip(linked)
 
 
-def _adopt_orphans() -> None:
-    """Where the system can: processes whose parent ended become children of this one, so that none is lost sight of."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
 def _die_with_server(lifeline: Channel) -> None:
     with suppress(EOFError, OSError):
         lifeline.recv_bytes()
-    for process in psutil.Process().children(recursive=True):
-        with suppress(psutil.Error):
-            process.kill()
+    kill_own_descendants(_END_SECONDS)
     os.killpg(os.getpgid(0), signal.SIGKILL)

@@ -110,7 +110,7 @@ class JobQueue:
                 self._run(queued)
             except Exception as error:
                 logger.exception("job %s", queued.job.job_id)
-                queued.store.fail(queued.job.job_id, f"the sandbox could not run this job: {error}")
+                queued.store.fail(queued.job.job_id, _could_not_run(str(error) or type(error).__name__), fault=True)
             finally:
                 with self._changed:
                     del self._running[queued.job.job_id]
@@ -142,11 +142,17 @@ class JobQueue:
             msg = f"the training process {how_it_ended(exit_code)} before it had finished"
             note(job.log, msg)
             queued.store.fail(job.job_id, msg)
+        elif "fault" in outcome:
+            queued.store.fail(job.job_id, _could_not_run(outcome["fault"]), fault=True)
         elif "failure" in outcome:
             failure = outcome["failure"]
             queued.store.fail(job.job_id, failure["msg"], error=failure["error"], strace=failure["strace"])
         else:
             queued.store.succeed(job.job_id, {"result": outcome["result"]})
+
+
+def _could_not_run(reason: str) -> str:
+    return f"the sandbox could not run this job: {reason}"
 
 
 def _clear(job: TrainingJob) -> None:
@@ -219,7 +225,7 @@ class _Watch:
         if now - self._measured < _POLL_SECONDS:
             return
         self._measured = now
-        used = self._process.resident_bytes()
+        used = self._process.memory_bytes(self._queued.settings.job_memory)
         if used > self._peak:
             self._peak = self._pending["peak_memory"] = used
         reason = self._over_limit(used, now - self._started, self._clock.tick())
@@ -232,7 +238,8 @@ class _Watch:
         if used > limits.job_memory:
             return (
                 f"the training process used {used / GIB:.2f} GiB of memory, more than its limit of "
-                f"{limits.job_memory / GIB:g} GiB, and was killed (the sandbox's option --job-memory sets the limit)"
+                f"{limits.job_memory / GIB:g} GiB, and was killed (pages that its processes share count once; the "
+                "sandbox's option --job-memory sets the limit)"
             )
         if seconds > limits.job_time:
             return (

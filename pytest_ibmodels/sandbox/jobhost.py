@@ -82,8 +82,16 @@ class JobMetadataClient:
 
 
 def run_training(channel: Channel, lifeline: Channel, job: TrainingJob) -> None:
-    """Run the job in this process; the last message is ``{"result": ...}`` or ``{"failure": ...}``."""
-    settle(lifeline, log=job.log, folder=job.scratch, secrets=job.secrets)
+    """Run the job in this process.
+
+    The last message is ``{"result": ...}``, ``{"failure": ...}`` of the pushed code, or ``{"fault": ...}``: why the job
+    could not be begun, in one sentence.
+    """
+    try:
+        settle(lifeline, log=job.log, folder=job.scratch, secrets=job.secrets)
+    except OSError as error:
+        send_json(channel, {"fault": plain_text(str(error)), "peak_memory": 0})
+        return
     # Somebody waits for the answers of the server and of the models that it serves, but minutes for a training.
     os.nice(_NICENESS)
     client = JobMetadataClient(job.job_id, channel, job.secrets)

@@ -3,67 +3,73 @@
 The pushed code is never trusted with more than a pipe of JSON messages: the server unpickles nothing it sends.
 """
 
+import logging
 import multiprocessing
 import os
 import signal
+import tempfile
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import wait
-from multiprocessing.forkserver import ensure_running
+from multiprocessing.forkserver import _forkserver, ensure_running
+from multiprocessing.util import get_temp_dir
 from typing import Any
 
 import psutil
 
 from pytest_ibmodels.sandbox.channel import receive_json, send_json
+from pytest_ibmodels.sandbox.descendants import child_pids, descendant_pids, kill
+from pytest_ibmodels.sandbox.errors import StartError
+
+logger = logging.getLogger(__name__)
 
 _context = multiprocessing.get_context("forkserver")
-_HOSTS = ["pytest_ibmodels.sandbox.jobhost", "pytest_ibmodels.sandbox.modelhost"]
-_context.set_forkserver_preload(_HOSTS)
+_GUARD = "pytest_ibmodels.sandbox.forkserver_guard"
+_context.set_forkserver_preload([_GUARD, "pytest_ibmodels.sandbox.jobhost", "pytest_ibmodels.sandbox.modelhost"])
 # multiprocessing looks at all its children whenever one is started; two threads that read an exit code at once lose it.
 _bookkeeping = threading.Lock()
-_TABLE_SECONDS = 0.4
+
+_live: set[int] = set()
+"""The processes that were started and not closed yet. Changed and read with ``_bookkeeping`` held."""
+_END_SECONDS = 5.0
+_LONGEST_FOLDER = 107 - len("/pymp-12345678/listener-12345678")
+_SHORT_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - a folder of its own is made there
+_LAST_SECONDS = 1.0
+_PAUSE_SECONDS = 0.005
 
 
-class _Table:
-    """Who started whom on this machine. Hundreds of jobs that are measured share one reading of it."""
+def prepare_sockets() -> None:
+    """Choose a folder for the sockets that processes are asked for by: a short one where TMPDIR is too long for them.
 
-    def __init__(self) -> None:
-        self._reading = threading.Lock()
-        self._read = float("-inf")
-        self._children: dict[int, list[psutil.Process]] = {}
-
-    def descendants(self, pid: int) -> list[psutil.Process]:
-        """All processes below one, as they were some tenths of a second ago at most."""
-        with self._reading:
-            if time.monotonic() - self._read > _TABLE_SECONDS:
-                self._children = self._read_children()
-                self._read = time.monotonic()
-            children = self._children
-        found, parents = [], [pid]
-        while parents:
-            some = children.get(parents.pop(), [])
-            found += some
-            parents += [process.pid for process in some]
-        return found
-
-    @staticmethod
-    def _read_children() -> dict[int, list[psutil.Process]]:
-        children = defaultdict(list)
-        for process in psutil.process_iter(["ppid"]):
-            children[process.info["ppid"]].append(process)
-        return children
-
-
-_table = _Table()
+    Raises:
+        StartError: if there is none.
+    """
+    usual = tempfile.gettempdir()
+    for folder in dict.fromkeys((usual, *_SHORT_FOLDERS)):
+        if len(os.fsencode(folder)) > _LONGEST_FOLDER:
+            continue
+        tempfile.tempdir = folder
+        try:
+            # It is made once, and given to all processes that are started.
+            get_temp_dir()
+        except OSError:
+            continue
+        finally:
+            tempfile.tempdir = usual
+        return
+    msg = (
+        f"the folder of temporary files, '{usual}', cannot hold sockets: its name is longer than {_LONGEST_FOLDER} "
+        f"characters, or it cannot be written to, as {', '.join(_SHORT_FOLDERS)}; set TMPDIR to another folder"
+    )
+    raise StartError(msg)
 
 
 def warm_up(*, preload: bool) -> None:
     """Start the process that others are forked from; returns at once, its imports go on meanwhile."""
     if preload:
-        _context.set_forkserver_preload(["pytest_ibmodels.sandbox.preload"])
+        _context.set_forkserver_preload([_GUARD, "pytest_ibmodels.sandbox.preload"])
     ensure_running()
 
 
@@ -77,11 +83,18 @@ class ChildProcess:
         self.channel, theirs = _context.Pipe()
         life, self._lifeline = _context.Pipe(duplex=False)
         self._process = _context.Process(target=target, args=(theirs, life, *args))
-        with _bookkeeping:
-            self._process.start()
-        theirs.close()
-        life.close()
-        self.pid = self._process.pid or 0
+        try:
+            with _bookkeeping:
+                self._process.start()
+                self.pid = self._process.pid or 0
+                _live.add(self.pid)
+        except BaseException:
+            self.channel.close()
+            self._lifeline.close()
+            raise
+        finally:
+            theirs.close()
+            life.close()
         self._handle = _handle(self.pid)
         self.final_exit_code: int | None = None
         """Set by :meth:`close`: how the process ended, if it did so before it was killed."""
@@ -124,31 +137,31 @@ class ChildProcess:
         with _bookkeeping:
             return self._process.exitcode
 
-    def resident_bytes(self) -> int:
-        """Memory of the process and all its descendants; pages that they share count for each."""
-        total = 0
-        for process in [*([self._handle] if self._handle else []), *_table.descendants(self.pid)]:
-            with suppress(psutil.Error):
-                total += process.memory_info().rss
-        return total
+    def memory_bytes(self, limit: int) -> int:
+        """Memory of the process and everything below it; pages that several of them share count once.
+
+        This is PSS, in which each process has its part of a shared page. Of one process alone that is within ``limit``
+        it is RSS, which is cheaper to read.
+        """
+        family = [self.pid, *descendant_pids(self.pid)]
+        resident = _total(family, _resident)
+        if resident <= limit and len(family) == 1:
+            return resident
+        used = min(resident, _total(family, _proportional))
+        # Of two that share pages one may have ended between the readings, so that both were counted whole.
+        return used if used <= limit else min(used, _total(family, _proportional))
 
     def kill(self) -> None:
-        """Kill the process and everything that it started, also what has left its process group."""
+        """Kill the process and everything below it; what escapes for a moment is found by :meth:`close`."""
         if self.has_ended():
-            # What it had started has another parent by now; only what stayed in its group can be found.
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, signal.SIGKILL)
             return
-        for _attempt in range(5):
-            family = self._family()
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, signal.SIGKILL)
-            for process in family:
-                with suppress(psutil.Error):
-                    process.kill()
-            _gone, alive = psutil.wait_procs(family[1:], timeout=0.2)
-            if not alive:
-                return
+        below = descendant_pids(self.pid)
+        if self._handle is not None:
+            with suppress(psutil.Error):
+                self._handle.kill()
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        kill(below)
 
     def say_goodbye(self, seconds: float = 1.0) -> None:
         """Close the channel, which asks the process to end, and give it some time to do so."""
@@ -156,27 +169,72 @@ class ChildProcess:
         self.wait_for_exit(seconds)
 
     def close(self) -> None:
-        """Kill what is left, wait for its end, and free the pipes."""
+        """Kill what is left, also what the process had started before it ended, wait for the end, free the pipes."""
         self.kill()
-        self.wait_for_exit(5)
+        self.wait_for_exit(_END_SECONDS)
         self.final_exit_code = self.exit_code()
         self.channel.close()
         self._lifeline.close()
+        with _bookkeeping:
+            _live.discard(self.pid)
+        kill_orphans()
 
-    def _family(self) -> list[psutil.Process]:
-        if self._handle is None:
-            return []
-        with suppress(psutil.Error):
-            return [self._handle, *self._handle.children(recursive=True)]
-        return [self._handle]
+
+def kill_orphans() -> None:
+    """Kill everything that was started by processes that have ended since, and wait for the end of it.
+
+    It has the process that all are forked from as its parent by now, as the only ones beside the live processes.
+    """
+    deadline = time.monotonic() + _END_SECONDS
+    while orphans := _orphans():
+        kill([pid for orphan in orphans for pid in (orphan, *descendant_pids(orphan))])
+        if time.monotonic() > deadline:
+            logger.warning("processes that training code has left cannot be ended: %s", orphans)
+            return
+        time.sleep(_PAUSE_SECONDS)
 
 
 def kill_all() -> None:
     """Kill every process that this one has started, and theirs: for the end of the server."""
-    with suppress(psutil.Error):
-        for process in psutil.Process().children(recursive=True):
-            with suppress(psutil.Error):
-                process.kill()
+    forking = _forking_pid()
+    deadline = time.monotonic() + _LAST_SECONDS
+    # Before the process that they are forked from: it holds together what they have started.
+    while forking is not None and (below := descendant_pids(forking)) and time.monotonic() < deadline:
+        kill(below)
+        time.sleep(_PAUSE_SECONDS)
+    kill(descendant_pids(os.getpid()))
+
+
+def _orphans() -> list[int]:
+    with _bookkeeping:
+        forking = _forking_pid()
+        return [] if forking is None else [pid for pid in child_pids(forking) if pid not in _live]
+
+
+def _forking_pid() -> int | None:
+    pid: int | None = _forkserver._forkserver_pid  # type: ignore[attr-defined]  # noqa: SLF001 - said nowhere else
+    return pid
+
+
+def _total(pids: list[int], measure: Callable[[psutil.Process], int]) -> int:
+    total = 0
+    for pid in pids:
+        with suppress(psutil.Error):
+            total += measure(psutil.Process(pid))
+    return total
+
+
+def _resident(process: psutil.Process) -> int:
+    resident: int = process.memory_info().rss
+    return resident
+
+
+def _proportional(process: psutil.Process) -> int:
+    try:
+        proportional: int = process.memory_full_info().pss
+    except psutil.AccessDenied:
+        return _resident(process)
+    return proportional
 
 
 def how_it_ended(exit_code: int | None) -> str:

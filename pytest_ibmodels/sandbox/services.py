@@ -16,7 +16,7 @@ from pytest_ibmodels.sandbox.errors import DataInUseError, SandboxError, StartEr
 from pytest_ibmodels.sandbox.job_queue import JobQueue
 from pytest_ibmodels.sandbox.marketplace import Marketplace, applications_mount
 from pytest_ibmodels.sandbox.model_calls import ModelCalls
-from pytest_ibmodels.sandbox.processes import kill_all, warm_up
+from pytest_ibmodels.sandbox.processes import kill_all, kill_orphans, prepare_sockets, warm_up
 from pytest_ibmodels.sandbox.refiner import Refiner
 from pytest_ibmodels.sandbox.serving import ModelPool
 from pytest_ibmodels.sandbox.settings import Settings
@@ -90,6 +90,7 @@ class Sandboxes:
         self._queue = JobQueue(settings.max_jobs)
         self._closing = threading.Event()
         try:
+            prepare_sockets()
             settings.samples_root.mkdir(exist_ok=True)
             self._by_name = {name: Sandbox(settings.of_holder(name), self._queue) for name in names}
         except SandboxError as error:
@@ -132,6 +133,8 @@ class Sandboxes:
     def _keep_tidy(self) -> None:
         tidied = float("-inf")
         while not self._closing.wait(_WRITE_SECONDS):
+            # Of models whose process has ended between two calls.
+            kill_orphans()
             for sandbox in self._by_name.values():
                 sandbox.store.write_what_was_kept()
             if time.monotonic() - tidied > _TIDY_SECONDS:

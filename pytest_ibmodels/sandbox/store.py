@@ -30,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, Session, mapped_column
 
+from pytest_ibmodels.instabase.wire import ENVIRONMENT_FAULT
 from pytest_ibmodels.sandbox.errors import StartError, StoreError
 
 logger = logging.getLogger(__name__)
@@ -196,9 +197,14 @@ class Store:
         result = {"status": "OK", **result}
         self._update(job_id, state="DONE", task_state="DONE", results=[result], finished=time.time())
 
-    def fail(self, job_id: str, msg: str, *, error: str | None = None, strace: str = "") -> None:
-        """End a job as failed: ``msg`` for the user, ``error`` and ``strace`` as section 3.2 has them."""
+    def fail(self, job_id: str, msg: str, *, error: str | None = None, strace: str = "", fault: bool = False) -> None:
+        """End a job as failed: ``msg`` for the user, ``error`` and ``strace`` as section 3.2 has them.
+
+        ``fault`` says that the sandbox is to blame, and not what the job was to do.
+        """
         result = {"status": "ERROR", "msg": msg, "error": error or msg, "strace": strace}
+        if fault:
+            result["fault"] = ENVIRONMENT_FAULT
         self._update(job_id, state="DONE", task_state="ERROR", results=[result], message=msg, finished=time.time())
 
     def fail_unfinished(self) -> None:
@@ -208,7 +214,7 @@ class Store:
         for row in unfinished:
             job = Job(**row)
             self._kept[job.id] = job
-            self.fail(job.id, RESTARTED)
+            self.fail(job.id, RESTARTED, fault=True)
 
     def write_what_was_kept(self) -> None:
         """Write what the database does not know yet; also to try again what could not be written."""

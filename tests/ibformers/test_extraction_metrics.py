@@ -4,10 +4,11 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ibformers.documents.ocr import parse_document
+from ibformers.tasks.extraction.intervals import metric_intervals
 from ibformers.tasks.extraction.metrics import evaluate, macro_average, same_text
 from ibformers.tasks.extraction.results import DocumentResult
 from tests.ibformers.trainable import ocr_document
@@ -35,8 +36,10 @@ def test_metrics_are_the_counts_over_words_and_documents(pairs: list[list[tuple[
         recall = sum(annotated) / len(annotated) if annotated else "NAN"
         assert metrics["precision"][field] == precision
         assert metrics["recall"][field] == recall
-        if isinstance(precision, str) or isinstance(recall, str) or precision + recall == 0:
+        if isinstance(precision, str) and isinstance(recall, str):
             assert metrics["f1"][field] == "NAN"
+        elif isinstance(precision, str) or isinstance(recall, str) or precision + recall == 0:
+            assert metrics["f1"][field] == 0
         else:
             assert metrics["f1"][field] == pytest.approx(2 * precision * recall / (precision + recall))
         exact = [
@@ -55,6 +58,45 @@ def test_defined_values_are_floats_so_that_json_says_so(pairs: list[list[tuple[i
     assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
 
 
+@pytest.mark.parametrize(
+    ("pairs", "f1"),
+    [([(1, 0), (0, 0)], 0.0), ([(0, 1), (0, 0)], 0.0), ([(1, 0), (0, 1)], 0.0), ([(0, 0), (2, 2)], "NAN")],
+    ids=["predicted and never annotated", "annotated and never predicted", "predicted and never rightly", "neither"],
+)
+def test_f1_is_undefined_only_where_nothing_is_predicted_and_nothing_annotated(
+    pairs: list[tuple[int, int]], f1: float | str
+) -> None:
+    assert evaluate(FIELDS, [_result(pairs)])["f1"]["A"] == f1
+
+
+@settings(deadline=None, max_examples=25)
+@given(PAIRS)
+def test_an_interval_holds_its_metric_and_is_there_where_the_metric_is(pairs: list[list[tuple[int, int]]]) -> None:
+    results = [_result(document) for document in pairs]
+    metrics, intervals = evaluate(FIELDS, results), metric_intervals(FIELDS, results, seed=1)
+    assert intervals.keys() == metrics.keys()
+    for metric, by_field in metrics.items():
+        defined = {field: value for field, value in by_field.items() if not isinstance(value, str)}
+        assert intervals[metric].keys() == defined.keys()
+        for field, value in defined.items():
+            low, high = intervals[metric][field]
+            assert 0 <= low <= value <= high <= 1
+            assert low < high
+
+
+def test_intervals_are_those_of_the_counts() -> None:
+    results = [_result([(1, 1), (0, 0)])] * 15 + [_result([(0, 1), (1, 0)])] * 5
+    intervals = metric_intervals(FIELDS, results, seed=1)
+    # Wilson for 15 of 20, as R's prop.test(15, 20, correct = FALSE) has it.
+    assert intervals["exact_match"]["A"] == pytest.approx([0.5313, 0.8881], abs=1e-4)
+    assert intervals["precision"]["A"] == intervals["recall"]["A"] == intervals["exact_match"]["A"]
+    # F1 is the share of the documents that are right here: a binomial of 20, divided by 20.
+    assert intervals["f1"]["A"] == pytest.approx([0.55, 0.9], abs=0.051)
+    assert intervals["exact_match"]["B"] == pytest.approx([0.8389, 1.0], abs=1e-4)
+    assert "B" not in intervals["f1"]
+    assert metric_intervals(FIELDS, results, seed=1) == intervals
+
+
 def test_undefined_values_count_as_nothing_in_the_average() -> None:
     assert macro_average({"f1": {"A": 0.8, "B": "NAN"}}, "f1") == 0.4
 
@@ -68,11 +110,32 @@ def test_undefined_values_count_as_nothing_in_the_average() -> None:
         ("x", "", False),
         ("", "x", False),
         ("", "-", False),
+        ("☑", "☐", False),
+        ("☑", "☑", True),
+        ("☑\ufe0f", "☐\ufe0f", False),  # in emoji style
+        ("☑\ufe0f", "☑", True),
+        ("+", "-", False),
+        ("+", "+", True),
+        ("- -", "--", False),
+        ("☑ Yes", "☐ yes", True),
+        ("A", "+", False),
+        ("कि", "की", False),
+        ("কা", "কি", False),
+        ("மு", "ம", False),
+        ("กิน", "กน", False),
+        ("กิน", "กิน.", True),
+        ("שָׁלוֹם", "שלום", False),
+        ("عَلَم", "عِلْم", False),
+        ("Cafe\u0301", "CAFÉ", True),
+        ("Cafe\u0301", "Cafe", False),
+        ("\u0915\u093c", "\u0958", True),  # two forms of a letter with a nukta
         ("Łódź", "łódź", True),
         ("Łódź", "Łodz", False),
     ],
 )
-def test_same_text_looks_at_letters_and_digits_alone(predicted: str, gold: str, same: bool) -> None:
+def test_same_text_looks_at_letters_with_their_marks_and_digits_or_else_at_all(
+    predicted: str, gold: str, same: bool
+) -> None:
     assert same_text(predicted, gold) is same
 
 

@@ -110,6 +110,40 @@ def test_the_written_metrics_are_those_of_the_written_predictions(trained: Train
         assert evaluation["exact_match"][field] == sum(entry[field]["is_match"] for entry in annotated) / 4
 
 
+def test_the_job_reports_how_sure_its_metrics_are_and_of_which_documents(trained: Trained) -> None:
+    drive, recorder = trained
+    last = recorder.reports[-1]
+    for metric, by_field in drive.read_json(f"{SAVED}/evaluation.json").items():
+        for field, value in by_field.items():
+            low, high = last["evaluation_intervals"][metric][field]
+            assert low <= value <= high
+            assert high - low > 0.1
+    test_part = last["test_part"]
+    assert len(test_part.pop("fingerprint")) == 16
+    assert test_part == {
+        "unit": "documents",
+        "count": 4,
+        "seed": None,
+        "split": "Annotator project",
+        "duplicates": 0,
+        "labels_without_test_rows": [],
+    }
+
+
+def test_a_project_with_a_test_document_among_the_training_documents_is_refused_before_anything_is_trained(
+    drive: FolderDrive, tiny_base: Path
+) -> None:
+    project = write_people(drive)
+    project["files"].append({**project["files"][0], "id": "again"})
+    project["testFiles"].append("again")
+    drive.write_json(PROJECT, project)
+    drive.written.clear()
+    recorder = JobRecorder()
+    with pytest.raises(TrainingInputError, match=r"the files 'F0' \(training\) and 'again' \(test\) are both "):
+        run_train_annotator({"model_name": str(tiny_base)}, PROJECT, SAVED, drive, "tester", recorder)
+    assert (recorder.messages, drive.written) == ([], [])
+
+
 def test_the_package_names_what_is_in_it(trained: Trained) -> None:
     drive, _ = trained
     package = drive.read_json(f"{SAVED}/saved_model/package.json")

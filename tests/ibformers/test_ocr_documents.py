@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import copy
 import json
-from typing import TYPE_CHECKING, Any
+import unicodedata
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from hypothesis import given
@@ -30,6 +31,32 @@ def test_a_word_is_the_slice_of_the_text_that_its_offsets_give(lines: list[list[
 def test_a_word_repeated_in_its_line_is_found_in_turn() -> None:
     document = parse_document(json.dumps(ocr_document(["9.00 9 9.00"])), "d.ibocr")
     assert [(word.start, word.end) for word in document.words] == [(0, 4), (5, 6), (7, 11)]
+
+
+FORMS: st.SearchStrategy[Literal["NFC", "NFD"]] = st.sampled_from(["NFC", "NFD"])
+IN_TWO_FORMS = st.sampled_from(["Café", "über", "Zoë", "हिन्दी", "한글", "क\u093c", "e", "plain"])
+
+
+@given(st.lists(st.tuples(IN_TWO_FORMS, FORMS), min_size=1, max_size=6), FORMS)
+def test_a_word_is_found_in_whatever_unicode_form_its_line_is(
+    line: list[tuple[str, Literal["NFC", "NFD"]]], form: Literal["NFC", "NFD"]
+) -> None:
+    words = [word for word, _ in line]
+    written = [unicodedata.normalize(each, word) for word, each in line]
+    records = ocr_document([" ".join(written)])
+    for word, item in zip(words, records[0]["lines"][0], strict=True):
+        item["word"] = unicodedata.normalize(form, word)
+    document = parse_document(json.dumps(records), "d.ibocr")
+    assert document.text == " ".join(written)
+    assert [word.text for word in document.words] == written
+    assert [document.text[word.start : word.end] for word in document.words] == written
+
+
+def test_a_word_that_is_not_in_its_line_is_told_with_what_the_line_reads() -> None:
+    records = ocr_document(["one two"])
+    records[0]["lines"][0][1]["word"] = "tw\u043e"  # a Cyrillic letter
+    with pytest.raises(DocumentError, match=r"'tw.' is not in .* after character 3, where it reads ' two'\.$"):
+        parse_document(json.dumps(records), "d.ibocr")
 
 
 def test_records_are_joined_by_a_line_break() -> None:

@@ -348,6 +348,18 @@ def test_two_environments_on_two_workers_push_once_each(project: Project, server
     )
 
 
+def test_the_embedded_sandbox_works_where_the_folder_of_temporary_files_has_a_long_name(
+    project: Project, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / ("t" * 150)
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    mounts = {PROJECT.rpartition("/")[0]: str(server.data.parent / "project")}
+    project.write_environments(one={"host": "sandbox", "mounts": mounts})
+    project.write_tests(Good={"env": "one"})
+    project.run().assert_outcomes(passed=2)
+
+
 def test_an_interrupted_pytest_takes_its_embedded_sandbox_along(project: Project, server: Server) -> None:
     mounts = {PROJECT.rpartition("/")[0]: str(server.data.parent / "project")}
     data = project.pytester.path / "data"

@@ -48,6 +48,19 @@ def test_an_error_status_ends_it_at_once_with_the_jobs_traceback() -> None:
     assert (state.finished, state.error, state.job_traceback) == (True, "E: boom", "Traceback")
 
 
+def test_a_job_that_the_environment_could_not_run_is_told_apart() -> None:
+    failed = {"error": "no room", "fault": "environment"}
+    states = [
+        training_state(status({"task_state": "ERROR"}, status="ERROR", results=[result]))
+        for result in (failed, {"error": "boom"}, {"error": "boom", "fault": ["odd"]})
+    ]
+    assert [(state.error, state.environment_fault) for state in states] == [
+        ("no room", True),
+        ("boom", False),
+        ("boom", False),
+    ]
+
+
 def test_an_error_in_the_results_of_a_success_is_an_error() -> None:
     assert training_state(status({"task_state": "SUCCESS"}, results=[{"error": "late"}])).error == "late"
 

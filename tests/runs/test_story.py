@@ -267,6 +267,13 @@ def test_a_refused_look_fails_at_once_and_cancels_the_job() -> None:
     assert session.cancelled == ["j1"]
 
 
+def test_a_job_that_the_environment_could_not_run_is_no_failed_training() -> None:
+    state = TrainingState("ERROR", finished=True, error="no process for t0ken", environment_fault=True)
+    run = tell(FakeRoute(state), FakeSession())
+    assert failure(run).kind == "environment unavailable"
+    assert failure(run).reason == "no process for ***"
+
+
 def test_a_job_that_ended_by_itself_is_not_cancelled() -> None:
     session = FakeSession()
     run = tell(FakeRoute(TrainingState("ERROR", finished=True, error="boom with t0ken")), session)

@@ -91,6 +91,13 @@ def sleep(job_metadata_client, **others):
     job_metadata_client.update_metadata({"pids": [os.getpid(), child.pid, apart.pid, int(orphan.stdout)]})
     time.sleep(600)
 
+def use_processes(**others):
+    """What libraries of training code do: a server process, which is asked through a socket of a temporary folder."""
+    import multiprocessing, tempfile
+    with multiprocessing.Manager() as manager:
+        squares = manager.list([number * number for number in (1, 2, 3)])
+        return [list(squares), tempfile.gettempdir()]
+
 def linger(**others):
     """Returns, but its process would not end by itself."""
     threading.Thread(target=time.sleep, args=(600,)).start()

@@ -181,6 +181,31 @@ def test_the_process_that_jobs_are_forked_from_is_killed(sandbox: RunningSandbox
     assert [status["status"] for status in statuses] == ["OK", "OK"], statuses
 
 
+def test_a_long_folder_for_temporary_files(start: Callable[..., RunningSandbox], tmp_path: Path) -> None:
+    folder = tmp_path / ("t" * 200)
+    folder.mkdir()
+    sandbox = start(environ={"TMPDIR": str(folder)})
+    sandbox.push(f"{DRIVE}/code", training_package())
+    status = sandbox.wait(sandbox.train(f"{DRIVE}/code/{PACKAGE}", "trainable.training.use_processes"))
+    assert (status["status"], status["results"][0].get("result")) == ("OK", [[1, 4, 9], str(folder)]), status
+
+
+def test_a_job_that_cannot_be_begun_is_the_sandboxs_fault_and_not_the_codes(
+    start: Callable[..., RunningSandbox],
+) -> None:
+    sandbox = start("--max-jobs", "1")
+    sandbox.push(f"{DRIVE}/code", training_package())
+    first = sandbox.train(f"{DRIVE}/code/{PACKAGE}", "trainable.training.sleep")
+    sandbox.wait_for_report(first, "pids")
+    waiting = sandbox.train(f"{DRIVE}/code/{PACKAGE}", "trainable.training.quick")
+    (sandbox.data / "jobs" / waiting / "log.txt").mkdir()
+    sandbox.api("jobs/cancel", {"job_id": first})
+    status = sandbox.wait(waiting)
+    assert status["msg"].startswith("the sandbox could not run this job: [Errno 21] Is a directory: ")
+    assert status["results"][0]["fault"] == "environment"
+    assert "fault" not in sandbox.status(first)["results"][0]
+
+
 def test_a_bad_zip_is_logged(sandbox: RunningSandbox, root: str) -> None:
     sandbox.write(f"{root}/bad.zip", b"no zip at all")
     job = sandbox.drive("POST", f"{root}/unzip", {"zip_file": "bad.zip", "destination": f"{root}/out"})["job_id"]

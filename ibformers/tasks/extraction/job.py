@@ -17,6 +17,7 @@ from ibformers.documents.annotator import OUTSIDE
 from ibformers.models.base import load_base_model
 from ibformers.tasks.extraction.decoding import learn_habits
 from ibformers.tasks.extraction.features import Encoder, EncodingSettings
+from ibformers.tasks.extraction.intervals import describe_test_part, metric_intervals
 from ibformers.tasks.extraction.loss import extraction_loss
 from ibformers.tasks.extraction.metrics import Metrics, evaluate, macro_average
 from ibformers.tasks.extraction.model import ExtractionModel
@@ -60,23 +61,25 @@ def run_extraction(
         TrainingInputError: the base model or a hyperparameter cannot be used, or the training diverged.
     """
     use_all_cores()
+    report.update(test_part=describe_test_part(project))
     with tempfile.TemporaryDirectory(prefix="ibformers-") as folder:
         model_data = Path(folder)
         _train(project, hyperparameters, report).save(model_data)
         report.message("Writing prediction results.")
         model = ExtractionModel.load(model_data)
-        results = {item.document.name: predict(model.predictor, item) for item in project.prediction}
-        metrics = evaluate(project.fields, [results[item.document.name] for item in project.validation])
+        predicted = [(item, predict(model.predictor, item)) for item in project.prediction]
+        tested = [result for item, result in predicted if item.annotated and item.is_test]
+        metrics = evaluate(project.fields, tested)
         _log_metrics("the finished model", metrics)
-        report.evaluation(metrics)
+        report.evaluation(metrics, metric_intervals(project.fields, tested, hyperparameters.seed))
         report.update(task_state="UPLOADING FILES TO IB")
         _write_json(files, f"{save_path}/evaluation.json", metrics)
-        predictions = {name: result.as_json(project.fields) for name, result in results.items()}
+        predictions = {result.document.name: result.as_json(project.fields) for _, result in predicted}
         _write_json(files, f"{save_path}/predictions.json", predictions)
         report.message("Uploading model.")
         write_model_package(files, f"{save_path}/saved_model", model_name, model_data, job_id)
     logger.info(
-        "written under %s: evaluation.json, predictions.json (%d documents), saved_model", save_path, len(results)
+        "written under %s: evaluation.json, predictions.json (%d documents), saved_model", save_path, len(predictions)
     )
     report.update(task_state="UPOLADING FINISHED", progress=1.0)
     report.update(predictions_uuid=uuid.uuid4().hex)

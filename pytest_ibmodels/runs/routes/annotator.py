@@ -157,6 +157,7 @@ def training_state(status: JobStatus) -> TrainingState:
         name=current.task_state or status.state or "unknown",
         finished=bool(error) or current.is_final or status.is_over or status.status == "DONE",
         error=error,
+        environment_fault=status.is_environment_fault,
         job_traceback=str(status.first_result.get("strace") or ""),
         fraction=float(fraction) if isinstance(fraction, int | float) else None,
         metrics=metrics if isinstance(metrics, dict) else None,

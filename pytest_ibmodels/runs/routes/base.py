@@ -50,6 +50,7 @@ class TrainingState:
         name: the environment's word for the state, for people.
         finished: whether the job has ended, well or not.
         error: one sentence if it ended badly, else empty; with the job's own traceback, if it sent one.
+        environment_fault: whether the environment says that this is its own fault, and not that of the pushed code.
         fraction: progress from 0 to 1, where known.
         metrics: ``evaluation_results`` as reported so far.
         history: the training curves, if the job reports them.
@@ -61,6 +62,7 @@ class TrainingState:
     finished: bool = False
     error: str = ""
     job_traceback: str = ""
+    environment_fault: bool = False
     fraction: float | None = None
     metrics: Mapping[str, object] | None = None
     history: tuple[HistoryPoint, ...] = ()
