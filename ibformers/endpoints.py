@@ -131,7 +131,13 @@ def run_train_table(
 
 
 def run_promote_table(
-    save_path: str, file_client: FileClient, models_path: str, model_name: str = "CustomModel", **kwargs: Any
+    save_path: str,
+    file_client: FileClient,
+    models_path: str,
+    model_name: str = "CustomModel",
+    *,
+    force: bool = False,
+    **kwargs: Any,
 ) -> dict[str, Any]:
     """Let the model that `run_train_table` wrote take the place of the one in use, which is kept for a rollback.
 
@@ -140,18 +146,20 @@ def run_promote_table(
         file_client: reads drive files.
         models_path: local folder of the environment's models in use.
         model_name: name of the packaged model.
+        force: promote the model also where it is certainly worse than the one in use.
         **kwargs: what else the environment passes.
 
     Returns:
-        The versions in use now and before.
+        The versions in use now and before, and what the training knows of the difference.
 
     Raises:
-        TrainingInputError: another model is in use by now than the one that the new one was compared with.
+        TrainingInputError: another model is in use by now than the one that the new one was compared with, or the
+            new one is certainly worse.
     """
     _begin({name: value for name, value in kwargs.items() if name not in {"username", "job_metadata_client"}})
     from ibformers.tuning.job import promote
 
-    return promote(file_client, save_path.strip("/"), model_name, Path(models_path))
+    return promote(file_client, save_path.strip("/"), model_name, Path(models_path), force=force)
 
 
 def run_tuning(

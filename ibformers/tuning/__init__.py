@@ -10,20 +10,44 @@ Importing this imports nothing heavy; torch and transformers come with the first
 
 from __future__ import annotations
 
-from ibformers.tuning.answers import Metrics, ModelAnswer, Prediction, RowCounts, TakeAnswer, TrainAnswer
-from ibformers.tuning.errors import DatabaseUnavailable, ModelBusy, NothingToTake, RequestRefused, TuningError
+from ibformers.tuning.answers import (
+    AccuracyDifference,
+    Comparison,
+    Difference,
+    Intervals,
+    Metrics,
+    ModelAnswer,
+    Prediction,
+    RowCounts,
+    TakeAnswer,
+    TrainAnswer,
+    WorseRow,
+)
+from ibformers.tuning.errors import (
+    DatabaseUnavailable,
+    ModelBusy,
+    ModelIsWorse,
+    NothingToTake,
+    RequestRefused,
+    TuningError,
+)
 from ibformers.tuning.operations import Tuning, list_models
 from ibformers.tuning.prediction import Predictor
 from ibformers.tuning.requests import MLRequest, ModelSettings, OverrideRequest, TrainRequest
 from ibformers.tuning.rows import DatabaseRows, RowSource
 
 __all__ = [
+    "AccuracyDifference",
+    "Comparison",
     "DatabaseRows",
     "DatabaseUnavailable",
+    "Difference",
+    "Intervals",
     "MLRequest",
     "Metrics",
     "ModelAnswer",
     "ModelBusy",
+    "ModelIsWorse",
     "ModelSettings",
     "NothingToTake",
     "OverrideRequest",
@@ -37,5 +61,6 @@ __all__ = [
     "TrainRequest",
     "Tuning",
     "TuningError",
+    "WorseRow",
     "list_models",
 ]

@@ -47,6 +47,104 @@ class RowCounts(_Answer):
     truncated: int
 
 
+Interval = tuple[float, float]
+"""Lower and upper end."""
+
+
+class Intervals(_Answer):
+    """The two-sided 95 % interval of each metric: what other rows of the same kind might give.
+
+    Wilson intervals for what is a share of rows (accuracy, precision and recall of a label, and the weighted average
+    of recall, which is the accuracy); bootstrap over the test rows for F1 and the other averages. A label of which
+    nothing can be said is left out, as the precision of a label that is never predicted.
+
+    Attributes:
+        accuracy: of the accuracy.
+        precision: per label, and `macro avg` and `weighted avg`.
+        recall: the same.
+        f1: the same.
+    """
+
+    accuracy: Interval
+    precision: dict[str, Interval]
+    recall: dict[str, Interval]
+    f1: dict[str, Interval]
+
+
+class Difference(_Answer):
+    """A metric of both models on the same rows, and the interval of its difference by a paired bootstrap.
+
+    Attributes:
+        old: of the model in use.
+        new: of the new model.
+        difference: new minus old.
+        low: lower end of the difference's interval.
+        high: upper end.
+    """
+
+    old: float
+    new: float
+    difference: float
+    low: float
+    high: float
+
+
+class AccuracyDifference(Difference):
+    """Accuracy of both models.
+
+    Attributes:
+        p_value: of McNemar's exact test, two-sided: how likely such a difference, or a bigger one, is between models
+            that are equally good.
+    """
+
+    p_value: float
+
+
+class WorseRow(_Answer):
+    """A test row that the model in use gets right and the new model gets wrong.
+
+    Attributes:
+        row: number of the row among those with a label and a text, from 1, in the order in which they were read.
+        text: at most 200 characters of its text.
+        label: the right label.
+        old: answer of the model in use.
+        new: answer of the new model.
+    """
+
+    row: int
+    text: str
+    label: str
+    old: str
+    new: str
+
+
+class Comparison(_Answer):
+    """The new model beside the model in use, on the test rows that the latter has not learned.
+
+    Attributes:
+        rows: test rows that were compared.
+        learned: test rows left out, since the model in use had learned them; None where nobody knows, since no record
+            was kept of what it learned, and then no row is left out.
+        reason: why accuracy and F1 were not compared; empty where they were.
+        confidence: of the intervals; the two ends of one of 0.9 are one-sided bounds of 0.95.
+        accuracy: None where there is a reason.
+        f1: the weighted average; None where there is a reason.
+        only_old_right: rows that only the model in use gets right.
+        only_new_right: rows that only the new model gets right.
+        worse: the first of the rows that only the model in use gets right, at most 50.
+    """
+
+    rows: int
+    learned: int | None
+    reason: str = ""
+    confidence: float
+    accuracy: AccuracyDifference | None
+    f1: Difference | None
+    only_old_right: int
+    only_new_right: int
+    worse: list[WorseRow]
+
+
 class Prediction(_Answer):
     """What the new model, loaded as it will be served, says about a row of the test rows.
 
@@ -73,6 +171,10 @@ class TrainAnswer(_Answer):
         labels: the labels that it tells apart, in the order of its outputs.
         old: metrics of the model in use.
         new: metrics of the new model, on the same rows.
+        evaluation_intervals: of the metrics of the new model.
+        comparison: of both; None where the model in use has not learned to classify, so that there is nothing to
+            compare with.
+        compared_with: name of the version in use that it was compared with; None where there was no model yet.
         old_head_is_new: the model in use had no head for these labels, so its metrics are those of a random one.
         rows: how many rows.
         batch_sizes: rows of a batch in training and in evaluation.
@@ -87,6 +189,9 @@ class TrainAnswer(_Answer):
     labels: list[str]
     old: Metrics
     new: Metrics
+    evaluation_intervals: Intervals
+    comparison: Comparison | None
+    compared_with: str | None = None
     old_head_is_new: bool
     rows: RowCounts
     batch_sizes: dict[str, int]
@@ -102,7 +207,7 @@ class TakeAnswer(_Answer):
         model_name: the model.
         in_use: the version that is in use now.
         previous: the version that was in use before, which a rollback brings back.
-        message: the same as a sentence.
+        message: the same in words, and what the training knows of the difference between the two.
     """
 
     model_name: str

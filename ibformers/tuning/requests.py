@@ -92,7 +92,19 @@ class TrainRequest(_Message):
 
 
 class OverrideRequest(_Message):
-    """Lets the model that waits take the place of the one in use. It has no fields."""
+    """Lets the model that waits take the place of the one in use.
+
+    Attributes:
+        force: take it also where it is certainly worse than the one in use.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    force: Annotated[bool, Field(strict=True)] = False
+
+
+class RollbackRequest(_Message):
+    """Brings back the model that the one in use took the place of. It has no fields."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -111,6 +123,7 @@ _TITLES = {
     "ModelSettings": "Settings of the model",
     "TrainRequest": "Train request",
     "OverrideRequest": "Override request",
+    "RollbackRequest": "Rollback request",
     "MLRequest": "ML request",
 }
 _WORDS = {

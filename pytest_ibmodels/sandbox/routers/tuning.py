@@ -49,8 +49,16 @@ class PredictRequest(WireModel):
     inputs: JsonValue = Field(description="A text or a list of texts.", examples=["This was a really bad experience"])
 
 
+class OverrideRequest(WireModel):
+    """An override request."""
+
+    force: JsonValue = Field(
+        default=None, description="Take the new model also where it is certainly worse.", examples=[True]
+    )
+
+
 class NoRequest(WireModel):
-    """An override request: it has no fields."""
+    """A rollback request: it has no fields."""
 
 
 class _Body(WireModel):
@@ -75,8 +83,14 @@ class TrainBody(_Body):
     )
 
 
-class TakeBody(_Body):
-    """Body of ``tuning/override`` and ``tuning/rollback``."""
+class OverrideBody(_Body):
+    """Body of ``tuning/override``."""
+
+    request: OverrideRequest = Field(default_factory=OverrideRequest)
+
+
+class RollbackBody(_Body):
+    """Body of ``tuning/rollback``."""
 
     request: NoRequest = Field(default_factory=NoRequest)
 
@@ -125,14 +139,17 @@ def train(body: Annotated[TrainBody, Depends(json_body(TrainBody))], sandbox: Th
     return JobStarted(status="OK", job_id=sandbox.tuning.train(body.script_packages, body.database, arguments))
 
 
-@router.post("/override", openapi_extra=takes(TakeBody))
-def override(body: Annotated[TakeBody, Depends(json_body(TakeBody))], sandbox: TheSandbox) -> Taken:
-    """Let the model that waits take the place of the one in use, which is kept."""
-    return Taken(status="OK", **_answer(sandbox, body, "override", body.request.model_dump()))
+@router.post("/override", openapi_extra=takes(OverrideBody))
+def override(body: Annotated[OverrideBody, Depends(json_body(OverrideBody))], sandbox: TheSandbox) -> Taken:
+    """Let the model that waits take the place of the one in use, which is kept; `message` tells of the difference.
+
+    One that is certainly worse than the model in use is refused without `force`.
+    """
+    return Taken(status="OK", **_answer(sandbox, body, "override", body.request.model_dump(exclude_unset=True)))
 
 
-@router.post("/rollback", openapi_extra=takes(TakeBody))
-def rollback(body: Annotated[TakeBody, Depends(json_body(TakeBody))], sandbox: TheSandbox) -> Taken:
+@router.post("/rollback", openapi_extra=takes(RollbackBody))
+def rollback(body: Annotated[RollbackBody, Depends(json_body(RollbackBody))], sandbox: TheSandbox) -> Taken:
     """Bring back the model that the one in use took the place of."""
     return Taken(status="OK", **_answer(sandbox, body, "rollback", body.request.model_dump()))
 

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ibformers.endpoints import run_promote_table, run_train_table
-from ibformers.tuning import ModelBusy, NothingToTake, Predictor, RequestRefused
+from ibformers.tuning import ModelBusy, ModelIsWorse, NothingToTake, Predictor, RequestRefused
 from ibformers.tuning.store import ModelStore
 from tests.databases import WORDS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -79,8 +80,8 @@ class Trained:
         )
         return job.metadata
 
-    def promote(self, save_path: str) -> dict[str, Any]:
-        return run_promote_table(save_path, self.drive, str(self.models), f"stars_{save_path}")
+    def promote(self, save_path: str, **force: bool) -> dict[str, Any]:
+        return run_promote_table(save_path, self.drive, str(self.models), f"stars_{save_path}", **force)
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +92,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path, sqlite: s
 
 
 @pytest.fixture
-def _imports(monkeypatch: pytest.MonkeyPatch) -> None:
+def _imports(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(sys, "modules", dict(sys.modules))
+    yield
+    for name in [name for name in sys.modules if name.startswith("model_stars")]:
+        del sys.modules[name]
 
 
 @pytest.mark.usefixtures("_imports")
@@ -104,6 +107,9 @@ def test_trained_served_promoted_and_trained_again(trained: Trained) -> None:
     assert first["progress"] == 1.0
     assert first["current"]["version"] is None
     assert not first["current"]["has_learned"]
+    assert first["comparison"] is None
+    low, high = first["evaluation_intervals"]["f1"]["weighted avg"]
+    assert low <= first["evaluation_results"]["f1"]["weighted avg"] <= high
     results = first["evaluation_results"]
     assert {"macro avg", "weighted avg", *results["support"]} == set(results["f1"])
     assert results["accuracy"] > 0.9
@@ -133,7 +139,17 @@ def test_trained_served_promoted_and_trained_again(trained: Trained) -> None:
         trained.promote("b")
     taken = trained.promote("b")
     assert taken["previous"] == in_use.name
+    assert "On the same 24 test rows, weighted F1 is" in taken["message"]
     assert store.rollback()[0].name == in_use.name
+
+    worse = trained.train("w", num_train_epochs=2, learning_rate=0.5)
+    assert worse["comparison"] == trained.drive.json("w/evaluation.json")["comparison"]
+    assert worse["comparison"]["f1"]["high"] < 0
+    with pytest.raises(ModelIsWorse, match="stars stays as it is: .*certainly worse.*pytest --promote --promote-worse"):
+        trained.promote("w")
+    assert store.in_use() == in_use
+    trained.promote("w", force=True)
+    assert store.previous() == in_use
 
 
 def served(package: Path, inputs: dict[str, str]) -> dict[str, str]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from ibformers.tuning import (
     DatabaseRows,
     ModelBusy,
+    ModelIsWorse,
     ModelSettings,
     NothingToTake,
     Predictor,
@@ -116,6 +118,84 @@ def test_predictions_of_test_rows_are_those_of_the_model_when_it_serves(tuned: T
     assert [answer["label"] for answer in together] == [one.predicted for one in shown]
 
 
+def test_both_models_are_measured_as_they_serve(tuned: Tuned, tmp_path: Path) -> None:
+    """A training that changes nothing shows it: with a learning rate of 0, old and new are the same weights."""
+    settings = tuned.settings.model_copy(update={"path": tuned.copy(tmp_path / "models")})
+    request = REQUEST | {"limit": 120, "p_of_train": 0.2, "learning_rate": 0, "max_steps": 1, "bf16": True}
+    answer = Tuning(settings, DatabaseRows(tuned.database)).train(request, predictions=1000)
+    assert answer.new == answer.old
+    comparison = answer.comparison
+    assert comparison is not None
+    assert comparison.f1 is not None
+    assert (comparison.f1.difference, comparison.f1.low, comparison.f1.high) == (0, 0, 0)
+    assert (comparison.only_old_right, comparison.only_new_right, comparison.worse) == (0, 0, [])
+
+
+def test_the_loss_is_that_of_the_predictions(tuned: Tuned, tmp_path: Path) -> None:
+    settings = tuned.settings.model_copy(update={"path": tuned.copy(tmp_path / "models")})
+    request = REQUEST | {"limit": 120, "p_of_train": 0.5, "learning_rate": 1e-3, "bf16": True}
+    tuning = Tuning(settings, DatabaseRows(tuned.database))
+    answer = tuning.train(request, predictions=1000)
+    tuning.override({"force": True})
+    predictor = Predictor(settings)
+    losses = []
+    for one in answer.predictions:
+        scores = {each["label"]: each["score"] for each in predictor.predict({"inputs": one.inputs, "top_k": None})}
+        losses.append(-math.log(scores[one.label]))
+    assert len(losses) == answer.rows.test
+    assert answer.new.loss == pytest.approx(sum(losses) / len(losses), abs=2e-6)
+
+
+def test_a_model_that_is_certainly_worse_is_taken_only_by_force(
+    tuned: Tuned, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="ibformers")
+    settings = tuned.settings.model_copy(update={"path": tuned.copy(tmp_path / "models")})
+    tuning = Tuning(settings, DatabaseRows(tuned.database))
+    before = tuning.store.in_use()
+    assert before is not None
+    # One label for everything, by steps that are far too big.
+    spoiled = REQUEST | {"limit": 120, "p_of_train": 0.5, "learning_rate": 0.5, "num_train_epochs": 2}
+    answer = tuning.train(spoiled)
+    comparison = answer.comparison
+    assert comparison is not None
+    assert comparison.accuracy is not None
+    assert comparison.f1 is not None
+    assert comparison.f1.high < 0
+    assert answer.compared_with == before.name
+    assert comparison.accuracy.new == answer.new.accuracy
+    assert comparison.f1.new == pytest.approx(answer.new.f1["weighted avg"])
+    assert comparison.f1.old == pytest.approx(answer.old.f1["weighted avg"])
+    low, high = answer.evaluation_intervals.accuracy
+    assert low <= answer.new.accuracy <= high
+    assert set(answer.evaluation_intervals.f1) == set(answer.new.f1)
+    predicted = {
+        each["label"] for each in Predictor(settings).predict({"inputs": [one.text for one in comparison.worse]})
+    }
+    assert predicted == {one.old for one in comparison.worse} == {one.label for one in comparison.worse}
+
+    known = f"On the same {comparison.rows} test rows, weighted F1 is {comparison.f1.new:.4f} and was"
+    with pytest.raises(ModelIsWorse, match=f"tiny stays as it is: version .* is certainly worse. {known}.*force"):
+        tuning.override({})
+    assert tuning.store.in_use() == before
+    taken = tuning.override({"force": True})
+    assert taken.in_use == answer.version
+    assert known in taken.message
+    assert known in caplog.text
+
+
+def test_an_override_says_where_it_knows_nothing_of_the_difference(tuned: Tuned, tmp_path: Path) -> None:
+    settings = tuned.settings.model_copy(update={"path": tuned.copy(tmp_path / "models")})
+    tuning = Tuning(settings, DatabaseRows(tuned.database))
+    record = tuning.store.waiting().folder.parent / "training.json"  # type: ignore[union-attr]
+    facts = json.loads(record.read_text())
+    record.unlink()
+    record.write_text(json.dumps({name: value for name, value in facts.items() if name != "comparison"}))
+    assert "Nothing is known of the difference" in tuning.override().message
+    assert "model before had not learned to classify" in tuned.taken.message
+    assert "difference" not in tuning.rollback().message
+
+
 def test_requests_to_the_model(tuned: Tuned) -> None:
     predictor = Predictor(tuned.settings)
     every = predictor.predict({"inputs": SUPERB, "top_k": None})
@@ -219,8 +299,10 @@ def test_what_is_wrong_with_settings_is_said(tmp_path: Path, tiny_bert: Path) ->
         Predictor({"path": tiny_bert.parent, "model_name": tiny_bert.name, "task": "fill-masks"}).predict(
             {"inputs": ""}
         )
-    with pytest.raises(RequestRefused, match=r"Override request: force is not a field of it \(send {}\)"):
-        Tuning({"path": tmp_path, "model_name": "a"}, rows).override({"force": True})
+    with pytest.raises(RequestRefused, match=r"Override request: forced is not a field of it \(send {}\)"):
+        Tuning({"path": tmp_path, "model_name": "a"}, rows).override({"forced": True})
+    with pytest.raises(RequestRefused, match=r"Override request: force must be a valid boolean \(it is 'yes'\)"):
+        Tuning({"path": tmp_path, "model_name": "a"}, rows).override({"force": "yes"})
     with pytest.raises(RequestRefused, match="Setting hidden_dropout_prob: the config of .* cannot have this value"):
         Predictor({"path": tiny_bert.parent, "model_name": tiny_bert.name, "hidden_dropout_prob": "a"}).predict(
             {"inputs": ""}

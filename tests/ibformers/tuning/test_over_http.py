@@ -69,7 +69,7 @@ def test_the_example_people_start_from(
     assert (first["in_use"], first["waiting"], first["previous"]) == ("as downloaded", answer["version"], None)
     assert "has not learned to classify texts yet" in client.ask("predict", QUESTION)["msg"]
 
-    taken = client.ask("override", {})
+    taken = client.ask("override", {"force": False})
     assert taken["in_use"] == answer["version"]
     told = client.ask("predict", QUESTION)["answer"]
     assert told[0]["label"] in set("12345")
@@ -98,6 +98,8 @@ def test_what_cannot_be_done_is_one_sentence(sandbox: RunningSandbox, sqlite: st
     assert refused["status"] == "ERROR"
     assert "no plain name" in refused["msg"]
     assert not refused["results"][0]["strace"]
+    assert "Override request: force must be a valid boolean" in client.ask("override", {"force": "yes"})["msg"]
+    assert "Rollback request: force is not a field of it" in client.ask("rollback", {"force": True})["msg"]
     assert "Override request: x is not a field of it" in client.ask("override", {"x": 1})["msg"]
     client.settings["path"] = "elsewhere"
     assert "the environment has its own folder of models" in client.train(REQUEST, sqlite)["msg"]

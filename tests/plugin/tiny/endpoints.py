@@ -79,7 +79,10 @@ def run_train_table(
     files = {
         "predictions.json": json.dumps(found),
         "inputs.json": json.dumps(inputs),
-        "run.json": json.dumps({"f1": hyperparams.get("f1", 1.0), "before": current, "current_model": current_model}),
+        "run.json": json.dumps(
+            {"f1": hyperparams.get("f1", 1.0), "before": current, "current_model": current_model}
+            | {"worse": hyperparams.get("worse", False)}
+        ),
         "saved_model/package.json": json.dumps(package),
         "saved_model/src/py/table_model/__init__.py": "",
         "saved_model/src/py/table_model/model.py": _MODEL,
@@ -89,10 +92,14 @@ def run_train_table(
         file_client.write_file(f"{save_path}/{name}", content.encode())
 
 
-def run_promote_table(*, save_path: str, file_client: Any, models_path: str, model_name: str, **_: Any) -> Any:
+def run_promote_table(
+    *, save_path: str, file_client: Any, models_path: str, model_name: str, force: bool = False, **_: Any
+) -> Any:
     run = json.loads(file_client.read_file(f"{save_path}/run.json"))
     if run["before"] != _in_use(models_path, run["current_model"]):
         raise RuntimeError("another model is in use by now")
+    if run["worse"] and not force:
+        raise RuntimeError("the new model is certainly worse")
     place = Path(models_path) / f"{run['current_model']}.json"
     place.write_text(json.dumps({"version": model_name, "f1": run["f1"]}))
     return {"message": f"{run['current_model']} is now version {model_name}."}
