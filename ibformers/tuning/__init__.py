@@ -10,7 +10,15 @@ Importing this imports nothing heavy; torch and transformers come with the first
 
 from __future__ import annotations
 
-from ibformers.tuning.answers import Metrics, ModelAnswer, Prediction, RowCounts, TakeAnswer, TrainAnswer
+from ibformers.tuning.answers import (
+    Metrics,
+    ModelAnswer,
+    Prediction,
+    RowCounts,
+    RowTestPart,
+    TakeAnswer,
+    TrainAnswer,
+)
 from ibformers.tuning.errors import DatabaseUnavailable, ModelBusy, NothingToTake, RequestRefused, TuningError
 from ibformers.tuning.operations import Tuning, list_models
 from ibformers.tuning.prediction import Predictor
@@ -32,6 +40,7 @@ __all__ = [
     "RequestRefused",
     "RowCounts",
     "RowSource",
+    "RowTestPart",
     "TakeAnswer",
     "TrainAnswer",
     "TrainRequest",

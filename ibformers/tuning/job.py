@@ -93,7 +93,7 @@ def run_table(
         answer = Tuning(checked, rows).train(asked, report=report, predictions=MOST_PREDICTIONS)
         version = current.name if current is not None else None
         facts = _evaluation(answer, checked.model_name, version)
-        report.update(**{name: facts[name] for name in ("evaluation_results", "current")})
+        report.update(**{name: facts[name] for name in ("evaluation_results", "current", "test_part")})
         report.message("Writing prediction results.")
         names = [f"row-{number}" for number in range(1, len(answer.predictions) + 1)]
         found = {name: {asked.columns[0]: _shown(one)} for name, one in zip(names, answer.predictions, strict=True)}
@@ -154,6 +154,7 @@ def _evaluation(answer: TrainAnswer, model_name: str, version: str | None) -> di
         },
         "labels": answer.labels,
         "rows": answer.rows.model_dump(),
+        "test_part": answer.test_part.model_dump(),
         "batch_sizes": answer.batch_sizes,
         "seconds": answer.seconds,
     }

@@ -10,10 +10,11 @@ import numpy as np
 from transformers import set_seed
 
 from ibformers.training.hardware import prediction_threads, use_all_cores
-from ibformers.tuning.answers import Metrics, Prediction, RowCounts, TrainAnswer
+from ibformers.tuning.answers import Metrics, Prediction, RowCounts, RowTestPart, TrainAnswer
 from ibformers.tuning.arguments import Amounts, check_arguments, training_arguments
-from ibformers.tuning.dataset import Examples, TextFile, TokenisedRows, automatic_batch_size, read_rows, split
+from ibformers.tuning.dataset import Examples, TextFile, TokenisedRows, automatic_batch_size, read_rows
 from ibformers.tuning.labels import are_in_a_row, choose_labels
+from ibformers.tuning.learned import LearnedRows
 from ibformers.tuning.metrics import WEIGHTED, classification_metrics
 from ibformers.tuning.model import (
     TextClassifier,
@@ -25,6 +26,7 @@ from ibformers.tuning.model import (
     rename_outputs,
 )
 from ibformers.tuning.prediction import load_pipeline
+from ibformers.tuning.split import describe_split, sides_of, split_rows
 from ibformers.tuning.store import Version
 from ibformers.tuning.training import Collator, cross_entropy, fine_tune, predict_logits
 
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from transformers import TrainingArguments
 
     from ibformers.training.reporting import StepReport
+    from ibformers.tuning.keys import Keys
     from ibformers.tuning.requests import ModelSettings, TrainRequest
     from ibformers.tuning.rows import RowSource
 
@@ -76,6 +79,7 @@ class Run:
         config = load_config(source, settings)
         check_settings(settings, config, self._tokenizer)
         self._max_tokens = longest_text(config, self._tokenizer)
+        self._learned = LearnedRows.of(source)
         self._collator = Collator(int(self._tokenizer.pad_token_id or 0), self._max_tokens)
 
     def train(self, rows: RowSource, report: StepReport | None, predictions: int) -> TrainAnswer:
@@ -87,7 +91,7 @@ class Run:
         logger.info("training %s, which is in %s", self._settings.model_name, self._source)
         with TextFile() as texts:
             data = TokenisedRows(
-                self._tokenizer, self._max_tokens, self._request.columns, texts if predictions else None
+                self._tokenizer, self._max_tokens, self._request.columns, texts, sides_of(self._request)
             )
             read_rows(rows, self._request, data)
             old, new = self._models(data.names)
@@ -108,6 +112,7 @@ class Run:
             new_metrics = self._measure("new model", new, parts, arguments)
             new.model.save_pretrained(self.folder / "model")
             self._tokenizer.save_pretrained(str(self.folder / "model"))
+            self._learned.with_rows(parts.train_keys).write(self.folder / "model")
             return TrainAnswer(
                 model_name=self._settings.model_name,
                 labels=new.labels,
@@ -115,6 +120,7 @@ class Run:
                 new=new_metrics,
                 old_head_is_new=old.head_is_new,
                 rows=parts.counts,
+                test_part=parts.test_part,
                 batch_sizes={
                     "train": arguments.per_device_train_batch_size,
                     "test": arguments.per_device_eval_batch_size,
@@ -143,11 +149,26 @@ class Run:
 
     def _divide(self, data: TokenisedRows, labels: list[str]) -> _Parts:
         numbers = np.array([labels.index(name) for name in data.names])
-        train, test = split(len(data), self._request.p_of_train, self._seed)
-        counts = RowCounts(
-            read=data.read, train=len(train), test=len(test), skipped=data.skipped, truncated=data.truncated
+        keys = data.keys
+        rows = split_rows(keys, data.sides, self._request.p_of_train, self._seed)
+        return _Parts(
+            labels=labels,
+            train=Examples(data, rows.train, numbers),
+            test=Examples(data, rows.test, numbers),
+            train_keys=keys[rows.train],
+            test_rows=rows.test,
+            learned=self._learned.among(keys[rows.test]),
+            counts=RowCounts(
+                read=data.read,
+                train=len(rows.train),
+                test=len(rows.test),
+                skipped=data.skipped,
+                truncated=data.truncated,
+            ),
+            test_part=describe_split(
+                keys, numbers[np.array(data.codes)], labels, rows, data.sides, self._seed, self._learned
+            ),
         )
-        return _Parts(labels, Examples(data, train, numbers), Examples(data, test, numbers), test, counts)
 
     def _arguments(self, parts: _Parts) -> TrainingArguments:
         train, test = len(parts.train), len(parts.test)
@@ -203,13 +224,27 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """The rows of a training: labels, examples to learn from, examples that test, and the latter's row numbers."""
+    """The rows of a training.
+
+    Attributes:
+        labels: of the new model.
+        train: examples to learn from.
+        test: examples that test.
+        train_keys: keys of the former.
+        test_rows: row numbers of the latter.
+        learned: for each of these, whether the model in use has learned it; None where that is not known.
+        counts: how many rows.
+        test_part: what the metrics stand on.
+    """
 
     labels: list[str]
     train: Examples
     test: Examples
+    train_keys: Keys
     test_rows: NDArray[np.int64]
+    learned: NDArray[np.bool_] | None
     counts: RowCounts
+    test_part: RowTestPart
 
 
 class LoggedReport:
