@@ -80,6 +80,8 @@ def run_train_table(
     current_model: str = "CustomModel",
     models_path: str | None = None,
     model_name: str = "CustomModel",
+    group_column: str | None = None,
+    split_column: str | None = None,
     **kwargs: Any,
 ) -> dict[str, Any]:
     """Train a copy of a text classifier on the rows of a database table, and measure it beside the one in use.
@@ -100,6 +102,8 @@ def run_train_table(
         current_model: the model that is compared with, unless `hyperparams` has another `model_name`.
         models_path: local folder of the environment's models in use; None where there is none.
         model_name: name of the packaged model.
+        group_column: the column that decides on which side a row is, in place of its text; None is no such column.
+        split_column: the column that has the side of each row, `train` or `test`; None is no such column.
         **kwargs: what else the environment passes; named in the log.
 
     Returns:
@@ -115,7 +119,14 @@ def run_train_table(
 
     logger.info("training %s for %s on table %s", current_model, username, table)
     settings, arguments = split_hyperparameters(hyperparams, current_model)
-    asked = {"table": table, "columns": columns, "limit": limit, "p_of_train": p_of_train}
+    asked = {
+        "table": table,
+        "columns": columns,
+        "limit": limit,
+        "p_of_train": p_of_train,
+        "group_column": group_column,
+        "split_column": split_column,
+    }
     answer = run_table(
         settings,
         arguments | {name: value for name, value in asked.items() if value is not None},

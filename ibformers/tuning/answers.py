@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -145,6 +147,36 @@ class Comparison(_Answer):
     worse: list[WorseRow]
 
 
+class RowTestPart(_Answer):
+    """The rows that test, and what their metrics stand on.
+
+    Two results with the same fingerprint were measured on the same rows. Rows are the same where their texts are, but for
+    case and white space.
+
+    Attributes:
+        unit: what is counted.
+        count: rows that test.
+        fingerprint: 16 hexadecimal digits that stand for exactly these rows.
+        seed: of the split; None where a split column names the sides.
+        split: what decides on which side a row is: "text", "group column NAME" or "split column NAME".
+        duplicates: of all rows, those whose text another row before them has.
+        on_both_sides: test rows whose text is learned from too; there are none where the text decides.
+        labels_without_test_rows: labels of the model that no test row has, so that there are no metrics of them.
+        learned_before: test rows that the model in use, or one that it was tuned from, has learned; None where that is
+            not known, since one of them was tuned by an older version, which kept no record.
+    """
+
+    unit: Literal["rows"] = "rows"
+    count: int
+    fingerprint: str
+    seed: int | None
+    split: str
+    duplicates: int
+    on_both_sides: int
+    labels_without_test_rows: list[str]
+    learned_before: int | None
+
+
 class Prediction(_Answer):
     """What the new model, loaded as it will be served, says about a row of the test rows.
 
@@ -177,6 +209,7 @@ class TrainAnswer(_Answer):
         compared_with: name of the version in use that it was compared with; None where there was no model yet.
         old_head_is_new: the model in use had no head for these labels, so its metrics are those of a random one.
         rows: how many rows.
+        test_part: which rows tested.
         batch_sizes: rows of a batch in training and in evaluation.
         seconds: wall time of all.
         message: what to send to take the new model.
@@ -194,6 +227,7 @@ class TrainAnswer(_Answer):
     compared_with: str | None = None
     old_head_is_new: bool
     rows: RowCounts
+    test_part: RowTestPart
     batch_sizes: dict[str, int]
     seconds: float = 0.0
     message: str

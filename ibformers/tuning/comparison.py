@@ -240,11 +240,11 @@ def _scores(
 
 def _macro(values: NDArray[np.float64], support: NDArray[np.int64]) -> NDArray[np.float64]:
     there = support > 0
-    return np.where(there, values, 0).sum(axis=1) / there.sum(axis=1)
+    return np.asarray(np.where(there, values, 0).sum(axis=1) / there.sum(axis=1))
 
 
 def _weighted(values: NDArray[np.float64], support: NDArray[np.int64]) -> NDArray[np.float64]:
-    return np.where(support > 0, values * support, 0).sum(axis=1) / support.sum(axis=1)
+    return np.asarray(np.where(support > 0, values * support, 0).sum(axis=1) / support.sum(axis=1))
 
 
 def _shortened(text: str) -> str:

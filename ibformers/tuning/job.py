@@ -38,7 +38,7 @@ EVALUATION, PREDICTIONS, INPUTS, PACKAGE = "evaluation.json", "predictions.json"
 MOST_PREDICTIONS = 1000
 """Of so many test rows at most the predictions are written; the metrics are those of all."""
 
-_REPORTED = ("evaluation_results", "evaluation_intervals", "comparison", "current")
+_REPORTED = ("evaluation_results", "evaluation_intervals", "comparison", "current", "test_part")
 _SETTINGS = frozenset(ModelSettings.model_fields)
 
 logger = logging.getLogger(__name__)
@@ -183,6 +183,7 @@ def _evaluation(answer: TrainAnswer, model_name: str, version: str | None) -> di
         },
         "labels": answer.labels,
         "rows": answer.rows.model_dump(),
+        "test_part": answer.test_part.model_dump(),
         "batch_sizes": answer.batch_sizes,
         "seconds": answer.seconds,
     }

@@ -10,11 +10,12 @@ import numpy as np
 from transformers import set_seed
 
 from ibformers.training.hardware import prediction_threads, use_all_cores
-from ibformers.tuning.answers import Prediction, RowCounts, TrainAnswer
+from ibformers.tuning.answers import Prediction, RowCounts, RowTestPart, TrainAnswer
 from ibformers.tuning.arguments import Amounts, check_arguments, training_arguments
 from ibformers.tuning.comparison import Measured, compare, label_numbers, metric_intervals
-from ibformers.tuning.dataset import Examples, TextFile, TokenisedRows, automatic_batch_size, read_rows, split
+from ibformers.tuning.dataset import Examples, TextFile, TokenisedRows, automatic_batch_size, read_rows
 from ibformers.tuning.labels import are_in_a_row, choose_labels
+from ibformers.tuning.learned import LearnedRows
 from ibformers.tuning.metrics import WEIGHTED, classification_metrics
 from ibformers.tuning.model import (
     TextClassifier,
@@ -26,17 +27,20 @@ from ibformers.tuning.model import (
     rename_outputs,
 )
 from ibformers.tuning.prediction import load_pipeline
+from ibformers.tuning.split import describe_split, sides_of, split_rows
 from ibformers.tuning.store import Version
 from ibformers.tuning.training import Collator, cross_entropy, fine_tune, predict_logits
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import torch
     from numpy.typing import NDArray
     from transformers import TrainingArguments
 
     from ibformers.training.reporting import StepReport
     from ibformers.tuning.answers import Comparison
+    from ibformers.tuning.keys import Keys
     from ibformers.tuning.requests import ModelSettings, TrainRequest
     from ibformers.tuning.rows import RowSource
 
@@ -78,6 +82,7 @@ class Run:
         config = load_config(source, settings)
         check_settings(settings, config, self._tokenizer)
         self._max_tokens = longest_text(config, self._tokenizer)
+        self._learned = LearnedRows.of(source)
         self._collator = Collator(int(self._tokenizer.pad_token_id or 0), self._max_tokens)
 
     def train(self, rows: RowSource, report: StepReport | None, predictions: int) -> TrainAnswer:
@@ -88,7 +93,9 @@ class Run:
         """
         logger.info("training %s, which is in %s", self._settings.model_name, self._source)
         with TextFile() as texts:
-            data = TokenisedRows(self._tokenizer, self._max_tokens, self._request.columns, texts)
+            data = TokenisedRows(
+                self._tokenizer, self._max_tokens, self._request.columns, texts, sides_of(self._request)
+            )
             read_rows(rows, self._request, data)
             old, new = self._models(data.names)
             parts = self._divide(data, new.labels)
@@ -112,6 +119,7 @@ class Run:
                 comparison=None if old_head_is_new else self._compare(parts, in_use, trained, texts),
                 old_head_is_new=old_head_is_new,
                 rows=parts.counts,
+                test_part=parts.test_part,
                 batch_sizes={
                     "train": arguments.per_device_train_batch_size,
                     "test": arguments.per_device_eval_batch_size,
@@ -135,6 +143,7 @@ class Run:
         )
         new.model.save_pretrained(self.folder / "model")
         self._tokenizer.save_pretrained(str(self.folder / "model"))
+        self._learned.with_rows(parts.train_keys).write(self.folder / "model")
 
     def _written(self, labels: list[str]) -> TextClassifier:
         written = load_classifier(str(self.folder / "model"), self._settings, self._tokenizer)
@@ -167,12 +176,26 @@ class Run:
 
     def _divide(self, data: TokenisedRows, labels: list[str]) -> _Parts:
         numbers = np.array([labels.index(name) for name in data.names])
-        train, test = split(len(data), self._request.p_of_train, self._seed)
-        counts = RowCounts(
-            read=data.read, train=len(train), test=len(test), skipped=data.skipped, truncated=data.truncated
+        keys = data.keys
+        rows = split_rows(keys, data.sides, self._request.p_of_train, self._seed)
+        return _Parts(
+            labels=labels,
+            train=Examples(data, rows.train, numbers),
+            test=Examples(data, rows.test, numbers),
+            train_keys=keys[rows.train],
+            test_rows=rows.test,
+            learned=self._learned.among(keys[rows.test]),
+            counts=RowCounts(
+                read=data.read,
+                train=len(rows.train),
+                test=len(rows.test),
+                skipped=data.skipped,
+                truncated=data.truncated,
+            ),
+            test_part=describe_split(
+                keys, numbers[np.array(data.codes)], labels, rows, data.sides, self._seed, self._learned
+            ),
         )
-        learned = np.zeros(len(test), dtype=bool)
-        return _Parts(labels, Examples(data, train, numbers), Examples(data, test, numbers), test, counts, learned)
 
     def _arguments(self, parts: _Parts) -> TrainingArguments:
         train, test = len(parts.train), len(parts.test)
@@ -194,7 +217,8 @@ class Run:
         return self._request.ordered_labels
 
     def _measure(self, title: str, model: TextClassifier, parts: _Parts, arguments: TrainingArguments) -> Measured:
-        model.model.to(arguments.device)
+        on_device: torch.nn.Module = model.model
+        on_device.to(arguments.device)
         logits = predict_logits(model.model, parts.test, self._collator, arguments.per_device_eval_batch_size)
         actual = parts.test.labels()
         loss = cross_entropy(logits, actual) if model.labels == parts.labels else None
@@ -236,9 +260,11 @@ class _Parts:
     labels: list[str]
     train: Examples
     test: Examples
+    train_keys: Keys
     test_rows: NDArray[np.int64]
-    counts: RowCounts
     learned: NDArray[np.bool_] | None
+    counts: RowCounts
+    test_part: RowTestPart
 
 
 class LoggedReport:

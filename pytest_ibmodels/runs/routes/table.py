@@ -64,6 +64,7 @@ class TableRoute:
             "save_path": self._save_path(place, test),
             "model_name": self.model_name(place, test),
             "current_model": test.name,
+            **table.side_column,
         }
         arguments["database"] = place.database.get_secret_value()
         return await self._run(place, place.package.table_function, test, arguments)

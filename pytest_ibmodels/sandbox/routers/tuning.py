@@ -41,6 +41,14 @@ class TableRequest(WireModel):
     )
     limit: JsonValue = Field(default=None, description="Most rows that are read; all by default.", examples=[20])
     p_of_train: JsonValue = Field(default=None, description="The share that is learned from: 0.8.", examples=[0.8])
+    group_column: JsonValue = Field(
+        default=None,
+        description="A column that decides, in place of the text, whether a row is learned from or tests.",
+        examples=["Author"],
+    )
+    split_column: JsonValue = Field(
+        default=None, description="A column that says it itself: train or test.", examples=["Part"]
+    )
 
 
 class PredictRequest(WireModel):

@@ -116,7 +116,9 @@ def test_trained_served_promoted_and_trained_again(trained: Trained) -> None:
     assert list(trained.models.iterdir()) == []  # nothing is in use yet, and nothing waits
 
     predictions, inputs = trained.drive.json("a/predictions.json"), trained.drive.json("a/inputs.json")
-    assert list(predictions) == list(inputs) == [f"row-{number}" for number in range(1, 25)]
+    tested = first["test_part"]["count"]
+    assert tested == sum(results["support"].values())
+    assert list(predictions) == list(inputs) == [f"row-{number}" for number in range(1, tested + 1)]
     assert served(trained.drive.root / "a/saved_model", inputs) == {
         row: fields["ReviewLabel"]["text"] for row, fields in predictions.items()
     }

@@ -108,7 +108,7 @@ def test_predictions_of_test_rows_are_those_of_the_model_when_it_serves(tuned: T
 
     Tuning(settings, DatabaseRows("sqlite://")).override()
     shown = tuned.second.predictions
-    assert len(shown) == 8
+    assert len(shown) == 6
     alone = [predictor.predict({"inputs": one.inputs}) for one in shown]
     assert [(answer[0]["label"], answer[0]["score"]) for answer in alone] == [
         (one.predicted, one.score) for one in shown
