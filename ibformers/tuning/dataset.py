@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import tempfile
@@ -121,6 +122,7 @@ class TokenisedRows:
             self._texts.append(self._checked(text))
             self.codes.append(self._number(label))
             self.sides.add(further)
+        self._texts.flush()
 
     def tokenise(self) -> None:
         """Make tokens and keys of the texts that were read."""
@@ -171,10 +173,12 @@ class TextFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        # What could not be written is told of by `append` and `flush`.
+        with contextlib.suppress(OSError):
+            self._file.close()
 
     def append(self, text: str) -> None:
-        """Write a text. All are written before the first one is read.
+        """Write a text. All are written, and flushed, before the first one is read.
 
         Raises:
             TuningError: there is no room for it.
@@ -184,10 +188,14 @@ class TextFile:
         try:
             self._ends.append(self._ends[-1] + self._file.write(content))
         except OSError as error:
-            raise TuningError(
-                f"The texts of the rows cannot be written to {tempfile.gettempdir()}: {error.strerror}. Make room "
-                "there, or set the environment variable TMPDIR to another folder."
-            ) from None
+            raise _no_room(error) from None
+
+    def flush(self) -> None:
+        """Write what is still in memory. Raises: as `append`."""
+        try:
+            self._file.flush()
+        except OSError as error:
+            raise _no_room(error) from None
 
     def between(self, start: int, end: int) -> list[str]:
         """Return the texts from the one with index `start` to the one before `end`."""
@@ -198,6 +206,13 @@ class TextFile:
 
     def __getitem__(self, index: int) -> str:
         return self.between(index, index + 1)[0]
+
+
+def _no_room(error: OSError) -> TuningError:
+    return TuningError(
+        f"The texts of the rows cannot be written to {tempfile.gettempdir()}: {error.strerror}. Make room there, or set "
+        "the environment variable TMPDIR to another folder."
+    )
 
 
 class Examples(Sequence[dict[str, Any]]):

@@ -45,7 +45,7 @@ class LearnedRows:
             tuned = folder.is_dir() and (folder.resolve().parent / RECORD).is_file()
             return cls(np.array([], dtype=np.uint64), complete=not tuned)
         try:
-            with np.load(folder / FILE, allow_pickle=False) as kept:
+            with (folder / FILE).open("rb") as file, np.load(file, allow_pickle=False) as kept:
                 return cls(np.unique(kept["keys"].astype(np.uint64)), complete=bool(kept["complete"]))
         except (OSError, ValueError, LookupError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error):
             logger.warning("%s cannot be read: which rows the model has learned is not known", folder / FILE)

@@ -57,9 +57,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     model_test["then"] = {
         "required": ["columns"],
         "properties": {"ibannotator": False},
-        "not": {
-            "anyOf": [{"required": ["split_column", other]} for other in ("group_column", "p_of_train")],
-        },
+        "dependentSchemas": {"split_column": {"properties": {"group_column": False, "p_of_train": False}}},
     }
     model_test["else"] = {"required": ["ibannotator"], "properties": dict.fromkeys(OF_TABLES, False)}
     environments = _schema(EnvironmentEntry, "environments.yaml", "Where model tests run: name -> environment.")
