@@ -141,7 +141,7 @@ def test_trained_served_promoted_and_trained_again(trained: Trained) -> None:
         trained.promote("b")
     taken = trained.promote("b")
     assert taken["previous"] == in_use.name
-    assert "On the same 24 test rows, weighted F1 is" in taken["message"]
+    assert f"On the same {second['comparison']['rows']} test rows, weighted F1 is" in taken["message"]
     assert store.rollback()[0].name == in_use.name
 
     worse = trained.train("w", num_train_epochs=2, learning_rate=0.5)

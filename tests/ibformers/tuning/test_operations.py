@@ -20,6 +20,7 @@ from ibformers.tuning import (
     list_models,
 )
 from ibformers.tuning.store import AS_DOWNLOADED, ModelStore
+from tests.databases import fill, reviews
 from tests.ibformers.tuning.conftest import REQUEST, Tuned
 
 SUPERB = "This dress number 999 is superb, so superb."
@@ -118,11 +119,21 @@ def test_predictions_of_test_rows_are_those_of_the_model_when_it_serves(tuned: T
     assert [answer["label"] for answer in together] == [one.predicted for one in shown]
 
 
-def test_both_models_are_measured_as_they_serve(tuned: Tuned, tmp_path: Path) -> None:
-    """A training that changes nothing shows it: with a learning rate of 0, old and new are the same weights."""
+@pytest.fixture(scope="module")
+def more_rows(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """More rows than `tuned` has learned from."""
+    return fill(f"sqlite:///{tmp_path_factory.mktemp('more')}/reviews.db", 400)
+
+
+def copied(tuned: Tuned, tmp_path: Path, database: str) -> Tuning:
     settings = tuned.settings.model_copy(update={"path": tuned.copy(tmp_path / "models")})
-    request = REQUEST | {"limit": 120, "p_of_train": 0.2, "learning_rate": 0, "max_steps": 1, "bf16": True}
-    answer = Tuning(settings, DatabaseRows(tuned.database)).train(request, predictions=1000)
+    return Tuning(settings, DatabaseRows(database))
+
+
+def test_both_models_are_measured_as_they_serve(tuned: Tuned, tmp_path: Path, more_rows: str) -> None:
+    """A training that changes nothing shows it: with a learning rate of 0, old and new are the same weights."""
+    request = REQUEST | {"limit": 400, "learning_rate": 0, "max_steps": 1, "bf16": True}
+    answer = copied(tuned, tmp_path, more_rows).train(request)
     assert answer.new == answer.old
     comparison = answer.comparison
     assert comparison is not None
@@ -132,12 +143,11 @@ def test_both_models_are_measured_as_they_serve(tuned: Tuned, tmp_path: Path) ->
 
 
 def test_the_loss_is_that_of_the_predictions(tuned: Tuned, tmp_path: Path) -> None:
-    settings = tuned.settings.model_copy(update={"path": tuned.copy(tmp_path / "models")})
     request = REQUEST | {"limit": 120, "p_of_train": 0.5, "learning_rate": 1e-3, "bf16": True}
-    tuning = Tuning(settings, DatabaseRows(tuned.database))
+    tuning = copied(tuned, tmp_path, tuned.database)
     answer = tuning.train(request, predictions=1000)
     tuning.override({"force": True})
-    predictor = Predictor(settings)
+    predictor = Predictor(tuning.settings)
     losses = []
     for one in answer.predictions:
         scores = {each["label"]: each["score"] for each in predictor.predict({"inputs": one.inputs, "top_k": None})}
@@ -147,15 +157,14 @@ def test_the_loss_is_that_of_the_predictions(tuned: Tuned, tmp_path: Path) -> No
 
 
 def test_a_model_that_is_certainly_worse_is_taken_only_by_force(
-    tuned: Tuned, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tuned: Tuned, tmp_path: Path, more_rows: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, logger="ibformers")
-    settings = tuned.settings.model_copy(update={"path": tuned.copy(tmp_path / "models")})
-    tuning = Tuning(settings, DatabaseRows(tuned.database))
+    tuning = copied(tuned, tmp_path, more_rows)
     before = tuning.store.in_use()
     assert before is not None
     # One label for everything, by steps that are far too big.
-    spoiled = REQUEST | {"limit": 120, "p_of_train": 0.5, "learning_rate": 0.5, "num_train_epochs": 2}
+    spoiled = REQUEST | {"limit": 400, "learning_rate": 0.5}
     answer = tuning.train(spoiled)
     comparison = answer.comparison
     assert comparison is not None
@@ -169,10 +178,10 @@ def test_a_model_that_is_certainly_worse_is_taken_only_by_force(
     low, high = answer.evaluation_intervals.accuracy
     assert low <= answer.new.accuracy <= high
     assert set(answer.evaluation_intervals.f1) == set(answer.new.f1)
-    predicted = {
-        each["label"] for each in Predictor(settings).predict({"inputs": [one.text for one in comparison.worse]})
-    }
-    assert predicted == {one.old for one in comparison.worse} == {one.label for one in comparison.worse}
+    texts = [one.text for one in comparison.worse]
+    in_use = [each["label"] for each in Predictor(tuning.settings).predict({"inputs": texts})]
+    assert in_use == [one.old for one in comparison.worse] == [one.label for one in comparison.worse]
+    assert texts == [reviews(400)[one.row - 1][1] for one in comparison.worse]
 
     known = f"On the same {comparison.rows} test rows, weighted F1 is {comparison.f1.new:.4f} and was"
     with pytest.raises(ModelIsWorse, match=f"tiny stays as it is: version .* is certainly worse. {known}.*force"):
@@ -184,9 +193,30 @@ def test_a_model_that_is_certainly_worse_is_taken_only_by_force(
     assert known in caplog.text
 
 
+def test_models_are_compared_on_rows_that_the_one_in_use_has_not_learned(
+    tuned: Tuned, tmp_path: Path, more_rows: str
+) -> None:
+    tuning = copied(tuned, tmp_path, more_rows)
+    request = REQUEST | {"limit": 400, "learning_rate": 0, "max_steps": 1}
+    same, other = (tuning.train(request | {"seed": seed}).comparison for seed in (42, 7))
+    assert same is not None
+    assert same.learned == 0
+    assert other is not None
+    assert other.learned is not None
+    assert 5 < other.learned < 40 < other.rows
+    assert other.f1 is not None
+
+    few = tuning.train(request | {"seed": 7, "limit": 120})
+    assert few.comparison is not None
+    assert few.comparison.learned == few.test_part.learned_before
+    assert few.comparison.rows == few.rows.test - few.comparison.learned < 30
+    assert (few.comparison.accuracy, few.comparison.f1) == (None, None)
+    assert few.comparison.reason.startswith("The model in use was trained with another split, and has learned ")
+    assert tuning.override().message.endswith(few.comparison.reason)
+
+
 def test_an_override_says_where_it_knows_nothing_of_the_difference(tuned: Tuned, tmp_path: Path) -> None:
-    settings = tuned.settings.model_copy(update={"path": tuned.copy(tmp_path / "models")})
-    tuning = Tuning(settings, DatabaseRows(tuned.database))
+    tuning = copied(tuned, tmp_path, tuned.database)
     record = tuning.store.waiting().folder.parent / "training.json"  # type: ignore[union-attr]
     facts = json.loads(record.read_text())
     record.unlink()

@@ -164,7 +164,10 @@ def test_further_columns_follow_the_text(database: str) -> None:
         read_rows = list(found)
     assert [(label, group) for label, _text, group in read_rows] == [(row[0], row[0]) for row in read_rows]
     with statements(rows) as log:
-        for column, said in (("Secrets", "group_column: there is no column Secrets"), ("a b", "group_column has 'a b'")):
+        for column, said in (
+            ("Secrets", "group_column: there is no column Secrets"),
+            ("a b", "group_column has 'a b'"),
+        ):
             with (
                 pytest.raises(RequestRefused, match=said) as caught,
                 rows.read("iris.Review", COLUMNS, 3, {"group_column": column}),

@@ -87,7 +87,9 @@ def test_the_share_holds_in_the_mean() -> None:
     for share in (0.1, 0.5, 0.8):
         for seed in (0, 1, SEED):
             assert are_training(keys, share, seed).mean() == pytest.approx(share, abs=0.02)
-    assert 0.6 < (are_training(keys, 0.8, 1) == are_training(keys, 0.8, 2)).mean() < 0.75, "seeds have nothing in common"
+    assert 0.6 < (are_training(keys, 0.8, 1) == are_training(keys, 0.8, 2)).mean() < 0.75, (
+        "seeds have nothing in common"
+    )
 
 
 def as_it_is(texts: Texts, chance: random.Random) -> Texts:  # noqa: ARG001
@@ -351,7 +353,9 @@ def test_rows_that_the_model_in_use_has_learned_are_counted(table: Coin, caplog:
     other = table.train(seed=7)
     tested = divided(texts_of(table), seed=7)[1]
     assert other.test_part.learned_before == len(learned.intersection(tested)) > len(tested) / 2
-    assert f"{other.test_part.learned_before} of {len(tested)} test rows were learned by the model in use" in caplog.text
+    assert (
+        f"{other.test_part.learned_before} of {len(tested)} test rows were learned by the model in use" in caplog.text
+    )
     assert (other.test_part.seed, first.test_part.seed) == (7, SEED)
     # By now it has learned what either training learned, so all of the first test part that the second one learned.
     again = table.train()
@@ -375,7 +379,9 @@ def test_what_an_older_version_has_learned_is_not_known(table: Coin) -> None:
 
 
 def test_groups_and_sides_from_columns(table: Coin, caplog: pytest.LogCaptureFixture) -> None:
-    table.change("INSERT INTO Review SELECT Label, upper(Body), 'another author', 'train' FROM Review WHERE rowid <= 40")
+    table.change(
+        "INSERT INTO Review SELECT Label, upper(Body), 'another author', 'train' FROM Review WHERE rowid <= 40"
+    )
     grouped = table.train(group_column="author")
     assert grouped.test_part.split == "group column author"
     assert grouped.test_part.duplicates == 40
