@@ -73,4 +73,4 @@ def mcnemar(only_old_right: int, only_new_right: int) -> float:
     """p-value of McNemar's exact one-sided test that the new model is worse: the upper tail of a fair binomial."""
     disagreeing = only_old_right + only_new_right
     tail = sum(math.comb(disagreeing, k) for k in range(only_old_right, disagreeing + 1))
-    return tail / 2**disagreeing
+    return tail / (1 << disagreeing)
