@@ -133,7 +133,7 @@ class Comparison(_Answer):
         f1: the weighted average; None where there is a reason.
         only_old_right: rows that only the model in use gets right.
         only_new_right: rows that only the new model gets right.
-        worse: the first of the rows that only the model in use gets right, at most 50.
+        worse: rows that only the model in use gets right; where there are more than 50, any 50 of them.
     """
 
     rows: int
