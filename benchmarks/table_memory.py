@@ -1,4 +1,4 @@
-"""A million rows of a table read, tokenised and split as for a training, without training on them: seconds and peak memory.
+"""A million rows of a table read, tokenised and split, without training on them: seconds and peak memory.
 
     python benchmarks/table_memory.py [--rows 1000000] [--data FOLDER]
 
