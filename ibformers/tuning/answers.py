@@ -150,8 +150,8 @@ class Comparison(_Answer):
 class RowTestPart(_Answer):
     """The rows that test, and what their metrics stand on.
 
-    Two results with the same fingerprint were measured on the same rows. Rows are the same where their texts are, but for
-    case and white space.
+    Two results with the same fingerprint were measured on the same rows. Rows are the same where their texts are, but
+    for case and white space.
 
     Attributes:
         unit: what is counted.

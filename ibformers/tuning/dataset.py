@@ -210,8 +210,8 @@ class TextFile:
 
 def _no_room(error: OSError) -> TuningError:
     return TuningError(
-        f"The texts of the rows cannot be written to {tempfile.gettempdir()}: {error.strerror}. Make room there, or set "
-        "the environment variable TMPDIR to another folder."
+        f"The texts of the rows cannot be written to {tempfile.gettempdir()}: {error.strerror}. Make room there, or "
+        "set the environment variable TMPDIR to another folder."
     )
 
 

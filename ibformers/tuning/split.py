@@ -1,7 +1,7 @@
 """The side of each row: learned from, or tested. A row's side never depends on other rows, nor on where the row is.
 
-By default the text decides, so that equal texts are on one side. A group column decides in its place, so that all rows of
-an author or a customer are on one side; a split column says the side itself.
+By default the text decides, so that equal texts are on one side. A group column decides in its place, so that all rows
+of an author or a customer are on one side; a split column says the side itself.
 """
 
 from __future__ import annotations
@@ -131,10 +131,9 @@ class _SplitColumn:
         value = values[0]
         named = value.strip().lower() if isinstance(value, str) else value
         if named not in (TRAIN, TEST):
-            shown = "NULL" if value is None else repr(value)
             raise RequestRefused(
-                f"Column {self._column} holds {shown if len(shown) <= 60 else shown[:57] + '...'}: as the split_column, "
-                f"each row with a label and a text must have {TRAIN} or {TEST} there.",
+                f"Column {self._column} holds {_shown(value)}: as the split_column, each row with a label and a text "
+                f"must have {TRAIN} or {TEST} there.",
                 "split_column",
             )
         self._training.append(named == TRAIN)
@@ -229,7 +228,7 @@ def _log_repeated(part: RowTestPart, contradicting: int) -> None:
         logger.warning("%d texts occur with different labels: no model can be right about all of them", contradicting)
     if part.on_both_sides:
         logger.warning(
-            "%d test rows have the text of a row that is learned from, since %s decides: metrics flatter the model",
+            "%d test rows have the text of a row that is learned from, since %s decides: the metrics are too good",
             part.on_both_sides,
             part.split,
         )
@@ -246,16 +245,21 @@ def _log_labels(part: RowTestPart, unlearned: list[str], present: set[str]) -> N
 def _log_learned(part: RowTestPart) -> None:
     if part.learned_before is None:
         logger.warning(
-            "the model in use was tuned by an older version, which kept no record of the rows it learned: test rows may "
-            "be among them"
+            "the model in use was tuned by an older version, which kept no record of the rows it learned: test rows "
+            "may be among them"
         )
     elif part.learned_before:
         logger.warning(
             "%d of %d test rows were learned by the model in use, which was trained with another split: the metrics of "
-            "both models flatter them",
+            "both models are too good",
             part.learned_before,
             part.count,
         )
+
+
+def _shown(value: Any) -> str:
+    shown = "NULL" if value is None else repr(value)
+    return shown if len(shown) <= 60 else shown[:57] + "..."
 
 
 def _without(codes: NDArray[Any], labels: Sequence[str]) -> list[str]:

@@ -174,8 +174,8 @@ class ModelTestEntry(_Entry):
         BeforeValidator(values.column, json_schema_input_type=str),
         Field(
             description=(
-                "With `table`: the column that decides, in place of the text, whether a row is learned from or tests, so "
-                "that all rows of an author or a customer are on one side."
+                "With `table`: the column that decides, in place of the text, whether a row is learned from or tests, "
+                "so that all rows of an author or a customer are on one side."
             ),
             examples=["Author"],
             json_schema_extra={"pattern": values.TABLE_NAME_PATTERN},

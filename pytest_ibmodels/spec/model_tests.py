@@ -45,8 +45,8 @@ class TableSpec:
 
     ``name`` may have its schema before a dot; ``columns`` are first the label, second the text; ``limit`` None is all
     rows; ``p_of_train`` None is the training's default; ``group_column`` decides on which side a row is, and
-    ``split_column`` says it, where they are not None; ``max_drop``: by so much the new model may be worse than the one in
-    use, None if that does not matter; ``line`` (from 1) is that of ``better_than_current``.
+    ``split_column`` says it, where they are not None; ``max_drop``: by so much the new model may be worse than the one
+    in use, None if that does not matter; ``line`` (from 1) is that of ``better_than_current``.
     """
 
     name: str

@@ -110,6 +110,14 @@ def test_the_model_in_use_has_to_be_reached(tables: Tables) -> None:
     assert (tables.in_use("Stars"), tables.in_use("Drop")) == (0.9, 0.85)
 
 
+def test_a_column_that_decides_on_the_sides_goes_to_the_training(tables: Tables) -> None:
+    told = {"config": {"raise": "Oh"}}
+    result = tables.run(By=told | {"group_column": "Author"}, Said=told | {"split_column": "Part"}, Text=told)
+    result.assert_outcomes(failed=3, skipped=3)
+    for sides in (" group_column Author", " split_column Part", ""):
+        result.stdout.fnmatch_lines([f"*training failed: *RuntimeError: Oh sqlite:///*password=[*][*][*]{sides}"])
+
+
 def test_a_promotion_that_is_refused_fails_the_test(tables: Tables) -> None:
     code = f"""
         import json, pytest

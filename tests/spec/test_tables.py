@@ -87,7 +87,7 @@ def test_columns_as_one_text(file: Path) -> None:
         ("60\n", "60\n  limit: 1\n", "6:10: `limit` has to be a whole number of rows from 2, but is the number 1"),
         ("60\n", "60\n  limit: true\n", "6:10: `limit` has to be a whole number of rows from 2, but is"),
         ("60\n", "60\n  group_column: 5\n", "6:17: `group_column` has to be the plain name of a column, of letters, "),
-        ("60\n", "60\n  split_column: a b\n", "6:17: `split_column` has to be the plain name of a column, of letters, "),
+        ("60\n", "60\n  split_column: a b\n", "6:17: `split_column` has to be the plain name of a column, of"),
         (
             "60\n",
             "60\n  group_column: Author\n  split_column: Part\n",

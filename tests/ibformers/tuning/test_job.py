@@ -152,6 +152,19 @@ def test_trained_served_promoted_and_trained_again(trained: Trained) -> None:
     assert store.in_use() == in_use
     trained.promote("w", force=True)
     assert store.previous() == in_use
+    assert store.rollback()[0] == in_use
+
+    assert second["test_part"] == first["test_part"] | {"learned_before": 0}
+    assert trained.drive.json("b/evaluation.json")["test_part"] == second["test_part"]
+    kept = json.loads((in_use.folder.parent / "training.json").read_text())
+    assert kept["test_part"] == first["test_part"]
+    other = trained.train("e", num_train_epochs=1, learning_rate=1e-6, seed=7)
+    assert 0 < other["test_part"]["learned_before"] <= other["test_part"]["count"]
+    (in_use.folder / "learned_rows.npz").unlink()  # as an older version left it
+    trained.train("e", num_train_epochs=1, learning_rate=1e-6)
+    assert trained.drive.json("e/evaluation.json")["test_part"]["learned_before"] is None
+    trained.promote("e")
+    assert trained.train("d", num_train_epochs=1, learning_rate=1e-6)["test_part"]["learned_before"] is None
 
 
 def served(package: Path, inputs: dict[str, str]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sqlite3
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from unittest.mock import create_autospec
 from urllib.parse import quote
@@ -32,7 +33,6 @@ from tests.ibformers.tuning.conftest import REQUEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 COLUMNS = ("ReviewLabel", "ReviewText")
 ATTACKS = (
@@ -165,7 +165,7 @@ def test_further_columns_follow_the_text(database: str) -> None:
     assert [(label, group) for label, _text, group in read_rows] == [(row[0], row[0]) for row in read_rows]
     with statements(rows) as log:
         for column, said in (
-            ("Secrets", "group_column: there is no column Secrets"),
+            ("Secrets", "group_column: there is no column S"),
             ("a b", "group_column has 'a b'"),
         ):
             with (
@@ -184,23 +184,22 @@ def test_what_postgresql_reads_like_a_table(postgresql: str) -> None:
             'CREATE MATERIALIZED VIEW iris.kept AS SELECT * FROM iris."Review"',
             'CREATE TABLE iris.parted (LIKE iris."Review") PARTITION BY LIST ("ReviewLabel")',
             "CREATE EXTENSION IF NOT EXISTS file_fdw",
-            "CREATE SERVER files FOREIGN DATA WRAPPER file_fdw",
-            "CREATE FOREIGN TABLE iris.outside (label int, words text) SERVER files "
-            "OPTIONS (program 'echo 1,superb', format 'csv')",
+            "CREATE SERVER s FOREIGN DATA WRAPPER file_fdw",
+            "CREATE FOREIGN TABLE iris.other (n int, t text) SERVER s OPTIONS (program 'echo 1,fine', format 'csv')",
         ):
             connection.execute(text(statement))
     rows = DatabaseRows(postgresql)
     try:
         assert sorted(read(rows, "iris.Kept")) == sorted(reviews(120))
         assert read(rows, "iris.parted") == []
-        assert read(rows, "iris.outside", ("label", "words")) == [(1, "superb")]
+        assert read(rows, "iris.other", ("n", "t")) == [(1, "fine")]
         with pytest.raises(RequestRefused, match=r"there is no table kep in iris\. Did you mean kept"):
             read(rows, "iris.kep")
     finally:
         with engine.begin() as connection:
             connection.execute(text("DROP MATERIALIZED VIEW iris.kept"))
             connection.execute(text("DROP TABLE iris.parted"))
-            connection.execute(text("DROP SERVER files CASCADE"))
+            connection.execute(text("DROP SERVER s CASCADE"))
         engine.dispose()
 
 
@@ -263,8 +262,8 @@ def test_texts_that_the_temporary_folder_cannot_hold() -> None:
     for text_ in ("a short text", "a long text" * 10_000):
         texts = TextFile()
         texts._file.close()
-        texts._file = open("/dev/full", "wb")  # noqa: SIM115 - closed by the context
-        with texts, pytest.raises(TuningError, match=r"cannot be written to /.*: No space left on device\. Make room"):
+        texts._file = cast("Any", Path("/dev/full").open("wb"))  # noqa: SIM115 - closed by the context
+        with texts, pytest.raises(TuningError, match=r"cannot be written to /.*: No space left on device\. Make room"):  # noqa: PT012 - either tells
             texts.append(text_)
             texts.flush()
 

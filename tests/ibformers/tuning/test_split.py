@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import decimal
 import random
 import sqlite3
@@ -69,7 +69,7 @@ def test_texts_that_people_take_for_the_same_have_one_key(text: str, form: Any, 
         ("an \ud83d end", "an \ud83e end", False),
     ],
 )
-def test_what_makes_a_text_another_one(one: str, other: str, same: bool) -> None:  # noqa: FBT001 - a case
+def test_what_makes_a_text_another_one(one: str, other: str, same: bool) -> None:
     assert (text_key(one) == text_key(other)) is same
 
 
@@ -87,12 +87,11 @@ def test_the_share_holds_in_the_mean() -> None:
     for share in (0.1, 0.5, 0.8):
         for seed in (0, 1, SEED):
             assert are_training(keys, share, seed).mean() == pytest.approx(share, abs=0.02)
-    assert 0.6 < (are_training(keys, 0.8, 1) == are_training(keys, 0.8, 2)).mean() < 0.75, (
-        "seeds have nothing in common"
-    )
+    agreeing = (are_training(keys, 0.8, 1) == are_training(keys, 0.8, 2)).mean()
+    assert agreeing == pytest.approx(0.8**2 + 0.2**2, abs=0.02), "seeds have nothing in common"
 
 
-def as_it_is(texts: Texts, chance: random.Random) -> Texts:  # noqa: ARG001
+def as_it_is(texts: Texts, chance: random.Random) -> Texts:
     return texts
 
 
@@ -104,11 +103,11 @@ def a_tenth_deleted(texts: Texts, chance: random.Random) -> Texts:
     return [text for text in texts if chance.random() > 0.1]
 
 
-def as_many_again(texts: Texts, chance: random.Random) -> Texts:  # noqa: ARG001
+def as_many_again(texts: Texts, chance: random.Random) -> Texts:
     return texts + [film(1000 + number) for number in range(len(texts))]
 
 
-def some_in_front(texts: Texts, chance: random.Random) -> Texts:  # noqa: ARG001
+def some_in_front(texts: Texts, chance: random.Random) -> Texts:
     return [film(1000 + number) for number in range(7)] + texts
 
 
@@ -123,7 +122,7 @@ def by_key_of_chance(texts: Texts, chance: random.Random) -> Texts:
     )
 
 
-def written_otherwise(texts: Texts, chance: random.Random) -> Texts:  # noqa: ARG001
+def written_otherwise(texts: Texts, chance: random.Random) -> Texts:
     return [text.upper().replace(" ", "  ") for text in texts]
 
 
@@ -174,7 +173,7 @@ def test_a_group_is_the_same_in_whatever_type_it_comes() -> None:
     assert len({group_key(value) for value in (7, 7.0, decimal.Decimal(7), "7", " 7 ", "7\n")}) == 1
     assert group_key("Ann Lee") == group_key("ann  LEE")
     assert group_key(uuid.UUID(int=5)) == group_key(str(uuid.UUID(int=5)))
-    assert len({group_key(value) for value in (1.5, 2, datetime.date(2024, 1, 1), b"a", "a", True, float("nan"))}) == 7
+    assert len({group_key(value) for value in (1.5, 2, dt.date(2024, 1, 1), b"a", "a", True, float("nan"))}) == 7
     assert group_key(None) is group_key("") is group_key(" \t") is None
 
 
@@ -191,7 +190,8 @@ def test_a_column_that_says_something_else_is_refused(value: Any, shown: str) ->
     with pytest.raises(RequestRefused) as caught:
         divided(["a", "b"], ["train", value], split_column="Part")
     assert str(caught.value) == (
-        f"Column Part holds {shown}: as the split_column, each row with a label and a text must have train or test there."
+        f"Column Part holds {shown}: as the split_column, each row with a label and a text must have train or test "
+        "there."
     )
     assert caught.value.field == "split_column"
 
@@ -199,15 +199,15 @@ def test_a_column_that_says_something_else_is_refused(value: Any, shown: str) ->
 @pytest.mark.parametrize(
     ("request_", "values", "share", "said", "field"),
     [
-        ({}, [], 0.999, r"Of 3 rows there is none to test: a hash of each text decides, with p_of_train 0\.999 and se", "p_"),
-        ({}, [], 0.001, "Of 3 rows there is none to learn from: a hash of each text.* or name the sides in a split_co", "p_"),
-        ({"group_column": "Author"}, "aaa", 0.5, "Of 3 rows there is none to .*: a hash of Author decides, which has 1 v", "p_"),
-        ({"split_column": "Part"}, ["test"] * 3, 0.5, "none to learn from: Part has train in none of the rows that we", "s"),
-        ({"split_column": "Part"}, ["train"] * 3, 0.5, "none to test: Part has test in none of the rows that were rea", "s"),
+        ({}, [], 0.999, r"Of 3 rows there is none to test: a hash of each text decides, with p_of_train 0\.999", "p_"),
+        ({}, [], 0.001, "Of 3 rows there is none to learn from: .* or name the sides in a split_column", "p_"),
+        ({"group_column": "Author"}, "aaa", 0.5, "none to .*: a hash of Author decides, which has 1 values", "p_"),
+        ({"split_column": "Part"}, ["test"] * 3, 0.5, "none to learn from: Part has train in none of the rows", "s"),
+        ({"split_column": "Part"}, ["train"] * 3, 0.5, "none to test: Part has test in none of the rows that w", "s"),
     ],
-)  # fmt: skip
+)
 def test_a_side_without_rows_is_refused(
-    request_: dict[str, str], values: Sequence[Any], share: float, said: str, field: str
+    request_: dict[str, Any], values: Sequence[Any], share: float, said: str, field: str
 ) -> None:
     with pytest.raises(RequestRefused, match=said) as caught:
         divided([film(number) for number in range(3)], values, share, **request_)
@@ -250,15 +250,14 @@ def test_what_the_answer_says_of_the_test_part(caplog: pytest.LogCaptureFixture)
         "learned_before": 1,
     }
     said = [record.getMessage() for record in caplog.records]
-    assert said == [
-        "1 texts occur with different labels: no model can be right about all of them",
-        "1 test rows have the text of a row that is learned from, since group column Author decides: metrics flatter the "
-        "model",
+    starts = [
+        "1 texts occur with different labels",
+        "1 test rows have the text of a row that is learned from, since group column Author decides",
         "no test row has the labels good: there are no metrics of them",
         "no row to learn from has the labels bad, odd: the model cannot learn them",
-        "1 of 3 test rows were learned by the model in use, which was trained with another split: the metrics of both "
-        "models flatter them",
+        "1 of 3 test rows were learned by the model in use, which was trained with another split",
     ]
+    assert [line.startswith(start) for line, start in zip(said, starts, strict=True)] == [True] * 5
 
 
 def test_a_fingerprint_stands_for_the_rows_in_any_order() -> None:
@@ -287,7 +286,7 @@ def test_a_record_of_learned_rows(tmp_path: Path, caplog: pytest.LogCaptureFixtu
 def coin(file: Path, count: int = 100) -> str:
     """A table whose labels are the toss of a coin; nobody can be right more often than every second time."""
     chance = random.Random(8)  # noqa: S311 - the same every time
-    words = "apple river stone cloud chair horse paper light green seven north music glass train field sugar".split()
+    words = ("apple", "river", "stone", "cloud", "chair", "horse", "paper", "light", "green", "seven", "north", "music")
     rows = [(chance.choice(["no", "yes"]), " ".join(chance.sample(words, 6))) for _ in range(count)]
     with closing(sqlite3.connect(file)) as connection, connection:
         connection.execute("CREATE TABLE Review (Label TEXT, Body TEXT, Author TEXT, Part TEXT)")
@@ -353,9 +352,7 @@ def test_rows_that_the_model_in_use_has_learned_are_counted(table: Coin, caplog:
     other = table.train(seed=7)
     tested = divided(texts_of(table), seed=7)[1]
     assert other.test_part.learned_before == len(learned.intersection(tested)) > len(tested) / 2
-    assert (
-        f"{other.test_part.learned_before} of {len(tested)} test rows were learned by the model in use" in caplog.text
-    )
+    assert f"{other.test_part.learned_before} of {len(tested)} test rows were learned by the model" in caplog.text
     assert (other.test_part.seed, first.test_part.seed) == (7, SEED)
     # By now it has learned what either training learned, so all of the first test part that the second one learned.
     again = table.train()
@@ -379,9 +376,7 @@ def test_what_an_older_version_has_learned_is_not_known(table: Coin) -> None:
 
 
 def test_groups_and_sides_from_columns(table: Coin, caplog: pytest.LogCaptureFixture) -> None:
-    table.change(
-        "INSERT INTO Review SELECT Label, upper(Body), 'another author', 'train' FROM Review WHERE rowid <= 40"
-    )
+    table.change("INSERT INTO Review SELECT Label, upper(Body), 'another', 'train' FROM Review WHERE rowid <= 40")
     grouped = table.train(group_column="author")
     assert grouped.test_part.split == "group column author"
     assert grouped.test_part.duplicates == 40

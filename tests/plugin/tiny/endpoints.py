@@ -41,7 +41,7 @@ def run_train_table(
     current_model: str,
     limit: int | None = None,
     models_path: str = "",
-    **_: Any,
+    **further: Any,
 ) -> None:
     """Be as good as `f1` says, serve other `words`, and tell, as no code should, of the database."""
     if _is_in_proc(database.rpartition("password=")[2]):
@@ -49,7 +49,8 @@ def run_train_table(
     print(f"training {model_name} on {table} in {database}")
     job_metadata_client.update_message(database)
     if "raise" in hyperparams:
-        raise RuntimeError(f"{hyperparams['raise']} {database}")
+        sides = "".join(f" {name} {further[name]}" for name in ("group_column", "split_column") if name in further)
+        raise RuntimeError(f"{hyperparams['raise']} {database}{sides}")
     file = database.removeprefix("sqlite:///").partition("?")[0]
     statement = f"SELECT {', '.join(columns)} FROM {table} LIMIT {-1 if limit is None else limit}"  # noqa: S608
     rows = dict(enumerate(sqlite3.connect(file).execute(statement)))
