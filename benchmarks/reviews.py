@@ -1,4 +1,4 @@
-"""A model is tuned on real reviews from a table: 1,600 rows to learn from, 400 to test, stars from 1 to 5.
+"""A model is tuned on real reviews from a table: about 1,600 rows to learn from, 400 to test, stars from 1 to 5.
 
     python benchmarks/reviews.py [--data FOLDER] [--seeds 42 1 2] [--request '{"num_train_epochs": 3}']
 

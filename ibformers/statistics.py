@@ -46,6 +46,12 @@ def mcnemar(only_first_right: int, only_second_right: int) -> float:
     return float(binomtest(only_first_right, disagreeing).pvalue) if disagreeing else 1.0
 
 
+def mcnemar_worse(only_first_right: int, only_second_right: int) -> float:
+    """Return the p-value of McNemar's exact one-sided test that the second model is worse than the first."""
+    disagreeing = only_first_right + only_second_right
+    return float(binomtest(only_first_right, disagreeing, alternative="greater").pvalue) if disagreeing else 1.0
+
+
 def bootstrap_weights(
     units: int | NDArray[np.int64], seed: int, resamples: int = RESAMPLES
 ) -> Iterator[NDArray[np.int64]]:

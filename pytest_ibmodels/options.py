@@ -85,6 +85,12 @@ def add_options(parser: pytest.Parser) -> None:
         help="of model tests with a table, let the new model take the place of the one in use where both phases passed",
     )
     group.addoption(
+        "--promote-worse",
+        action="store_true",
+        dest="ibmodels_promote_worse",
+        help="with --promote: also promote a model that is certainly worse than the one in use",
+    )
+    group.addoption(
         "--model-report",
         action="append",
         default=[],
@@ -188,6 +194,8 @@ def is_model_tests_file(config: pytest.Config, path: Path) -> bool:
 
 def check_settings(config: pytest.Config) -> None:
     """Raise UsageError for a setting that cannot be meant, before anything is collected."""
+    if config.getoption("ibmodels_promote_worse") and not config.getoption("ibmodels_promote"):
+        raise pytest.UsageError("--promote-worse: goes with --promote, which promotes models; alone it does nothing")
     for name in INI_VALUES:
         if name.endswith(("_poll", "_interval", "_limit")):
             seconds(config, name)

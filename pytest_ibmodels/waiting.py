@@ -266,7 +266,7 @@ class InferenceRun(_PhaseRun):
     def _promote(self) -> None:
         """Let the new model take the place of the one in use; only called where both phases passed."""
         __tracebackhide__ = True
-        promotion = self._engine.promote(self.run)
+        promotion = self._engine.promote(self.run, force=self._config.getoption("ibmodels_promote_worse"))
         try:
             while not concurrent.futures.wait([promotion], timeout=_STEP_SECONDS).done:
                 pass

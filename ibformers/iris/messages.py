@@ -29,7 +29,7 @@ class TrainRequest(_Free):
 
 
 class OverrideRequest(_Free):
-    """Lets the model that waits take the place of the one in use. It has no fields."""
+    """Lets the model that waits take the place of the one in use; fields of `ibformers.tuning.OverrideRequest`."""
 
 
 class RollbackRequest(_Free):

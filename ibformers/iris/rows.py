@@ -7,10 +7,10 @@ import importlib
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ibformers.tuning.errors import DatabaseUnavailable, RequestRefused
-from ibformers.tuning.rows import select_rows, split_name
+from ibformers.tuning.rows import NONE, named_columns, select_rows, split_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Dialect, Inspector
 
@@ -44,20 +44,23 @@ class IrisRows:
         self._sql = sql
 
     @contextlib.contextmanager
-    def read(self, table: str, columns: tuple[str, str], limit: int | None) -> Iterator[Iterable[Row]]:
+    def read(
+        self, table: str, columns: tuple[str, str], limit: int | None, further: Mapping[str, str] = NONE
+    ) -> Iterator[Iterable[Row]]:
         """Open a table, see `ibformers.tuning.RowSource.read`."""
         schema, name = split_name(table)
-        for column in columns:
-            _check_plain(column)
+        for field, column in named_columns(columns, further):
+            _check_plain(column, field)
         sql = self._sql()
         catalogue = _Catalogue(sql)
-        statement = select_rows(cast("Inspector", catalogue), schema or DEFAULT_SCHEMA, name, columns, limit)
-        for chosen in statement.selected_columns:
-            catalogue.check_readable(chosen.name, table)
+        statement = select_rows(cast("Inspector", catalogue), schema or DEFAULT_SCHEMA, name, columns, limit, further)
+        fields = [field for field, _ in named_columns(columns, further)]
+        for field, chosen in zip(fields, statement.selected_columns, strict=False):
+            catalogue.check_readable(chosen.name, table, field)
         compiled = statement.compile(dialect=catalogue.dialect)
         # The parameters in the order of their question marks.
         values = [compiled.params[key] for key in getattr(compiled, "positiontup", None) or ()]
-        yield ((_value(label), _value(text)) for label, text in _execute(sql, str(compiled), *values))
+        yield (tuple(_value(value) for value in row) for row in _execute(sql, str(compiled), *values))
 
 
 def iris_sql() -> Sql:
@@ -98,6 +101,9 @@ class _Catalogue:
     def get_view_names(self, schema: str) -> list[str]:
         return self._names("SELECT TABLE_NAME FROM INFORMATION_SCHEMA.VIEWS WHERE TABLE_SCHEMA = ?", schema)
 
+    def get_materialized_view_names(self, schema: str) -> list[str]:  # noqa: ARG002 - IRIS has none
+        return []
+
     def get_columns(self, name: str, schema: str) -> list[dict[str, str]]:
         statement = (
             "SELECT COLUMN_NAME, DATA_TYPE FROM INFORMATION_SCHEMA.COLUMNS WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?"
@@ -115,13 +121,13 @@ class _Catalogue:
         )
         return {"constrained_columns": self._names(statement, schema, name)}
 
-    def check_readable(self, column: str, table: str) -> None:
+    def check_readable(self, column: str, table: str, field: str) -> None:
         kind = self._types[column].lower()
         if kind in STREAMS:
             raise RequestRefused(
-                f"Train request: columns: {column} of {table} is a stream ({kind.upper()}), of which iris.sql gives a "
+                f"Train request: {field}: {column} of {table} is a stream ({kind.upper()}), of which iris.sql gives a "
                 f"reference in place of the text; make it a VARCHAR, or a view with SUBSTRING({column}, 1).",
-                "columns",
+                field,
             )
 
     def _names(self, statement: str, *parameters: str) -> list[str]:
@@ -136,10 +142,10 @@ def _execute(sql: Sql, statement: str, *parameters: Any) -> Iterator[Sequence[An
         raise DatabaseUnavailable(f"The tables of IRIS cannot be read: {error}") from error
 
 
-def _check_plain(column: str) -> None:
+def _check_plain(column: str, field: str) -> None:
     if not (column.isascii() and column.isidentifier()):
         raise RequestRefused(
-            f"Train request: columns has {column!r}, which is no plain name (letters, digits and _).", "columns"
+            f"Train request: {field} has {column!r}, which is no plain name (letters, digits and _).", field
         )
 
 

@@ -10,20 +10,45 @@ Importing this imports nothing heavy; torch and transformers come with the first
 
 from __future__ import annotations
 
-from ibformers.tuning.answers import Metrics, ModelAnswer, Prediction, RowCounts, TakeAnswer, TrainAnswer
-from ibformers.tuning.errors import DatabaseUnavailable, ModelBusy, NothingToTake, RequestRefused, TuningError
+from ibformers.tuning.answers import (
+    AccuracyDifference,
+    Comparison,
+    Difference,
+    Intervals,
+    Metrics,
+    ModelAnswer,
+    Prediction,
+    RowCounts,
+    RowTestPart,
+    TakeAnswer,
+    TrainAnswer,
+    WorseRow,
+)
+from ibformers.tuning.errors import (
+    DatabaseUnavailable,
+    ModelBusy,
+    ModelIsWorse,
+    NothingToTake,
+    RequestRefused,
+    TuningError,
+)
 from ibformers.tuning.operations import Tuning, list_models
 from ibformers.tuning.prediction import Predictor
 from ibformers.tuning.requests import MLRequest, ModelSettings, OverrideRequest, TrainRequest
 from ibformers.tuning.rows import DatabaseRows, RowSource
 
 __all__ = [
+    "AccuracyDifference",
+    "Comparison",
     "DatabaseRows",
     "DatabaseUnavailable",
+    "Difference",
+    "Intervals",
     "MLRequest",
     "Metrics",
     "ModelAnswer",
     "ModelBusy",
+    "ModelIsWorse",
     "ModelSettings",
     "NothingToTake",
     "OverrideRequest",
@@ -32,10 +57,12 @@ __all__ = [
     "RequestRefused",
     "RowCounts",
     "RowSource",
+    "RowTestPart",
     "TakeAnswer",
     "TrainAnswer",
     "TrainRequest",
     "Tuning",
     "TuningError",
+    "WorseRow",
     "list_models",
 ]

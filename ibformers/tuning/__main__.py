@@ -77,7 +77,9 @@ def _parser() -> argparse.ArgumentParser:
         help=f"URL of SQLAlchemy; ${{VARIABLE}} is replaced (default: ${{{DATABASE_VARIABLE}}})",
     )
     train.set_defaults(run=_train)
-    commands.add_parser("override", parents=[model], help="take the model that waits").set_defaults(run=_override)
+    override = commands.add_parser("override", parents=[model], help="take the model that waits")
+    override.add_argument("--force", action="store_true", help="also where it is certainly worse than the one in use")
+    override.set_defaults(run=_override)
     commands.add_parser("rollback", parents=[model], help="bring back the one before").set_defaults(run=_rollback)
     commands.add_parser("predict", parents=[model, request], help="ask the model in use").set_defaults(run=_predict)
     commands.add_parser("models", parents=[folder], help="list the models").set_defaults(run=_models)
@@ -91,7 +93,7 @@ def _train(given: argparse.Namespace) -> Any:
 
 
 def _override(given: argparse.Namespace) -> Any:
-    return _tuning(given).override().model_dump(mode="json")
+    return _tuning(given).override({"force": given.force}).model_dump(mode="json")
 
 
 def _rollback(given: argparse.Namespace) -> Any:

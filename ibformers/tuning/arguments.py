@@ -18,6 +18,7 @@ from ibformers.errors import TrainingInputError
 from ibformers.training.hardware import choose_device, choose_precision
 from ibformers.training.run import check_integrations
 from ibformers.tuning.errors import RequestRefused
+from ibformers.tuning.requests import TrainRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -192,7 +193,7 @@ def _adapter(name: str, hint: Any) -> TypeAdapter[Any]:
 
 
 def _did_you_mean(name: str) -> str:
-    close = difflib.get_close_matches(name, [*_types(), "table", "columns", "limit", "p_of_train"], n=1)
+    close = difflib.get_close_matches(name, [*_types(), *TrainRequest.model_fields], n=1)
     return f" (did you mean {close[0]}?)" if close else ""
 
 

@@ -1,16 +1,20 @@
-"""Rows as tokens: read as a stream, tokenised in batches, kept as flat arrays."""
+"""Rows as tokens: read into a temporary file, tokenised in batches, kept as flat arrays."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import math
 import tempfile
 from array import array
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from ibformers.tuning.errors import RequestRefused
+from ibformers.tuning.errors import RequestRefused, TuningError
+from ibformers.tuning.keys import text_key
 from ibformers.tuning.labels import MOST_LABELS, label_name
 
 if TYPE_CHECKING:
@@ -20,8 +24,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import PreTrainedTokenizerBase
 
+    from ibformers.tuning.keys import Keys
     from ibformers.tuning.requests import TrainRequest
     from ibformers.tuning.rows import Row, RowSource
+    from ibformers.tuning.split import Sides
 
 BATCH = 1000
 """Rows that are tokenised at once; also those that share an array."""
@@ -33,32 +39,43 @@ logger = logging.getLogger(__name__)
 
 
 class TokenisedRows:
-    """Tokens and labels of rows; two bytes a token where the vocabulary allows it.
+    """Tokens, labels and keys of rows; two bytes a token where the vocabulary allows it.
+
+    First `fill`, then `tokenise`: the database is read in one go, and is not kept waiting for the tokenizer.
 
     Args:
         tokenizer: of the model.
         max_tokens: longer texts are cut.
         columns: names of the columns, for messages.
-        texts: where texts are kept; None keeps none.
+        texts: where texts are kept.
+        sides: told of each row that is kept.
 
     Attributes:
         names: the labels, in the order in which they were found.
         codes: index into `names` for each row.
+        sides: as given.
         read: rows seen.
         skipped: of them, those without a label or a text.
         truncated: rows that were cut.
     """
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, max_tokens: int, columns: tuple[str, str], texts: TextFile | None
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        max_tokens: int,
+        columns: tuple[str, str],
+        texts: TextFile,
+        sides: Sides,
     ) -> None:
         self._tokenizer = tokenizer
         self._max_tokens = max_tokens
         self._label_column, self._text_column = columns
         self._texts = texts
+        self.sides = sides
         self._type = np.uint16 if len(tokenizer) <= np.iinfo(np.uint16).max else np.int32
         self._tokens: list[NDArray[Any]] = []
         self._ends: list[NDArray[np.int64]] = []
+        self._keys = array("Q")
         self._numbers: dict[str, int] = {}
         self.codes = array("i")
         self.read = 0
@@ -72,6 +89,11 @@ class TokenisedRows:
     def __len__(self) -> int:
         return len(self.codes)
 
+    @property
+    def keys(self) -> Keys:
+        """The key of each row's text."""
+        return np.array(self._keys, dtype=np.uint64)
+
     def tokens(self, index: int) -> NDArray[Any]:
         """Return the token ids of a row."""
         batch, place = divmod(index, BATCH)
@@ -83,26 +105,33 @@ class TokenisedRows:
         return np.concatenate([np.diff(ends, prepend=0) for ends in self._ends])
 
     def fill(self, rows: Iterable[Row]) -> None:
-        """Add rows.
+        """Read rows, without tokenising them yet.
 
         Raises:
-            RequestRefused: a label is neither whole number nor text, or a text is none, or there are too many labels.
+            RequestRefused: a label is neither whole number nor text, or a text is none, or there are too many labels,
+                or a value names no side.
+            TuningError: the temporary folder cannot hold the texts.
         """
-        batch: list[str] = []
-        for label, text in rows:
+        for label, text, *further in rows:
             self.read += 1
             if self.read % PROGRESS_ROWS == 0:
                 logger.info("%d rows read", self.read)
             if label is None or text is None or text == "" or (isinstance(label, str) and not label.strip()):
                 self.skipped += 1
                 continue
-            batch.append(self._checked(text))
+            self._texts.append(self._checked(text))
             self.codes.append(self._number(label))
-            if len(batch) == BATCH:
-                self._add(batch)
-                batch = []
-        if batch:
-            self._add(batch)
+            self.sides.add(further)
+        self._texts.flush()
+
+    def tokenise(self) -> None:
+        """Make tokens and keys of the texts that were read."""
+        for start in range(0, len(self), BATCH):
+            texts = self._texts.between(start, min(start + BATCH, len(self)))
+            self._keys.extend(map(text_key, texts))
+            self._add(texts)
+            if len(self._keys) % PROGRESS_ROWS == 0:
+                logger.info("%d of %d rows tokenised", len(self._keys), len(self))
 
     def _checked(self, text: Any) -> str:
         if not isinstance(text, str):
@@ -129,9 +158,6 @@ class TokenisedRows:
         self.truncated += int((lengths == self._max_tokens).sum())
         self._tokens.append(np.concatenate([np.asarray(ids, dtype=self._type) for ids in encoded["input_ids"]]))
         self._ends.append(np.cumsum(lengths))
-        if self._texts is not None:
-            for text in texts:
-                self._texts.append(text)
 
 
 class TextFile:
@@ -147,15 +173,46 @@ class TextFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        # What could not be written is told of by `append` and `flush`.
+        with contextlib.suppress(OSError):
+            self._file.close()
 
     def append(self, text: str) -> None:
+        """Write a text. All are written, and flushed, before the first one is read.
+
+        Raises:
+            TuningError: there is no room for it.
+        """
         # A surrogate that is alone cannot be encoded, and a database may well hold one.
-        self._ends.append(self._ends[-1] + self._file.write(text.encode("utf-8", "surrogatepass")))
+        content = text.encode("utf-8", "surrogatepass")
+        try:
+            self._ends.append(self._ends[-1] + self._file.write(content))
+        except OSError as error:
+            raise _no_room(error) from None
+
+    def flush(self) -> None:
+        """Write what is still in memory. Raises: as `append`."""
+        try:
+            self._file.flush()
+        except OSError as error:
+            raise _no_room(error) from None
+
+    def between(self, start: int, end: int) -> list[str]:
+        """Return the texts from the one with index `start` to the one before `end`."""
+        self._file.seek(self._ends[start])
+        content = self._file.read(self._ends[end] - self._ends[start])
+        offsets = [end - self._ends[start] for end in self._ends[start : end + 1]]
+        return [content[first:last].decode("utf-8", "surrogatepass") for first, last in pairwise(offsets)]
 
     def __getitem__(self, index: int) -> str:
-        self._file.seek(self._ends[index])
-        return self._file.read(self._ends[index + 1] - self._ends[index]).decode("utf-8", "surrogatepass")
+        return self.between(index, index + 1)[0]
+
+
+def _no_room(error: OSError) -> TuningError:
+    return TuningError(
+        f"The texts of the rows cannot be written to {tempfile.gettempdir()}: {error.strerror}. Make room there, or "
+        "set the environment variable TMPDIR to another folder."
+    )
 
 
 class Examples(Sequence[dict[str, Any]]):
@@ -194,12 +251,20 @@ def read_rows(source: RowSource, request: TrainRequest, rows: TokenisedRows) -> 
     Raises:
         RequestRefused: the table or the columns cannot be used, or the rows are too few.
         DatabaseUnavailable: the database cannot be read.
+        TuningError: the temporary folder cannot hold the texts.
     """
-    with source.read(request.table, request.columns, request.limit) as stream:
+    further = [request.side_column] if request.side_column else []
+    # While rows are read, SQLite lets nobody write: so all are read, and the database closed, before the slow part.
+    with source.read(request.table, request.columns, request.limit, *further) as stream:
         rows.fill(stream)
     logger.info("%d rows read from %s, %d of them skipped", rows.read, request.table, rows.skipped)
+    _check_rows(request, rows)
+    rows.tokenise()
     if rows.truncated:
         logger.info("%d rows have more tokens than the model reads, and are cut", rows.truncated)
+
+
+def _check_rows(request: TrainRequest, rows: TokenisedRows) -> None:
     if len(rows) < 2:
         raise RequestRefused(
             f"Table {request.table} has {len(rows)} rows with a label and a text; there must be at least two: "
@@ -214,17 +279,9 @@ def read_rows(source: RowSource, request: TrainRequest, rows: TokenisedRows) -> 
         )
 
 
-def split(count: int, share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Split rows at random, always in the same way for the same seed.
-
-    Returns:
-        Indices of the rows to learn from, `share` of them, and of those that test; at least one of either.
-    """
-    shuffled = np.random.default_rng(seed).permutation(count)
-    training = min(max(round(count * share), 1), count - 1)
-    return shuffled[:training], shuffled[training:]
-
-
 def automatic_batch_size(rows: int) -> int:
-    """Return the biggest divisor of the number of rows that is at most its square root and at most 32."""
-    return next(size for size in range(min(32, int(rows**0.5)), 0, -1) if rows % size == 0)
+    """Return the square root of the number of rows, rounded down and at most 32.
+
+    It need not divide the number of rows, which nobody chooses: it is what the split gives, and may be a prime number.
+    """
+    return min(32, math.isqrt(rows))

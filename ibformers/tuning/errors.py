@@ -4,6 +4,7 @@ TuningError                  one sentence, no traceback; `field` names the setti
 ├── RequestRefused           a setting or a field of a request is wrong: change it
 ├── DatabaseUnavailable      the database could not be opened or read: try again, or look after it
 ├── NothingToTake            no model waits, or none was replaced: train first
+├── ModelIsWorse             the new model is certainly worse than the one in use: train again, or force it
 └── ModelBusy                the model is being trained: wait
 """
 
@@ -35,6 +36,10 @@ class DatabaseUnavailable(TuningError):
 
 class NothingToTake(TuningError):
     """There is no model to take the place of the one in use."""
+
+
+class ModelIsWorse(TuningError):
+    """The new model is certainly worse than the one in use, and nobody said that it is to be taken all the same."""
 
 
 class ModelBusy(TuningError):

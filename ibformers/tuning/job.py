@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from ibformers.artifacts.model_package import module_name, write_model_package
 from ibformers.models.base import DEFAULT_BASE_MODEL
+from ibformers.tuning.errors import ModelIsWorse
 from ibformers.tuning.operations import RECORD, Tuning, taken
+from ibformers.tuning.promotion import known_difference
 from ibformers.tuning.requests import ModelSettings, TrainRequest
 from ibformers.tuning.service import settings_in
 from ibformers.tuning.store import ModelStore
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from ibformers.platform import FileClient
     from ibformers.training.reporting import JobReport
     from ibformers.tuning.answers import Metrics, Prediction, TrainAnswer
+    from ibformers.tuning.promotion import Known
     from ibformers.tuning.rows import RowSource
 
 SERVED = "ibformers.tuning.served.ServedClassifier"
@@ -35,6 +38,7 @@ EVALUATION, PREDICTIONS, INPUTS, PACKAGE = "evaluation.json", "predictions.json"
 MOST_PREDICTIONS = 1000
 """Of so many test rows at most the predictions are written; the metrics are those of all."""
 
+_REPORTED = ("evaluation_results", "evaluation_intervals", "comparison", "current", "test_part")
 _SETTINGS = frozenset(ModelSettings.model_fields)
 
 logger = logging.getLogger(__name__)
@@ -93,7 +97,7 @@ def run_table(
         answer = Tuning(checked, rows).train(asked, report=report, predictions=MOST_PREDICTIONS)
         version = current.name if current is not None else None
         facts = _evaluation(answer, checked.model_name, version)
-        report.update(**{name: facts[name] for name in ("evaluation_results", "current")})
+        report.update(**{name: facts[name] for name in _REPORTED})
         report.message("Writing prediction results.")
         names = [f"row-{number}" for number in range(1, len(answer.predictions) + 1)]
         found = {name: {asked.columns[0]: _shown(one)} for name, one in zip(names, answer.predictions, strict=True)}
@@ -115,16 +119,26 @@ def run_table(
     return answer
 
 
-def promote(files: FileClient, save_path: str, package_name: str, models: Path) -> dict[str, Any]:
+def promote(
+    files: FileClient, save_path: str, package_name: str, models: Path, *, force: bool = False
+) -> dict[str, Any]:
     """Let the model that a run packaged take the place of the one in use, which is kept for a rollback.
 
     A model that waits for an override goes on waiting.
+
+    Args:
+        files: reads below `save_path`.
+        save_path: drive folder of the run.
+        package_name: name of the model package.
+        models: the environment's folder of models.
+        force: promote the model also where it is certainly worse than the one in use.
 
     Returns:
         See `TakeAnswer`.
 
     Raises:
         NothingToTake: another model is in use by now than the one that the run compared its own with.
+        ModelIsWorse: the model is certainly worse than the one in use, and `force` was not given.
         ModelBusy: the model is being trained.
     """
     facts = json.loads(files.read_file(f"{save_path}/{EVALUATION}"))
@@ -132,13 +146,26 @@ def promote(files: FileClient, save_path: str, package_name: str, models: Path) 
     store = ModelStore(models, name)
     data = f"{save_path}/{PACKAGE}/src/py/{module_name(package_name)}/model_data"
     with store.training() as work:
+        known = _known(store, facts, force=force)
         folder = work / "version"
         (folder / "model").mkdir(parents=True)
         for file in facts["files"]:
             (folder / "model" / file).write_bytes(files.read_file(f"{data}/{file}"))
         (folder / RECORD).write_text(json.dumps(facts, indent=1), encoding="utf-8")
-        answer = taken(name, *store.take(folder, before))
+        answer = taken(name, *store.take(folder, before), known)
     return answer.model_dump(mode="json")
+
+
+def _known(store: ModelStore, facts: Mapping[str, Any], *, force: bool) -> Known:
+    in_use = store.in_use()
+    known = known_difference(facts, in_use.name if in_use else None)
+    if known.certainly_worse and not force:
+        raise ModelIsWorse(
+            f"{store.model_name} stays as it is: the new model is certainly worse. {known.sentence} To promote it all "
+            "the same, give `force` (pytest --promote --promote-worse).",
+            "force",
+        )
+    return known
 
 
 def _evaluation(answer: TrainAnswer, model_name: str, version: str | None) -> dict[str, Any]:
@@ -146,6 +173,8 @@ def _evaluation(answer: TrainAnswer, model_name: str, version: str | None) -> di
         "model_name": model_name,
         "files": sorted(path.name for path in Path(answer.waiting).iterdir()),
         "evaluation_results": _as_results(answer.new),
+        "evaluation_intervals": answer.evaluation_intervals.model_dump(mode="json"),
+        "comparison": answer.comparison.model_dump(mode="json") if answer.comparison else None,
         "current": {
             "version": version,
             # A head that was made anew answers at random: there is nothing to be better than.
@@ -154,6 +183,7 @@ def _evaluation(answer: TrainAnswer, model_name: str, version: str | None) -> di
         },
         "labels": answer.labels,
         "rows": answer.rows.model_dump(),
+        "test_part": answer.test_part.model_dump(),
         "batch_sizes": answer.batch_sizes,
         "seconds": answer.seconds,
     }

@@ -72,11 +72,17 @@ def copy_model(source: str, folder: Path) -> Path:
     Raises:
         OSError: the hub, where it comes from, does not answer.
     """
+    from ibformers.tuning.learned import LearnedRows
+
+    learned = LearnedRows.of(source)
     if not Path(source).is_dir():
         from huggingface_hub import snapshot_download
 
         source = snapshot_download(source)
     shutil.copytree(source, folder, ignore=shutil.ignore_patterns("__pycache__", ".cache"))
+    if not learned.complete:
+        # What shows that an older version tuned it lies beside the model, and is not copied.
+        learned.write(folder)
     return folder
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ibformers.threads import let_waiting_threads_sleep
 from ibformers.tuning.answers import ModelAnswer, TakeAnswer, TrainAnswer
-from ibformers.tuning.errors import RequestRefused
+from ibformers.tuning.errors import ModelIsWorse, RequestRefused
+from ibformers.tuning.promotion import Known, known_difference
 from ibformers.tuning.requests import CLASSIFICATION, ModelSettings, OverrideRequest, TrainRequest
 from ibformers.tuning.store import ModelStore
 
@@ -75,11 +76,13 @@ class Tuning:
 
         started = time.monotonic()
         with self.store.training() as work:
-            source = source_of(self.settings, self.store.in_use())
+            in_use = self.store.in_use()
+            source = source_of(self.settings, in_use)
             run = Run(self.settings, asked, source, work)
             trained = run.train(self.rows, report, predictions)
             seconds = round(time.monotonic() - started, 1)
-            record = trained.model_copy(update={"seconds": seconds})
+            compared_with = in_use.name if in_use else None
+            record = trained.model_copy(update={"seconds": seconds, "compared_with": compared_with})
             kept = record.model_dump(mode="json", exclude={"version", "waiting", "predictions", "message"})
             (run.folder / RECORD).write_text(json.dumps(kept, indent=1), encoding="utf-8")
             if self.store.in_use() is None:
@@ -93,10 +96,24 @@ class Tuning:
 
         Raises:
             NothingToTake: none waits: train first.
-            RequestRefused: the request has fields.
+            ModelIsWorse: it is certainly worse than the one in use, and the request has no `force`.
+            RequestRefused: the request has a wrong field.
         """
-        OverrideRequest.of({} if request is None else request)
-        return taken(self.settings.model_name, *self.store.override())
+        asked = OverrideRequest.of({} if request is None else request)
+        name, known = self.settings.model_name, Known("")
+
+        def look(version: Version, in_use: Version | None) -> None:
+            nonlocal known
+            known = known_difference(_record(version), in_use.name if in_use else None)
+            if known.certainly_worse and not asked.force:
+                raise ModelIsWorse(
+                    f"{name} stays as it is: version {version.name}, which waits, is certainly worse. "
+                    f'{known.sentence} To take it all the same, send an override request with "force": true '
+                    "(--force on the command line).",
+                    "force",
+                )
+
+        return taken(name, *self.store.override(look), known)
 
     def rollback(self) -> TakeAnswer:
         """Bring back the model that the one in use took the place of; a second rollback undoes the first.
@@ -107,13 +124,24 @@ class Tuning:
         return taken(self.settings.model_name, *self.store.rollback())
 
 
-def taken(model_name: str, version: Version, before: Version | None) -> TakeAnswer:
-    """Answer, and tell the log, that a version is in use now."""
+def taken(model_name: str, version: Version, before: Version | None, known: Known | None = None) -> TakeAnswer:
+    """Answer, and tell the log, that a version is in use now, and how it differs from the one before."""
     message = f"{model_name} is now version {version.name}" + (f", before it was {before.name}." if before else ".")
+    if known is not None and before is not None:
+        message += f" {known.sentence}"
     logger.info("%s", message)
     return TakeAnswer(
         model_name=model_name, in_use=version.name, previous=before.name if before else None, message=message
     )
+
+
+def _record(version: Version) -> dict[str, Any]:
+    """Read how a version was trained; empty where that cannot be read."""
+    try:
+        found = json.loads((version.folder.parent / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def list_models(path: Path) -> list[ModelAnswer]:

@@ -71,7 +71,10 @@ class TrainRequest(_Message):
         table: the table or view, with its schema if need be: `iris.Review`.
         columns: the column of the label, then that of the text; a list, or a text with a comma.
         limit: most rows that are read; without it, all.
-        p_of_train: the share of the rows that are learned from, between 0 and 1; the others test.
+        p_of_train: the share of the rows that are learned from, in the mean, between 0 and 1; the others test.
+        group_column: a column whose value decides on which side a row is, in place of its text: all rows of an author
+            or a customer are on one side.
+        split_column: a column that says the side of each row itself, `train` or `test`.
         ordered_labels: whether a neighbouring label is the smaller mistake, as with stars; without it, this is so for
             three or more whole numbers in a row.
     """
@@ -80,6 +83,8 @@ class TrainRequest(_Message):
     columns: tuple[str, str]
     limit: Annotated[int, Field(strict=True, ge=2, le=MOST_ROWS)] | None = None
     p_of_train: Annotated[float, Field(gt=0, lt=1)] = 0.8
+    group_column: Annotated[str, Field(min_length=1)] | None = None
+    split_column: Annotated[str, Field(min_length=1)] | None = None
     ordered_labels: bool | None = None
 
     @field_validator("columns", mode="before")
@@ -90,9 +95,49 @@ class TrainRequest(_Message):
             raise ValueError('must be two names, first the label, second the text, as in "ReviewLabel,ReviewText"')
         return columns
 
+    @property
+    def side_column(self) -> dict[str, str]:
+        """The column that decides on which side a row is, by the field that names it; empty where the text decides."""
+        named = {"group_column": self.group_column, "split_column": self.split_column}
+        return {field: column for field, column in named.items() if column is not None}
+
+    @classmethod
+    def of(cls, given: Self | Mapping[str, Any]) -> Self:
+        """Check what was given, see `_Message.of`; also that at most one thing decides on the sides of rows."""
+        request = super().of(given)
+        if len(request.side_column) > 1:
+            raise RequestRefused(
+                "Train request: group_column and split_column both decide on which side a row is: send one of them.",
+                "split_column",
+            )
+        if request.split_column is not None and "p_of_train" in request.model_fields_set:
+            raise RequestRefused(
+                "Train request: p_of_train has no effect beside split_column, which says the side of each row: "
+                "leave one of them out.",
+                "p_of_train",
+            )
+        for field, column in request.side_column.items():
+            if column.lower() in {name.lower() for name in request.columns}:
+                raise RequestRefused(
+                    f"Train request: {field} is {column}, which columns name already: it must be another column.", field
+                )
+        return request
+
 
 class OverrideRequest(_Message):
-    """Lets the model that waits take the place of the one in use. It has no fields."""
+    """Lets the model that waits take the place of the one in use.
+
+    Attributes:
+        force: take it also where it is certainly worse than the one in use.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    force: Annotated[bool, Field(strict=True)] = False
+
+
+class RollbackRequest(_Message):
+    """Brings back the model that the one in use took the place of. It has no fields."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -111,6 +156,7 @@ _TITLES = {
     "ModelSettings": "Settings of the model",
     "TrainRequest": "Train request",
     "OverrideRequest": "Override request",
+    "RollbackRequest": "Rollback request",
     "MLRequest": "ML request",
 }
 _WORDS = {

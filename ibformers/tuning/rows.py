@@ -10,13 +10,15 @@ import contextlib
 import difflib
 import re
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import unquote, urlsplit
 
 from ibformers.tuning.database_url import error_reason, parse_url, shown_url
 from ibformers.tuning.errors import DatabaseUnavailable, RequestRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Engine, Inspector, Select
     from sqlalchemy.engine import URL
@@ -24,8 +26,11 @@ if TYPE_CHECKING:
 BATCH = 1000
 """Rows that are fetched at once."""
 
-Row = tuple[Any, Any]
-"""Label and text, as the database gives them."""
+Row = tuple[Any, ...]
+"""Label, text, and the values of further columns, as the database gives them."""
+
+NONE: Mapping[str, str] = MappingProxyType({})
+"""No further columns."""
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _EXTRAS = {"postgresql": "postgres", "iris": "iris"}
@@ -35,7 +40,7 @@ class RowSource(Protocol):
     """Where rows come from."""
 
     def read(
-        self, table: str, columns: tuple[str, str], limit: int | None
+        self, table: str, columns: tuple[str, str], limit: int | None, further: Mapping[str, str] = NONE
     ) -> contextlib.AbstractContextManager[Iterable[Row]]:
         """Open a table; the rows are streamed while the context is open.
 
@@ -43,6 +48,8 @@ class RowSource(Protocol):
             table: its name, with its schema if need be.
             columns: the column of the label, and that of the text.
             limit: most rows; None is all.
+            further: columns whose values follow the text in each row, by the field of the request that names them. It
+                is left out where there are none, so that a source without it serves all requests that need none.
 
         Raises:
             RequestRefused: the table or a column is not there.
@@ -70,17 +77,19 @@ class DatabaseRows:
         return self._engine
 
     @contextlib.contextmanager
-    def read(self, table: str, columns: tuple[str, str], limit: int | None) -> Iterator[Iterable[Row]]:
+    def read(
+        self, table: str, columns: tuple[str, str], limit: int | None, further: Mapping[str, str] = NONE
+    ) -> Iterator[Iterable[Row]]:
         """Open a table, see `RowSource.read`. A row comes once; without a primary key in no certain order."""
         from sqlalchemy import inspect
         from sqlalchemy.exc import SQLAlchemyError
 
         schema, name = split_name(table)
-        for column in columns:
-            _plain(column, "columns")
+        for field, column in named_columns(columns, further):
+            _plain(column, field)
         try:
             with self.engine.connect() as connection:
-                statement = select_rows(inspect(connection), schema, name, columns, limit)
+                statement = select_rows(inspect(connection), schema, name, columns, limit, further)
                 streaming = connection.execution_options(stream_results=True, yield_per=BATCH)
                 with contextlib.closing(streaming.execute(statement)) as result:
                     yield (tuple(row) for row in result)
@@ -98,7 +107,12 @@ class DatabaseRows:
 
 
 def select_rows(
-    catalogue: Inspector, schema: str | None, name: str, columns: tuple[str, str], limit: int | None
+    catalogue: Inspector,
+    schema: str | None,
+    name: str,
+    columns: tuple[str, str],
+    limit: int | None,
+    further: Mapping[str, str] = NONE,
 ) -> Select[Any]:
     """Build the statement that reads the rows, with the names as the catalogue has them.
 
@@ -108,6 +122,7 @@ def select_rows(
         name: of the table or view, a plain name.
         columns: of label and text, plain names.
         limit: most rows; the primary key, if there is one, decides which.
+        further: columns beside these, plain names, by the field of the request that names them.
 
     Raises:
         RequestRefused: the catalogue does not have one of the names.
@@ -116,16 +131,25 @@ def select_rows(
 
     if schema is not None:
         schema = _schema(catalogue, schema)
-    tables = [*catalogue.get_table_names(schema), *catalogue.get_view_names(schema)]
-    name = _existing(name, tables, "table", f"table {name} in {schema or 'the database'}")
+    tables = catalogue.get_table_names(schema)
+    readable = [*tables, *catalogue.get_view_names(schema), *_other_names(catalogue, schema)]
+    name = _existing(name, readable, "table", f"table {name} in {schema or 'the database'}")
     there = [found["name"] for found in catalogue.get_columns(name, schema)]
-    chosen = [_existing(wanted, there, "columns", f"column {wanted} in table {name}") for wanted in columns]
+    chosen = [
+        _existing(wanted, there, field, f"column {wanted} in table {name}")
+        for field, wanted in named_columns(columns, further)
+    ]
     keys = catalogue.get_pk_constraint(name, schema)["constrained_columns"] if name in tables else []
     source = table(name, *(column(each) for each in {*chosen, *keys}), schema=schema)
     statement = select(*(source.c[each] for each in chosen))
     if keys:
         statement = statement.order_by(*(source.c[each] for each in keys))
     return statement if limit is None else statement.limit(limit)
+
+
+def named_columns(columns: tuple[str, str], further: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return all columns that are read, in their order, each after the field of the request that names it."""
+    return [*(("columns", column) for column in columns), *further.items()]
 
 
 def split_name(table: str) -> tuple[str | None, str]:
@@ -148,6 +172,16 @@ def _plain(name: str, field: str) -> str:
             field,
         )
     return name
+
+
+def _other_names(catalogue: Inspector, schema: str | None) -> list[str]:
+    """Return what is read like a table, but is in the catalogue neither as a table nor as a view."""
+    names: list[str] = []
+    for kind in ("get_materialized_view_names", "get_foreign_table_names"):
+        # Not every database has them, and some of its dialects say so by raising.
+        with contextlib.suppress(AttributeError, NotImplementedError):
+            names += getattr(catalogue, kind)(schema)
+    return names
 
 
 def _schema(catalogue: Inspector, schema: str) -> str | None:
@@ -175,9 +209,10 @@ def _engine(url: URL) -> Engine:
     from sqlalchemy.exc import NoSuchModuleError
     from sqlalchemy.pool import NullPool
 
-    if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).is_file():
+    file = _sqlite_file(url)
+    if file is not None and not file.is_file():
         raise DatabaseUnavailable(
-            f"Setting database: there is no file {url.database}; `ibmodels load` makes one from CSV.", "database"
+            f"Setting database: there is no file {file}; `ibmodels load` makes one from CSV.", "database"
         )
     try:
         # Trainings are hours or days apart: no connection stays open between them.
@@ -188,3 +223,31 @@ def _engine(url: URL) -> Engine:
         raise DatabaseUnavailable(
             f"Setting database: {url.drivername} is not installed here: {hint}.", "database"
         ) from None
+    except (TypeError, ValueError):
+        # The value is not shown: it may be a password.
+        raise RequestRefused(
+            f"Setting database: an argument after the ? of the URL has a value that {url.drivername} cannot use.",
+            "database",
+        ) from None
+
+
+def _sqlite_file(url: URL) -> Path | None:
+    """Return the file of an SQLite database; None for another database, and for one in memory.
+
+    Raises:
+        RequestRefused: the URL has a URI of SQLite, and does not say so.
+    """
+    name = url.database
+    if url.get_backend_name() != "sqlite" or not name:
+        return None
+    if str(url.query.get("uri", "")).lower() not in {"true", "1", "yes", "on", "y", "t"}:
+        if name.startswith("file:") and not Path(name).is_file():
+            raise RequestRefused(
+                f"Setting database: {name} is a URI of SQLite, which needs `uri=true` at the end of the URL, such as "
+                "sqlite:///file:reviews.db?mode=ro&uri=true.",
+                "database",
+            )
+        return None if name == ":memory:" else Path(name)
+    address = urlsplit(name)
+    in_memory = url.query.get("mode") == "memory" or url.query.get("vfs") or address.path in {"", ":memory:"}
+    return None if in_memory else Path(unquote(address.path) if address.scheme == "file" else name)

@@ -10,10 +10,12 @@ import numpy as np
 from transformers import set_seed
 
 from ibformers.training.hardware import prediction_threads, use_all_cores
-from ibformers.tuning.answers import Metrics, Prediction, RowCounts, TrainAnswer
+from ibformers.tuning.answers import Prediction, RowCounts, RowTestPart, TrainAnswer
 from ibformers.tuning.arguments import Amounts, check_arguments, training_arguments
-from ibformers.tuning.dataset import Examples, TextFile, TokenisedRows, automatic_batch_size, read_rows, split
+from ibformers.tuning.comparison import Measured, compare, label_numbers, metric_intervals
+from ibformers.tuning.dataset import Examples, TextFile, TokenisedRows, automatic_batch_size, read_rows
 from ibformers.tuning.labels import are_in_a_row, choose_labels
+from ibformers.tuning.learned import LearnedRows
 from ibformers.tuning.metrics import WEIGHTED, classification_metrics
 from ibformers.tuning.model import (
     TextClassifier,
@@ -25,16 +27,20 @@ from ibformers.tuning.model import (
     rename_outputs,
 )
 from ibformers.tuning.prediction import load_pipeline
+from ibformers.tuning.split import describe_split, sides_of, split_rows
 from ibformers.tuning.store import Version
 from ibformers.tuning.training import Collator, cross_entropy, fine_tune, predict_logits
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import torch
     from numpy.typing import NDArray
     from transformers import TrainingArguments
 
     from ibformers.training.reporting import StepReport
+    from ibformers.tuning.answers import Comparison
+    from ibformers.tuning.keys import Keys
     from ibformers.tuning.requests import ModelSettings, TrainRequest
     from ibformers.tuning.rows import RowSource
 
@@ -76,6 +82,7 @@ class Run:
         config = load_config(source, settings)
         check_settings(settings, config, self._tokenizer)
         self._max_tokens = longest_text(config, self._tokenizer)
+        self._learned = LearnedRows.of(source)
         self._collator = Collator(int(self._tokenizer.pad_token_id or 0), self._max_tokens)
 
     def train(self, rows: RowSource, report: StepReport | None, predictions: int) -> TrainAnswer:
@@ -87,34 +94,32 @@ class Run:
         logger.info("training %s, which is in %s", self._settings.model_name, self._source)
         with TextFile() as texts:
             data = TokenisedRows(
-                self._tokenizer, self._max_tokens, self._request.columns, texts if predictions else None
+                self._tokenizer, self._max_tokens, self._request.columns, texts, sides_of(self._request)
             )
             read_rows(rows, self._request, data)
             old, new = self._models(data.names)
             parts = self._divide(data, new.labels)
             arguments = self._arguments(parts)
             # Measured before the training, since it changes the model where both start from the same weights.
-            old_metrics = self._measure("model in use", old, parts, arguments)
-            fine_tune(
-                new.model,
-                arguments,
-                parts.train,
-                parts.test,
-                new.labels,
-                self._collator,
-                LoggedReport(report),
-                ordered=self._has_order(new.labels),
-            )
-            new_metrics = self._measure("new model", new, parts, arguments)
-            new.model.save_pretrained(self.folder / "model")
-            self._tokenizer.save_pretrained(str(self.folder / "model"))
+            in_use = self._measure("model in use", old, parts, arguments)
+            old_head_is_new, labels = old.head_is_new, new.labels
+            self._tune(new, parts, arguments, report)
+            # Trainer leaves its model wrapped in autocast; what serves is what was written.
+            del old, new
+            trained = self._measure("new model", self._written(labels), parts, arguments)
+            answers = trained.numbers(labels)
             return TrainAnswer(
                 model_name=self._settings.model_name,
-                labels=new.labels,
-                old=old_metrics,
-                new=new_metrics,
-                old_head_is_new=old.head_is_new,
+                labels=labels,
+                old=in_use.metrics,
+                new=trained.metrics,
+                evaluation_intervals=metric_intervals(
+                    labels, parts.test.labels(), answers, trained.metrics, self._seed
+                ),
+                comparison=None if old_head_is_new else self._compare(parts, in_use, trained, texts),
+                old_head_is_new=old_head_is_new,
                 rows=parts.counts,
+                test_part=parts.test_part,
                 batch_sizes={
                     "train": arguments.per_device_train_batch_size,
                     "test": arguments.per_device_eval_batch_size,
@@ -122,6 +127,34 @@ class Run:
                 message=TAKE_IT,
                 predictions=self._predictions(parts, texts, predictions),
             )
+
+    def _tune(
+        self, new: TextClassifier, parts: _Parts, arguments: TrainingArguments, report: StepReport | None
+    ) -> None:
+        fine_tune(
+            new.model,
+            arguments,
+            parts.train,
+            parts.test,
+            new.labels,
+            self._collator,
+            LoggedReport(report),
+            ordered=self._has_order(new.labels),
+        )
+        new.model.save_pretrained(self.folder / "model")
+        self._tokenizer.save_pretrained(str(self.folder / "model"))
+        self._learned.with_rows(parts.train_keys).write(self.folder / "model")
+
+    def _written(self, labels: list[str]) -> TextClassifier:
+        written = load_classifier(str(self.folder / "model"), self._settings, self._tokenizer)
+        return TextClassifier(written.model, labels, head_is_new=False)
+
+    def _compare(self, parts: _Parts, old: Measured, new: Measured, texts: TextFile) -> Comparison:
+        def row(index: int) -> tuple[int, str]:
+            number = int(parts.test_rows[index])
+            return number + 1, texts[number]
+
+        return compare(parts.labels, parts.test.labels(), old, new, parts.learned, self._seed, row)
 
     def _models(self, found: list[str]) -> tuple[TextClassifier, TextClassifier]:
         """Return the model in use, and what the new one starts from: the same, or one with a head for other labels."""
@@ -143,11 +176,26 @@ class Run:
 
     def _divide(self, data: TokenisedRows, labels: list[str]) -> _Parts:
         numbers = np.array([labels.index(name) for name in data.names])
-        train, test = split(len(data), self._request.p_of_train, self._seed)
-        counts = RowCounts(
-            read=data.read, train=len(train), test=len(test), skipped=data.skipped, truncated=data.truncated
+        keys = data.keys
+        rows = split_rows(keys, data.sides, self._request.p_of_train, self._seed)
+        return _Parts(
+            labels=labels,
+            train=Examples(data, rows.train, numbers),
+            test=Examples(data, rows.test, numbers),
+            train_keys=keys[rows.train],
+            test_rows=rows.test,
+            learned=self._learned.among(keys[rows.test]),
+            counts=RowCounts(
+                read=data.read,
+                train=len(rows.train),
+                test=len(rows.test),
+                skipped=data.skipped,
+                truncated=data.truncated,
+            ),
+            test_part=describe_split(
+                keys, numbers[np.array(data.codes)], labels, rows, data.sides, self._seed, self._learned
+            ),
         )
-        return _Parts(labels, Examples(data, train, numbers), Examples(data, test, numbers), test, counts)
 
     def _arguments(self, parts: _Parts) -> TrainingArguments:
         train, test = len(parts.train), len(parts.test)
@@ -168,14 +216,15 @@ class Run:
             return are_in_a_row(labels)
         return self._request.ordered_labels
 
-    def _measure(self, title: str, model: TextClassifier, parts: _Parts, arguments: TrainingArguments) -> Metrics:
+    def _measure(self, title: str, model: TextClassifier, parts: _Parts, arguments: TrainingArguments) -> Measured:
+        on_device: torch.nn.Module = model.model
+        on_device.to(arguments.device)
         logits = predict_logits(model.model, parts.test, self._collator, arguments.per_device_eval_batch_size)
         actual = parts.test.labels()
-        same = model.labels == parts.labels
-        # A label of the old model that the rows do not have is never right.
-        numbers = np.array([parts.labels.index(name) if name in parts.labels else -1 for name in model.labels])
-        loss = cross_entropy(logits, actual) if same else None
-        metrics = classification_metrics(parts.labels, actual, numbers[logits.argmax(axis=1)], loss)
+        loss = cross_entropy(logits, actual) if model.labels == parts.labels else None
+        outputs = logits.argmax(axis=1)
+        answers = label_numbers(model.labels, parts.labels)[outputs]
+        metrics = classification_metrics(parts.labels, actual, answers, loss)
         logger.info(
             "%s: accuracy %.4f, weighted F1 %.4f on %d test rows",
             title,
@@ -183,7 +232,7 @@ class Run:
             metrics.f1[WEIGHTED],
             len(parts.test),
         )
-        return metrics
+        return Measured(metrics, model.labels, outputs)
 
     def _predictions(self, parts: _Parts, texts: TextFile, count: int) -> list[Prediction]:
         """Ask the model that was written, one text after the other, as it will be asked when it serves."""
@@ -203,13 +252,19 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """The rows of a training: labels, examples to learn from, examples that test, and the latter's row numbers."""
+    """The rows of a training: labels, examples to learn from, examples that test, and the latter's row numbers.
+
+    `learned` says which test rows the model in use has learned; None where nobody knows.
+    """
 
     labels: list[str]
     train: Examples
     test: Examples
+    train_keys: Keys
     test_rows: NDArray[np.int64]
+    learned: NDArray[np.bool_] | None
     counts: RowCounts
+    test_part: RowTestPart
 
 
 class LoggedReport:

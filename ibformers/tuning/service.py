@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ibformers.tuning.errors import RequestRefused
 from ibformers.tuning.operations import Tuning, list_models
 from ibformers.tuning.prediction import Predictor
-from ibformers.tuning.requests import OverrideRequest
+from ibformers.tuning.requests import RollbackRequest
 from ibformers.tuning.rows import DatabaseRows
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class TuningService:
         if operation == "override":
             return tuning.override(request).model_dump(mode="json")
         if operation == "rollback":
-            OverrideRequest.of(request)
+            RollbackRequest.of(request)
             return tuning.rollback().model_dump(mode="json")
         raise RequestRefused(f"There is no operation {operation!r}: there are override, rollback, predict, models.")
 

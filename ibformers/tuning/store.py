@@ -27,7 +27,7 @@ from ibformers.tuning.errors import ModelBusy, NothingToTake, RequestRefused
 from ibformers.tuning.links import exchange, point, sync
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 AS_DOWNLOADED = "as downloaded"
@@ -126,8 +126,12 @@ class ModelStore:
             self._prune()
         return version
 
-    def override(self) -> tuple[Version, Version | None]:
+    def override(self, look: Callable[[Version, Version | None], None] | None = None) -> tuple[Version, Version | None]:
         """Let the version that waits take the place of the one in use.
+
+        Args:
+            look: called with the version that waits and the one in use, while neither can change; what it raises
+                leaves all as it was.
 
         Returns:
             The version in use now, and the one before it.
@@ -139,6 +143,8 @@ class ModelStore:
             version = self.waiting()
             if version is None:
                 raise NothingToTake(f"No new model of {self.model_name} waits: send a train request first.")
+            if look is not None:
+                look(version, self.in_use())
             before = self._replace(version)
             self._prune()
         return version, before

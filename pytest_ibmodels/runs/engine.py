@@ -97,9 +97,12 @@ class Engine:
             run.expired = reason
             self._loop.call_soon_threadsafe(self._tellers[id(run)].cancel)
 
-    def promote(self, run: Run) -> Future[None]:
-        """Let the model of a run that passed take the place of the one in use; ends with a PromotionFailure if not."""
-        return asyncio.run_coroutine_threadsafe(self._stories[id(run)].promote(), self._loop)
+    def promote(self, run: Run, *, force: bool) -> Future[None]:
+        """Let the model of a run that passed take the place of the one in use; ends with a PromotionFailure if not.
+
+        With `force`, also one that is certainly worse than the one in use.
+        """
+        return asyncio.run_coroutine_threadsafe(self._stories[id(run)].promote(force=force), self._loop)
 
     def close(self, *, interrupted: bool = False) -> list[str]:
         """Cancel what still runs, remove what was pushed, end the sandboxes.

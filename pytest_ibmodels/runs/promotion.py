@@ -18,8 +18,12 @@ if TYPE_CHECKING:
     from pytest_ibmodels.spec import ModelTest
 
 
-async def promoted(route: Route, place: Workplace, test: ModelTest, clock: Clock, limits: Limits) -> str:
+async def promoted(
+    route: Route, place: Workplace, test: ModelTest, clock: Clock, limits: Limits, *, force: bool
+) -> str:
     """Promote the model that the run trained in ``place``, and wait for it.
+
+    Without ``force``, the environment refuses a model that is certainly worse than the one in use.
 
     Returns:
         A sentence of the environment on what is in use now; empty if nothing of this route is ever in use.
@@ -29,7 +33,7 @@ async def promoted(route: Route, place: Workplace, test: ModelTest, clock: Clock
     """
     redact = place.client.transport.redact
     try:
-        job_id = await route.start_promotion(place, test)
+        job_id = await route.start_promotion(place, test, force=force)
         if job_id is None:
             return ""
         status = await _ended(place, job_id, clock, limits)

@@ -116,9 +116,10 @@ class Story:
         except Exception as error:  # noqa: BLE001 - a fault of ours: the items show it with its traceback
             self._fail(error)
 
-    async def promote(self) -> None:
+    async def promote(self, *, force: bool) -> None:
         """Let the new model take the place of the one in use, and note that. Raises: PromotionFailure."""
-        sentence = await promoted(self._route, await self._place(), self._test, self._clock, self._limits)
+        place = await self._place()
+        sentence = await promoted(self._route, place, self._test, self._clock, self._limits, force=force)
         if sentence:
             self._run.notes.append(sentence + self._session.fate_of_models)
 

@@ -11,6 +11,7 @@ import sys
 _MODULES = (
     "psutil",
     "numpy",
+    "scipy.stats",
     "torch",
     "tokenizers",
     "safetensors.torch",

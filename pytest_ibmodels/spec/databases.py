@@ -31,7 +31,12 @@ def is_database(text: str) -> bool:
 def from_folder(database: str, folder: Path) -> str:
     """The same URL, where the file of a SQLite database counts from ``folder``; absolute ones stay as they are."""
     name = database.removeprefix(_LOCAL_FILE)
-    if name == database or not name or name.startswith(("/", ":memory:", "file:")):
+    if name.startswith("file:"):
+        # A URI of SQLite, which undoes the quoting of its path.
+        path = name.removeprefix("file:")
+        relative = not path.startswith(("/", ":memory:", "?")) and path
+        return f"{_LOCAL_FILE}file:{quote(str(folder))}/{path}" if relative else database
+    if name == database or not name or name.startswith(("/", ":memory:")):
         return database
     return f"{_LOCAL_FILE}{folder / name}"
 

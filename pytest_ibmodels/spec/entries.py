@@ -163,8 +163,33 @@ class ModelTestEntry(_Entry):
         BeforeValidator(values.share, json_schema_input_type=float),
         WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}),
         Field(
-            description="With `table`: the share of the rows that is learned from; the others test. Default: 0.8.",
+            description=(
+                "With `table`: the share of the rows that is learned from, in the mean; the others test. Default: 0.8."
+            ),
             examples=[0.8],
+        ),
+    ] = None
+    group_column: Annotated[
+        str | None,
+        BeforeValidator(values.column, json_schema_input_type=str),
+        Field(
+            description=(
+                "With `table`: the column that decides, in place of the text, whether a row is learned from or tests, "
+                "so that all rows of an author or a customer are on one side."
+            ),
+            examples=["Author"],
+            json_schema_extra={"pattern": values.TABLE_NAME_PATTERN},
+        ),
+    ] = None
+    split_column: Annotated[
+        str | None,
+        BeforeValidator(values.column, json_schema_input_type=str),
+        Field(
+            description=(
+                "With `table`: the column that says of each row whether it is learned from or tests, `train` or `test`."
+            ),
+            examples=["Part"],
+            json_schema_extra={"pattern": values.TABLE_NAME_PATTERN},
         ),
     ] = None
     better_than_current: Annotated[

@@ -44,8 +44,9 @@ class TableSpec:
     """The rows of a database to learn from.
 
     ``name`` may have its schema before a dot; ``columns`` are first the label, second the text; ``limit`` None is all
-    rows; ``p_of_train`` None is the training's default; ``max_drop``: by so much the new model may be worse than the
-    one in use, None if that does not matter; ``line`` (from 1) is that of ``better_than_current``.
+    rows; ``p_of_train`` None is the training's default; ``group_column`` decides on which side a row is, and
+    ``split_column`` says it, where they are not None; ``max_drop``: by so much the new model may be worse than the one
+    in use, None if that does not matter; ``line`` (from 1) is that of ``better_than_current``.
     """
 
     name: str
@@ -54,11 +55,20 @@ class TableSpec:
     p_of_train: float | None = None
     max_drop: float | None = None
     line: int = 0
+    group_column: str | None = None
+    split_column: str | None = None
 
     def __str__(self) -> str:
         share = "" if self.p_of_train is None else f", p_of_train {self.p_of_train:g}"
         rows = "all rows" if self.limit is None else f"{self.limit} rows"
-        return f"table {self.name} ({', '.join(self.columns)}), {rows}{share}"
+        sides = "".join(f", {key} {column}" for key, column in self.side_column.items())
+        return f"table {self.name} ({', '.join(self.columns)}), {rows}{share}{sides}"
+
+    @property
+    def side_column(self) -> dict[str, str]:
+        """The column that decides on which side a row is, by its key; empty where the text decides."""
+        named = {"group_column": self.group_column, "split_column": self.split_column}
+        return {key: column for key, column in named.items() if column is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +200,8 @@ def _table(entry: ModelTestEntry, raw: LocatedDict) -> TableSpec | None:
         columns=entry.columns,
         limit=entry.limit,
         p_of_train=entry.p_of_train,
+        group_column=entry.group_column,
+        split_column=entry.split_column,
         max_drop=None if better is None else better.max_drop,
         line=0 if better is None else raw.marks["better_than_current"][0].line + 1,
     )
@@ -241,10 +253,34 @@ def _check_data(document: Document, name: str, raw: LocatedDict) -> None:
             document.report(
                 at_name, f"model test `{name}` has no `columns`: with `table`, first the label, second the text"
             )
+        _check_sides(document, name, raw)
     else:
         for key in OF_TABLES:
             if key in raw:
                 document.report(spot(document.root, name, key).key, f"`{key}` is for a `table` only: remove it")
+
+
+def _check_sides(document: Document, name: str, raw: LocatedDict) -> None:
+    """At most one thing decides on which side a row is, and no column is used twice."""
+    if "split_column" in raw:
+        at_split = spot(document.root, name, "split_column").key
+        if "group_column" in raw:
+            document.report(
+                at_split, "`split_column` stands beside `group_column`: one of them decides on which side a row is"
+            )
+        elif "p_of_train" in raw:
+            document.report(
+                at_split, "`split_column` says the side of each row, so `p_of_train` has no effect: remove one of them"
+            )
+    columns = raw.get("columns")
+    used = columns.split(",") if isinstance(columns, str) else columns if isinstance(columns, list) else []
+    lower = {column.strip().lower() for column in used if isinstance(column, str)}
+    for key in ("group_column", "split_column"):
+        column = raw.get(key)
+        if isinstance(column, str) and column.lower() in lower:
+            document.report(
+                spot(document.root, name, key).value, f"`{key}` is {quoted(column)}, which `columns` name already"
+            )
 
 
 def _check_metrics(document: Document, name: str, metrics: Any) -> None:

@@ -54,7 +54,11 @@ def schemas() -> dict[str, dict[str, Any]]:
     )
     model_test = model_tests["$defs"][ModelTestEntry.__name__]
     model_test["if"] = {"required": ["table"]}
-    model_test["then"] = {"required": ["columns"], "properties": {"ibannotator": False}}
+    model_test["then"] = {
+        "required": ["columns"],
+        "properties": {"ibannotator": False},
+        "dependentSchemas": {"split_column": {"properties": {"group_column": False, "p_of_train": False}}},
+    }
     model_test["else"] = {"required": ["ibannotator"], "properties": dict.fromkeys(OF_TABLES, False)}
     environments = _schema(EnvironmentEntry, "environments.yaml", "Where model tests run: name -> environment.")
     entry = environments["$defs"][EnvironmentEntry.__name__]

@@ -22,7 +22,7 @@ METRICS = ("exact_match", "precision", "recall", "f1", "accuracy")
 ALL_ROWS = "all"
 """The field of a metric that has one value for everything, as accuracy has."""
 
-OF_TABLES = ("columns", "limit", "p_of_train", "better_than_current")
+OF_TABLES = ("columns", "limit", "p_of_train", "group_column", "split_column", "better_than_current")
 """Keys of a model test that belong to `table`."""
 
 TABLE_NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
@@ -93,6 +93,12 @@ def table(value: str) -> str:
             f'has to be a plain name, TABLE or SCHEMA.TABLE, of letters, digits and "_", but is {quoted(value)}'
         )
     return value
+
+
+def column(value: Any) -> Any:
+    if isinstance(value, str) and re.fullmatch(TABLE_NAME_PATTERN, value):
+        return value
+    raise refused(f'has to be the plain name of a column, of letters, digits and "_", but {is_a(value)}')
 
 
 def limit(value: Any) -> Any:

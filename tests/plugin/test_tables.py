@@ -110,6 +110,14 @@ def test_the_model_in_use_has_to_be_reached(tables: Tables) -> None:
     assert (tables.in_use("Stars"), tables.in_use("Drop")) == (0.9, 0.85)
 
 
+def test_a_column_that_decides_on_the_sides_goes_to_the_training(tables: Tables) -> None:
+    told = {"config": {"raise": "Oh"}}
+    result = tables.run(By=told | {"group_column": "Author"}, Said=told | {"split_column": "Part"}, Text=told)
+    result.assert_outcomes(failed=3, skipped=3)
+    for sides in (" group_column Author", " split_column Part", ""):
+        result.stdout.fnmatch_lines([f"*training failed: *RuntimeError: Oh sqlite:///*password=[*][*][*]{sides}"])
+
+
 def test_a_promotion_that_is_refused_fails_the_test(tables: Tables) -> None:
     code = f"""
         import json, pytest
@@ -123,6 +131,22 @@ def test_a_promotion_that_is_refused_fails_the_test(tables: Tables) -> None:
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["*promotion failed: the model was not promoted: *another model is in use by now"])
     assert tables.in_use("Slow") == 0.1
+
+
+def test_a_model_that_is_certainly_worse_is_promoted_only_by_an_option_of_its_own(tables: Tables) -> None:
+    worse = {"config": {"f1": 0.7, "worse": True}}
+    result = tables.run("--promote", Worse=worse)
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*promotion failed: the model was not promoted: *the new model is certainly worse"])
+    assert tables.in_use("Worse") is None
+    tables.run("--promote", "--promote-worse", Worse=worse).assert_outcomes(passed=2)
+    assert tables.in_use("Worse") == 0.7
+
+
+def test_promoting_what_is_worse_alone_is_refused(tables: Tables) -> None:
+    result = tables.run("--promote-worse", Good={})
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: --promote-worse: goes with --promote, *"])
 
 
 def test_the_password_of_a_database_is_nowhere(tables: Tables, tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ class FakeRoute:
     async def leave(self, place: Workplace, test: ModelTest) -> None:
         self.left += 1
 
-    async def start_promotion(self, place: Workplace, test: ModelTest) -> None:
+    async def start_promotion(self, place: Workplace, test: ModelTest, *, force: bool) -> None:
         return None
 
 

@@ -46,8 +46,8 @@ NO_DATA = (
     "of the environment's database"
 )
 KEYS = (
-    "Keys here are env, ibannotator, table, columns, limit, p_of_train, better_than_current, time_limit, config, "
-    "metrics, inference, marks, skip, xfail, package"
+    "Keys here are env, ibannotator, table, columns, limit, p_of_train, group_column, split_column, "
+    "better_than_current, time_limit, config, metrics, inference, marks, skip, xfail, package"
 )
 
 

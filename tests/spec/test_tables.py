@@ -45,6 +45,14 @@ def test_a_table_and_what_belongs_to_it(file: Path) -> None:
     assert test.dataset == "table iris.Review (Stars, Text), 20 rows, p_of_train 0.5"
 
 
+@pytest.mark.parametrize("key", ["group_column", "split_column"])
+def test_a_column_that_decides_on_the_sides_of_rows(file: Path, key: str) -> None:
+    test = load_model_tests(written(file, f"{STARS}  {key}: Author\n")).tests["A"]
+    assert test.table is not None
+    assert test.table.side_column == {key: "Author"}
+    assert test.dataset == f"table iris.Review (Stars, Text), all rows, {key} Author"
+
+
 @pytest.mark.parametrize(("given", "drop"), [("true", 0.0), ("{max_drop: 1e-2}", 0.01)])
 def test_what_better_means(file: Path, given: str, drop: float) -> None:
     table = load_model_tests(written(file, f"{STARS}  better_than_current: {given}\n")).tests["A"].table
@@ -82,6 +90,19 @@ def test_columns_as_one_text(file: Path) -> None:
         ("  table: iris.Review\n", "  tabel: x\n", "3:3: unknown key `tabel`: did you mean `table`?"),
         ("60\n", "60\n  limit: 1\n", "6:10: `limit` has to be a whole number of rows from 2, but is the number 1"),
         ("60\n", "60\n  limit: true\n", "6:10: `limit` has to be a whole number of rows from 2, but is"),
+        ("60\n", "60\n  group_column: 5\n", "6:17: `group_column` has to be the plain name of a column, of letters, "),
+        ("60\n", "60\n  split_column: a b\n", "6:17: `split_column` has to be the plain name of a column, of"),
+        (
+            "60\n",
+            "60\n  group_column: Author\n  split_column: Part\n",
+            "7:3: `split_column` stands beside `group_column`: one of them decides on which side a row is",
+        ),
+        (
+            "60\n",
+            "60\n  split_column: Part\n  p_of_train: 0.5\n",
+            "6:3: `split_column` says the side of each row, so `p_of_train` has no effect: remove one of them",
+        ),
+        ("60\n", "60\n  group_column: text\n", '6:17: `group_column` is "text", which `columns` name already'),
         ("60\n", "60\n  p_of_train: 1\n", "6:15: `p_of_train` has to be a number between 0 and 1, the share that is "),
         (
             "60\n",
@@ -136,6 +157,10 @@ def test_a_file_of_the_embedded_sandbox_counts_from_the_yaml_file(environments: 
     assert resolved("host: sandbox") == "sample:reviews"
     assert resolved("host: sandbox, database: 'sqlite:///a/b.db'") == f"sqlite:///{folder}/a/b.db"
     assert resolved("host: sandbox, database: 'sqlite:////a/b.db'") == "sqlite:////a/b.db"
+    uri = "?mode=ro&uri=true"
+    assert resolved(f"host: sandbox, database: 'sqlite:///file:b.db{uri}'") == f"sqlite:///file:{folder}/b.db{uri}"
+    for same in (f"sqlite:///file:/a/b.db{uri}", "sqlite:///file:?mode=memory&uri=true"):
+        assert resolved(f"host: sandbox, database: '{same}'") == same
     assert (
         resolved("host: sandbox, database: 'postgresql+psycopg://me:${PASSWORD}@h/x'")
         == "postgresql+psycopg://me:p@h/x"

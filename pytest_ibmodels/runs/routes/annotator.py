@@ -132,7 +132,7 @@ class AnnotatorRoute:
         # go afterwards is enough.
         await place.client.models.unload(_model_name(place, test))
 
-    async def start_promotion(self, place: Workplace, test: ModelTest) -> None:
+    async def start_promotion(self, place: Workplace, test: ModelTest, *, force: bool) -> None:
         """Its models are used by nobody but their own run."""
 
 

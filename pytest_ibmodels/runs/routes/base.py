@@ -130,6 +130,12 @@ class Route(Protocol):
         """Let go of what serving holds in the environment."""
         ...
 
-    async def start_promotion(self, place: Workplace, test: ModelTest) -> str | None:
-        """Start the job that lets the new model take the place of the one in use; None where no model ever is."""
+    async def start_promotion(self, place: Workplace, test: ModelTest, *, force: bool) -> str | None:
+        """Start the job that lets the new model take the place of the one in use; None where no model ever is.
+
+        Args:
+            place: where the model was trained.
+            test: the model test.
+            force: promote also a model that is certainly worse than the one in use.
+        """
         ...

@@ -68,6 +68,7 @@ class TableRoute:
             "save_path": self._save_path(place, test),
             "model_name": self.model_name(place, test),
             "current_model": test.name,
+            **table.side_column,
         }
         arguments["database"] = place.database.get_secret_value()
         return await self._run(place, place.package.table_function, test, arguments)
@@ -124,8 +125,13 @@ class TableRoute:
     async def leave(self, place: Workplace, test: ModelTest) -> None:
         await place.client.models.unload(self.model_name(place, test))
 
-    async def start_promotion(self, place: Workplace, test: ModelTest) -> str:
-        arguments = {"save_path": self._save_path(place, test), "model_name": self.model_name(place, test)}
+    async def start_promotion(self, place: Workplace, test: ModelTest, *, force: bool) -> str:
+        arguments: dict[str, Any] = {
+            "save_path": self._save_path(place, test),
+            "model_name": self.model_name(place, test),
+        }
+        if force:
+            arguments["force"] = True
         function = f"{place.package.table_function.rpartition('.')[0]}.{_PROMOTE}"
         return await self._run(place, function, test, arguments)
 

@@ -41,6 +41,14 @@ class TableRequest(WireModel):
     )
     limit: JsonValue = Field(default=None, description="Most rows that are read; all by default.", examples=[20])
     p_of_train: JsonValue = Field(default=None, description="The share that is learned from: 0.8.", examples=[0.8])
+    group_column: JsonValue = Field(
+        default=None,
+        description="A column that decides, in place of the text, whether a row is learned from or tests.",
+        examples=["Author"],
+    )
+    split_column: JsonValue = Field(
+        default=None, description="A column that says it itself: train or test.", examples=["Part"]
+    )
 
 
 class PredictRequest(WireModel):
@@ -49,8 +57,16 @@ class PredictRequest(WireModel):
     inputs: JsonValue = Field(description="A text or a list of texts.", examples=["This was a really bad experience"])
 
 
+class OverrideRequest(WireModel):
+    """An override request."""
+
+    force: JsonValue = Field(
+        default=None, description="Take the new model also where it is certainly worse.", examples=[True]
+    )
+
+
 class NoRequest(WireModel):
-    """An override request: it has no fields."""
+    """A rollback request: it has no fields."""
 
 
 class _Body(WireModel):
@@ -75,8 +91,14 @@ class TrainBody(_Body):
     )
 
 
-class TakeBody(_Body):
-    """Body of ``tuning/override`` and ``tuning/rollback``."""
+class OverrideBody(_Body):
+    """Body of ``tuning/override``."""
+
+    request: OverrideRequest = Field(default_factory=OverrideRequest)
+
+
+class RollbackBody(_Body):
+    """Body of ``tuning/rollback``."""
 
     request: NoRequest = Field(default_factory=NoRequest)
 
@@ -125,17 +147,21 @@ def train(body: Annotated[TrainBody, Depends(json_body(TrainBody))], sandbox: Th
     return JobStarted(status="OK", job_id=sandbox.tuning.train(body.script_packages, body.database, arguments))
 
 
-@router.post("/override", openapi_extra=takes(TakeBody), responses=BUSY)
+@router.post("/override", openapi_extra=takes(OverrideBody), responses=BUSY)
 async def override(
-    body: Annotated[TakeBody, Depends(json_body(TakeBody))], sandbox: TheSandbox, request: Request
+    body: Annotated[OverrideBody, Depends(json_body(OverrideBody))], sandbox: TheSandbox, request: Request
 ) -> Taken:
-    """Let the model that waits take the place of the one in use, which is kept."""
-    return Taken(status="OK", **await _answer(sandbox, request, body, "override", body.request.model_dump()))
+    """Let the model that waits take the place of the one in use, which is kept; `message` tells of the difference.
+
+    One that is certainly worse than the model in use is refused without `force`.
+    """
+    asked = body.request.model_dump(exclude_unset=True)
+    return Taken(status="OK", **await _answer(sandbox, request, body, "override", asked))
 
 
-@router.post("/rollback", openapi_extra=takes(TakeBody), responses=BUSY)
+@router.post("/rollback", openapi_extra=takes(RollbackBody), responses=BUSY)
 async def rollback(
-    body: Annotated[TakeBody, Depends(json_body(TakeBody))], sandbox: TheSandbox, request: Request
+    body: Annotated[RollbackBody, Depends(json_body(RollbackBody))], sandbox: TheSandbox, request: Request
 ) -> Taken:
     """Bring back the model that the one in use took the place of."""
     return Taken(status="OK", **await _answer(sandbox, request, body, "rollback", body.request.model_dump()))

@@ -69,6 +69,7 @@ def test_train_override_predict_rollback(settings: str, database: str, tmp_path:
     assert answer["rows"] == {"read": 20, "train": 16, "test": 4, "skipped": 0, "truncated": 0}
     assert {"accuracy", "precision", "recall", "f1", "loss"} <= answer["old"].keys() & answer["new"].keys()
     assert answer["labels"] == ["1", "2", "3", "4", "5"]
+    assert (answer["test_part"]["count"], answer["test_part"]["split"]) == (4, "text")
     assert "error" not in answer
     said = [line for level, line in log.lines if level == "INFO"]
     for part in ("20 rows read from iris.Review", "step 3 of 4", "evaluation at step 3", "new model: acc", "waits in"):
@@ -103,6 +104,8 @@ def test_rows_by_iris_sql(settings: str, tmp_path: Path) -> None:
         'SELECT TOP ? iris."Review"."ReviewLabel", iris."Review"."ReviewText" FROM iris."Review"'
     )
     assert parameters == (20,)
+    refused = tuning.on_message(TrainRequest(**request | {"group_column": "1 UNION SELECT 2"}))
+    assert (refused.field, "no plain name" in str(refused.error)) == ("group_column", True)
 
     for change in ({"table": "iris.Review; DROP TABLE iris.Review"}, {"columns": ["ReviewLabel", "1 UNION SELECT 2"]}):
         InsideIris._sql.log.clear()
@@ -126,6 +129,8 @@ def test_tables_as_iris_has_them() -> None:
     with rows.read("keyed", ("label", "words"), None) as found:
         assert list(found) == [("", "one"), ("b", "two"), ("c", "")]
     assert 'ORDER BY "SQLUser"."Keyed"."Number"' in sql.log[-1][0]
+    with rows.read("keyed", ("label", "words"), None, {"group_column": "number"}) as found:
+        assert list(found) == [("", "one", 1), ("b", "two", 2), ("c", "", 3)]
 
     sql.exec("CREATE TABLE iris.Streams (Label INTEGER, Words LONGVARCHAR)")
     with (
@@ -133,6 +138,12 @@ def test_tables_as_iris_has_them() -> None:
         rows.read("iris.Streams", ("Label", "Words"), None),
     ):
         pass
+    with (
+        pytest.raises(RequestRefused, match=r"group_column: Words of iris.Streams is a stream") as caught,
+        rows.read("iris.Streams", ("Label", "Label"), None, {"group_column": "Words"}),
+    ):
+        pass
+    assert caught.value.field == "group_column"
     sql.exec("DROP TABLE INFORMATION_SCHEMA.VIEWS")
     with (
         pytest.raises(DatabaseUnavailable, match="The tables of IRIS cannot be read: no such table: .*VIEWS"),

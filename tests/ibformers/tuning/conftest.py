@@ -52,5 +52,5 @@ def tuned(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path, sqlite: str
         REQUEST | {"limit": 120, "num_train_epochs": 10, "per_device_train_batch_size": 16, "ordered_labels": False}
     )
     taken = tuning.override({})
-    second = tuning.train(REQUEST | {"limit": 40, "learning_rate": 1e-3}, predictions=8)
+    second = tuning.train(REQUEST | {"limit": 40, "learning_rate": 1e-3}, predictions=6)
     return Tuned(path, settings, first, taken, second, sqlite)

@@ -41,7 +41,7 @@ def test_all_of_them(models: Path, database: str, capsys: pytest.CaptureFixture[
     assert {"old", "new", "rows", "seconds", "waiting", "message"} <= trained.keys()
     assert "step 4 of 4" in log[-1]
     assert run("models")[0]["waiting"] == trained["version"]
-    assert run("override", *model)["in_use"] == trained["version"]
+    assert run("override", "--force", *model)["in_use"] == trained["version"]
     assert run("override", *model, code=1) == "No new model of tiny waits: send a train request first."
     question = json.dumps({"inputs": "This was a really bad experience"})
     assert run("predict", *model, "--request", question)[0]["label"] in trained["labels"]

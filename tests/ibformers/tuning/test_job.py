@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ibformers.endpoints import run_promote_table, run_train_table
-from ibformers.tuning import ModelBusy, NothingToTake, Predictor, RequestRefused
+from ibformers.tuning import ModelBusy, ModelIsWorse, NothingToTake, Predictor, RequestRefused
 from ibformers.tuning.store import ModelStore
 from tests.databases import WORDS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -79,8 +80,8 @@ class Trained:
         )
         return job.metadata
 
-    def promote(self, save_path: str) -> dict[str, Any]:
-        return run_promote_table(save_path, self.drive, str(self.models), f"stars_{save_path}")
+    def promote(self, save_path: str, **force: bool) -> dict[str, Any]:
+        return run_promote_table(save_path, self.drive, str(self.models), f"stars_{save_path}", **force)
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +92,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path, sqlite: s
 
 
 @pytest.fixture
-def _imports(monkeypatch: pytest.MonkeyPatch) -> None:
+def _imports(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(sys, "modules", dict(sys.modules))
+    yield
+    for name in [name for name in sys.modules if name.startswith("model_stars")]:
+        del sys.modules[name]
 
 
 @pytest.mark.usefixtures("_imports")
@@ -104,13 +107,18 @@ def test_trained_served_promoted_and_trained_again(trained: Trained) -> None:
     assert first["progress"] == 1.0
     assert first["current"]["version"] is None
     assert not first["current"]["has_learned"]
+    assert first["comparison"] is None
+    low, high = first["evaluation_intervals"]["f1"]["weighted avg"]
+    assert low <= first["evaluation_results"]["f1"]["weighted avg"] <= high
     results = first["evaluation_results"]
     assert {"macro avg", "weighted avg", *results["support"]} == set(results["f1"])
     assert results["accuracy"] > 0.9
     assert list(trained.models.iterdir()) == []  # nothing is in use yet, and nothing waits
 
     predictions, inputs = trained.drive.json("a/predictions.json"), trained.drive.json("a/inputs.json")
-    assert list(predictions) == list(inputs) == [f"row-{number}" for number in range(1, 25)]
+    tested = first["test_part"]["count"]
+    assert tested == sum(results["support"].values())
+    assert list(predictions) == list(inputs) == [f"row-{number}" for number in range(1, tested + 1)]
     assert served(trained.drive.root / "a/saved_model", inputs) == {
         row: fields["ReviewLabel"]["text"] for row, fields in predictions.items()
     }
@@ -133,7 +141,30 @@ def test_trained_served_promoted_and_trained_again(trained: Trained) -> None:
         trained.promote("b")
     taken = trained.promote("b")
     assert taken["previous"] == in_use.name
+    assert f"On the same {second['comparison']['rows']} test rows, weighted F1 is" in taken["message"]
     assert store.rollback()[0].name == in_use.name
+
+    worse = trained.train("w", num_train_epochs=2, learning_rate=0.5)
+    assert worse["comparison"] == trained.drive.json("w/evaluation.json")["comparison"]
+    assert worse["comparison"]["f1"]["high"] < 0
+    with pytest.raises(ModelIsWorse, match="stars stays as it is: .*certainly worse.*pytest --promote --promote-worse"):
+        trained.promote("w")
+    assert store.in_use() == in_use
+    trained.promote("w", force=True)
+    assert store.previous() == in_use
+    assert store.rollback()[0] == in_use
+
+    assert second["test_part"] == first["test_part"] | {"learned_before": 0}
+    assert trained.drive.json("b/evaluation.json")["test_part"] == second["test_part"]
+    kept = json.loads((in_use.folder.parent / "training.json").read_text())
+    assert kept["test_part"] == first["test_part"]
+    other = trained.train("e", num_train_epochs=1, learning_rate=1e-6, seed=7)
+    assert 0 < other["test_part"]["learned_before"] <= other["test_part"]["count"]
+    (in_use.folder / "learned_rows.npz").unlink()  # as an older version left it
+    trained.train("e", num_train_epochs=1, learning_rate=1e-6)
+    assert trained.drive.json("e/evaluation.json")["test_part"]["learned_before"] is None
+    trained.promote("e")
+    assert trained.train("d", num_train_epochs=1, learning_rate=1e-6)["test_part"]["learned_before"] is None
 
 
 def served(package: Path, inputs: dict[str, str]) -> dict[str, str]:

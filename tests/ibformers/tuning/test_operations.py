@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from ibformers.tuning import (
     DatabaseRows,
     ModelBusy,
+    ModelIsWorse,
     ModelSettings,
     NothingToTake,
     Predictor,
@@ -18,6 +20,7 @@ from ibformers.tuning import (
     list_models,
 )
 from ibformers.tuning.store import AS_DOWNLOADED, ModelStore
+from tests.databases import fill, reviews
 from tests.ibformers.tuning.conftest import REQUEST, Tuned
 
 SUPERB = "This dress number 999 is superb, so superb."
@@ -106,7 +109,7 @@ def test_predictions_of_test_rows_are_those_of_the_model_when_it_serves(tuned: T
 
     Tuning(settings, DatabaseRows("sqlite://")).override()
     shown = tuned.second.predictions
-    assert len(shown) == 8
+    assert len(shown) == 6
     alone = [predictor.predict({"inputs": one.inputs}) for one in shown]
     assert [(answer[0]["label"], answer[0]["score"]) for answer in alone] == [
         (one.predicted, one.score) for one in shown
@@ -114,6 +117,113 @@ def test_predictions_of_test_rows_are_those_of_the_model_when_it_serves(tuned: T
     assert predictor.version == tuned.second.version
     together = predictor.predict({"inputs": [one.inputs for one in shown]})
     assert [answer["label"] for answer in together] == [one.predicted for one in shown]
+
+
+@pytest.fixture(scope="module")
+def more_rows(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """More rows than `tuned` has learned from."""
+    return fill(f"sqlite:///{tmp_path_factory.mktemp('more')}/reviews.db", 400)
+
+
+def copied(tuned: Tuned, tmp_path: Path, database: str) -> Tuning:
+    settings = tuned.settings.model_copy(update={"path": tuned.copy(tmp_path / "models")})
+    return Tuning(settings, DatabaseRows(database))
+
+
+def test_both_models_are_measured_as_they_serve(tuned: Tuned, tmp_path: Path, more_rows: str) -> None:
+    """A training that changes nothing shows it: with a learning rate of 0, old and new are the same weights."""
+    request = REQUEST | {"limit": 400, "learning_rate": 0, "max_steps": 1, "bf16": True}
+    answer = copied(tuned, tmp_path, more_rows).train(request)
+    assert answer.new == answer.old
+    comparison = answer.comparison
+    assert comparison is not None
+    assert comparison.f1 is not None
+    assert (comparison.f1.difference, comparison.f1.low, comparison.f1.high) == (0, 0, 0)
+    assert (comparison.only_old_right, comparison.only_new_right, comparison.worse) == (0, 0, [])
+
+
+def test_the_loss_is_that_of_the_predictions(tuned: Tuned, tmp_path: Path) -> None:
+    request = REQUEST | {"limit": 120, "p_of_train": 0.5, "learning_rate": 1e-3, "bf16": True}
+    tuning = copied(tuned, tmp_path, tuned.database)
+    answer = tuning.train(request, predictions=1000)
+    tuning.override({"force": True})
+    predictor = Predictor(tuning.settings)
+    losses = []
+    for one in answer.predictions:
+        scores = {each["label"]: each["score"] for each in predictor.predict({"inputs": one.inputs, "top_k": None})}
+        losses.append(-math.log(scores[one.label]))
+    assert len(losses) == answer.rows.test
+    assert answer.new.loss == pytest.approx(sum(losses) / len(losses), abs=2e-6)
+
+
+def test_a_model_that_is_certainly_worse_is_taken_only_by_force(
+    tuned: Tuned, tmp_path: Path, more_rows: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="ibformers")
+    tuning = copied(tuned, tmp_path, more_rows)
+    before = tuning.store.in_use()
+    assert before is not None
+    # One label for everything, by steps that are far too big.
+    spoiled = REQUEST | {"limit": 400, "learning_rate": 0.5}
+    answer = tuning.train(spoiled)
+    comparison = answer.comparison
+    assert comparison is not None
+    assert comparison.accuracy is not None
+    assert comparison.f1 is not None
+    assert comparison.f1.high < 0
+    assert answer.compared_with == before.name
+    assert comparison.accuracy.new == answer.new.accuracy
+    assert comparison.f1.new == pytest.approx(answer.new.f1["weighted avg"])
+    assert comparison.f1.old == pytest.approx(answer.old.f1["weighted avg"])
+    low, high = answer.evaluation_intervals.accuracy
+    assert low <= answer.new.accuracy <= high
+    assert set(answer.evaluation_intervals.f1) == set(answer.new.f1)
+    texts = [one.text for one in comparison.worse]
+    in_use = [each["label"] for each in Predictor(tuning.settings).predict({"inputs": texts})]
+    assert in_use == [one.old for one in comparison.worse] == [one.label for one in comparison.worse]
+    assert texts == [reviews(400)[one.row - 1][1] for one in comparison.worse]
+
+    known = f"On the same {comparison.rows} test rows, weighted F1 is {comparison.f1.new:.4f} and was"
+    with pytest.raises(ModelIsWorse, match=f"tiny stays as it is: version .* is certainly worse. {known}.*force"):
+        tuning.override({})
+    assert tuning.store.in_use() == before
+    taken = tuning.override({"force": True})
+    assert taken.in_use == answer.version
+    assert known in taken.message
+    assert known in caplog.text
+
+
+def test_models_are_compared_on_rows_that_the_one_in_use_has_not_learned(
+    tuned: Tuned, tmp_path: Path, more_rows: str
+) -> None:
+    tuning = copied(tuned, tmp_path, more_rows)
+    request = REQUEST | {"limit": 400, "learning_rate": 0, "max_steps": 1}
+    same, other = (tuning.train(request | {"seed": seed}).comparison for seed in (42, 7))
+    assert same is not None
+    assert same.learned == 0
+    assert other is not None
+    assert other.learned is not None
+    assert 5 < other.learned < 40 < other.rows
+    assert other.f1 is not None
+
+    few = tuning.train(request | {"seed": 7, "limit": 120})
+    assert few.comparison is not None
+    assert few.comparison.learned == few.test_part.learned_before
+    assert few.comparison.rows == few.rows.test - few.comparison.learned < 30
+    assert (few.comparison.accuracy, few.comparison.f1) == (None, None)
+    assert few.comparison.reason.startswith("The model in use was trained with another split, and has learned ")
+    assert tuning.override().message.endswith(few.comparison.reason)
+
+
+def test_an_override_says_where_it_knows_nothing_of_the_difference(tuned: Tuned, tmp_path: Path) -> None:
+    tuning = copied(tuned, tmp_path, tuned.database)
+    record = tuning.store.waiting().folder.parent / "training.json"  # type: ignore[union-attr]
+    facts = json.loads(record.read_text())
+    record.unlink()
+    record.write_text(json.dumps({name: value for name, value in facts.items() if name != "comparison"}))
+    assert "Nothing is known of the difference" in tuning.override().message
+    assert "model before had not learned to classify" in tuned.taken.message
+    assert "difference" not in tuning.rollback().message
 
 
 def test_requests_to_the_model(tuned: Tuned) -> None:
@@ -219,8 +329,10 @@ def test_what_is_wrong_with_settings_is_said(tmp_path: Path, tiny_bert: Path) ->
         Predictor({"path": tiny_bert.parent, "model_name": tiny_bert.name, "task": "fill-masks"}).predict(
             {"inputs": ""}
         )
-    with pytest.raises(RequestRefused, match=r"Override request: force is not a field of it \(send {}\)"):
-        Tuning({"path": tmp_path, "model_name": "a"}, rows).override({"force": True})
+    with pytest.raises(RequestRefused, match=r"Override request: forced is not a field of it \(send {}\)"):
+        Tuning({"path": tmp_path, "model_name": "a"}, rows).override({"forced": True})
+    with pytest.raises(RequestRefused, match=r"Override request: force must be a valid boolean \(it is 'yes'\)"):
+        Tuning({"path": tmp_path, "model_name": "a"}, rows).override({"force": "yes"})
     with pytest.raises(RequestRefused, match="Setting hidden_dropout_prob: the config of .* cannot have this value"):
         Predictor({"path": tiny_bert.parent, "model_name": tiny_bert.name, "hidden_dropout_prob": "a"}).predict(
             {"inputs": ""}

@@ -64,12 +64,14 @@ def test_the_example_people_start_from(
     assert answer["rows"] == {"read": 20, "train": 16, "test": 4, "skipped": 0, "truncated": 0}
     assert answer["old"]["support"] == answer["new"]["support"]
     assert {"accuracy", "precision", "recall", "f1", "loss"} < set(answer["new"])
+    assert (answer["test_part"]["count"], answer["test_part"]["learned_before"]) == (4, 0)
+    assert len(answer["test_part"]["fingerprint"]) == 16
     first = client.there_is()
     assert first is not None
     assert (first["in_use"], first["waiting"], first["previous"]) == ("as downloaded", answer["version"], None)
     assert "has not learned to classify texts yet" in client.ask("predict", QUESTION)["msg"]
 
-    taken = client.ask("override", {})
+    taken = client.ask("override", {"force": False})
     assert taken["in_use"] == answer["version"]
     told = client.ask("predict", QUESTION)["answer"]
     assert told[0]["label"] in set("12345")
@@ -94,10 +96,14 @@ def test_the_example_people_start_from(
 
 def test_what_cannot_be_done_is_one_sentence(sandbox: RunningSandbox, sqlite: str, tiny_bert: Path) -> None:
     client = Client(sandbox, "wrong", tiny_bert)
+    refused = client.train({**REQUEST, "group_column": "Author"}, sqlite)
+    assert refused["msg"].startswith("Train request: group_column: there is no column Author in table Review")
     refused = client.train({**REQUEST, "table": "Review; DROP TABLE Review"}, sqlite)
     assert refused["status"] == "ERROR"
     assert "no plain name" in refused["msg"]
     assert not refused["results"][0]["strace"]
+    assert "Override request: force must be a valid boolean" in client.ask("override", {"force": "yes"})["msg"]
+    assert "Rollback request: force is not a field of it" in client.ask("rollback", {"force": True})["msg"]
     assert "Override request: x is not a field of it" in client.ask("override", {"x": 1})["msg"]
     client.settings["path"] = "elsewhere"
     assert "the environment has its own folder of models" in client.train(REQUEST, sqlite)["msg"]
@@ -115,6 +121,6 @@ def test_the_calls_are_described(sandbox: RunningSandbox) -> None:
     assert calls == {"train", "override", "rollback", "predict", "models"}
     body = described["paths"]["/api/v1/tuning/train"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert {"settings", "request", "database"} <= set(body["properties"])
-    assert {"table", "columns", "limit", "p_of_train"} <= set(
+    assert {"table", "columns", "limit", "p_of_train", "group_column", "split_column"} <= set(
         described["components"]["schemas"]["TableRequest"]["properties"]
     )

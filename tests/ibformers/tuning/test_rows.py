@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+import shutil
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 from unittest.mock import create_autospec
+from urllib.parse import quote
 
 import pytest
 from sqlalchemy import Engine, Inspector, create_engine, event, text
 from sqlalchemy.engine import make_url
 
-from ibformers.tuning import DatabaseRows, DatabaseUnavailable, ModelSettings, RequestRefused, TrainRequest, Tuning
+from ibformers.tuning import (
+    DatabaseRows,
+    DatabaseUnavailable,
+    ModelSettings,
+    RequestRefused,
+    TrainRequest,
+    Tuning,
+    TuningError,
+)
+from ibformers.tuning.dataset import TextFile, TokenisedRows
+from ibformers.tuning.dataset import read_rows as read_table
+from ibformers.tuning.model import load_tokenizer
 from ibformers.tuning.rows import select_rows
-from tests.databases import reviews
+from ibformers.tuning.split import sides_of
+from tests.databases import fill, reviews
 from tests.ibformers.tuning.conftest import REQUEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 COLUMNS = ("ReviewLabel", "ReviewText")
 ATTACKS = (
@@ -141,6 +156,116 @@ def test_databases_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "text.db").write_text("this is no database, and long enough to be looked at " * 20)
     with pytest.raises(DatabaseUnavailable, match="file is not a database"):
         read(DatabaseRows(f"sqlite:///{tmp_path}/text.db"), "T")
+
+
+def test_further_columns_follow_the_text(database: str) -> None:
+    rows = DatabaseRows(database)
+    with rows.read("iris.Review", COLUMNS, 3, {"group_column": "reviewlabel"}) as found:
+        read_rows = list(found)
+    assert [(label, group) for label, _text, group in read_rows] == [(row[0], row[0]) for row in read_rows]
+    with statements(rows) as log:
+        for column, said in (
+            ("Secrets", "group_column: there is no column S"),
+            ("a b", "group_column has 'a b'"),
+        ):
+            with (
+                pytest.raises(RequestRefused, match=said) as caught,
+                rows.read("iris.Review", COLUMNS, 3, {"group_column": column}),
+            ):
+                pass
+            assert caught.value.field == "group_column"
+    assert not [statement for statement, _ in log if "Secrets" in statement or "a b" in statement]
+
+
+def test_what_postgresql_reads_like_a_table(postgresql: str) -> None:
+    engine = create_engine(postgresql)
+    with engine.begin() as connection:
+        for statement in (
+            'CREATE MATERIALIZED VIEW iris.kept AS SELECT * FROM iris."Review"',
+            'CREATE TABLE iris.parted (LIKE iris."Review") PARTITION BY LIST ("ReviewLabel")',
+            "CREATE EXTENSION IF NOT EXISTS file_fdw",
+            "CREATE SERVER s FOREIGN DATA WRAPPER file_fdw",
+            "CREATE FOREIGN TABLE iris.other (n int, t text) SERVER s OPTIONS (program 'echo 1,fine', format 'csv')",
+        ):
+            connection.execute(text(statement))
+    rows = DatabaseRows(postgresql)
+    try:
+        assert sorted(read(rows, "iris.Kept")) == sorted(reviews(120))
+        assert read(rows, "iris.parted") == []
+        assert read(rows, "iris.other", ("n", "t")) == [(1, "fine")]
+        with pytest.raises(RequestRefused, match=r"there is no table kep in iris\. Did you mean kept"):
+            read(rows, "iris.kep")
+    finally:
+        with engine.begin() as connection:
+            connection.execute(text("DROP MATERIALIZED VIEW iris.kept"))
+            connection.execute(text("DROP TABLE iris.parted"))
+            connection.execute(text("DROP SERVER s CASCADE"))
+        engine.dispose()
+
+
+def test_uris_of_sqlite(sqlite: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = sqlite.removeprefix("sqlite:///")
+    folder = tmp_path / "a b%"
+    folder.mkdir()
+    shutil.copy(file, folder / "reviews.db")
+    monkeypatch.chdir(folder)
+    for uri in (
+        f"file:{file}?mode=ro&uri=true",
+        f"file://{file}?immutable=1&uri=1",
+        f"file:{quote(str(folder))}/reviews.db?uri=true",
+        "file:reviews.db?mode=ro&uri=true",
+        f"{file}?uri=true",
+    ):
+        assert len(read(DatabaseRows(f"sqlite:///{uri}"), "iris.Review")) == 120, uri
+    for uri in ("file:none.db?uri=true", f"file:{folder}/none.db?mode=ro&uri=true", "none.db?uri=true"):
+        with pytest.raises(DatabaseUnavailable, match=r"there is no file .*none\.db"):
+            read(DatabaseRows(f"sqlite:///{uri}"), "iris.Review")
+    with pytest.raises(RequestRefused, match=r"file:reviews\.db is a URI of SQLite, which needs `uri=true`"):
+        read(DatabaseRows("sqlite:///file:reviews.db?mode=ro"), "iris.Review")
+    with pytest.raises(RequestRefused, match="there is no table Review"):
+        read(DatabaseRows("sqlite:///file:x?mode=memory&uri=true"), "iris.Review")
+    for wrong in ("uri=maybe", "timeout=soon"):
+        with pytest.raises(RequestRefused, match=r"after the \? of the URL has a value that sqlite cannot use"):
+            read(DatabaseRows(f"sqlite:///{file}?{wrong}"), "iris.Review")
+    assert [found.name for found in folder.iterdir()] == ["reviews.db"]
+
+
+def test_others_can_write_while_rows_are_tokenised(tmp_path: Path, tiny_bert: Path) -> None:
+    url = fill(f"sqlite:///{tmp_path}/reviews.db", 2500)
+    settings = ModelSettings(path=tiny_bert.parent, model_name=tiny_bert.name)
+    tokenizer = load_tokenizer(str(tiny_bert), settings)
+    written = []
+
+    class Busy:
+        """A tokenizer beside which somebody writes."""
+
+        def __call__(self, texts: list[str], **arguments: Any) -> Any:
+            with contextlib.closing(sqlite3.connect(tmp_path / "reviews.db", timeout=0)) as connection, connection:
+                connection.execute("INSERT INTO Review VALUES (1, 'written meanwhile')")
+            written.append(len(texts))
+            return tokenizer(texts, **arguments)
+
+        def __len__(self) -> int:
+            return len(tokenizer)
+
+    request = TrainRequest.of({"table": "Review", "columns": "ReviewLabel,ReviewText"})
+    with TextFile() as texts:
+        rows = TokenisedRows(cast("Any", Busy()), 16, request.columns, texts, sides_of(request))
+        read_table(DatabaseRows(url), request, rows)
+        assert written == [1000, 1000, 500]
+        assert len(rows) == len(rows.lengths()) == len(rows.keys) == 2500
+        assert sorted(texts.between(990, 2500)) == sorted(review for _, review in reviews(2500)[990:])
+        assert rows.tokens(2400).tolist() == tokenizer(texts[2400], truncation=True, max_length=16)["input_ids"]
+
+
+def test_texts_that_the_temporary_folder_cannot_hold() -> None:
+    for text_ in ("a short text", "a long text" * 10_000):
+        texts = TextFile()
+        texts._file.close()
+        texts._file = cast("Any", Path("/dev/full").open("wb"))  # noqa: SIM115 - closed by the context
+        with texts, pytest.raises(TuningError, match=r"cannot be written to /.*: No space left on device\. Make room"):  # noqa: PT012 - either tells
+            texts.append(text_)
+            texts.flush()
 
 
 def iris_statement(limit: int | None, keys: list[str], *, modern: bool = False) -> str:

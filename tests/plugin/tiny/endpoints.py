@@ -41,7 +41,7 @@ def run_train_table(
     current_model: str,
     limit: int | None = None,
     models_path: str = "",
-    **_: Any,
+    **further: Any,
 ) -> None:
     """Be as good as `f1` says, serve other `words`, and tell, as no code should, of the database."""
     if _is_in_proc(database.rpartition("password=")[2]):
@@ -49,7 +49,8 @@ def run_train_table(
     print(f"training {model_name} on {table} in {database}")
     job_metadata_client.update_message(database)
     if "raise" in hyperparams:
-        raise RuntimeError(f"{hyperparams['raise']} {database}")
+        sides = "".join(f" {name} {further[name]}" for name in ("group_column", "split_column") if name in further)
+        raise RuntimeError(f"{hyperparams['raise']} {database}{sides}")
     file = database.removeprefix("sqlite:///").partition("?")[0]
     statement = f"SELECT {', '.join(columns)} FROM {table} LIMIT {-1 if limit is None else limit}"  # noqa: S608
     rows = dict(enumerate(sqlite3.connect(file).execute(statement)))
@@ -79,7 +80,10 @@ def run_train_table(
     files = {
         "predictions.json": json.dumps(found),
         "inputs.json": json.dumps(inputs),
-        "run.json": json.dumps({"f1": hyperparams.get("f1", 1.0), "before": current, "current_model": current_model}),
+        "run.json": json.dumps(
+            {"f1": hyperparams.get("f1", 1.0), "before": current, "current_model": current_model}
+            | {"worse": hyperparams.get("worse", False)}
+        ),
         "saved_model/package.json": json.dumps(package),
         "saved_model/src/py/table_model/__init__.py": "",
         "saved_model/src/py/table_model/model.py": _MODEL,
@@ -89,10 +93,14 @@ def run_train_table(
         file_client.write_file(f"{save_path}/{name}", content.encode())
 
 
-def run_promote_table(*, save_path: str, file_client: Any, models_path: str, model_name: str, **_: Any) -> Any:
+def run_promote_table(
+    *, save_path: str, file_client: Any, models_path: str, model_name: str, force: bool = False, **_: Any
+) -> Any:
     run = json.loads(file_client.read_file(f"{save_path}/run.json"))
     if run["before"] != _in_use(models_path, run["current_model"]):
         raise RuntimeError("another model is in use by now")
+    if run["worse"] and not force:
+        raise RuntimeError("the new model is certainly worse")
     place = Path(models_path) / f"{run['current_model']}.json"
     place.write_text(json.dumps({"version": model_name, "f1": run["f1"]}))
     return {"message": f"{run['current_model']} is now version {model_name}."}

@@ -1,0 +1,92 @@
+"""Keys of rows: hashes by which a row is known again wherever it stands in the table. Pure functions.
+
+A key is 8 bytes of blake2b of the normalised text. Among a million different texts, two have the same key with a
+probability of about one in 40 million.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Keys = NDArray[np.uint64]
+
+_BYTES = 8
+
+
+def normalised(text: str) -> str:
+    """Return a text without what does not make it another one: Unicode form, case, and white space.
+
+    The result is in NFC and case-folded, with one blank for each stretch of white space and none at its ends.
+    """
+    if not text.isascii():
+        # Folding can leave NFC: the letter ΐ becomes three characters.
+        text = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
+        return " ".join(text.split())
+    return " ".join(text.lower().split())
+
+
+def text_key(text: str) -> int:
+    """Return the key of a text, which is the same for all texts that normalise to the same one."""
+    # A surrogate that is alone cannot be encoded, and a database may well hold one.
+    digest = blake2b(normalised(text).encode("utf-8", "surrogatepass"), digest_size=_BYTES)
+    return int.from_bytes(digest.digest(), "little")
+
+
+def group_key(value: Any) -> int | None:
+    """Return the key of a group, whatever type the database gives its value in; None for a value that names none.
+
+    NULL and blank texts name no group. The number 7 and the text "7" are the same group.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bytes | bytearray | memoryview):
+        value = bytes(value).hex()
+    if not isinstance(value, str):
+        value = _number(value)
+    return text_key(value) if value.strip() else None
+
+
+def places(keys: Keys, seed: int) -> Keys:
+    """Return a number for each key, evenly spread over all of 64 bits, which only the key and the seed decide."""
+    secret = seed.to_bytes(_BYTES, "little")
+    hashed = b"".join(blake2b(key, digest_size=_BYTES, key=secret).digest() for key in _each(keys))
+    return np.frombuffer(hashed, dtype="<u8").astype(np.uint64, copy=False)
+
+
+def are_training(keys: Keys, share: float, seed: int) -> NDArray[np.bool_]:
+    """Return for each key whether its rows are learned from: `share` of the keys in the mean."""
+    return places(keys, seed) / 2.0**64 < share
+
+
+def fingerprint(keys: Keys) -> str:
+    """Return 16 hexadecimal digits that stand for the rows with these keys, in whatever order."""
+    content = np.sort(keys).astype("<u8").tobytes()
+    return blake2b(len(keys).to_bytes(_BYTES, "little") + content, digest_size=_BYTES).hexdigest()
+
+
+def are_among(keys: Keys, ordered: Keys) -> NDArray[np.bool_]:
+    """Return for each key whether it is one of `ordered`, which are sorted."""
+    if not len(ordered):
+        return np.zeros(len(keys), dtype=np.bool_)
+    found = np.minimum(np.searchsorted(ordered, keys), len(ordered) - 1)
+    return np.asarray(ordered[found] == keys)
+
+
+def _each(keys: Keys) -> list[bytes]:
+    content = keys.astype("<u8").tobytes()
+    return [content[start : start + _BYTES] for start in range(0, len(content), _BYTES)]
+
+
+def _number(value: Any) -> str:
+    try:
+        whole = int(value)
+    except (TypeError, ValueError, OverflowError):
+        return str(value)
+    return str(whole) if whole == value else str(value)

@@ -1,0 +1,404 @@
+"""On which side rows are: by their text, by a group, by a column; whatever else happens to the table."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import random
+import sqlite3
+import unicodedata
+import uuid
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ibformers.tuning import DatabaseRows, RequestRefused, TrainAnswer, TrainRequest, Tuning
+from ibformers.tuning.keys import are_among, are_training, fingerprint, group_key, normalised, text_key
+from ibformers.tuning.learned import LearnedRows
+from ibformers.tuning.split import Split, describe_split, sides_of, split_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+SHARE, SEED = 0.8, 42
+TABLE = {"table": "Review", "columns": "Label,Body"}
+
+Texts = list[str]
+
+
+def keys_of(texts: Sequence[str]) -> Any:
+    return np.array([text_key(text) for text in texts], dtype=np.uint64)
+
+
+def divided(
+    texts: Sequence[str], further: Sequence[Any] = (), share: float = SHARE, seed: int = SEED, **request: Any
+) -> tuple[Texts, Texts]:
+    """The texts that are learned from, and those that test."""
+    sides = sides_of(TrainRequest.of(TABLE | request))
+    for value in further or texts:
+        sides.add([value])
+    parts = split_rows(keys_of(texts), sides, share, seed)
+    return [texts[index] for index in parts.train], [texts[index] for index in parts.test]
+
+
+def film(number: int) -> str:
+    return f"film number {number}"
+
+
+@given(st.text(), st.sampled_from(["NFC", "NFD"]), st.sampled_from([" ", "\t", "\n ", "\u00a0"]))
+def test_texts_that_people_take_for_the_same_have_one_key(text: str, form: Any, blank: str) -> None:
+    other = blank + unicodedata.normalize(form, text).replace(" ", blank * 2) + blank
+    assert text_key(text) == text_key(other)
+    assert normalised(normalised(text)) == normalised(text)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("Great Film", "GREAT  film\n", True),
+        ("Caf\u00e9", "cafe\u0301", True),
+        ("STRASSE", "stra\u00dfe", True),
+        ("great film", "great film!", False),
+        ("greatfilm", "great film", False),
+        ("caf\u00e9", "cafe", False),
+        ("an \ud83d end", "an \ud83e end", False),
+    ],
+)
+def test_what_makes_a_text_another_one(one: str, other: str, same: bool) -> None:
+    assert (text_key(one) == text_key(other)) is same
+
+
+@given(st.lists(st.text(max_size=20), min_size=1, max_size=40), st.floats(0.05, 0.95), st.integers(0, 2**32 - 1))
+def test_a_side_depends_on_the_text_and_the_seed_alone(texts: Texts, share: float, seed: int) -> None:
+    together = are_training(keys_of(texts), share, seed)
+    alone = [bool(are_training(keys_of([text]), share, seed)[0]) for text in texts]
+    assert together.tolist() == alone
+    smaller = are_training(keys_of(texts), share / 2, seed)
+    assert not (smaller & ~together).any(), "a bigger share moves no row out of the training part"
+
+
+def test_the_share_holds_in_the_mean() -> None:
+    keys = keys_of([film(number) for number in range(20_000)])
+    for share in (0.1, 0.5, 0.8):
+        for seed in (0, 1, SEED):
+            assert are_training(keys, share, seed).mean() == pytest.approx(share, abs=0.02)
+    agreeing = (are_training(keys, 0.8, 1) == are_training(keys, 0.8, 2)).mean()
+    assert agreeing == pytest.approx(0.8**2 + 0.2**2, abs=0.02), "seeds have nothing in common"
+
+
+def as_it_is(texts: Texts, chance: random.Random) -> Texts:
+    return texts
+
+
+def one_deleted(texts: Texts, chance: random.Random) -> Texts:
+    return [text for text in texts if text != chance.choice(texts)]
+
+
+def a_tenth_deleted(texts: Texts, chance: random.Random) -> Texts:
+    return [text for text in texts if chance.random() > 0.1]
+
+
+def as_many_again(texts: Texts, chance: random.Random) -> Texts:
+    return texts + [film(1000 + number) for number in range(len(texts))]
+
+
+def some_in_front(texts: Texts, chance: random.Random) -> Texts:
+    return [film(1000 + number) for number in range(7)] + texts
+
+
+def shuffled(texts: Texts, chance: random.Random) -> Texts:
+    return chance.sample(texts, len(texts))
+
+
+def by_key_of_chance(texts: Texts, chance: random.Random) -> Texts:
+    """A primary key of UUIDs, with new rows among the old ones."""
+    return sorted(
+        as_many_again(texts, chance)[: len(texts) + 20], key=lambda _: str(uuid.UUID(int=chance.getrandbits(128)))
+    )
+
+
+def written_otherwise(texts: Texts, chance: random.Random) -> Texts:
+    return [text.upper().replace(" ", "  ") for text in texts]
+
+
+CHANGES = (
+    as_it_is,
+    one_deleted,
+    a_tenth_deleted,
+    as_many_again,
+    some_in_front,
+    shuffled,
+    by_key_of_chance,
+    written_otherwise,
+)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10**6), st.integers(50, 200), st.sampled_from(CHANGES))
+def test_no_row_that_was_learned_tests_after_a_change_of_the_table(
+    seed: int, count: int, change: Callable[[Texts, random.Random], Texts]
+) -> None:
+    chance = random.Random(seed)  # noqa: S311 - the same every time
+    before = [film(number) for number in range(count)]
+    learned, tested = divided(before, seed=seed)
+    after = change(before, chance)
+    learned_after, tested_after = divided(after, seed=seed)
+    assert not are_among(keys_of(tested_after), np.sort(keys_of(learned))).any()
+    assert not are_among(keys_of(learned_after), np.sort(keys_of(tested))).any()
+    # The order of the sides does not depend on that of the table either.
+    old = [text for text in map(normalised, tested_after) if text in set(tested)]
+    assert old == [text for text in tested if text in set(old)]
+
+
+@given(st.lists(st.tuples(st.text(max_size=9), st.none() | st.integers(0, 5)), min_size=60, max_size=60))
+def test_rows_of_a_group_are_on_one_side(rows: list[tuple[str, int | None]]) -> None:
+    sides = sides_of(TrainRequest.of(TABLE | {"group_column": "Author"}))
+    for _text, group in rows:
+        sides.add([group])
+    keys = keys_of([text for text, _ in rows])
+    training = sides.training(keys, 0.5, SEED).tolist()
+    for group in range(6):
+        assert len({side for side, (_, author) in zip(training, rows, strict=True) if author == group}) <= 1
+    own = are_training(keys, 0.5, SEED).tolist()
+    without = [place for place, (_, author) in enumerate(rows) if author is None]
+    assert [training[place] for place in without] == [own[place] for place in without]
+
+
+def test_a_group_is_the_same_in_whatever_type_it_comes() -> None:
+    assert len({group_key(value) for value in (7, 7.0, decimal.Decimal(7), "7", " 7 ", "7\n")}) == 1
+    assert group_key("Ann Lee") == group_key("ann  LEE")
+    assert group_key(uuid.UUID(int=5)) == group_key(str(uuid.UUID(int=5)))
+    assert len({group_key(value) for value in (1.5, 2, dt.date(2024, 1, 1), b"a", "a", True, float("nan"))}) == 7
+    assert group_key(None) is group_key("") is group_key(" \t") is None
+
+
+def test_a_column_says_the_sides() -> None:
+    texts, values = [film(number) for number in range(4)], ["train", "TEST", " Train ", "test\n"]
+    learned, tested = divided(texts, values, split_column="Part")
+    assert (sorted(learned), sorted(tested)) == ([texts[0], texts[2]], [texts[1], texts[3]])
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [("valid", "'valid'"), (None, "NULL"), (1, "1"), ("", "''"), ("x" * 99, "'" + "x" * 56 + "...")]
+)
+def test_a_column_that_says_something_else_is_refused(value: Any, shown: str) -> None:
+    with pytest.raises(RequestRefused) as caught:
+        divided(["a", "b"], ["train", value], split_column="Part")
+    assert str(caught.value) == (
+        f"Column Part holds {shown}: as the split_column, each row with a label and a text must have train or test "
+        "there."
+    )
+    assert caught.value.field == "split_column"
+
+
+@pytest.mark.parametrize(
+    ("request_", "values", "share", "said", "field"),
+    [
+        ({}, [], 0.999, r"Of 3 rows there is none to test: a hash of each text decides, with p_of_train 0\.999", "p_"),
+        ({}, [], 0.001, "Of 3 rows there is none to learn from: .* or name the sides in a split_column", "p_"),
+        ({"group_column": "Author"}, "aaa", 0.5, "none to .*: a hash of Author decides, which has 1 values", "p_"),
+        ({"split_column": "Part"}, ["test"] * 3, 0.5, "none to learn from: Part has train in none of the rows", "s"),
+        ({"split_column": "Part"}, ["train"] * 3, 0.5, "none to test: Part has test in none of the rows that w", "s"),
+    ],
+)
+def test_a_side_without_rows_is_refused(
+    request_: dict[str, Any], values: Sequence[Any], share: float, said: str, field: str
+) -> None:
+    with pytest.raises(RequestRefused, match=said) as caught:
+        divided([film(number) for number in range(3)], values, share, **request_)
+    assert caught.value.field.startswith(field)
+
+
+@pytest.mark.parametrize(
+    ("further", "said", "field"),
+    [
+        ({"group_column": "A", "split_column": "B"}, "group_column and split_column both decide", "split_column"),
+        ({"split_column": "B", "p_of_train": 0.5}, "p_of_train has no effect beside split_column", "p_of_train"),
+        ({"group_column": "LABEL"}, "group_column is LABEL, which columns name already", "group_column"),
+        ({"split_column": "Body"}, "split_column is Body, which columns name already", "split_column"),
+        ({"group_column": ""}, "group_column must have at least 1 character", "group_column"),
+        ({"split_column": 5}, "split_column must be a valid string", "split_column"),
+    ],
+)
+def test_fields_that_do_not_go_together(further: dict[str, Any], said: str, field: str) -> None:
+    with pytest.raises(RequestRefused, match=said) as caught:
+        TrainRequest.of(TABLE | further)
+    assert caught.value.field == field
+
+
+def test_what_the_answer_says_of_the_test_part(caplog: pytest.LogCaptureFixture) -> None:
+    texts = ["a", "A", "b", "c", "d", "e "]
+    keys, codes, labels = keys_of(texts), np.array([0, 1, 0, 0, 1, 2]), ["good", "bad", "odd", "never"]
+    sides = sides_of(TrainRequest.of(TABLE | {"group_column": "Author"}))
+    learned = LearnedRows(np.sort(keys_of(["e", "x"])), complete=True)
+    parts = Split(np.array([0, 2, 3]), np.array([5, 4, 1]))
+    part = describe_split(keys, codes, labels, parts, sides, SEED, learned)
+    assert part.model_dump() == {
+        "unit": "rows",
+        "count": 3,
+        "fingerprint": fingerprint(keys_of(["D", "E", "A"])),
+        "seed": SEED,
+        "split": "group column Author",
+        "duplicates": 1,
+        "on_both_sides": 1,
+        "labels_without_test_rows": ["good", "never"],
+        "learned_before": 1,
+    }
+    said = [record.getMessage() for record in caplog.records]
+    starts = [
+        "1 texts occur with different labels",
+        "1 test rows have the text of a row that is learned from, since group column Author decides",
+        "no test row has the labels good: there are no metrics of them",
+        "no row to learn from has the labels bad, odd: the model cannot learn them",
+        "1 of 3 test rows were learned by the model in use, which was trained with another split",
+    ]
+    assert [line.startswith(start) for line, start in zip(said, starts, strict=True)] == [True] * 5
+
+
+def test_a_fingerprint_stands_for_the_rows_in_any_order() -> None:
+    keys = keys_of(["a", "b", "c"])
+    assert fingerprint(keys) == fingerprint(keys[::-1])
+    assert len({fingerprint(keys), fingerprint(keys[:2]), fingerprint(keys_of(["a", "a", "b", "c"]))}) == 3
+    assert len(fingerprint(keys)) == 16
+    assert int(fingerprint(keys), 16) >= 0
+
+
+def test_a_record_of_learned_rows(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    record = LearnedRows.of(str(tmp_path)).with_rows(keys_of(["b", "a", "B"])).with_rows(keys_of(["c", "a"]))
+    record.write(tmp_path)
+    kept = LearnedRows.of(str(tmp_path))
+    found = kept.among(keys_of(["C", "d", "a"]))
+    assert found is not None
+    assert found.tolist() == [True, False, True]
+    assert len(kept.keys) == 3
+    assert LearnedRows.of("some/model-of-the-hub").among(keys_of(["a"])) is not None
+    for damaged in (b"", b"PK\x03\x04 and no more", (tmp_path / "learned_rows.npz").read_bytes()[:-40]):
+        (tmp_path / "learned_rows.npz").write_bytes(damaged)
+        assert LearnedRows.of(str(tmp_path)).among(keys_of(["a"])) is None
+    assert "cannot be read: which rows the model has learned is not known" in caplog.text
+
+
+def coin(file: Path, count: int = 100) -> str:
+    """A table whose labels are the toss of a coin; nobody can be right more often than every second time."""
+    chance = random.Random(8)  # noqa: S311 - the same every time
+    words = ("apple", "river", "stone", "cloud", "chair", "horse", "paper", "light", "green", "seven", "north", "music")
+    rows = [(chance.choice(["no", "yes"]), " ".join(chance.sample(words, 6))) for _ in range(count)]
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("CREATE TABLE Review (Label TEXT, Body TEXT, Author TEXT, Part TEXT)")
+        connection.executemany(
+            "INSERT INTO Review VALUES (?, ?, ?, ?)",
+            [(label, text, f"author {number % 25}", "train" if number % 5 else "test")
+             for number, (label, text) in enumerate(rows)],
+        )  # fmt: skip
+    return f"sqlite:///{file}"
+
+
+class Coin:
+    """A model that is tuned on the table of `coin` again and again."""
+
+    def __init__(self, folder: Path, base: Path) -> None:
+        self.folder = folder
+        self.database = coin(folder / "coin.db")
+        self.base = str(base)
+        self.tuning = self.model("m")
+
+    def model(self, name: str, **further: Any) -> Tuning:
+        chosen = {"path": self.folder / "models", "model_name": name, "base_model": self.base, **further}
+        return Tuning(chosen, DatabaseRows(self.database))
+
+    def train(self, tuning: Tuning | None = None, **request: Any) -> TrainAnswer:
+        """Train without learning anything, and take the new model."""
+        tuning = tuning or self.tuning
+        answer = tuning.train({**TABLE, "num_train_epochs": 1, "learning_rate": 1e-6, **request})
+        tuning.override()
+        return answer
+
+    def change(self, *statements: str) -> None:
+        with closing(sqlite3.connect(self.folder / "coin.db")) as connection, connection:
+            for statement in statements:
+                connection.execute(statement)
+
+
+@pytest.fixture
+def table(tmp_path: Path, tiny_bert: Path) -> Coin:
+    return Coin(tmp_path, tiny_bert)
+
+
+def test_after_any_change_of_the_table_no_test_row_was_learned_before(table: Coin) -> None:
+    first = table.train()
+    assert (first.test_part.count, first.test_part.learned_before) == (first.rows.test, 0)
+    assert 10 <= first.rows.test <= 30
+    assert table.train().test_part == first.test_part
+    table.change("DELETE FROM Review WHERE rowid = 1", "UPDATE Review SET Label = 'yes' WHERE rowid % 3 = 0")
+    table.change("INSERT INTO Review SELECT Label, 'once more ' || Body, Author, Part FROM Review WHERE rowid % 4 = 0")
+    table.change(
+        "CREATE TABLE Keyed (Id TEXT PRIMARY KEY, Label TEXT, Body TEXT)",
+        "INSERT INTO Keyed SELECT hex(randomblob(16)), Label, Body FROM Review ORDER BY random()",
+    )
+    for request in ({"limit": 60}, {"limit": 110}, {"table": "Keyed"}, {"p_of_train": 0.9}):
+        answer = table.train(**request)
+        assert answer.test_part.learned_before == 0, request
+    assert answer.test_part.fingerprint != first.test_part.fingerprint
+
+
+def test_rows_that_the_model_in_use_has_learned_are_counted(table: Coin, caplog: pytest.LogCaptureFixture) -> None:
+    first = table.train()
+    learned = set(divided(texts_of(table))[0])
+    other = table.train(seed=7)
+    tested = divided(texts_of(table), seed=7)[1]
+    assert other.test_part.learned_before == len(learned.intersection(tested)) > len(tested) / 2
+    assert f"{other.test_part.learned_before} of {len(tested)} test rows were learned by the model" in caplog.text
+    assert (other.test_part.seed, first.test_part.seed) == (7, SEED)
+    # By now it has learned what either training learned, so all of the first test part that the second one learned.
+    again = table.train()
+    assert again.test_part.fingerprint == first.test_part.fingerprint
+    assert again.test_part.learned_before == first.rows.test - len(set(tested) - learned)
+    assert table.tuning.rollback().in_use == other.version
+    assert table.train().test_part.learned_before == again.test_part.learned_before
+
+    # A model that starts from the folder of this one has learned what this one has; a new one nothing.
+    heir = table.model("heir", base_model=str(table.folder / "models" / "m"))
+    assert table.train(heir).test_part.learned_before == again.test_part.learned_before
+    assert table.train(table.model("other")).test_part.learned_before == 0
+
+
+def test_what_an_older_version_has_learned_is_not_known(table: Coin) -> None:
+    table.train()
+    (table.folder / "models" / "m" / "learned_rows.npz").unlink()
+    heir = table.model("heir", base_model=str(table.folder / "models" / "m"))
+    for tuning in (table.tuning, table.tuning, heir, heir):
+        assert table.train(tuning).test_part.learned_before is None
+
+
+def test_groups_and_sides_from_columns(table: Coin, caplog: pytest.LogCaptureFixture) -> None:
+    table.change("INSERT INTO Review SELECT Label, upper(Body), 'another', 'train' FROM Review WHERE rowid <= 40")
+    grouped = table.train(group_column="author")
+    assert grouped.test_part.split == "group column author"
+    assert grouped.test_part.duplicates == 40
+    assert 0 < grouped.test_part.on_both_sides <= 40
+    assert f"{grouped.test_part.on_both_sides} test rows have the text of a row that is learned from" in caplog.text
+    said = table.train(table.model("other"), split_column="Part")
+    assert (said.rows.train, said.rows.test, said.test_part.on_both_sides) == (120, 20, 8)
+    assert (said.test_part.split, said.test_part.seed) == ("split column Part", None)
+    table.change("UPDATE Review SET Part = NULL WHERE rowid = 50")
+    with pytest.raises(RequestRefused, match="Column Part holds NULL: as the split_column, each row"):
+        table.train(split_column="Part")
+
+
+def test_a_label_that_no_test_row_has_is_named(table: Coin, caplog: pytest.LogCaptureFixture) -> None:
+    table.change("INSERT INTO Review (Label, Body) VALUES ('odd one', 'a rare film'), ('odd two', 'a strange film')")
+    answer = table.train()
+    (odd,) = answer.test_part.labels_without_test_rows
+    assert odd.startswith("odd")
+    assert odd not in answer.new.support
+    assert f"no test row has the labels {odd}: there are no metrics of them" in caplog.text
+
+
+def texts_of(table: Coin) -> Texts:
+    with closing(sqlite3.connect(table.folder / "coin.db")) as connection:
+        return [text for (text,) in connection.execute("SELECT Body FROM Review")]
