@@ -144,7 +144,7 @@ def is_for_all(metric: str, value: Any) -> bool:
 
 def check_bounds(minimum: float | None, maximum: float | None) -> None:
     if minimum is None and maximum is None:
-        raise refused("has no bound: give it `min`, the smallest value that passes, or `max`, the largest")
+        raise refused("has no bound: give it a `min`, a `max`, or both")
     if minimum is not None and maximum is not None and minimum > maximum:
         raise refused(f"has a `min` of {minimum:g} above its `max` of {maximum:g}: nothing could pass")
 
