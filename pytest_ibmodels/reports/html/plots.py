@@ -23,6 +23,8 @@ _VEGA_LITE = "6.4"
 WIDTH = 340
 _ROW = 42
 _CURVE_HEIGHT = 160
+_DIGIT, _MARGIN_ROOM = 8, 80
+"""Width of a digit, and the least room for a margin, which has more digits where they are needed."""
 _MOST_SYMBOLS = 25
 """Points of a line: with more of them it is drawn without."""
 
@@ -57,6 +59,7 @@ def margins(checks: Sequence[CheckView]) -> Markup:
     seen = [value for one in records for value in (one.minimum, one.maximum, one.observed, *(one.interval or ()))]
     low, high = _domain(seen)
     rows = [_row_of(row, check) for row, check in enumerate(checks)]
+    room = max(_MARGIN_ROOM, _DIGIT * max(len(row["margin"]) for row in rows))
     observed = {
         "field": "observed",
         "type": "quantitative",
@@ -99,12 +102,12 @@ def margins(checks: Sequence[CheckView]) -> Markup:
             for name in ("minimum", "maximum")
         ),
         {
-            "mark": text | {"align": "left", "limit": WIDTH - 180, "fontSize": 13},
+            "mark": text | {"align": "left", "limit": WIDTH - 100 - room, "fontSize": 13},
             "encoding": {"x": {"value": 0}, "text": {"field": "field"}},
         },
         {
             "mark": text | {"align": "right"},
-            "encoding": {"x": {"value": WIDTH - 92}, "text": {"field": "text"}},
+            "encoding": {"x": {"value": WIDTH - 12 - room}, "text": {"field": "text"}},
         },
         {
             "mark": text | {"align": "right", "fontWeight": "bold"},
@@ -128,7 +131,7 @@ def _row_of(row: int, check: CheckView) -> dict[str, Any]:
         "low": low,
         "high": high,
         "passed": record.passed,
-        "text": "no number" if record.observed is None else check.observed,
+        "text": check.observed if record.observed is not None else "undecided" if record.undecided else "no number",
         "margin": f"{check.margin} {check.sign}",
     }
 
@@ -207,7 +210,7 @@ def _y(panel: Panel) -> dict[str, Any]:
 def _domain(values: Sequence[float | None]) -> list[float]:
     """From 0 to 1 where that holds all, as most metrics do."""
     numbers = [value for value in values if value is not None]
-    low, high = min(0.0, *numbers), max(0.0, *numbers)
+    low, high = min([0.0, *numbers]), max([0.0, *numbers])
     if low == 0 and high <= 1:
         return [0.0, 1.0]
     return [low, high if high > low else low + 1]
