@@ -121,6 +121,12 @@ class TestPartRecord(_Record):
     seed: Annotated[int | None, Field(description="Of the split; null if none was used.")] = None
     split: Annotated[str, Field(description="What the split goes by.")] = ""
     duplicates: Annotated[int | None, Field(description="Found more than once; null if nobody counted.")] = None
+    on_both_sides: Annotated[
+        int | None, Field(description="Learned from as well, so that metrics flatter; null if nobody counted.")
+    ] = None
+    learned_before: Annotated[
+        int | None, Field(description="That the model in use has learned from; null if that is not known.")
+    ] = None
     labels_without_test_rows: tuple[str, ...] = ()
 
 

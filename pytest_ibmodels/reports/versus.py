@@ -54,8 +54,11 @@ def measured_on(part: TestPart | TestPartRecord, comparison: Comparison | Compar
     if labels:
         named = ", ".join(map(repr, labels[:5])) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
         parts.append(f"without any {part.unit.removesuffix('s')} of {named}")
-    if comparison is not None and comparison.learned:
-        parts.append(f"{comparison.learned} of them learned by the model in use")
+    if part.on_both_sides:
+        parts.append(f"{part.on_both_sides} of them learned from as well, which flatters the metrics")
+    learned = part.learned_before or (comparison.learned if comparison is not None else None)
+    if learned:
+        parts.append(f"{learned} of them learned before by the model in use")
     return "; ".join(parts)
 
 

@@ -20,6 +20,8 @@ class TestPart:
         seed: of the split; None if none was used.
         split: what the split goes by.
         duplicates: how many rows or documents were found more than once; None if nobody counted.
+        on_both_sides: how many are learned from as well, so that metrics flatter; None if nobody counted.
+        learned_before: how many the model in use has learned from; None if that is not known.
         labels_without_test_rows: labels, or fields, that nothing in the test part has.
     """
 
@@ -31,6 +33,8 @@ class TestPart:
     seed: int | None = None
     split: str = ""
     duplicates: int | None = None
+    on_both_sides: int | None = None
+    learned_before: int | None = None
     labels_without_test_rows: tuple[str, ...] = ()
 
 
@@ -60,6 +64,8 @@ def read_test_part(reported: object) -> tuple[TestPart | None, str]:
         seed=seed if isinstance(seed, int) and not isinstance(seed, bool) else None,
         split=split[:_LONGEST] if isinstance(split, str) else "",
         duplicates=count(reported.get("duplicates")),
+        on_both_sides=count(reported.get("on_both_sides")),
+        learned_before=count(reported.get("learned_before")),
         labels_without_test_rows=tuple(map(str, labels)) if isinstance(labels, list | tuple) else (),
     )
     return part, ""

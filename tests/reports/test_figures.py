@@ -75,7 +75,7 @@ def test_what_failed_never_looks_as_if_it_had_passed(observed: float, bound: flo
         ({"minimum": 0.6, "maximum": 0.9}, "0.6000 to 0.9000", "too low by 0.1000"),
     ],
 )
-def test_both_directions_have_their_words(bounds: dict[str, float], required: str, missed: str) -> None:
+def test_both_directions_have_their_words(bounds: dict[str, Any], required: str, missed: str) -> None:
     made = figures(MetricCheck("loss", "all", observed=0.5, **bounds))
     assert (made.required, made.missed, made.margin) == (required, missed, "-0.1000")
 
@@ -198,7 +198,7 @@ def test_an_undecided_verdict_is_said_in_every_report(pytester: pytest.Pytester)
     assert lines[-2].endswith("+0.0050  undecided")
     assert lines[-1] == (
         "  tested on 400 rows (split by text, seed 42, fingerprint 0123456789abcdef); 3 duplicates; without any row of "
-        "'odd two'; 20 of them learned by the model in use"
+        "'odd two'; 20 of them learned before by the model in use"
     )
     record = run(training=TrainingRecord(outcome="passed", checks=(check,), comparison=comparison, test_part=part))
     found = dict(properties(record, "n"))

@@ -15,7 +15,7 @@ from pytest_ibmodels.verdicts.paired import check_better
 IN_USE = {"version": "1", "has_learned": True, "evaluation_results": {"f1": {"weighted avg": 0.8}}}
 
 
-def comparison(difference: float = 0.0, half: float = 0.02, rows: int = 400, **changed: Any) -> dict[str, Any]:
+def comparison(difference: float = 0.0, half: float = 0.02, rows: object = 400, **changed: Any) -> dict[str, Any]:
     both = {"old": 0.8, "new": 0.8 + difference, "difference": difference}
     both |= {"low": difference - half, "high": difference + half}
     known = {"rows": rows, "learned": 0, "reason": "", "confidence": 0.9, "accuracy": dict(both), "f1": dict(both)}
@@ -146,7 +146,7 @@ JSON = st.recursive(
 
 @given(st.sampled_from(sorted(set(comparison()) - {"worse", "learned"})), JSON)
 def test_no_value_of_a_comparison_makes_it_crash(key: str, value: object) -> None:
-    check = check_better({}, IN_USE, 0.01, comparison(**{key: value}))
+    check = check_better({}, IN_USE, 0.01, comparison() | {key: value})
     assert check is not None
     assert check.problem or check.verdict is not None
 
