@@ -19,6 +19,7 @@ from pytest_ibmodels.publishing import EnvironmentFacts, Outcome, State, everywh
 from pytest_ibmodels.recovery import sweep_everywhere
 from pytest_ibmodels.reports.publications import environment_lines, outcome_lines
 from pytest_ibmodels.reports.sweeping import sweep_lines
+from pytest_ibmodels.reports.tables import harmless
 from pytest_ibmodels.runs.journal import Journal, JournalError
 from pytest_ibmodels.runs.sweep import Fate, dry
 from pytest_ibmodels.spec import SpecError, load_environments
@@ -245,11 +246,11 @@ def _names(environments: Sequence[Environment]) -> str:
 
 
 def _write(lines: Sequence[str]) -> None:
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    sys.stdout.write("".join(f"{harmless(line)}\n" for line in lines))
 
 
 def _tell(sentence: str) -> None:
-    sys.stderr.write(f"{sentence}\n")
+    sys.stderr.write(f"{harmless(sentence)}\n")
 
 
 def _tell_of(environment: str, sentence: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -11,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_ibmodels.hooks import FailedPhase, Phase, RunFacts
+from pytest_ibmodels.reports.figures import figures
 from pytest_ibmodels.runs.failures import CheckFailure, ConfigFailure, MetricsFailure, PredictionsFailure, RunFailure
 from pytest_ibmodels.verdicts.metrics import MetricCheck
+from pytest_ibmodels.verdicts.reported import finite
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -156,7 +157,10 @@ def _each(answer: object) -> list[MetricCheck | str]:
 def _sentence(check: MetricCheck) -> str:
     if check.observed is None:
         return f"{check.metric} of {check.field}: {check.problem}"
-    return f"{check.metric} of {check.field} is {check.observed:.4f}, below its minimum of {check.minimum:.4f}"
+    written = figures(check)
+    if check.minimum is not None and check.observed < check.minimum:
+        return f"{check.metric} of {check.field} is {written.observed}, below its minimum of {written.minimum}"
+    return f"{check.metric} of {check.field} is {written.observed}, above its maximum of {written.maximum}"
 
 
 def _differences(future: Future[PredictionsVerdict]) -> tuple[Any, ...]:
@@ -168,11 +172,7 @@ def _numbers(reported: object) -> dict[str, dict[str, float]]:
     if not isinstance(reported, Mapping):
         return {}
     return {
-        str(metric): {str(name): float(value) for name, value in fields.items() if _is_finite(value)}
+        str(metric): {str(name): number for name, value in fields.items() if (number := finite(value)) is not None}
         for metric, fields in reported.items()
         if isinstance(fields, Mapping)
     }
-
-
-def _is_finite(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -100,8 +100,8 @@ def pytest_ibmodels_verdict(
 
     Returns:
         Any number of checks: a :class:`MetricCheck` is reported like those of ``metrics``, with its margin, and fails
-        the phase if the observed value is below the minimum; a text is a sentence that says what is wrong, and fails
-        the phase.
+        the phase if the observed value is below the minimum or above the maximum; a text is a sentence that says what
+        is wrong, and fails the phase.
     """
 
 

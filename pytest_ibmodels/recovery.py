@@ -9,6 +9,7 @@ from pytest_ibmodels.collection import PhaseItem
 from pytest_ibmodels.instabase.patience import Patience
 from pytest_ibmodels.publishing import everywhere
 from pytest_ibmodels.reports.sweeping import left_line
+from pytest_ibmodels.reports.tables import harmless
 from pytest_ibmodels.runs.journal import Journal, JournalError
 from pytest_ibmodels.runs.sweep import Fate, Swept, sweep
 from pytest_ibmodels.spec import SpecError, load_environments
@@ -61,7 +62,7 @@ def sweep_after_workers(config: pytest.Config, *, interrupted: bool) -> None:
     for line in _sweep_after_workers(config, interrupted=interrupted):
         if reporter is not None:
             reporter.ensure_newline()
-            reporter.write_line(line)
+            reporter.write_line(harmless(line))
 
 
 def _sweep_after_workers(config: pytest.Config, *, interrupted: bool) -> list[str]:

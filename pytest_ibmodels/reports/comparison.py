@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pytest_ibmodels.verdicts.better import TOLERANCE
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -17,20 +19,29 @@ class ComparisonRow:
 
     Attributes:
         observed: a value per environment, in the order of the comparison; None where there is none.
+        low_is_better: whether the metric is held to a maximum alone.
     """
 
     test: str
     field: str
     metric: str
     observed: tuple[float | None, ...]
+    low_is_better: bool = False
 
     @property
-    def lowest(self) -> frozenset[int]:
-        """Indices of the lowest values; none if all are the same."""
+    def worst(self) -> frozenset[int]:
+        """Indices of the lowest values, or of the highest where low is better; none if all are the same."""
         values = [value for value in self.observed if value is not None]
-        if len(set(values)) < 2:
+        if not values or max(values) - min(values) <= TOLERANCE:
             return frozenset()
-        return frozenset(index for index, value in enumerate(self.observed) if value == min(values))
+        worst = max(values) if self.low_is_better else min(values)
+        known = [(index, value) for index, value in enumerate(self.observed) if value is not None]
+        return frozenset(index for index, value in known if abs(value - worst) <= TOLERANCE)
+
+    @property
+    def sign(self) -> str:
+        """Marks the worst value in plain text."""
+        return ">" if self.low_is_better else "<"
 
 
 @dataclass(frozen=True)
@@ -54,10 +65,15 @@ def compare(runs: Sequence[RunRecord]) -> Comparison:
 
 def _rows(group: Sequence[RunRecord], environments: tuple[str, ...]) -> list[ComparisonRow]:
     observed: dict[tuple[str, str], dict[str, float | None]] = {}
+    low: set[tuple[str, str]] = set()
     for run in group:
         for check in run.training.checks:
             observed.setdefault((check.field, check.metric), {})[run.environment] = check.observed
+            if check.minimum is None and check.maximum is not None:
+                low.add((check.field, check.metric))
     return [
-        ComparisonRow(group[0].test, field, metric, tuple(values.get(name) for name in environments))
+        ComparisonRow(
+            group[0].test, field, metric, tuple(values.get(name) for name in environments), (field, metric) in low
+        )
         for (field, metric), values in observed.items()
     ]

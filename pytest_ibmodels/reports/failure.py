@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_ibmodels.reports.tables import clipped, number, plain, table
+from pytest_ibmodels.reports.figures import figures
+from pytest_ibmodels.reports.tables import clipped, harmless, table
+from pytest_ibmodels.reports.versus import better_notes, measured_on, worse_rows
 from pytest_ibmodels.runs.failures import (
     CheckFailure,
     MetricsFailure,
@@ -17,6 +19,7 @@ from pytest_ibmodels.runs.failures import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from pytest_ibmodels.reports.figures import Figures
     from pytest_ibmodels.runs.case import Run
     from pytest_ibmodels.verdicts.metrics import MetricCheck
     from pytest_ibmodels.verdicts.predictions import PredictionsVerdict
@@ -34,7 +37,9 @@ def failure_text(failure: RunFailure, place: str) -> str:
     if isinstance(failure, PredictionsFailure):
         lines += ["", *_predictions(failure.verdict)]
     if isinstance(failure, MetricsFailure | PredictionsFailure | CheckFailure) and failure.verdict.checks:
-        lines += ["", *_metrics(failure.verdict.checks)]
+        checks = failure.verdict.checks
+        lines += ["", *_metrics(checks)]
+        lines += [line for part in (list(better_notes(checks)), worse_rows(checks)) if part for line in ("", *part)]
     if isinstance(failure, TrainingFailure) and failure.job_traceback:
         lines += ["", "traceback of the job, its last frames (the pushed code, in the environment):"]
         lines += [f"  job | {line}" for line in failure.job_traceback.rstrip().splitlines()[-_MOST_FRAMES:]]
@@ -44,21 +49,19 @@ def failure_text(failure: RunFailure, place: str) -> str:
         if run.job_log:
             lines += ["", "log of the training job, its last lines:"]
             lines += [f"  log | {clipped(line, 200)}" for line in run.job_log]
-    return plain("\n".join(lines))
+    return harmless("\n".join(lines))
 
 
 def _metrics(checks: Sequence[MetricCheck]) -> list[str]:
-    rows = [
-        (
-            check.metric,
-            check.field,
-            number(check.minimum),
-            number(check.observed),
-            "" if check.passed else check.problem or f"too low by {number(-(check.margin or 0.0))}",
-        )
-        for check in checks
-    ]
+    written = [(check, figures(check)) for check in checks]
+    rows = [(check.metric, check.field, one.required, one.observed, _said(one)) for check, one in written]
     return table(("metric", "field", "required", "observed", ""), rows, right=frozenset({2, 3}))
+
+
+def _said(one: Figures) -> str:
+    if one.missed and one.interval and one.interval != one.missed:
+        return f"{one.missed} ({one.interval})"
+    return one.missed or one.interval
 
 
 def _predictions(verdict: PredictionsVerdict) -> Iterator[str]:
@@ -88,4 +91,6 @@ def _where(run: Run) -> Iterator[str]:
         yield f"{'re-attached to job' if run.reattached else 'training job'}: {run.job_id}"
     if run.seconds:
         yield "seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in run.seconds.items())
+    if run.test_part is not None:
+        yield measured_on(run.test_part, run.comparison)
     yield from run.notes

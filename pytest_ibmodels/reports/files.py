@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_ibmodels.reports.outcomes import outcomes_of
+from pytest_ibmodels.reports.tables import harmless
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -79,7 +80,7 @@ class ReportFiles:
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         for sentence in self._told:
-            terminalreporter.write_line(sentence)
+            terminalreporter.write_line(harmless(sentence))
 
     def _report(self, exitstatus: int, runs: Sequence[RunRecord]) -> ModelReport:
         from pytest_ibmodels.reports.record import ModelReport, SessionRecord

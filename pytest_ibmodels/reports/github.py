@@ -10,14 +10,15 @@ import re
 from typing import TYPE_CHECKING
 
 from pytest_ibmodels.reports.comparison import compare
-from pytest_ibmodels.reports.tables import clipped, number, plain
+from pytest_ibmodels.reports.figures import figures, told_apart
+from pytest_ibmodels.reports.tables import clipped, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from pytest_ibmodels.reports.comparison import ComparisonRow
-    from pytest_ibmodels.reports.record import InferenceRecord, RunRecord, TrainingRecord
+    from pytest_ibmodels.reports.record import CheckRecord, InferenceRecord, RunRecord, TrainingRecord
 
 MOST_BYTES = 1024 * 1024
 """GitHub drops a step's summary that is longer, all of it."""
@@ -61,14 +62,12 @@ def _blocks(runs: Sequence[RunRecord]) -> Iterator[str]:
     """What cannot be cut within: lines, and whole texts of failures."""
     yield "## Model tests\n\n"
     yield from _table(("model test", "environment", "training", "inference", "seconds", "pages"), map(_verdicts, runs))
-    margins = [row for run in runs for row in _margins(run)]
-    if margins:
-        yield "\n### Margins\n\n"
-        yield from _table(("model test", "environment", "metric", "field", "observed", "minimum", "margin"), margins)
+    yield from _margins(runs)
     comparison = compare(runs)
     if comparison.rows:
         yield "\n### Side by side, the lowest in bold\n\n"
         yield from _table(("model test", "field", "metric", *comparison.environments), map(_compared, comparison.rows))
+    yield from _remarks(runs)
     yield from _failures(runs)
 
 
@@ -91,22 +90,41 @@ def _verdict(phase: TrainingRecord | InferenceRecord) -> str:
     return f"{_SIGNS.get(phase.outcome, '')} {words}{reason}".strip()
 
 
-def _margins(run: RunRecord) -> Iterator[tuple[str, ...]]:
-    for check in (*run.training.checks, *run.inference.checks):
-        margin = check.problem if check.margin is None else f"{check.margin:+.4f}"
-        yield (
-            _escaped(run.test),
-            _escaped(run.environment),
-            _escaped(check.metric),
-            _escaped(check.field),
-            number(check.observed),
-            number(check.minimum),
-            _bold(_escaped(margin), bold=not check.passed),
-        )
+def _margins(runs: Sequence[RunRecord]) -> Iterator[str]:
+    """The table of all checks, with the columns that they have anything for."""
+    checks = [(run, check) for run in runs for check in (*run.training.checks, *run.inference.checks)]
+    if not checks:
+        return
+    with_maximum = any(check.maximum is not None for _, check in checks)
+    with_interval = any(check.interval or check.remark or check.undecided for _, check in checks)
+    header = ["model test", "environment", "metric", "field", "observed", "minimum"]
+    header += ["maximum"] * with_maximum + ["margin"] + ["95 % interval"] * with_interval
+    yield "\n### Margins\n\n"
+    yield from _table(header, (_margin(*both, with_maximum, with_interval) for both in checks))
+
+
+def _margin(run: RunRecord, check: CheckRecord, with_maximum: bool, with_interval: bool) -> tuple[str, ...]:
+    written = figures(check)
+    margin = _escaped(check.problem if check.margin is None and check.problem else written.margin)
+    return (
+        *map(_escaped, (run.test, run.environment, check.metric, check.field)),
+        written.observed,
+        written.minimum,
+        *([written.maximum] if with_maximum else []),
+        _bold(margin, bold=not check.passed),
+        *([_escaped(written.interval)] if with_interval else []),
+    )
+
+
+def _remarks(runs: Sequence[RunRecord]) -> Iterator[str]:
+    notes = [(run, note) for run in runs for note in run.notes if note.startswith(("warning:", "better_than_current"))]
+    if notes:
+        yield "\n### Against the models in use\n\n"
+        yield from (f"- {_escaped(run.title)}: {_escaped(note)}\n" for run, note in notes)
 
 
 def _compared(row: ComparisonRow) -> tuple[str, ...]:
-    values = (_bold(number(value), bold=index in row.lowest) for index, value in enumerate(row.observed))
+    values = (_bold(text, bold=index in row.worst) for index, text in enumerate(told_apart(row.observed)))
     return (_escaped(row.test), _escaped(row.field), _escaped(row.metric), *values)
 
 

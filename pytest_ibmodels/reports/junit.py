@@ -9,19 +9,28 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING
 
+from pytest_ibmodels.reports.figures import compact
 from pytest_ibmodels.reports.tables import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from pytest_ibmodels.reports.record import RunRecord
+    from pytest_ibmodels.reports.record import CheckRecord, RunRecord, TrainingRecord
 
 _NODE_ID = "nodeid"
 _INFERENCE = "::test_inference"
 
 
 def properties(run: RunRecord, nodeid: str) -> Iterator[tuple[str, object]]:
-    """Name and value of an item's properties: what is known of its run when its phase has ended."""
+    """Name and value of an item's properties: what is known of its run when its phase has ended.
+
+    pytest makes values fit for XML, and names not; both may be of others: fields, labels, checks of the project.
+    """
+    for name, value in _properties(run, nodeid):
+        yield plain(name), plain(value)
+
+
+def _properties(run: RunRecord, nodeid: str) -> Iterator[tuple[str, str]]:
     yield _NODE_ID, nodeid
     yield "environment", run.environment
     for name, value in (("host", run.host), ("route", run.route), ("job_id", run.job_id)):
@@ -37,12 +46,41 @@ def properties(run: RunRecord, nodeid: str) -> Iterator[tuple[str, object]]:
         if seconds is not None:
             yield f"seconds.{name}", f"{seconds:.3f}"
     for check in (*run.training.checks, *run.inference.checks):
-        if check.observed is not None:
-            yield f"observed.{check.metric}.{check.field}", f"{check.observed:.6g}"
-        yield f"minimum.{check.metric}.{check.field}", f"{check.minimum:.6g}"
+        yield from _of_check(check)
+    yield from _tested(run.training)
     if run.inference.documents:
         yield "documents_compared", str(len(run.inference.documents))
         yield "fields_compared", str(run.inference.fields)
+
+
+def _of_check(check: CheckRecord) -> Iterator[tuple[str, str]]:
+    name = f"{check.metric}.{check.field}"
+    if check.observed is not None:
+        yield f"observed.{name}", compact(check.observed, check.minimum, check.maximum)
+    if check.minimum is not None:
+        yield f"minimum.{name}", compact(check.minimum, check.observed)
+    if check.maximum is not None:
+        yield f"maximum.{name}", compact(check.maximum, check.observed)
+    if check.interval is not None:
+        yield f"interval.{name}", " ".join(map(compact, check.interval))
+    remark = "undecided" if check.undecided else check.remark
+    if remark:
+        yield f"remark.{name}", remark
+
+
+def _tested(training: TrainingRecord) -> Iterator[tuple[str, str]]:
+    part, comparison = training.test_part, training.comparison
+    facts: dict[str, object] = {}
+    if part is not None:
+        facts = {f"test_part.{name}": value for name, value in part if name != "labels_without_test_rows"}
+        facts["test_part.labels_without_test_rows"] = ", ".join(part.labels_without_test_rows)
+    if comparison is not None:
+        names = ("rows", "learned", "verdict", "rows_to_decide")
+        facts |= {f"comparison.{name}": getattr(comparison, name) for name in names}
+    if comparison is not None and comparison.f1 is not None:
+        facts["comparison.difference"] = compact(comparison.f1.difference)
+        facts["comparison.interval"] = f"{compact(comparison.f1.low)} {compact(comparison.f1.high)}"
+    yield from ((name, str(value)) for name, value in facts.items() if value is not None and value != "")
 
 
 def complete(text: str, runs: Mapping[str, RunRecord]) -> str:
@@ -55,10 +93,11 @@ def complete(text: str, runs: Mapping[str, RunRecord]) -> str:
     Raises:
         xml.etree.ElementTree.ParseError: it is no XML.
     """
+    known = {plain(nodeid): run for nodeid, run in runs.items()}
     root = ET.fromstring(text)  # noqa: S314 - pytest has just written it
     for case in root.iter("testcase"):
         nodeid = _node_id(case)
-        run = runs.get(nodeid.rpartition("::")[0])
+        run = known.get(nodeid.rpartition("::")[0])
         if run is not None:
             _complete(case, run, nodeid)
     return '<?xml version="1.0" encoding="utf-8"?>' + ET.tostring(root, encoding="unicode")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_ibmodels.redaction import redacted
+from pytest_ibmodels.reports.tables import one_line
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -66,7 +67,7 @@ def show(config: pytest.Config, report: ProgressReport) -> None:
             reporter.write_line("")
         config.stash[_LETTERS] = False
         reporter.ensure_newline()
-        reporter.write_line(f"  {report.text}")
+        reporter.write_line(f"  {one_line(report.text)}")
         reporter.flush()
 
 

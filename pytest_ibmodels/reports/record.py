@@ -60,15 +60,25 @@ class FailureRecord(_Record):
 
 
 class CheckRecord(_Record):
-    """A metric of a field, held to its minimum."""
+    """A metric of a field, held to its bounds."""
 
     metric: str
     field: str
-    minimum: float
-    observed: Annotated[float | None, Field(description="Null if no number was reported.")]
-    margin: Annotated[float | None, Field(description="Observed less minimum; negative if it is too low.")]
+    minimum: Annotated[float | None, Field(description="Null if there is only a maximum.")]
+    observed: Annotated[float | None, Field(description="Null if no number was reported, or none that can be.")]
+    margin: Annotated[
+        float | None, Field(description="How far within its bounds it is, from the nearer one; negative outside.")
+    ]
     passed: bool
     problem: Annotated[str, Field(description="Why there is no number; else empty.")] = ""
+    maximum: Annotated[float | None, Field(description="Null if there is only a minimum.")] = None
+    interval: Annotated[
+        tuple[float, float] | None, Field(description="The observed value's 95 % interval, low and high end.")
+    ] = None
+    remark: Annotated[str, Field(description="What else there is to know, such as a minimum within the interval.")] = ""
+    undecided: Annotated[bool, Field(description="Of better_than_current: whether the rows were too few to tell.")] = (
+        False
+    )
 
 
 class HistoryRecord(_Record):
@@ -91,6 +101,81 @@ class DifferenceRecord(_Record):
     at_inference: str
 
 
+class ValueRecord(_Record):
+    """A value of a metric that was reported, held to bounds or not."""
+
+    metric: str
+    field: str
+    value: float
+    interval: Annotated[tuple[float, float] | None, Field(description="Its 95 % interval.")] = None
+
+
+class TestPartRecord(_Record):
+    """The rows or documents that the model was measured on."""
+
+    __test__ = False  # no class of tests, whatever pytest makes of its name
+
+    unit: Literal["rows", "documents"]
+    count: int
+    fingerprint: Annotated[str, Field(description="Hash of their keys: the same for the same rows or documents.")]
+    seed: Annotated[int | None, Field(description="Of the split; null if none was used.")] = None
+    split: Annotated[str, Field(description="What the split goes by.")] = ""
+    duplicates: Annotated[int | None, Field(description="Found more than once; null if nobody counted.")] = None
+    on_both_sides: Annotated[
+        int | None, Field(description="Learned from as well, so that metrics flatter; null if nobody counted.")
+    ] = None
+    learned_before: Annotated[
+        int | None, Field(description="That the model in use has learned from; null if that is not known.")
+    ] = None
+    labels_without_test_rows: tuple[str, ...] = ()
+
+
+class PairedRecord(_Record):
+    """A metric of the new model and of the one in use, on the same rows."""
+
+    old: float
+    new: float
+    difference: Annotated[float, Field(description="New less old.")]
+    low: Annotated[float, Field(description="Low end of the difference's interval.")]
+    high: Annotated[float, Field(description="High end of the difference's interval.")]
+    p_value: float | None = None
+
+
+class WorseRowRecord(_Record):
+    """A row that the model in use gets right and the new one does not."""
+
+    row: int
+    text: str
+    label: str
+    old: str
+    new: str
+
+
+class ComparisonRecord(_Record):
+    """The new model and the one in use, row by row."""
+
+    rows: Annotated[int, Field(description="Test rows that were compared.")]
+    learned: Annotated[
+        int | None, Field(description="Test rows left out, as the model in use has learned them; null if unknown.")
+    ]
+    reason: Annotated[str, Field(description="Why nothing could be compared; else empty.")]
+    confidence: Annotated[float, Field(description="Of the intervals.")]
+    accuracy: PairedRecord | None
+    f1: Annotated[PairedRecord | None, Field(description="Weighted average.")]
+    only_old_right: int
+    only_new_right: int
+    worse: Annotated[tuple[WorseRowRecord, ...], Field(description="The first rows that got worse, at most 50.")] = ()
+    verdict: Annotated[
+        Literal["holds", "fails", "undecided"] | None,
+        Field(description="Of better_than_current; null where the model test does not ask for it."),
+    ] = None
+    max_drop: float | None = None
+    if_undecided: Literal["pass", "fail"] | None = None
+    rows_to_decide: Annotated[
+        int | None, Field(description="Rows that would decide an undecided verdict, as far as that can be said.")
+    ] = None
+
+
 class TrainingRecord(_Record):
     """The training phase."""
 
@@ -98,6 +183,11 @@ class TrainingRecord(_Record):
     reason: Annotated[str, Field(description="Of a skip or an expected failure.")] = ""
     failure: FailureRecord | None = None
     checks: tuple[CheckRecord, ...] = ()
+    values: Annotated[tuple[ValueRecord, ...], Field(description="All metrics that were reported.")] = ()
+    test_part: TestPartRecord | None = None
+    comparison: Annotated[
+        ComparisonRecord | None, Field(description="With the model in use; null where no rows were compared.")
+    ] = None
     history: Annotated[tuple[HistoryRecord, ...], Field(description="In the order of the training.")] = ()
 
 

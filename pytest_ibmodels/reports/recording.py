@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from pytest_ibmodels.reports.failure import failure_text
 from pytest_ibmodels.reports.record import (
     CheckRecord,
+    ComparisonRecord,
     DifferenceRecord,
     FailureRecord,
     HistoryRecord,
@@ -15,17 +17,21 @@ from pytest_ibmodels.reports.record import (
     PackageRecord,
     RunRecord,
     SecondsRecord,
+    TestPartRecord,
     TrainingRecord,
+    ValueRecord,
 )
 from pytest_ibmodels.reports.tables import clipped, plain
+from pytest_ibmodels.reports.versus import better_notes
 from pytest_ibmodels.runs.failures import CheckFailure, MetricsFailure, PredictionsFailure, RunFailure
 from pytest_ibmodels.spec.environment_rules import SANDBOX
 from pytest_ibmodels.spec.variables import has_variables
-from pytest_ibmodels.verdicts.metrics import MetricsVerdict
+from pytest_ibmodels.verdicts.checks import BetterCheck
+from pytest_ibmodels.verdicts.metrics import MetricsVerdict, reported_metrics
 from pytest_ibmodels.verdicts.predictions import PredictionsVerdict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from concurrent.futures import Future
 
     import pytest
@@ -33,6 +39,7 @@ if TYPE_CHECKING:
     from pytest_ibmodels.collection import CaseNode
     from pytest_ibmodels.runs.case import Run
     from pytest_ibmodels.spec import Environment
+    from pytest_ibmodels.verdicts.comparison import Comparison
     from pytest_ibmodels.verdicts.metrics import MetricCheck
 
 _LONGEST_LOG_LINE = 1000
@@ -103,7 +110,7 @@ def _facts(run: Run, *, with_inference: bool) -> dict[str, Any]:
         "finished": run.finished,
         "seconds": SecondsRecord(**{name: round(value, 3) for name, value in seconds.items()}),
         "job_log": tuple(clipped(plain(line), _LONGEST_LOG_LINE) for line in run.job_log),
-        "notes": tuple(run.notes),
+        "notes": (*run.notes, *better_notes(_checks(run))),
         "links": dict(run.links),
     }
 
@@ -125,12 +132,23 @@ def _outcome_without_item(run: Run, place: str) -> PhaseOutcome:
 def _trained(run: Run | None) -> dict[str, Any]:
     if run is None:
         return {}
-    verdict = _verdict(run.judged.get("training"), run.training)
-    checks = verdict.checks if isinstance(verdict, MetricsVerdict) else ()
+    checks = _checks(run)
     return {
         "checks": tuple(_check(check) for check in checks),
+        "values": tuple(
+            ValueRecord(metric=metric, field=field, value=value, interval=interval)
+            for metric, field, value, interval in reported_metrics(run.metrics, run.intervals)
+        ),
+        "test_part": run.test_part and TestPartRecord(**vars(run.test_part)),
+        "comparison": _comparison(run.comparison, checks),
         "history": tuple(HistoryRecord(**vars(point)) for point in run.history.points),
     }
+
+
+def _checks(run: Run) -> tuple[MetricCheck, ...]:
+    """Those of the training."""
+    verdict = _verdict(run.judged.get("training"), run.training)
+    return verdict.checks if isinstance(verdict, MetricsVerdict) else ()
 
 
 def _check(check: MetricCheck) -> CheckRecord:
@@ -139,10 +157,25 @@ def _check(check: MetricCheck) -> CheckRecord:
         field=check.field,
         minimum=check.minimum,
         observed=check.observed,
-        margin=None if check.margin is None else round(check.margin, 9),
+        margin=None if check.margin is None else round(check.margin, 9) + 0.0,  # not -0.0
         passed=check.passed,
         problem=check.problem,
+        maximum=check.maximum,
+        interval=check.interval,
+        remark=check.remark,
+        undecided=check.undecided,
     )
+
+
+def _comparison(comparison: Comparison | None, checks: Sequence[MetricCheck]) -> ComparisonRecord | None:
+    if comparison is None:
+        return None
+    facts: dict[str, Any] = asdict(comparison)
+    for check in checks:
+        if isinstance(check, BetterCheck):
+            facts |= {"verdict": check.verdict, "max_drop": check.max_drop, "if_undecided": check.if_undecided}
+            facts["rows_to_decide"] = check.needed
+    return ComparisonRecord(**facts)
 
 
 def _inferred(run: Run | None) -> dict[str, Any]:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
     from pytest_ibmodels.packaging import Package
     from pytest_ibmodels.spec import ModelTest
+    from pytest_ibmodels.verdicts.comparison import Comparison
     from pytest_ibmodels.verdicts.metrics import MetricsVerdict
+    from pytest_ibmodels.verdicts.parts import TestPart
     from pytest_ibmodels.verdicts.predictions import PredictionsVerdict
 
 
@@ -51,6 +53,9 @@ class Run:
         package: what was pushed and trained with.
         route: the name of the way it trains and serves.
         metrics: ``evaluation_results`` as reported.
+        intervals: ``evaluation_intervals`` as reported.
+        test_part: what it was measured on, if the training reported that.
+        comparison: with the model in use, row by row, if the training reported one.
         predictions: document → field → text, as training predicted them; read when inference begins.
         judged: phase → its verdict with the project's own checks, or why it failed; set by pytest's thread once an
             item has waited for it.
@@ -76,6 +81,9 @@ class Run:
     job_log: tuple[str, ...] = ()
     host: str = ""
     metrics: Mapping[str, object] | None = None
+    intervals: object = None
+    test_part: TestPart | None = None
+    comparison: Comparison | None = None
     predictions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     judged: dict[Literal["training", "inference"], MetricsVerdict | PredictionsVerdict | BaseException] = field(
         default_factory=dict

@@ -9,12 +9,14 @@
       SubmitFailure            the training job was not accepted
       TrainingFailure          the job ended with an error
       TimeLimitFailure         the job did not end within the test's time_limit
-      MetricsFailure           it ended, and a metric is below its minimum
+      MetricsFailure           it ended, and a metric is not within its bounds
       InferenceFailure         the trained model could not be served
       PredictionsFailure       served, it predicts something else than at training
       PromotionFailure         all of that is well, but its model could not take the place of the one in use
       CheckFailure             all of that is well, but a check of the project's own failed
       NotTrained               inference has no model to run, because its training failed
+
+Those that are verdicts are AssertionErrors, too: reporters such as Allure's tell by that what failed from what broke.
 """
 
 from __future__ import annotations
@@ -82,7 +84,7 @@ class TimeLimitFailure(RunFailure):
         self.cancelled = cancelled
 
 
-class MetricsFailure(RunFailure):
+class MetricsFailure(RunFailure, AssertionError):
     kind = "metrics"
 
     def __init__(self, reason: str, verdict: MetricsVerdict) -> None:
@@ -94,7 +96,7 @@ class InferenceFailure(RunFailure):
     kind = "inference failed"
 
 
-class PredictionsFailure(RunFailure):
+class PredictionsFailure(RunFailure, AssertionError):
     kind = "predictions differ"
 
     def __init__(self, reason: str, verdict: PredictionsVerdict) -> None:
@@ -106,7 +108,7 @@ class PromotionFailure(RunFailure):
     kind = "promotion failed"
 
 
-class CheckFailure(RunFailure):
+class CheckFailure(RunFailure, AssertionError):
     """Attributes: ``verdict``: that of the phase, with the project's own checks."""
 
     kind = "check"

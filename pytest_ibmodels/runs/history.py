@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pytest_ibmodels.verdicts.reported import finite
+
 _MOST_POINTS = 1000
 """Of either list: an environment may report as much as it likes, a report may not grow with it."""
 
@@ -66,15 +68,9 @@ class History:
 
 def _point(reported: Mapping[str, Any]) -> HistoryPoint:
     return HistoryPoint(
-        **{name: _number(reported.get(name)) for name in ("epoch", "step", "progress", "loss", "learning_rate")},
+        **{name: finite(reported.get(name)) for name in ("epoch", "step", "progress", "loss", "learning_rate")},
         metrics=_numbers(reported.get("metrics")),
     )
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return float(value)
 
 
 def _numbers(metrics: object) -> dict[str, dict[str, float]]:
@@ -83,7 +79,7 @@ def _numbers(metrics: object) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     for metric, fields in metrics.items():
         if isinstance(fields, Mapping):
-            values = {str(name): number for name, value in fields.items() if (number := _number(value)) is not None}
+            values = {str(name): number for name, value in fields.items() if (number := finite(value)) is not None}
             if values:
                 found[str(metric)] = values
     return found

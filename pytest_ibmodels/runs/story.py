@@ -17,7 +17,6 @@ from pytest_ibmodels.runs.environment import as_failure
 from pytest_ibmodels.runs.failures import (
     EnvironmentUnavailable,
     InferenceFailure,
-    MetricsFailure,
     NotTrained,
     RunFailure,
     SubmitFailure,
@@ -25,6 +24,7 @@ from pytest_ibmodels.runs.failures import (
     TrainingFailure,
 )
 from pytest_ibmodels.runs.jobs import CANCEL_SECONDS, cancelled, log_tail
+from pytest_ibmodels.runs.judging import judge, take_facts
 from pytest_ibmodels.runs.losses import Losses, asked_to_wait, is_lost
 from pytest_ibmodels.runs.promotion import promoted
 from pytest_ibmodels.runs.reattach import described, reattached
@@ -32,7 +32,6 @@ from pytest_ibmodels.runs.routes.base import RouteError
 from pytest_ibmodels.runs.serving import Serving
 from pytest_ibmodels.runs.starting import Unaccounted, started
 from pytest_ibmodels.runs.watch import LOOK_SECONDS, Watch
-from pytest_ibmodels.verdicts.metrics import MetricsVerdict, check_better, check_metrics
 
 if TYPE_CHECKING:
     from pytest_ibmodels.packaging import Package
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
     from pytest_ibmodels.runs.journal import Entry
     from pytest_ibmodels.runs.limits import Limits
     from pytest_ibmodels.runs.routes.base import Route, TrainingState, Workplace
-    from pytest_ibmodels.spec import ModelTest
+    from pytest_ibmodels.verdicts.metrics import MetricsVerdict
     from pytest_ibmodels.verdicts.predictions import PredictionsVerdict
 
 _MOST_RESTARTS = 5
@@ -165,8 +164,8 @@ class Story:
         )
         try:
             state = await self._trained(watch)
-            self._run.metrics = state.metrics
-            verdict = self._judged(state)
+            take_facts(self._run, state)
+            verdict = judge(self._run, state)
         except BaseException as failure:
             await self._give_up(await self._place(), self._run.job_id or "", failure)
             raise
@@ -207,19 +206,6 @@ class Story:
         self._run.reattached = True
         self._accepted(attached.place)
         return attached.age
-
-    def _judged(self, state: TrainingState) -> MetricsVerdict:
-        verdict = check_metrics(state.metrics, _minimums(self._test))
-        table = self._test.table
-        if table is not None and table.max_drop is not None:
-            better = check_better(state.metrics, state.current, table.max_drop)
-            if better is None:
-                self._run.notes.append("better_than_current: no model of this name is in use yet, so none was compared")
-            else:
-                verdict = MetricsVerdict((*verdict.checks, better))
-        if not verdict.passed:
-            raise MetricsFailure(verdict.what_failed, verdict)
-        return verdict
 
     async def _submit(self, place: Workplace) -> None:
         """Start the training job. Where it cannot be asked whether a lost start had its effect, that is said."""
@@ -406,7 +392,3 @@ class Story:
 
     def _enter(self, phase: str, state: str) -> None:
         self._run.progress = Progress(phase=phase, state=state, since=self._clock.now())
-
-
-def _minimums(test: ModelTest) -> dict[str, dict[str, float]]:
-    return {metric: {name: least.min for name, least in fields.items()} for metric, fields in test.metrics.items()}

@@ -5,7 +5,7 @@ Descriptions are shown by editors while the files are written.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -25,24 +25,35 @@ class _Entry(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
+_NOT_GIVEN: Any = None
+
+
 def _either_form(schema: dict[str, Any]) -> None:
-    """Let the JSON Schema of a minimum take the short form too."""
+    """Let the JSON Schema of bounds take the short form too."""
     number = {"type": "number", "minimum": 0}
-    long_form = {key: schema.pop(key) for key in ("type", "properties", "required", "additionalProperties")}
-    schema.update(examples=[0.9, {"min": 0.9}], anyOf=[number, long_form])
+    long_form = {key: schema.pop(key) for key in ("type", "properties", "additionalProperties")}
+    schema.update(examples=[0.9, {"min": 0.9}, {"max": 0.4}], anyOf=[number, {**long_form, "minProperties": 1}])
 
 
-class MinimumEntry(_Entry):
-    """The smallest value of this metric that still passes for this field; higher is better."""
+class BoundsEntry(_Entry):
+    """The values of this metric that pass for this field: a minimum, or `min` and `max`, one of them or both."""
 
     model_config = ConfigDict(json_schema_extra=_either_form)
 
-    min: Annotated[float, Field(ge=0, description="The smallest value that still passes.")]
+    min: Annotated[float, Field(ge=0, description="The smallest value that still passes.")] = _NOT_GIVEN
+    max: Annotated[
+        float, Field(ge=0, description="The largest value that still passes, of a metric that should be low.")
+    ] = _NOT_GIVEN
 
     @model_validator(mode="before")
     @classmethod
     def _short_form(cls, value: Any) -> Any:
         return value if isinstance(value, dict) else {"min": value}
+
+    @model_validator(mode="after")
+    def _some_bound(self) -> Self:
+        values.check_bounds(self.min, self.max)
+        return self
 
 
 def _name_metrics(schema: dict[str, Any]) -> None:
@@ -75,8 +86,23 @@ class BetterEntry(_Entry):
 
     max_drop: Annotated[
         float,
-        Field(ge=0, description="By so much the F1 (weighted avg) may be lower than that of the model in use."),
-    ]
+        Field(
+            ge=0,
+            lt=1,
+            description=(
+                "By so much the F1 (weighted avg) may be lower than that of the model in use: 0.01 is one point of 100."
+            ),
+        ),
+    ] = 0.0
+    undecided: Annotated[
+        Literal["pass", "fail"],
+        Field(
+            description=(
+                "What it means where the rows are too few to tell: `pass` (the default) passes with a warning that "
+                "says how many rows would decide it, `fail` fails."
+            )
+        ),
+    ] = "pass"
 
 
 _MARK_SCHEMA: dict[str, Any] = {
@@ -201,8 +227,10 @@ class ModelTestEntry(_Entry):
                     {"type": "boolean"},
                     {
                         "type": "object",
-                        "properties": {"max_drop": {"type": "number", "minimum": 0}},
-                        "required": ["max_drop"],
+                        "properties": {
+                            "max_drop": {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
+                            "undecided": {"enum": ["pass", "fail"]},
+                        },
                         "additionalProperties": False,
                     },
                 ]
@@ -210,10 +238,10 @@ class ModelTestEntry(_Entry):
         ),
         Field(
             description=(
-                "With `table`: the new model's F1 (weighted avg) must be at least that of the model in use on the same "
-                "rows, or lower by `max_drop` at most."
+                "With `table`: the new model's F1 (weighted avg) must be as good as that of the model in use on the "
+                "same rows, or lower by `max_drop` at most, as far as these rows can tell."
             ),
-            examples=[True, {"max_drop": 0.01}],
+            examples=[True, {"max_drop": 0.01}, {"max_drop": 0.01, "undecided": "fail"}],
         ),
     ] = None
     time_limit: Annotated[
@@ -235,15 +263,16 @@ class ModelTestEntry(_Entry):
         ),
     ] = {}
     metrics: Annotated[
-        dict[str, dict[str, MinimumEntry]],
+        dict[str, dict[str, BoundsEntry]],
         BeforeValidator(values.one_value_for_all),
         Field(
             description=(
-                "Metric -> field -> minimum. The metrics are exact_match, precision, recall and f1, and whatever else "
-                "the training reports per field. Not every metric and not every field has to be there. With `table`, "
-                "fields are labels, `macro avg` and `weighted avg`; accuracy is one number."
+                "Metric -> field -> minimum, or bounds: `{min: 0.9}`, `{max: 0.4}`. The metrics are exact_match, "
+                "precision, recall and f1, and whatever else the training reports. Not every metric and not every "
+                "field has to be there. With `table`, fields are labels, `macro avg` and `weighted avg`; accuracy is "
+                "one number. Of a metric of your own that is one number, the bounds stand below its name."
             ),
-            examples=[{"f1": {"DL Number": 0.9}}],
+            examples=[{"f1": {"DL Number": 0.9}}, {"loss": {"max": 0.4}}],
             json_schema_extra=_name_metrics,
         ),
     ] = {}

@@ -10,7 +10,15 @@ from pytest_ibmodels.spec.entries import ModelTestEntry
 from pytest_ibmodels.spec.errors import Problem, SpecError
 from pytest_ibmodels.spec.reader import Document, LocatedDict, LocatedList, collector_paused, plain, read_yaml
 from pytest_ibmodels.spec.validation import entries, spot, validated
-from pytest_ibmodels.spec.values import METRICS, OF_TABLES, wrong_character
+from pytest_ibmodels.spec.values import (
+    BOUNDS,
+    METRICS,
+    OF_TABLES,
+    is_for_all,
+    is_variant,
+    should_be_low,
+    wrong_character,
+)
 from pytest_ibmodels.spec.wording import closest, quoted
 
 if TYPE_CHECKING:
@@ -26,10 +34,11 @@ _MISSPELT = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Minimum:
-    """The smallest value of a metric that passes, and the line (from 1) on which it is set."""
+    """The smallest value of a metric that passes, or the largest, or both; and the line (from 1) on which it is set."""
 
-    min: float
+    min: float | None
     line: int
+    max: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +55,8 @@ class TableSpec:
     ``name`` may have its schema before a dot; ``columns`` are first the label, second the text; ``limit`` None is all
     rows; ``p_of_train`` None is the training's default; ``group_column`` decides on which side a row is, and
     ``split_column`` says it, where they are not None; ``max_drop``: by so much the new model may be worse than the one
-    in use, None if that does not matter; ``line`` (from 1) is that of ``better_than_current``.
+    in use, None if that does not matter; ``line`` (from 1) is that of ``better_than_current``; ``undecided`` is what it
+    means where the rows are too few to tell.
     """
 
     name: str
@@ -57,6 +67,7 @@ class TableSpec:
     line: int = 0
     group_column: str | None = None
     split_column: str | None = None
+    undecided: Literal["pass", "fail"] = "pass"
 
     def __str__(self) -> str:
         share = "" if self.p_of_train is None else f", p_of_train {self.p_of_train:g}"
@@ -86,7 +97,7 @@ class ModelTest:
 
     `line` (from 1) is that of its name; `env` has at least one name; `ibannotator` is a drive path without leading
     slash, and empty where there is a `table` in its place; `time_limit` is in seconds; `config` goes to the training as
-    it is; `metrics` is metric -> field -> minimum; `skip` and `xfail` are reasons; `package` is a folder as written,
+    it is; `metrics` is metric -> field -> bounds; `skip` and `xfail` are reasons; `package` is a folder as written,
     and None where the default one is meant.
     """
 
@@ -169,8 +180,8 @@ def _read(path: Path) -> tuple[ModelTestsFile, list[Problem]]:
 def _model_test(name: str, line: int, entry: ModelTestEntry, raw: LocatedDict) -> ModelTest:
     metrics = {
         metric: {
-            field: Minimum(minimum.min, _line_of_minimum(raw["metrics"], metric, field))
-            for field, minimum in fields.items()
+            field: Minimum(bounds.min, _line_of_bounds(raw["metrics"], metric, field), bounds.max)
+            for field, bounds in fields.items()
         }
         for metric, fields in entry.metrics.items()
     }
@@ -204,15 +215,17 @@ def _table(entry: ModelTestEntry, raw: LocatedDict) -> TableSpec | None:
         split_column=entry.split_column,
         max_drop=None if better is None else better.max_drop,
         line=0 if better is None else raw.marks["better_than_current"][0].line + 1,
+        undecided="pass" if better is None else better.undecided,
     )
 
 
-def _line_of_minimum(metrics: LocatedDict, metric: str, field: str) -> int:
+def _line_of_bounds(metrics: LocatedDict, metric: str, field: str) -> int:
     fields = metrics[metric]
-    if not isinstance(fields, LocatedDict):
+    if not isinstance(fields, LocatedDict) or is_for_all(metric, fields):
         return metrics.marks[metric][1].line + 1
     value = fields[field]
-    mark = value.marks["min"][1] if isinstance(value, LocatedDict) else fields.marks[field][1]
+    bound = next((name for name in BOUNDS if isinstance(value, LocatedDict) and name in value.marks), None)
+    mark = fields.marks[field][1] if bound is None else value.marks[bound][1]
     return mark.line + 1
 
 
@@ -286,18 +299,33 @@ def _check_sides(document: Document, name: str, raw: LocatedDict) -> None:
 def _check_metrics(document: Document, name: str, metrics: Any) -> None:
     if not isinstance(metrics, LocatedDict):
         return
-    for metric in metrics:
+    for metric, fields in metrics.items():
         if metric in METRICS:
             continue
-        at_metric = spot(document.root, name, "metrics", metric).key
-        wrong = wrong_character(metric)
-        meant = closest(metric, METRICS, _MISSPELT)
-        if meant is not None:
+        wrong = _wrong_metric(metric)
+        if wrong:
+            document.report(spot(document.root, name, "metrics", metric).key, wrong)
+        elif should_be_low(metric) and isinstance(fields, LocatedDict) and not is_for_all(metric, fields):
+            _check_directions(document, name, metric, fields)
+
+
+def _wrong_metric(metric: str) -> str:
+    """Why this is no metric's name; empty if it may be one."""
+    known = f"Metrics are {', '.join(METRICS)}"
+    wrong = wrong_character(metric)
+    meant = None if is_variant(metric) else closest(metric, METRICS, _MISSPELT)
+    if meant is not None:
+        return f"{quoted(metric)} is no metric: did you mean `{meant}`? {known}"
+    return "" if wrong is None else f"{quoted(metric)} is no metric, as {quoted(wrong)} is in it. {known}"
+
+
+def _check_directions(document: Document, name: str, metric: str, fields: LocatedDict) -> None:
+    """A bare number is a minimum, which would let pass what is bad of a metric that should be low."""
+    for field_name, value in fields.items():
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            place = spot(document.root, name, "metrics", metric, field_name).value
             document.report(
-                at_metric, f"{quoted(metric)} is no metric: did you mean `{meant}`? Metrics are {', '.join(METRICS)}"
-            )
-        elif wrong is not None:
-            document.report(
-                at_metric,
-                f"{quoted(metric)} is no metric, as {quoted(wrong)} is in it. Metrics are {', '.join(METRICS)}",
+                place,
+                f"`metrics.{metric}.{field_name}` is a minimum, but {quoted(metric)} should be low: write "
+                f"`{{max: {value}}}`, or `{{min: {value}}}` if that is meant",
             )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from pytest_ibmodels.spec.reader import Document, LocatedDict, LocatedList
-from pytest_ibmodels.spec.values import wrong_character
+from pytest_ibmodels.spec.values import BOUNDS, PER_FIELD, wrong_character
 from pytest_ibmodels.spec.wording import closest, is_a, number_hint, quoted
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ _WANTED = {
     "model_type": "a mapping",
     "greater_than": "a number above 0",
     "greater_than_equal": "a number from 0",
+    "less_than": "a number below 1, as 0.01 for one point of 100",
+    "literal_error": "pass or fail",
 }
 
 
@@ -129,14 +131,16 @@ def _hint(kind: str, path: Path, value: Any) -> str:
     if kind == "dict_type" and value is None:
         return ": write `{}`, or remove the key"
     if kind == "dict_type" and len(path) == 2 and path[0] == "metrics" and isinstance(value, int | float):
-        return f": a minimum belongs to a field, `FIELD: {value}`"
+        if path[1] in PER_FIELD:
+            return f": a minimum belongs to a field, `FIELD: {value}`"
+        return f": write `{{min: {value}}}` or `{{max: {value}}}`, or bounds for each field"
     return ""
 
 
 def _keys_beside(model: type[BaseModel], path: Path) -> list[str]:
     """The keys that the mapping may have in which `path`'s last key stands."""
     if path[0] == "metrics":
-        return ["min"]
+        return list(BOUNDS)
     for part in path[:-1]:
         annotation = model.model_fields[str(part)].annotation
         for inner in (annotation, *get_args(annotation)):

@@ -19,8 +19,19 @@ HIDDEN_PATTERN = r"^\."
 METRICS = ("exact_match", "precision", "recall", "f1", "accuracy")
 """The metrics that trainings of ours report. Others may be named too."""
 
+PER_FIELD = ("exact_match", "precision", "recall", "f1")
+"""Those of `METRICS` that have a value for each field: `min` and `max` right below them are names of fields."""
+
 ALL_ROWS = "all"
 """The field of a metric that has one value for everything, as accuracy has."""
+
+BOUNDS = ("min", "max")
+
+LOW_IS_BETTER = frozenset(
+    {"cer", "distance", "duration", "error", "latency", "loss", "mae", "mape", "mse", "perplexity", "rmse"}
+    | {"seconds", "time", "wer"}
+)
+"""Words in the name of a metric that should be low: a bare number, which is a minimum, is a mistake there."""
 
 OF_TABLES = ("columns", "limit", "p_of_train", "group_column", "split_column", "better_than_current")
 """Keys of a model test that belong to `table`."""
@@ -118,16 +129,40 @@ def better(value: Any) -> Any:
         return {"max_drop": 0.0} if value else None
     if isinstance(value, dict):
         return value
-    raise refused(f"has to be true, false, or {{max_drop: NUMBER}}, but {is_a(value)}")
+    raise refused(f"has to be true, false, or {{max_drop: NUMBER, undecided: pass or fail}}, but {is_a(value)}")
 
 
 def one_value_for_all(metrics: Any) -> Any:
-    """`accuracy: 0.9` is short for `accuracy: {all: 0.9}`: it has one value, not one per label."""
+    """`accuracy: 0.9` is short for `accuracy: {all: 0.9}`, and `loss: {max: 0.4}` for `loss: {all: {max: 0.4}}`."""
     if not isinstance(metrics, dict):
         return metrics
-    accuracy = metrics.get("accuracy")
-    short = isinstance(accuracy, int | float) and not isinstance(accuracy, bool)
-    return {**metrics, "accuracy": {ALL_ROWS: accuracy}} if short else metrics
+    return {metric: {ALL_ROWS: value} if is_for_all(metric, value) else value for metric, value in metrics.items()}
+
+
+def is_for_all(metric: str, value: Any) -> bool:
+    """Whether what stands below a metric's name is the bounds of its one value, rather than fields."""
+    if metric == "accuracy" and isinstance(value, int | float) and not isinstance(value, bool):
+        return True
+    if metric in PER_FIELD or not isinstance(value, dict) or not value:
+        return False
+    return set(value) <= set(BOUNDS) and not any(isinstance(bound, dict) for bound in value.values())
+
+
+def check_bounds(minimum: float | None, maximum: float | None) -> None:
+    if minimum is None and maximum is None:
+        raise refused("has no bound: give it a `min`, a `max`, or both")
+    if minimum is not None and maximum is not None and minimum > maximum:
+        raise refused(f"has a `min` of {minimum:g} above its `max` of {maximum:g}: nothing could pass")
+
+
+def should_be_low(metric: str) -> bool:
+    return not LOW_IS_BETTER.isdisjoint(re.split(r"[._-]", metric.lower()))
+
+
+def is_variant(metric: str) -> bool:
+    """Whether a name has one of `METRICS` in it as a word of its own, as `macro_f1` and `precision_5`: no slip."""
+    known = "|".join(METRICS)
+    return metric not in METRICS and re.fullmatch(rf"(.+[._-])?({known})([._-].+)?", metric) is not None
 
 
 def not_empty(value: Any) -> Any:

@@ -12,11 +12,18 @@ from typing import Literal
 TOLERANCE = 1e-9
 """Differences below this are rounding errors: 0.8 - 0.1 is not exactly 0.7 in binary."""
 
+_OF_SMALL_BOUNDS = 1e-6
+
 FEWEST_ROWS = 30
 """Below this many rows the bootstrap's interval is not trusted to say that a model is as good."""
 
 _SIGNIFICANT = 0.05
 _NO_DIFFERENCE = 1e-6
+
+
+def tolerance(bound: float) -> float:
+    """How far a value may be beyond a bound by rounding: `TOLERANCE`, and less for bounds near 0."""
+    return min(TOLERANCE, _OF_SMALL_BOUNDS * abs(bound))
 
 
 def judge_difference(

@@ -1,129 +1,185 @@
-"""Observed metrics against their minimums (protocol 13.1, stricter: what is not a finite number never passes)."""
+"""Observed metrics against their bounds (protocol 13.1, stricter: what is not a finite number never passes)."""
 
 from __future__ import annotations
 
 import difflib
-import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pytest_ibmodels.verdicts.better import TOLERANCE
+from pytest_ibmodels.verdicts.checks import MetricCheck, MetricsVerdict
+from pytest_ibmodels.verdicts.reported import finite, interval, shown
+
+if TYPE_CHECKING:
+    from pytest_ibmodels.verdicts.parts import TestPart
+    from pytest_ibmodels.verdicts.reported import Interval
+
+__all__ = ["ALL", "Bounds", "MetricCheck", "MetricsVerdict", "check_metrics", "one_value_as_field", "reported_metrics"]
 
 ALL = "all"
 """The field of a metric that has one value for everything."""
 
-_COMPARED = ("f1", "weighted avg")
+FROM_0_TO_1 = frozenset({"exact_match", "precision", "recall", "f1", "accuracy"})
+"""Metrics that are shares by definition."""
+
+Bounds = float | tuple[float | None, float | None]
+"""A minimum alone, or minimum and maximum."""
 
 
-@dataclass(frozen=True)
-class MetricCheck:
-    """One minimum and what was seen.
-
-    Attributes:
-        observed: the reported value, or None where no number was reported.
-        problem: why there is no number, one sentence; empty if there is one.
-    """
-
-    metric: str
-    field: str
-    minimum: float
-    observed: float | None
-    problem: str = ""
-
-    @property
-    def passed(self) -> bool:
-        return self.observed is not None and self.observed >= self.minimum
-
-    @property
-    def margin(self) -> float | None:
-        """How far above its minimum the value is; negative below."""
-        return None if self.observed is None else self.observed - self.minimum
-
-
-@dataclass(frozen=True)
-class MetricsVerdict:
-    checks: tuple[MetricCheck, ...]
-
-    @property
-    def passed(self) -> bool:
-        return all(check.passed for check in self.checks)
-
-    @property
-    def failures(self) -> tuple[MetricCheck, ...]:
-        return tuple(check for check in self.checks if not check.passed)
-
-    @property
-    def what_failed(self) -> str:
-        return f"{len(self.failures)} of {len(self.checks)} metrics did not reach the minimum"
-
-
-def check_metrics(reported: object, minimums: Mapping[str, Mapping[str, float]]) -> MetricsVerdict:
-    """Hold what an environment reported to the minimums.
+def check_metrics(
+    reported: object,
+    bounds: Mapping[str, Mapping[str, Bounds]],
+    intervals: object = None,
+    test_part: TestPart | None = None,
+) -> MetricsVerdict:
+    """Hold what an environment reported to its bounds.
 
     Args:
         reported: ``evaluation_results``, as it came: metric → field → number, if all is well.
-        minimums: metric → field → minimum, values of either 0..1 or whatever the metric's range is.
+        bounds: metric → field → bounds.
+        intervals: ``evaluation_intervals``, as it came: metric → field → `[low, high]`, as far as there are any.
+        test_part: what the metrics were measured on, if that is known.
 
     Returns:
-        One check for every minimum, in their order. Metrics and fields without a minimum are not looked at.
+        One check for every field of ``bounds``, in their order. Other metrics and fields are not looked at.
     """
     return MetricsVerdict(
         tuple(
-            _check(reported, metric, field, minimum)
-            for metric, fields in minimums.items()
-            for field, minimum in fields.items()
+            _with_remarks(_check(reported, metric, field, _pair(given), test_part), intervals, test_part)
+            for metric, fields in bounds.items()
+            for field, given in fields.items()
         )
     )
 
 
-def check_better(reported: object, current: object, max_drop: float) -> MetricCheck | None:
-    """Hold a new model to the one in use, measured on the same rows, by their F1 (weighted avg).
-
-    Args:
-        reported: ``evaluation_results`` of the new model.
-        current: what the training reports of the model in use: ``has_learned`` and ``evaluation_results``.
-        max_drop: by so much the new model may be worse.
-
-    Returns:
-        None if there is no model in use that has learned the labels, so that nothing can be compared.
-    """
-    metric, field = _COMPARED
-    name = f"{metric} {field}"
-    if not isinstance(current, Mapping):
-        problem = "the training did not report how good the model in use is"
-        return MetricCheck("better_than_current", name, 0.0, None, problem)
-    if not current.get("has_learned"):
-        return None
-    before = _check(current.get("evaluation_results"), metric, field, 0.0)
-    after = _check(reported, metric, field, 0.0)
-    if before.observed is None:
-        return MetricCheck("better_than_current", name, 0.0, None, f"of the model in use: {before.problem}")
-    minimum = before.observed - max_drop
-    return MetricCheck("better_than_current", name, minimum, after.observed, after.problem)
-
-
-def _check(reported: object, metric: str, field: str, minimum: float) -> MetricCheck:
-    problem = _missing(reported, metric, field)
+def observed_value(reported: object, metric: str, field: str) -> tuple[float | None, str]:
+    """The number that was reported, or None and why there is none."""
+    problem = _missing(reported, metric, field, None)
     if problem:
-        return MetricCheck(metric, field, minimum, None, problem)
-    assert isinstance(reported, Mapping)  # noqa: S101 - _missing has looked; this tells the type checker
-    value = reported[metric][field]
+        return None, problem
+    value = _fields(reported)[metric][field]
     problem = _not_a_number(value)
-    if problem:
-        return MetricCheck(metric, field, minimum, None, problem)
-    return MetricCheck(metric, field, minimum, float(value))
+    return (None, problem) if problem else (finite(value), "")
 
 
-def _missing(reported: object, metric: str, field: str) -> str:
+def observed_share(reported: object, metric: str, field: str) -> tuple[float | None, str]:
+    """As :func:`observed_value`, of a metric that lies between 0 and 1."""
+    value, problem = observed_value(reported, metric, field)
+    problem = problem if value is None else _out_of_range(metric, value, (None, None))
+    return (None, problem) if problem else (value, "")
+
+
+def reported_metrics(reported: object, intervals: object) -> list[tuple[str, str, float, Interval | None]]:
+    """Every finite number that was reported: metric, field, value, and its interval where there is one."""
+    return [
+        (str(metric), str(field), number, interval(_fields(intervals).get(metric, {}).get(field)))
+        for metric, fields in _fields(reported).items()
+        for field, value in fields.items()
+        if (number := finite(value)) is not None
+    ]
+
+
+def one_value_as_field(reported: Mapping[str, object] | None) -> Mapping[str, object] | None:
+    """Metrics that were reported as one number, or one interval, as if reported for the field ``all``."""
+    if reported is None:
+        return None
+    return {
+        name: {ALL: value} if finite(value) is not None or interval(value) is not None else value
+        for name, value in reported.items()
+    }
+
+
+def _fields(reported: object) -> dict[object, Mapping[object, object]]:
+    found = one_value_as_field(reported) if isinstance(reported, Mapping) else None
+    return {name: fields for name, fields in (found or {}).items() if isinstance(fields, Mapping)}
+
+
+def _pair(bounds: Bounds) -> tuple[float | None, float | None]:
+    return bounds if isinstance(bounds, tuple) else (bounds, None)
+
+
+def _check(
+    reported: object, metric: str, field: str, bounds: tuple[float | None, float | None], test_part: TestPart | None
+) -> MetricCheck:
+    minimum, maximum = bounds
+    value, problem = observed_value(reported, metric, field)
+    if value is None:
+        problem = _missing(reported, metric, field, test_part) or problem
+    elif metric in FROM_0_TO_1:
+        problem = _out_of_range(metric, value, bounds)
+    return MetricCheck(metric, field, minimum, None if problem else value, problem, maximum)
+
+
+def _out_of_range(metric: str, value: float, bounds: tuple[float | None, float | None]) -> str:
+    if value < -TOLERANCE:
+        return f"reported as {value:.6g}, below 0: {metric} lies between 0 and 1"
+    in_percent = any(bound is not None and bound > 1 for bound in bounds)  # a user may mean that
+    return f"reported as {value:.6g}, above 1: is it in percent?" if value > 1 + TOLERANCE and not in_percent else ""
+
+
+def _with_remarks(check: MetricCheck, intervals: object, test_part: TestPart | None) -> MetricCheck:
+    remarks: list[str] = []
+    found = None
+    if check.observed is not None:
+        given = _fields(intervals).get(check.metric, {}).get(check.field)
+        found = interval(given)
+        if given is not None and found is None:
+            remarks.append(f"its interval was reported as {shown(given)}, not as two numbers")
+        elif found is not None:
+            found, problem = _possible(check, found)
+            remarks += [problem] if problem else _straddled(check, found)
+        if test_part is not None and check.field in test_part.labels_without_test_rows:
+            remarks.append(f"no test {test_part.unit.removesuffix('s')} has it")
+    return replace(check, interval=found, remark="; ".join(remarks))
+
+
+def _possible(check: MetricCheck, found: Interval) -> tuple[Interval | None, str]:
+    low, high = found
+    share = check.metric in FROM_0_TO_1 and (check.observed or 0.0) <= 1 + TOLERANCE
+    if share and (low < -TOLERANCE or high > 1 + TOLERANCE):
+        return None, f"its interval was reported as {low:g} to {high:g}, which no {check.metric} can be"
+    return found, ""
+
+
+def _straddled(check: MetricCheck, found: Interval | None) -> list[str]:
+    """The bounds that lie within the interval: chance alone may have decided there."""
+    if found is None:
+        return []
+    low, high = found
+    said = []
+    if check.minimum is not None and low < check.minimum - TOLERANCE and check.minimum <= high + TOLERANCE:
+        said.append("the minimum lies within")
+    if check.maximum is not None and low - TOLERANCE <= check.maximum and check.maximum < high - TOLERANCE:
+        said.append("the maximum lies within")
+    return said
+
+
+def _missing(reported: object, metric: str, field: str, test_part: TestPart | None) -> str:
     if not isinstance(reported, Mapping) or not reported:
         return "the environment reported no metrics"
     if metric not in reported:
         return f"the environment did not report this metric; it reported {_listed(reported)}{_hint(metric, reported)}"
     fields = reported[metric]
     if not isinstance(fields, Mapping):
-        return f"reported as {_shown(fields)}, not as one value per field"
-    if field not in fields:
-        return f"the model has no such field; its fields are {_listed(fields)}{_hint(field, fields)}"
-    return ""
+        return _not_a_number(fields) if field == ALL else f"reported as {shown(fields)}, not as one value per field"
+    if field in fields:
+        return ""
+    return _without_rows(field, test_part) or (
+        f"the model has no such field; its fields are {_listed(fields)}{_hint(field, fields)}"
+    )
+
+
+def _without_rows(field: str, test_part: TestPart | None) -> str:
+    if test_part is None or field not in test_part.labels_without_test_rows:
+        return ""
+    if test_part.unit == "documents":
+        return "no test document has this field, so nothing was measured: move a document that has it to the test part"
+    return (
+        f"none of the {test_part.count} test rows has this label, so nothing was measured: more rows, a smaller "
+        "p_of_train, or a split_column that puts rows of it into the test part would help"
+    )
 
 
 def _not_a_number(value: object) -> str:
@@ -132,22 +188,16 @@ def _not_a_number(value: object) -> str:
     if value is None:
         return "reported as null, without a value"
     if isinstance(value, str):
-        return f"reported as the text {_shown(value)}, not as a number"
+        return f"reported as the text {shown(value)}, not as a number"
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return f"reported as {_shown(value)}, not as a number"
-    if math.isinf(value):
-        return "infinite"
-    return ""
-
-
-def _shown(value: object) -> str:
-    text = json.dumps(value, default=repr)
-    return text if len(text) <= 60 else text[:59] + "…"
+        return f"reported as {shown(value)}, not as a number"
+    return "infinite" if finite(value) is None else ""
 
 
 def _listed(names: Mapping[str, object]) -> str:
-    shown = [str(name) for name in names]
-    return ", ".join(shown[:8]) + (f" and {len(shown) - 8} more" if len(shown) > 8 else "") if shown else "none"
+    shown_names = [str(name) for name in names]
+    more = f" and {len(shown_names) - 8} more" if len(shown_names) > 8 else ""
+    return ", ".join(shown_names[:8]) + more if shown_names else "none"
 
 
 def _hint(name: str, known: Mapping[str, object]) -> str:

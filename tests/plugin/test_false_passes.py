@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_ibmodels.instabase.wire import JobStatus
 from pytest_ibmodels.runs.failures import (
+    CheckFailure,
     InferenceFailure,
     MetricsFailure,
     PredictionsFailure,
@@ -146,3 +149,90 @@ def test_one_bad_case_of_each_kind_leaves_the_others_alone(server: Server) -> No
 def _kind(error: BaseException | None) -> str:
     assert error is None or isinstance(error, RunFailure)
     return "" if error is None else error.kind
+
+
+def test_what_is_in_percent_passes_no_minimum_and_says_so(served: Project) -> None:
+    percent = {"f1": {"Name": 41.7}, "exact_match": {"Name": 12.0}, "accuracy": {"all": 35}, "recall": {"Name": -1}}
+    served.write_tests(
+        Percent={
+            "config": {"results": percent},
+            "metrics": {"f1": {"Name": 0.9}, "exact_match": {"Name": 0.9}, "accuracy": 0.9, "recall": {"Name": 0.0}},
+        },
+        Meant={"config": {"results": percent}, "metrics": {"f1": {"Name": 41}}},
+        Loss={
+            "config": {"results": {"loss": 0.5, "rmse": {"Name": 3, "Total": 1}}},
+            "metrics": {"loss": {"max": 0.4}, "rmse": {"Name": {"max": 3}, "Total": {"min": 0.5, "max": 1.5}}},
+        },
+    )
+    result = served.run()
+    result.assert_outcomes(passed=2, failed=2, skipped=2)
+    result.stdout.fnmatch_lines(
+        [
+            "metrics: 4 of 4 metrics did not reach the minimum",
+            "  f1 *Name *0.9000 *-  reported as 41.7, above 1: is it in percent[?]",
+            "  exact_match *Name *0.9000 *-  reported as 12, above 1: is it in percent[?]",
+            "  accuracy *all *0.9000 *-  reported as 35, above 1: is it in percent[?]",
+            "  recall *Name *0.0000 *-  reported as -1, below 0: recall lies between 0 and 1",
+        ]
+    )
+    result.stdout.fnmatch_lines(
+        [
+            "metrics: 1 of 3 metrics not within the bounds",
+            "  loss *all *at most 0.4000 *0.5000  too high by 0.1000",
+            "  rmse *Name *at most 3.0000 *3.0000",
+        ]
+    )
+
+
+def test_a_value_just_below_its_minimum_looks_so_everywhere(served: Project) -> None:
+    results = {"f1": {"Name": 0.89996, "Total": 0.8999999}}
+    served.write_tests(Edge={"config": {"results": results}, "metrics": {"f1": {"Name": 0.9, "Total": 0.9}}})
+    served.pytester.makeconftest(
+        """
+        from pytest_ibmodels.hooks import MetricCheck
+
+        def pytest_ibmodels_verdict(phase):
+            yield MetricCheck("own", "all", maximum=0.5, observed=0.50001)
+        """
+    )
+    result = served.run("--junitxml=junit.xml")
+    result.assert_outcomes(failed=1, skipped=1)
+    result.stdout.fnmatch_lines(
+        [
+            "  f1 *Name *0.90000 *0.89996  too low by 0.00004",
+            "  f1 *Total *0.9000000 *0.8999999  too low by 0.0000001",
+            "  own *all *at most 0.50000 *0.50001  too high by 0.00001",
+        ]
+    )
+    junit = (served.pytester.path / "junit.xml").read_text()
+    assert '<property name="observed.f1.Total" value="0.8999999" />' in junit.replace('"/>', '" />')
+
+
+def test_a_control_character_of_a_field_leaves_the_junit_file_readable(served: Project) -> None:
+    name = "Name\x0b"
+    served.write_tests(Ctl={"config": {"results": {"f1": {name: 1.0}}}, "metrics": {"f1": {name: 0.9}}})
+    served.run("--junitxml=junit.xml").assert_outcomes(passed=2)
+    root = ET.parse(served.pytester.path / "junit.xml").getroot()  # noqa: S314
+    names = {one.get("name") for one in root.iter("property")}
+    assert {"observed.f1.Name\ufffd", "minimum.f1.Name\ufffd"} <= names
+
+
+def test_what_pushed_code_says_is_no_command_to_a_ci_server(served: Project) -> None:
+    text = "boom\n::error::x\n  ::add-mask::y\n##[stop-commands]z"
+    served.write_tests(
+        Raises={"config": {"raise": text}},
+        Logs={
+            "config": {"log": f"{text}\n", "results": {"f1": {"::error::a\n::error::b": 0.1}}},
+            "metrics": {"f1": {"N": 1}},
+        },
+    )
+    result = served.run("-rA")
+    result.assert_outcomes(failed=2, skipped=2)
+    obeyed = re.compile(r"\s*::|.*##\w*\[")
+    assert [line for line in result.outlines + result.errlines if obeyed.match(line)] == []
+    result.stdout.fnmatch_lines(["*boom", "| ::error::x"])
+
+
+def test_verdicts_are_assertions_and_what_broke_is_none() -> None:
+    verdicts = {MetricsFailure, PredictionsFailure, CheckFailure}
+    assert {kind for kind in RunFailure.__subclasses__() if issubclass(kind, AssertionError)} == verdicts

@@ -118,6 +118,90 @@ def test_a_column_that_decides_on_the_sides_goes_to_the_training(tables: Tables)
         result.stdout.fnmatch_lines([f"*training failed: *RuntimeError: Oh sqlite:///*password=[*][*][*]{sides}"])
 
 
+def test_a_drop_of_exactly_as_much_as_is_allowed_passes(tables: Tables) -> None:
+    tables.run("--promote", Stars={"config": {"f1": 0.8}}).assert_outcomes(passed=2)
+    result = tables.run(Stars={"config": {"f1": 0.7}, "better_than_current": {"max_drop": 0.1}})
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["  better_than_current  f1 weighted avg *0.7000 *0.7000  +0.0000"])
+    result.stdout.fnmatch_lines(["  better_than_current: *two values were compared, which may differ by chance"])
+
+
+def test_rows_decide_where_they_are_compared_and_what_they_leave_open_is_said(tables: Tables, tmp_path: Path) -> None:
+    tables.run("--promote", Ok={"config": {"f1": 0.8}}, Open={"config": {"f1": 0.8}}).assert_outcomes(passed=4)
+    bad: list[object] = ["good", {"rows": "many"}, comparison(0.0) | {"f1": {"low": None}}]
+    entries: dict[str, dict[str, Any]] = {
+        "Ok": compared(comparison(-0.005, half=0.004)),
+        "Open": compared(comparison(-0.005, half=0.02)),
+        "Closed": compared(comparison(-0.005, half=0.02), undecided="fail"),
+        "Worse": compared(comparison(-0.05, half=0.02)),
+        "Few": compared(comparison(0.0, half=0.0, rows=12, reason="Most test rows were learned before.")),
+        **{f"Bad{number}": compared(one) for number, one in enumerate(bad)},
+    }
+    result = tables.run(f"--model-report={tmp_path / 'report.json'}", f"--junitxml={tmp_path / 'junit.xml'}", **entries)
+    result.assert_outcomes(passed=6, failed=5, skipped=5)
+    result.stdout.no_fnmatch_line("*Traceback*")
+    result.stdout.no_fnmatch_line("*warnings summary*")
+    warning = (
+        "  warning: better_than_current is undecided: on 380 rows the F1 (weighted avg) is 0.7950, of the model in use "
+        "0.8000: a difference of -0.0050 (90% interval -0.0250 to +0.0150), of which -0.0100 is allowed; *; about "
+        "6,080 rows would decide it; 20 more test rows were left out, as the model in use has learned them"
+    )
+    result.stdout.fnmatch_lines([warning])
+    result.stdout.fnmatch_lines(
+        [
+            "  better_than_current  f1 weighted avg *0.7900 *0.7500  too low by 0.0400",
+            "*rows that got worse*",
+            "*17*'2'*",
+        ]
+    )
+    result.stdout.fnmatch_lines(["*is undecided: Most test rows were learned before; *at least 30 rows are needed*"])
+    result.stdout.fnmatch_lines(
+        ['*the comparison that the training reported cannot be read: it is "good", not an object']
+    )
+    runs = {one["test"]: one["training"] for one in json.loads((tmp_path / "report.json").read_text())["runs"]}
+    verdicts = {name: training["comparison"] and training["comparison"]["verdict"] for name, training in runs.items()}
+    decided = {"Ok": "holds", "Open": "undecided", "Closed": "undecided", "Worse": "fails", "Few": "undecided"}
+    assert verdicts == decided | dict.fromkeys(("Bad0", "Bad1", "Bad2"))
+    assert runs["Open"]["comparison"]["rows_to_decide"] == 6080
+    assert 'name="comparison.verdict" value="undecided"' in (tmp_path / "junit.xml").read_text()
+
+
+def comparison(difference: float, half: float = 0.0, **changed: Any) -> dict[str, Any]:
+    """What a training reports of two models on the same rows."""
+    both = {"old": 0.8, "new": 0.8 + difference, "difference": difference}
+    both |= {"low": difference - half, "high": difference + half}
+    known = {"rows": 380, "learned": 20, "reason": "", "confidence": 0.9, "accuracy": dict(both), "f1": dict(both)}
+    known |= {"only_old_right": 6, "only_new_right": 5}
+    known["worse"] = [{"row": 17, "text": "a superb dress", "label": "3", "old": "3", "new": "2"}]
+    return known | changed
+
+
+def compared(reported: object, **better: str) -> dict[str, Any]:
+    return {"config": {"report": {"comparison": reported}}, "better_than_current": {"max_drop": 0.01, **better}}
+
+
+def test_a_label_that_no_test_row_has_is_told_as_that(tables: Tables) -> None:
+    part = {"unit": "rows", "count": 4, "fingerprint": "0123456789abcdef", "seed": 42, "split": "text"}
+    part |= {"duplicates": 0, "labels_without_test_rows": ["odd two"]}
+    intervals = {"accuracy": [0.4, 0.9], "f1": {"1": [0.4, 0.9]}}
+    config = {"f1": 0.8, "report": {"test_part": part, "evaluation_intervals": intervals}}
+    result = tables.run(
+        Rare={"config": config, "metrics": {"f1": {"odd two": 0.5}}},
+        Known={"config": config, "metrics": {"accuracy": 0.5, "f1": {"1": {"min": 0.1, "max": 0.9}}}},
+    )
+    result.assert_outcomes(passed=2, failed=1, skipped=1)
+    result.stdout.fnmatch_lines(
+        ["  f1  * odd two * none of the 4 test rows has this label, so nothing was measured: *"]
+    )
+    result.stdout.fnmatch_lines(
+        [
+            "  accuracy  all  *0.8000 *0.5000 *-  +0.3000  0.40 to 0.90: the minimum lies within",
+            "  f1        1  *0.8000 *0.1000 *0.9000  +0.1000  0.40 to 0.90",
+            "  tested on 4 rows (split by text, seed 42, fingerprint 0123456789abcdef); without any row of 'odd two'",
+        ]
+    )
+
+
 def test_a_promotion_that_is_refused_fails_the_test(tables: Tables) -> None:
     code = f"""
         import json, pytest

@@ -79,7 +79,7 @@ def test_the_lowest_is_marked_where_environments_differ() -> None:
     ]
     comparison = compare(runs)
     assert comparison.environments == ("a", "b", "c")
-    assert [(row.field, row.observed, sorted(row.lowest)) for row in comparison.rows] == [
+    assert [(row.field, row.observed, sorted(row.worst)) for row in comparison.rows] == [
         ("Name", (0.5, 0.75, 0.5), [0, 2]),
         ("Total", (1.0, 1.0, None), []),
     ]

@@ -19,7 +19,7 @@ def metric(value: float, field: str = "Name", **place: float) -> HistoryRecord:
 def test_the_loss_comes_first_then_metrics_that_have_a_minimum() -> None:
     arranged = curves(history(), [check("exact_match", "Name", 0.5, 1.0)])
     assert [panel.title for panel in arranged.panels] == ["loss", "exact_match", "f1", "precision"]
-    assert [panel.minimums for panel in arranged.panels] == [(), (0.5,), (), ()]
+    assert [panel.bounds for panel in arranged.panels] == [(), (0.5,), (), ()]
     assert arranged.fields == ("Name", "DL Number", "Address", "Date of birth")
 
 

@@ -12,7 +12,14 @@ import pytest
 from pydantic import BaseModel
 
 from pytest_ibmodels.reports.html import page, write
-from pytest_ibmodels.reports.record import HistoryRecord, InferenceRecord, ModelReport, RunRecord, TrainingRecord
+from pytest_ibmodels.reports.record import (
+    CheckRecord,
+    HistoryRecord,
+    InferenceRecord,
+    ModelReport,
+    RunRecord,
+    TrainingRecord,
+)
 from tests.reports.html_samples import (
     BROKEN,
     DIFFERING,
@@ -262,3 +269,44 @@ def test_colours_have_the_contrast_that_texts_and_lines_need(scheme: int) -> Non
     for line in range(1, len(FIELDS) + 3):
         assert contrast(colours[f"line-{line}"], colours["card"]) >= 3, line
     assert contrast(colours["good"], colours["bar"]) >= 1.5
+
+
+def test_bounds_intervals_and_the_model_in_use_are_shown() -> None:
+    both = {"old": 0.82, "new": 0.815, "difference": -0.005, "low": -0.03, "high": 0.02}
+    comparison = {"rows": 380, "learned": 20, "reason": "", "confidence": 0.9, "accuracy": None, "f1": both}
+    comparison |= {"only_old_right": 12, "only_new_right": 10, "verdict": "undecided", "rows_to_decide": 9500}
+    comparison["worse"] = [{"row": 17, "text": "<b>no</b>", "label": "1", "old": "1", "new": "2"}]
+    part = {"unit": "rows", "count": 400, "fingerprint": "0123456789abcdef"}
+    seen = {"minimum": None, "maximum": 0.4, "problem": ""}
+    checks = [
+        CheckRecord(metric="loss", field="all", observed=0.3, margin=0.1, passed=True, **seen),
+        CheckRecord(metric="loss", field="b", observed=0.40001, margin=-0.00001, passed=False, **seen),
+        check("f1", "Name", 0.9, 1.0).model_copy(update={"interval": (0.84, 1.0), "remark": "the minimum lies within"}),
+        CheckRecord(
+            metric="better_than_current",
+            field="f1 weighted avg",
+            minimum=None,
+            observed=None,
+            margin=None,
+            passed=True,
+            undecided=True,
+        ),
+    ]
+    values = [{"metric": "recall", "field": "Name", "value": 0.75, "interval": (0.5, 0.9)}]
+    facts = {"checks": checks, "comparison": comparison, "test_part": part, "values": values}
+    read = Reader(page(report(run(**started(training=TrainingRecord(outcome="failed", **facts))))))
+    for shown in (
+        "loss all 0.3000 \N{EN DASH} 0.4000 +0.1000 ✓ reached",
+        "loss b 0.40001 \N{EN DASH} 0.40000 \N{MINUS SIGN}0.00001 ✕ not reached",
+        "f1 Name 1.0000 0.9000 \N{EN DASH} +0.1000 0.84 to 1.00: the minimum lies within ✓ reached",
+        "✓ undecided",
+        "recall Name 0.7500 0.50 to 0.90",
+        "tested on 400 rows (fingerprint 0123456789abcdef)",
+        "undecided : 380 rows compared, 20 more left out",
+        "About 9500 rows would decide it.",
+        "17 1 1 2 <b>no</b>",
+    ):
+        assert shown in read.text
+    assert "loss against its bounds: all 0.3000 of at most 0.4000; b 0.40001 of at most 0.40000, which is too high" in (
+        read.attributes("aria-label")
+    )

@@ -11,7 +11,7 @@ from pytest_ibmodels.runs.case import Case, Run
 from pytest_ibmodels.runs.limits import Limits
 from pytest_ibmodels.runs.routes.base import TrainingState
 from pytest_ibmodels.runs.story import Story
-from pytest_ibmodels.spec import ModelTest
+from pytest_ibmodels.spec import Minimum, ModelTest
 from tests.runs.test_story import GOOD, FakeClock, FakeRoute, FakeSession
 
 BAD = TrainingState("ERROR", finished=True, error="boom")
@@ -19,7 +19,7 @@ BAD = TrainingState("ERROR", finished=True, error="boom")
 
 def tell_all(most_failures: int, *ends: TrainingState, wanted: int | None = None) -> list[Run]:
     """Tell stories of which one may train at once, and return after all that may begin has ended."""
-    minimums: Any = {"f1": {"Name": SimpleNamespace(min=0.5)}}
+    minimums = {"f1": {"Name": Minimum(0.5, 1)}}
     test = ModelTest(name="T", line=1, env=("e",), ibannotator="p", time_limit=1000, metrics=minimums)
     runs = [Run(Case(test, "e", with_inference=False)) for _ in ends]
 

@@ -31,7 +31,7 @@ from pytest_ibmodels.runs.limits import Limits
 from pytest_ibmodels.runs.routes.base import InterruptedInference, RouteError, TrainingState, Workplace
 from pytest_ibmodels.runs.story import Story
 from pytest_ibmodels.runs.watch import LAST_LOOK_SECONDS
-from pytest_ibmodels.spec import ModelTest
+from pytest_ibmodels.spec import Minimum, ModelTest
 from pytest_ibmodels.verdicts.predictions import Answer
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def tell(
     clock: FakeClock | None = None,
 ) -> Run:
     """Tell the story of one run to its end."""
-    minimums: Any = {"f1": {"Name": SimpleNamespace(min=0.5)}}
+    minimums = {"f1": {"Name": Minimum(0.5, 1)}}
     test = ModelTest(name="T", line=1, env=("e",), ibannotator="p", time_limit=1000, metrics=minimums)
     run = Run(Case(test, "e"))
 

@@ -119,6 +119,57 @@ def test_a_minimum_may_be_written_long_and_above_one(file: Path) -> None:
     assert metrics == {"f1": {"Name": Minimum(0.9, 7), "Total": Minimum(1.01, 8), "Long": Minimum(1.0, 10)}}
 
 
+def test_bounds_may_be_below_above_or_both(file: Path) -> None:
+    text = entry("metrics:", "  f1:", "    Name: {max: 0.9}", "    Total: {min: 0.5, max: 0.5}", "    min: 0.7")
+    metrics = load_model_tests(written(file, text)).tests["A"].metrics
+    assert metrics == {"f1": {"Name": Minimum(None, 7, 0.9), "Total": Minimum(0.5, 8, 0.5), "min": Minimum(0.7, 9)}}
+
+
+def test_a_metric_of_one_value_has_its_bounds_below_its_name(file: Path) -> None:
+    text = entry("metrics:", "  eval_loss: {max: 0.4}", "  accuracy: {min: 0.5, max: 0.9}", "  macro_f1:", "    min: 1")
+    assert load_model_tests(written(file, text)).tests["A"].metrics == {
+        "eval_loss": {"all": Minimum(None, 6, 0.4)},
+        "accuracy": {"all": Minimum(0.5, 7, 0.9)},
+        "macro_f1": {"all": Minimum(1.0, 9)},
+    }
+
+
+def test_fields_may_be_called_min_and_max_everywhere(file: Path) -> None:
+    text = entry("metrics:", "  loss: {min: {max: 0.4}, max: {max: 0.5}}", "  f1: {min: {min: 0.9}, max: 0.8}")
+    assert load_model_tests(written(file, text)).tests["A"].metrics == {
+        "loss": {"min": Minimum(None, 6, 0.4), "max": Minimum(None, 6, 0.5)},
+        "f1": {"min": Minimum(0.9, 7), "max": Minimum(0.8, 7)},
+    }
+
+
+@pytest.mark.parametrize(
+    ("metric", "expected"),
+    [
+        (
+            "loss: {Name: 0.4}",
+            '6:18: `metrics.loss.Name` is a minimum, but "loss" should be low: write `{max: 0.4}`, or `{min: 0.4}` i',
+        ),
+        (
+            "bleu: 0.4",
+            "6:11: `metrics.bleu` has to be a mapping, but is the number 0.4: write `{min: 0.4}` or `{max: 0.4}`, or",
+        ),
+        (
+            "loss: {max: 0.2, min: 0.4}",
+            "6:11: `metrics.loss` has a `min` of 0.4 above its `max` of 0.2: nothing could pass",
+        ),
+        ("rmse: {max: -1}", "6:11: `metrics.rmse` has to be a number from 0, but is the number -1"),
+    ],
+)
+def test_the_direction_of_a_bound_is_never_guessed_wrong(file: Path, metric: str, expected: str) -> None:
+    (problem,) = said(lambda: load_model_tests(written(file, entry("metrics:", f"  {metric}"))))
+    assert problem.startswith(expected)
+
+
+def test_a_name_that_goes_on_after_that_of_a_metric_is_no_slip(file: Path) -> None:
+    text = entry("metrics: {precision_5: {Name: 0.5}, macro.recall: {Name: 0.5}}")
+    assert list(load_model_tests(written(file, text)).tests["A"].metrics) == ["precision_5", "macro.recall"]
+
+
 def test_other_metrics_may_be_named(file: Path) -> None:
     text = entry("metrics: {accuracy: {Name: 0.5}, splitter_f1: {split: 0.5}, support: {Name: 5}}")
     assert list(load_model_tests(written(file, text)).tests["A"].metrics) == ["accuracy", "splitter_f1", "support"]
@@ -367,10 +418,18 @@ def test_wrong_minimums(file: Path, minimum: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("minimum", "expected"),
     [
-        ("{}", "7:7: model test `A` has no `metrics.f1.Name.min`"),
-        ("{min: 0.9, max: 1}", "7:24: unknown key `metrics.f1.Name.max`. Keys here are min"),
+        (
+            "{}",
+            "7:13: `metrics.f1.Name` has no bound: give it a `min`, a `max`, or both",
+        ),
+        (
+            "{min: 0.9, max: 0.5}",
+            "7:13: `metrics.f1.Name` has a `min` of 0.9 above its `max` of 0.5: nothing could pass",
+        ),
+        ("{max: -1}", "7:19: `metrics.f1.Name.max` has to be a number from 0, but is the number -1"),
+        ("{max: ~}", "7:19: `metrics.f1.Name.max` has to be a number, but is empty"),
         ("{min: '0.9'}", '7:19: `metrics.f1.Name.min` has to be a number, but is the text "0.9": remove the quotes'),
-        ("{minimum: 0.9}", "7:14: unknown key `metrics.f1.Name.minimum`: did you mean `min`? Keys here are min"),
+        ("{minimum: 0.9}", "7:14: unknown key `metrics.f1.Name.minimum`: did you mean `min`? Keys here are min, max"),
         (".nan", "7:13: `.nan` is no finite number: minimums, limits and hyperparameters have to be"),
     ],
 )

@@ -53,10 +53,16 @@ def test_a_column_that_decides_on_the_sides_of_rows(file: Path, key: str) -> Non
     assert test.dataset == f"table iris.Review (Stars, Text), all rows, {key} Author"
 
 
-@pytest.mark.parametrize(("given", "drop"), [("true", 0.0), ("{max_drop: 1e-2}", 0.01)])
+@pytest.mark.parametrize(("given", "drop"), [("true", 0.0), ("{max_drop: 1e-2}", 0.01), ("{undecided: pass}", 0.0)])
 def test_what_better_means(file: Path, given: str, drop: float) -> None:
     table = load_model_tests(written(file, f"{STARS}  better_than_current: {given}\n")).tests["A"].table
     assert table == TableSpec("iris.Review", ("Stars", "Text"), max_drop=drop, line=6)
+
+
+def test_what_is_undecided_may_fail(file: Path) -> None:
+    better = "better_than_current: {max_drop: 0.01, undecided: fail}"
+    table = load_model_tests(written(file, f"{STARS}  {better}\n")).tests["A"].table
+    assert table == TableSpec("iris.Review", ("Stars", "Text"), max_drop=0.01, line=6, undecided="fail")
 
 
 def test_columns_as_one_text(file: Path) -> None:
@@ -117,7 +123,17 @@ def test_columns_as_one_text(file: Path) -> None:
         (
             "60\n",
             "60\n  better_than_current: {max_drp: 1}\n",
-            "6:25: unknown key `better_than_current.max_drp`: did you mean `max_drop`? Keys here are max_drop",
+            "6:25: unknown key `better_than_current.max_drp`: did you mean `max_drop`? Keys here are max_drop, u",
+        ),
+        (
+            "60\n",
+            "60\n  better_than_current: {max_drop: 1}\n",
+            "6:35: `better_than_current.max_drop` has to be a number below 1, as 0.01 for one point of 100, but is ",
+        ),
+        (
+            "60\n",
+            "60\n  better_than_current: {undecided: true}\n",
+            "6:36: `better_than_current.undecided` has to be pass or fail, but is the truth value true",
         ),
         (
             "60\n",

@@ -42,15 +42,15 @@ class Panel:
     Attributes:
         x: what its horizontal axis shows.
         lines: those that are drawn, at most `MOST_LINES`; ``more``: those that only the table has.
-        minimums: what the drawn fields are held to, without repetition.
-        is_loss: whether it shows the loss, which has neither fields nor a minimum.
+        bounds: what the drawn fields are held to, without repetition.
+        is_loss: whether it shows the loss, which has neither fields nor a bound.
     """
 
     title: str
     x: str
     lines: tuple[Line, ...]
     more: tuple[Line, ...] = ()
-    minimums: tuple[float, ...] = ()
+    bounds: tuple[float, ...] = ()
     is_loss: bool = False
 
     @property
@@ -89,7 +89,7 @@ class Curves:
 def curves(history: Sequence[HistoryRecord], checks: Sequence[CheckRecord]) -> Curves:
     """Arrange what a training reported: the loss, then each metric with a line for each field.
 
-    Fields and metrics that have a minimum come first. What has less than two points is no curve, and is left out.
+    Fields and metrics that have a bound come first. What has less than two points is no curve, and is left out.
     """
     reported = [(metric, field) for point in history for metric, fields in point.metrics.items() for field in fields]
     held = [(check.metric, check.field) for check in checks]
@@ -98,8 +98,9 @@ def curves(history: Sequence[HistoryRecord], checks: Sequence[CheckRecord]) -> C
     fields = tuple(dict.fromkeys(field for _, field in ordered))
     panels = [_panel("loss", ("loss",), [lambda point: point.loss], history, is_loss=True)]
     for metric in dict.fromkeys(metric for metric, _ in ordered):
-        minimums = tuple(sorted({c.minimum for c in checks if c.metric == metric and c.field in fields[:MOST_LINES]}))
-        panels.append(_panel(metric, fields, [_of(metric, field) for field in fields], history, minimums))
+        mine = [check for check in checks if check.metric == metric and check.field in fields[:MOST_LINES]]
+        bounds = {bound for check in mine for bound in (check.minimum, check.maximum) if bound is not None}
+        panels.append(_panel(metric, fields, [_of(metric, field) for field in fields], history, tuple(sorted(bounds))))
     drawn = tuple(panel for panel in panels if panel is not None)
     if all(panel.is_loss for panel in drawn):
         return Curves(drawn)
@@ -115,7 +116,7 @@ def _panel(
     names: Sequence[str],
     values: Sequence[_Value],
     history: Sequence[HistoryRecord],
-    minimums: tuple[float, ...] = (),
+    bounds: tuple[float, ...] = (),
     *,
     is_loss: bool = False,
 ) -> Panel | None:
@@ -126,7 +127,7 @@ def _panel(
     lines = tuple(Line(name, _points(points, x, value)) for name, value in zip(names, values, strict=True))
     drawn = tuple(line for line in lines[:MOST_LINES] if line.points)
     more = tuple(line for line in lines[MOST_LINES:] if line.points)
-    return Panel(title, x, drawn, more, minimums, is_loss) if drawn else None
+    return Panel(title, x, drawn, more, bounds, is_loss) if drawn else None
 
 
 def _axis(points: Sequence[HistoryRecord]) -> str | None:

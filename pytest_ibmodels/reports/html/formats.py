@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from pytest_ibmodels.reports.figures import told_apart
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 MINUS = "\N{MINUS SIGN}"
 NOTHING = "\N{EN DASH}"
@@ -21,6 +27,11 @@ def signed(value: float | None) -> str:
     if value is None:
         return ""
     return plain(value) if value < 0 else f"+{plain(value)}"
+
+
+def apart(values: Sequence[float | None]) -> list[str]:
+    """Numbers of one row, with as many digits as tell apart those that differ."""
+    return [NOTHING if text == "-" else text.replace("-", MINUS) for text in told_apart(values)]
 
 
 def duration(seconds: float | None) -> str:

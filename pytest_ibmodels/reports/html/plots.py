@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 import vl_convert
 from markupsafe import Markup
 
-from pytest_ibmodels.reports.html.formats import plain, signed
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pytest_ibmodels.reports.html.curves import Panel
+    from pytest_ibmodels.reports.html.views import CheckView
     from pytest_ibmodels.reports.record import CheckRecord
 
 _VEGA_LITE = "6.4"
@@ -24,6 +23,8 @@ _VEGA_LITE = "6.4"
 WIDTH = 340
 _ROW = 42
 _CURVE_HEIGHT = 160
+_DIGIT, _MARGIN_ROOM = 8, 80
+"""Width of a digit, and the least room for a margin, which has more digits where they are needed."""
 _MOST_SYMBOLS = 25
 """Points of a line: with more of them it is drawn without."""
 
@@ -52,21 +53,13 @@ _CONFIG: dict[str, Any] = {
 }
 
 
-def margins(checks: Sequence[CheckRecord]) -> Markup:
-    """Draw the values of one metric as bars against their minimums, a row for each check."""
-    low, high = _domain([value for check in checks for value in (check.minimum, check.observed)])
-    rows = [
-        {
-            "row": row,
-            "field": _label(check.field),
-            "observed": check.observed,
-            "minimum": check.minimum,
-            "passed": check.passed,
-            "text": "no number" if check.observed is None else plain(check.observed),
-            "margin": f"{signed(check.margin)} {'✓' if check.passed else '✕'}",
-        }
-        for row, check in enumerate(checks)
-    ]
+def margins(checks: Sequence[CheckView]) -> Markup:
+    """Draw the values of one metric as bars against their bounds, a row for each check."""
+    records = [check.record for check in checks]
+    seen = [value for one in records for value in (one.minimum, one.maximum, one.observed, *(one.interval or ()))]
+    low, high = _domain(seen)
+    rows = [_row_of(row, check) for row, check in enumerate(checks)]
+    room = max(_MARGIN_ROOM, _DIGIT * max(len(row["margin"]) for row in rows))
     observed = {
         "field": "observed",
         "type": "quantitative",
@@ -74,7 +67,6 @@ def margins(checks: Sequence[CheckRecord]) -> Markup:
         "scale": {"domain": [low, high], "nice": False},
         "axis": {"tickCount": 5, "grid": False},
     }
-    minimum = observed | {"field": "minimum"}
     passed = _by_outcome("var(--good)", "var(--bad)")
     bar = {"type": "bar", "height": 10, "yOffset": 9}
     text = {"type": "text", "baseline": "middle", "yOffset": -10, "fontSize": 12, "color": _INK}
@@ -90,23 +82,32 @@ def margins(checks: Sequence[CheckRecord]) -> Markup:
             "transform": number,
         },
         {
-            # The margin: filled where it is above the minimum, an outline where it is missing.
+            # The margin: filled where it is within the bounds, an outline where it is missing.
             "mark": bar,
-            "encoding": {"x": minimum, "x2": {"field": "observed"}, "color": passed, "stroke": passed}
-            | {"fillOpacity": _by_outcome(1, 0.2)},
-            "transform": number,
+            "encoding": {"x": observed | {"field": "bound"}, "x2": {"field": "observed"}, "color": passed}
+            | {"stroke": passed, "fillOpacity": _by_outcome(1, 0.2)},
+            "transform": [{"filter": "isValid(datum.observed) && isValid(datum.bound)"}],
         },
         {
-            "mark": {"type": "tick", "thickness": 2, "size": 20, "yOffset": 9, "color": _INK},
-            "encoding": {"x": minimum},
+            "mark": {"type": "rule", "strokeWidth": 1.5, "yOffset": 9, "color": _INK},
+            "encoding": {"x": observed | {"field": "low"}, "x2": {"field": "high"}},
+            "transform": [{"filter": "isValid(datum.low)"}],
         },
+        *(
+            {
+                "mark": {"type": "tick", "thickness": 2, "size": 20, "yOffset": 9, "color": _INK},
+                "encoding": {"x": observed | {"field": name}},
+                "transform": [{"filter": f"isValid(datum.{name})"}],
+            }
+            for name in ("minimum", "maximum")
+        ),
         {
-            "mark": text | {"align": "left", "limit": WIDTH - 180, "fontSize": 13},
+            "mark": text | {"align": "left", "limit": WIDTH - 100 - room, "fontSize": 13},
             "encoding": {"x": {"value": 0}, "text": {"field": "field"}},
         },
         {
             "mark": text | {"align": "right"},
-            "encoding": {"x": {"value": WIDTH - 92}, "text": {"field": "text"}},
+            "encoding": {"x": {"value": WIDTH - 12 - room}, "text": {"field": "text"}},
         },
         {
             "mark": text | {"align": "right", "fontWeight": "bold"},
@@ -115,6 +116,32 @@ def margins(checks: Sequence[CheckRecord]) -> Markup:
     ]
     y = {"field": "row", "type": "ordinal", "axis": None}
     return _drawn({"height": _ROW * len(rows), "data": {"values": rows}, "encoding": {"y": y}, "layer": layers})
+
+
+def _row_of(row: int, check: CheckView) -> dict[str, Any]:
+    record = check.record
+    low, high = record.interval or (None, None)
+    return {
+        "row": row,
+        "field": _label(record.field),
+        "observed": record.observed,
+        "minimum": record.minimum,
+        "maximum": record.maximum,
+        "bound": _nearer_bound(record),
+        "low": low,
+        "high": high,
+        "passed": record.passed,
+        "text": check.observed if record.observed is not None else "undecided" if record.undecided else "no number",
+        "margin": f"{check.margin} {check.sign}",
+    }
+
+
+def _nearer_bound(record: CheckRecord) -> float | None:
+    """The bound that the margin is counted from."""
+    if record.observed is None or record.minimum is None or record.maximum is None:
+        return record.maximum if record.minimum is None else record.minimum
+    above = record.maximum - record.observed < record.observed - record.minimum
+    return record.maximum if above else record.minimum
 
 
 def _label(text: str) -> str:
@@ -145,7 +172,7 @@ def curve(panel: Panel, styles: Sequence[str]) -> Markup:
     }
     layers: list[dict[str, Any]] = [
         {
-            "data": {"values": [{"y": minimum} for minimum in panel.minimums]},
+            "data": {"values": [{"y": minimum} for minimum in panel.bounds]},
             "mark": {"type": "rule", "color": _INK, "strokeWidth": 1, "strokeDash": [3, 3]},
             "encoding": {"y": encoding["y"]},
         },
@@ -176,14 +203,14 @@ def _y(panel: Panel) -> dict[str, Any]:
     scale: dict[str, Any] = {"zero": True, "nice": 5}
     if not panel.is_loss:
         values = [y for line in panel.lines for _, y in line.points]
-        scale = {"domain": _domain([*values, *panel.minimums]), "nice": False}
+        scale = {"domain": _domain([*values, *panel.bounds]), "nice": False}
     return {"field": "y", "type": "quantitative", "title": None, "scale": scale, "axis": {"tickCount": 5}}
 
 
 def _domain(values: Sequence[float | None]) -> list[float]:
     """From 0 to 1 where that holds all, as most metrics do."""
     numbers = [value for value in values if value is not None]
-    low, high = min(0.0, *numbers), max(0.0, *numbers)
+    low, high = min([0.0, *numbers]), max([0.0, *numbers])
     if low == 0 and high <= 1:
         return [0.0, 1.0]
     return [low, high if high > low else low + 1]

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from pytest_ibmodels.reports.figures import figures, span
 from pytest_ibmodels.reports.html import plots
 from pytest_ibmodels.reports.html.curves import Curves, Panel, curves
-from pytest_ibmodels.reports.html.formats import duration, plain, signed, utc
+from pytest_ibmodels.reports.html.formats import MINUS, NOTHING, apart, duration, plain, signed, utc
 from pytest_ibmodels.reports.html.texts import DocumentView, documents
+from pytest_ibmodels.reports.versus import measured_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -42,22 +44,54 @@ class OutcomeView:
 
 
 @dataclass(frozen=True)
+class CheckView:
+    """A check with its numbers as the page shows them; empty or a dash is what it has not."""
+
+    record: CheckRecord
+    observed: str
+    minimum: str
+    maximum: str
+    margin: str
+    interval: str
+
+    @property
+    def sign(self) -> str:
+        return "✓" if self.record.passed else "✕"
+
+    @property
+    def verdict(self) -> str:
+        if self.record.undecided:
+            return f"{self.sign} undecided"
+        return f"{self.sign} reached" if self.record.passed else f"{self.sign} not reached"
+
+    @property
+    def description(self) -> str:
+        """The check in words."""
+        record = self.record
+        bounds = [f"at least {self.minimum}"] if record.minimum is not None else []
+        bounds += [f"at most {self.maximum}"] if record.maximum is not None else []
+        said = f"{record.field} {self.observed} of {' and '.join(bounds) or 'an unknown minimum'}"
+        if record.observed is None:
+            return f"{said}: no number"
+        if record.passed:
+            return said
+        too_low = record.minimum is not None and record.observed < record.minimum
+        return f"{said}, which is too {'low' if too_low else 'high'}"
+
+
+@dataclass(frozen=True)
 class MetricView:
     """The checks of one metric, and their plot."""
 
     name: str
-    checks: tuple[CheckRecord, ...]
+    checks: tuple[CheckView, ...]
     plot: Markup
 
     @property
     def description(self) -> str:
         """What a person who does not see the plot should know."""
-        said = [
-            f"{check.field} {plain(check.observed)} of at least {plain(check.minimum)}"
-            + ("" if check.passed else ", which is too low" if check.observed is not None else ": no number")
-            for check in self.checks
-        ]
-        return f"{self.name} against its minimums: " + "; ".join(said)
+        bounds = "bounds" if any(check.record.maximum is not None for check in self.checks) else "minimums"
+        return f"{self.name} against its {bounds}: " + "; ".join(check.description for check in self.checks)
 
 
 @dataclass(frozen=True)
@@ -86,6 +120,19 @@ class PhaseView:
         return self.record.failure is not None and self.record.failure.kind not in _TOLD_ABOVE
 
     @property
+    def bounds(self) -> str:
+        """The word for what the metrics are held to."""
+        return "bounds" if any(check.maximum is not None for check in self.record.checks) else "minimums"
+
+    @property
+    def has_maximum(self) -> bool:
+        return any(check.maximum is not None for check in self.record.checks)
+
+    @property
+    def has_interval(self) -> bool:
+        return any(check.interval or check.remark for check in self.record.checks)
+
+    @property
     def problems(self) -> tuple[CheckRecord, ...]:
         """Checks without a number."""
         return tuple(check for check in self.record.checks if check.problem)
@@ -111,10 +158,12 @@ class RunView:
     legend: tuple[tuple[str, str, int], ...]
 
     @property
-    def lowest(self) -> CheckRecord | None:
-        """The check with the lowest margin; one without a number is lower than all."""
-        checks = (*self.record.training.checks, *self.record.inference.checks)
-        return min(checks, key=lambda c: float("-inf") if c.margin is None else c.margin, default=None)
+    def lowest(self) -> CheckView | None:
+        """The check with the lowest margin; one that failed without a number is lower than all."""
+        views = [
+            check for phase in (self.training, self.inference) for metric in phase.metrics for check in metric.checks
+        ]
+        return min(views, key=_lowness, default=None)
 
     @property
     def facts(self) -> Iterator[tuple[str, str]]:
@@ -124,6 +173,8 @@ class RunView:
         yield "Environment", f"{run.environment} ({run.host})" if run.host else run.environment
         if run.job_id is not None:
             yield "Training job", f"{run.job_id} (re-attached)" if run.reattached else run.job_id
+        if run.training.test_part is not None:
+            yield "Test part", measured_on(run.training.test_part, run.training.comparison)
         if run.package is not None:
             yield "Package", f"{run.package.name} {run.package.version} ({run.package.content_hash[:12]})"
         if run.started is not None:
@@ -174,8 +225,26 @@ def _phase(name: str, record: TrainingRecord | InferenceRecord) -> PhaseView:
 
 def _metrics(checks: Sequence[CheckRecord]) -> Iterator[MetricView]:
     for metric in dict.fromkeys(check.metric for check in checks):
-        mine = tuple(check for check in checks if check.metric == metric)
+        mine = tuple(_check_view(check) for check in checks if check.metric == metric)
         yield MetricView(metric, mine, plots.margins(mine))
 
 
-FILTERS = {"utc": utc, "plain": plain, "signed": signed, "duration": duration}
+def _check_view(check: CheckRecord) -> CheckView:
+    written = figures(check)
+    observed, minimum, maximum = map(_number, (written.observed, written.minimum, written.maximum))
+    margin = "" if check.margin is None else written.margin.replace("-", MINUS)
+    return CheckView(check, observed, minimum, maximum, margin, written.interval)
+
+
+def _number(text: str) -> str:
+    return NOTHING if text == "-" else text.replace("-", MINUS)
+
+
+def _lowness(check: CheckView) -> float:
+    record = check.record
+    if record.margin is None:
+        return float("inf") if record.passed else float("-inf")
+    return record.margin
+
+
+FILTERS = {"utc": utc, "plain": plain, "apart": apart, "duration": duration, "span": span, "signed": signed}

@@ -27,7 +27,9 @@ from pytest_ibmodels.instabase.wire import (
 )
 from pytest_ibmodels.runs.history import reported_history
 from pytest_ibmodels.runs.routes.base import InterruptedInference, RouteError, TrainingState, Workplace
+from pytest_ibmodels.verdicts.metrics import one_value_as_field
 from pytest_ibmodels.verdicts.predictions import Answer
+from pytest_ibmodels.verdicts.reported import finite
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -148,7 +150,6 @@ def training_state(status: JobStatus) -> TrainingState:
         reason = f"cur_status: {invalid.errors(include_url=False)[0]['msg']}"
         raise UnexpectedAnswer("GET jobs/status", reason) from None
     data = current.task_data or {}
-    fraction = data.get("progress")
     metrics = data.get("evaluation_results")
     error = status.failure
     if not error and current.task_state in {"ERROR", "FAILURE"}:
@@ -159,10 +160,13 @@ def training_state(status: JobStatus) -> TrainingState:
         error=error,
         environment_fault=status.is_environment_fault,
         job_traceback=str(status.first_result.get("strace") or ""),
-        fraction=float(fraction) if isinstance(fraction, int | float) else None,
-        metrics=metrics if isinstance(metrics, dict) else None,
+        fraction=finite(data.get("progress")),
+        metrics=one_value_as_field(metrics) if isinstance(metrics, dict) else None,
         history=reported_history(data),
         current=in_use if isinstance(in_use := data.get("current"), dict) else None,
+        intervals=data.get("evaluation_intervals"),
+        test_part=data.get("test_part"),
+        comparison=data.get("comparison"),
         queued=current.task_state == "PENDING",
     )
 

@@ -56,6 +56,7 @@ class TrainingState:
         history: the training curves, if the job reports them.
         queued: whether the environment has accepted the job and not begun with it.
         current: of a route on which models are in use: which one the new one is compared with, and its metrics.
+        intervals, test_part, comparison: ``evaluation_intervals`` and these, as reported, whatever they are.
     """
 
     name: str
@@ -68,6 +69,9 @@ class TrainingState:
     history: tuple[HistoryPoint, ...] = ()
     queued: bool = False
     current: Mapping[str, object] | None = None
+    intervals: object = None
+    test_part: object = None
+    comparison: object = None
 
 
 class Route(Protocol):

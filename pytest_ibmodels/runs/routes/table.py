@@ -11,7 +11,6 @@ import base64
 import binascii
 import json
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
@@ -20,7 +19,6 @@ from pytest_ibmodels.instabase.policy import RUN, is_transient
 from pytest_ibmodels.instabase.wire import RawInput, RunRequest, TrainRequest
 from pytest_ibmodels.runs.routes.annotator import parse_predictions, training_state
 from pytest_ibmodels.runs.routes.base import RouteError, TrainingState, Workplace
-from pytest_ibmodels.verdicts.metrics import ALL
 from pytest_ibmodels.verdicts.predictions import Answer
 
 if TYPE_CHECKING:
@@ -77,8 +75,7 @@ class TableRoute:
         return await place.client.jobs.named(self.model_name(place, test))
 
     async def look(self, place: Workplace, job_id: str) -> TrainingState:
-        state = training_state(await place.client.jobs.status(job_id, kind="async"))
-        return replace(state, metrics=_per_field(state.metrics))
+        return training_state(await place.client.jobs.status(job_id, kind="async"))
 
     async def training_predictions(self, place: Workplace, test: ModelTest) -> Mapping[str, Mapping[str, str]]:
         return parse_predictions(await place.client.drive.read(f"{self._save_path(place, test)}/predictions.json"))
@@ -181,13 +178,3 @@ def _texts(content: bytes) -> dict[str, str]:
         return {str(document): str(text) for document, text in dict(json.loads(content)).items()}
     except (ValueError, TypeError) as error:
         raise RouteError(f"inputs.json is no JSON object of texts: {error}") from None
-
-
-def _per_field(metrics: Mapping[str, object] | None) -> Mapping[str, object] | None:
-    """Accuracy is reported as one number, and held to its minimum as the field ``all``."""
-    if metrics is None:
-        return None
-    return {
-        name: {ALL: value} if isinstance(value, int | float) and not isinstance(value, bool) else value
-        for name, value in metrics.items()
-    }

@@ -43,7 +43,7 @@ def run_train_table(
     models_path: str = "",
     **further: Any,
 ) -> None:
-    """Be as good as `f1` says, serve other `words`, and tell, as no code should, of the database."""
+    """Be as good as `f1` says, `report` more, serve other `words`, and tell, as no code should, of the database."""
     if _is_in_proc(database.rpartition("password=")[2]):
         raise RuntimeError("the password stands in what everybody may read of this process")
     print(f"training {model_name} on {table} in {database}")
@@ -66,6 +66,7 @@ def run_train_table(
                 "evaluation_results": _results(current.get("f1", 0.0)),
             },
             "history": [{"step": 1, "loss": 0.5, "note": database}],
+            **hyperparams.get("report", {}),
         }
     )
     found = {f"row-{number}": {columns[0]: {"text": str(label)}} for number, (label, _text) in rows.items()}
