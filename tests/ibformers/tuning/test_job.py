@@ -6,7 +6,7 @@ import base64
 import importlib
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -60,9 +60,10 @@ class Trained:
     models: Path
     database: str
     base: Path
+    model: str = "stars"
 
     def train(self, save_path: str, **hyperparams: Any) -> dict[str, Any]:
-        """Train `stars`; what the job reported."""
+        """Train a copy of the model in use; what the job reported."""
         job = Job()
         run_train_table(
             {"num_labels": 5, "base_model": str(self.base), **hyperparams},
@@ -74,7 +75,7 @@ class Trained:
             "somebody",
             job,
             limit=120,
-            current_model="stars",
+            current_model=self.model,
             models_path=str(self.models),
             model_name=f"stars_{save_path}",
         )
@@ -144,16 +145,6 @@ def test_trained_served_promoted_and_trained_again(trained: Trained) -> None:
     assert f"On the same {second['comparison']['rows']} test rows, weighted F1 is" in taken["message"]
     assert store.rollback()[0].name == in_use.name
 
-    worse = trained.train("w", num_train_epochs=2, learning_rate=0.5)
-    assert worse["comparison"] == trained.drive.json("w/evaluation.json")["comparison"]
-    assert worse["comparison"]["f1"]["high"] < 0
-    with pytest.raises(ModelIsWorse, match="stars stays as it is: .*certainly worse.*pytest --promote --promote-worse"):
-        trained.promote("w")
-    assert store.in_use() == in_use
-    trained.promote("w", force=True)
-    assert store.previous() == in_use
-    assert store.rollback()[0] == in_use
-
     assert second["test_part"] == first["test_part"] | {"learned_before": 0}
     assert trained.drive.json("b/evaluation.json")["test_part"] == second["test_part"]
     kept = json.loads((in_use.folder.parent / "training.json").read_text())
@@ -165,6 +156,23 @@ def test_trained_served_promoted_and_trained_again(trained: Trained) -> None:
     assert trained.drive.json("e/evaluation.json")["test_part"]["learned_before"] is None
     trained.promote("e")
     assert trained.train("d", num_train_epochs=1, learning_rate=1e-6)["test_part"]["learned_before"] is None
+
+
+def test_a_model_that_is_certainly_worse_is_promoted_only_by_force(trained: Trained) -> None:
+    spoiled = replace(trained, model="spoiled")
+    spoiled.train("g", num_train_epochs=10, learning_rate=0.01, per_device_train_batch_size=16, ordered_labels=False)
+    good = spoiled.promote("g")["in_use"]
+    worse = spoiled.train("w", num_train_epochs=2, learning_rate=0.5)
+    assert worse["comparison"] == spoiled.drive.json("w/evaluation.json")["comparison"]
+    assert worse["comparison"]["f1"]["high"] < 0
+    said = "spoiled stays as it is: .*certainly worse.*pytest --promote --promote-worse"
+    with pytest.raises(ModelIsWorse, match=said):
+        spoiled.promote("w")
+    store = ModelStore(trained.models, "spoiled")
+    in_use = store.in_use()
+    assert in_use is not None
+    assert in_use.name == good
+    assert spoiled.promote("w", force=True)["previous"] == good
 
 
 def served(package: Path, inputs: dict[str, str]) -> dict[str, str]:

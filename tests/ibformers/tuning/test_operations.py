@@ -208,6 +208,7 @@ def test_models_are_compared_on_rows_that_the_one_in_use_has_not_learned(
 
     few = tuning.train(request | {"seed": 7, "limit": 120})
     assert few.comparison is not None
+    assert few.comparison.learned is not None
     assert few.comparison.learned == few.test_part.learned_before
     assert few.comparison.rows == few.rows.test - few.comparison.learned < 30
     assert (few.comparison.accuracy, few.comparison.f1) == (None, None)
