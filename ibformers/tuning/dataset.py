@@ -12,6 +12,8 @@ import numpy as np
 
 from ibformers.tuning.errors import RequestRefused
 from ibformers.tuning.labels import MOST_LABELS, label_name
+from ibformers.tuning.texts import TextReader
+from ibformers.unicode import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,8 +54,7 @@ class TokenisedRows:
     def __init__(
         self, tokenizer: PreTrainedTokenizerBase, max_tokens: int, columns: tuple[str, str], texts: TextFile | None
     ) -> None:
-        self._tokenizer = tokenizer
-        self._max_tokens = max_tokens
+        self._reader = TextReader(tokenizer, max_tokens)
         self._label_column, self._text_column = columns
         self._texts = texts
         self._type = np.uint16 if len(tokenizer) <= np.iinfo(np.uint16).max else np.int32
@@ -111,7 +112,7 @@ class TokenisedRows:
                 "(columns are first the label, second the text).",
                 "columns",
             )
-        return text
+        return clean(text)
 
     def _number(self, label: Any) -> int:
         number = self._numbers.setdefault(label_name(label, self._label_column), len(self._numbers))
@@ -124,11 +125,10 @@ class TokenisedRows:
         return number
 
     def _add(self, texts: list[str]) -> None:
-        encoded = self._tokenizer(texts, truncation=True, max_length=self._max_tokens, padding=False, verbose=False)
-        lengths = np.array([len(ids) for ids in encoded["input_ids"]])
-        self.truncated += int((lengths == self._max_tokens).sum())
-        self._tokens.append(np.concatenate([np.asarray(ids, dtype=self._type) for ids in encoded["input_ids"]]))
-        self._ends.append(np.cumsum(lengths))
+        found = self._reader.read(texts)
+        self.truncated += int(found.cut.sum())
+        self._tokens.append(found.tokens.astype(self._type))
+        self._ends.append(np.cumsum(found.lengths))
         if self._texts is not None:
             for text in texts:
                 self._texts.append(text)
@@ -150,12 +150,11 @@ class TextFile:
         self._file.close()
 
     def append(self, text: str) -> None:
-        # A surrogate that is alone cannot be encoded, and a database may well hold one.
-        self._ends.append(self._ends[-1] + self._file.write(text.encode("utf-8", "surrogatepass")))
+        self._ends.append(self._ends[-1] + self._file.write(text.encode()))
 
     def __getitem__(self, index: int) -> str:
         self._file.seek(self._ends[index])
-        return self._file.read(self._ends[index + 1] - self._ends[index]).decode("utf-8", "surrogatepass")
+        return self._file.read(self._ends[index + 1] - self._ends[index]).decode()
 
 
 class Examples(Sequence[dict[str, Any]]):

@@ -7,6 +7,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
+from ibformers.errors import first_line
 from ibformers.threads import let_waiting_threads_sleep
 from ibformers.tuning.errors import RequestRefused
 from ibformers.tuning.requests import CLASSIFICATION, MLRequest, ModelSettings
@@ -56,13 +57,15 @@ class Predictor:
         asked = MLRequest.of(request)
         with self._lock:
             loaded = self._current()
-            further = self._arguments(asked, loaded)
+            self._check(asked)
             from ibformers.training.hardware import prediction_threads
 
             try:
                 with prediction_threads():
-                    return _ask(loaded, asked.inputs, further)
-            except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+                    return _ask(loaded, asked.inputs, asked.further)
+            except RequestRefused:
+                raise
+            except Exception as error:
                 raise _refused(asked, self.settings.task, error) from error
 
     @property
@@ -84,21 +87,22 @@ class Predictor:
             self._loaded = version
         return self._pipeline
 
-    def _arguments(self, asked: MLRequest, loaded: Pipeline) -> dict[str, Any]:
+    def _check(self, asked: MLRequest) -> None:
         if self.settings.task not in CLASSIFICATION:
-            return asked.further
-        from ibformers.tuning.model import call_arguments
+            return
+        from ibformers.tuning.model import CALL_ARGUMENTS
 
-        known = call_arguments(loaded.tokenizer)
+        listed = asked.inputs if isinstance(asked.inputs, list) else []
+        for index, value in enumerate(listed):
+            if not isinstance(value, str | dict | list):
+                raise RequestRefused(f"ML request: inputs[{index}] is {value!r}, which is no text.", "inputs")
         for name in asked.further:
-            if name not in known:
-                close = difflib.get_close_matches(name, known, n=1)
+            if name not in CALL_ARGUMENTS:
+                close = difflib.get_close_matches(name, CALL_ARGUMENTS, n=1)
                 hint = f" (did you mean {close[0]}?)" if close else ""
                 raise RequestRefused(
                     f"ML request: {name} is neither a field of it nor an argument of the pipeline{hint}.", name
                 )
-        # Longer texts are cut as in training; without this the model would fail on them.
-        return {"truncation": True} | asked.further
 
 
 def load_pipeline(settings: ModelSettings, version: Version | None) -> Pipeline:
@@ -122,6 +126,8 @@ def load_pipeline(settings: ModelSettings, version: Version | None) -> Pipeline:
         load_tokenizer,
         source_of,
     )
+    from ibformers.tuning.pipeline import ClassifierPipeline
+    from ibformers.tuning.texts import text_reader
 
     source = source_of(settings, version)
     config = load_config(source, settings)
@@ -135,7 +141,7 @@ def load_pipeline(settings: ModelSettings, version: Version | None) -> Pipeline:
     parts: dict[str, Any] = {"config": config}
     if settings.task in CLASSIFICATION:
         tokenizer = load_tokenizer(source, settings)
-        check_settings(settings, config, tokenizer)
+        check_settings(settings, config)
         classifier = load_classifier(source, settings, tokenizer)
         if classifier.head_is_new:
             raise RequestRefused(
@@ -143,15 +149,18 @@ def load_pipeline(settings: ModelSettings, version: Version | None) -> Pipeline:
                 "send a train request, then an override request.",
                 "model_name",
             )
-        model, parts = classifier.model, {"tokenizer": tokenizer}
+        reader = text_reader(classifier.model, tokenizer, settings.model_name)
+        model, parts = classifier.model, {"tokenizer": tokenizer, "pipeline_class": ClassifierPipeline}
     try:
         made: Pipeline = make(settings.task, model=model, **parts, **further)
-    except (KeyError, ValueError, TypeError, OSError, ImportError, RuntimeError, AssertionError) as error:
+    except Exception as error:  # noqa: BLE001 - pipelines of all tasks fail in any way
         names = ", ".join(sorted({"task", *further}))
         raise RequestRefused(
-            f"The pipeline of {settings.model_name} cannot be made with the settings {names}: {_first_line(error)}",
+            f"The pipeline of {settings.model_name} cannot be made with the settings {names}: {first_line(error)}",
             "task",
         ) from None
+    if isinstance(made, ClassifierPipeline):
+        made.reader = reader
     return made
 
 
@@ -173,9 +182,5 @@ def _ask(loaded: Pipeline, inputs: Any, further: dict[str, Any]) -> Any:
 def _refused(asked: MLRequest, task: str, error: Exception) -> RequestRefused:
     names = ", ".join(["inputs", *sorted(asked.further)])
     return RequestRefused(
-        f"ML request: the pipeline of {task} cannot answer it with its fields {names}: {_first_line(error)}", "inputs"
+        f"ML request: the pipeline of {task} cannot answer it with its fields {names}: {first_line(error)}", "inputs"
     )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
