@@ -20,7 +20,7 @@ from ibformers.training.run import check_integrations
 from ibformers.tuning.errors import RequestRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from pydantic.fields import FieldInfo
 
@@ -47,6 +47,7 @@ BOUNDS: dict[str, FieldInfo] = {
     "save_steps": Field(gt=0),
     "eval_accumulation_steps": Field(ge=1),
     "dataloader_num_workers": Field(ge=0),
+    "neftune_noise_alpha": Field(ge=0),
     "seed": Field(ge=0, lt=2**32),
     "data_seed": Field(ge=0, lt=2**32),
 }
@@ -90,9 +91,9 @@ REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "batch_eval_metrics": ((False,), "metrics are those of all test rows at once"),
     "eval_do_concat_batches": ((True,), "metrics are those of all test rows at once"),
     "label_names": ((None, ["labels"]), "the label of a row is always called labels"),
-    "resume_from_checkpoint": ((None,), _NO_RESUMING),
+    "resume_from_checkpoint": ((None, False), _NO_RESUMING),
 }
-"""Arguments that this code has no use for: the values that change nothing, and why others are refused."""
+"""Arguments that this code has no use for: values that change nothing, the default first; why others are refused."""
 
 SAMPLING = ("random", "sequential", "group_by_length")
 """Values of `train_sampling_strategy`; Trainer takes any other one for `random`."""
@@ -165,12 +166,14 @@ def _checked(name: str, today: str, value: Any, sent: str) -> Any:
         raise ValueError(f"is neither a field of it nor an argument of TrainingArguments{_did_you_mean(name)}")
     if name != sent:
         raise ValueError(f"and {sent} are the same argument: send one")
+    if today in REFUSED and value not in REFUSED[today][0]:
+        raise ValueError(f"cannot be used here: {REFUSED[today][1]}")
+    if today in REFUSED:
+        return REFUSED[today][0][0]
     try:
         checked = _types()[name if name in BOUNDS else today].validate_python(value)
     except ValidationError as error:
         raise ValueError(error.errors(include_url=False)[0]["msg"].replace("Input should be", "must be")) from None
-    if today in REFUSED and checked not in REFUSED[today][0]:
-        raise ValueError(f"cannot be used here: {REFUSED[today][1]}")
     if today == "train_sampling_strategy" and checked not in SAMPLING:
         raise ValueError(f"must be {', '.join(SAMPLING[:-1])} or {SAMPLING[-1]}")
     if today == "metric_for_best_model" and checked is not None:
@@ -239,9 +242,20 @@ def training_arguments(checked: Mapping[str, Any], amounts: Amounts, folder: str
     try:
         return TrainingArguments(**values)
     except Exception as error:  # noqa: BLE001 - transformers and what it hands over to raise any class
-        raise RequestRefused(
-            f"Train request: its training arguments cannot be used together, or not here: {first_line(error)}."
-        ) from None
+        raise unusable(error, checked) from None
+
+
+def unusable(error: Exception, given: Iterable[str]) -> RequestRefused:
+    """Return the refusal of training arguments that transformers, or what it hands them to, does not take.
+
+    Args:
+        error: what was raised.
+        given: names of the arguments.
+    """
+    names = f" ({', '.join(sorted(given))})" if given else ""
+    return RequestRefused(
+        f"Train request: its training arguments{names} cannot be used together, or not here: {first_line(error)}."
+    )
 
 
 def _machine(checked: Mapping[str, Any]) -> dict[str, Any]:

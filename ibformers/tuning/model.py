@@ -102,8 +102,13 @@ def config_settings(settings: ModelSettings, config: PretrainedConfig) -> dict[s
     return {name: value for name, value in settings.further.items() if hasattr(config, name)}
 
 
-def check_settings(settings: ModelSettings, config: PretrainedConfig) -> None:
+def check_settings(settings: ModelSettings, config: PretrainedConfig, *, trains: bool = False) -> None:
     """Check that text classification has a use for all further settings.
+
+    Args:
+        settings: of the model.
+        config: of the model.
+        trains: whether they are for a training, which names the outputs by itself.
 
     Raises:
         RequestRefused: it has none for one of them.
@@ -113,6 +118,8 @@ def check_settings(settings: ModelSettings, config: PretrainedConfig) -> None:
     own = config_settings(settings, config)
     arguments = {*inspect.signature(transformers.pipeline).parameters, *CALL_ARGUMENTS}
     for name in settings.further:
+        if trains and name in {"id2label", "label2id"}:
+            raise RequestRefused(f"Setting {name}: a training takes the labels of the rows; leave it out.", name)
         if name not in own and name not in arguments:
             close = difflib.get_close_matches(name, [*type(settings).model_fields, *arguments, *config.to_dict()], n=1)
             hint = f" (did you mean {close[0]}?)" if close else ""

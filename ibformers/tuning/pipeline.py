@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from transformers import TextClassificationPipeline
 
 from ibformers.tuning.errors import RequestRefused
+from ibformers.unicode import clean
 
 if TYPE_CHECKING:
     import torch
@@ -49,19 +50,16 @@ class ClassifierPipeline(TextClassificationPipeline):
     def preprocess(
         self, inputs: Any, truncation: bool | str | None = True, max_length: int | None = None, **further: Any
     ) -> dict[str, torch.Tensor]:
-        """Tokenise a text, or a pair of texts `{"text": ..., "text_pair": ...}`."""
-        pair = None
-        if isinstance(inputs, dict) and isinstance(inputs.get("text"), str):
-            inputs, pair = inputs["text"], inputs.get("text_pair")
-        if not isinstance(inputs, str) or not isinstance(pair, str | None):
-            # It says what it does not take, and takes lists of pairs.
-            read: dict[str, torch.Tensor] = super().preprocess(
-                inputs, truncation=True, max_length=self.reader.max_tokens, split_special_tokens=True, **further
-            )
-            return read
+        """Tokenise a text, or a pair of texts `{"text": ..., "text_pair": ...}`, which no training has."""
         self._check(truncation, max_length)
-        cut_here = max_length if truncation in _CUT else None
-        found = self.reader.read([inputs], None if pair is None else [pair], cut_here)
+        if not isinstance(inputs, str):
+            if isinstance(inputs, dict):
+                inputs = {name: clean(text) if isinstance(text, str) else text for name, text in inputs.items()}
+            limit = min(max_length or self.reader.max_tokens, self.reader.max_tokens)
+            further |= {"truncation": truncation, "max_length": limit, "split_special_tokens": True}
+            read: dict[str, torch.Tensor] = super().preprocess(inputs, **further)
+            return read
+        found = self.reader.read([inputs], max_length if truncation in _CUT else None)
         if truncation in _UNCUT and found.cut.any():
             raise RequestRefused(
                 f"ML request: truncation: the text {_shown(inputs)} has more than the {self.reader.max_tokens} tokens "

@@ -16,7 +16,9 @@ from ibformers.tuning.store import ModelStore, Version
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from transformers import Pipeline
+    from transformers import Pipeline, PreTrainedModel
+
+    from ibformers.tuning.texts import TextReader
 
 BATCH = 32
 """Texts of a list that are read at once, unless the request says `batch_size`."""
@@ -116,8 +118,6 @@ def load_pipeline(settings: ModelSettings, version: Version | None) -> Pipeline:
         RequestRefused: it cannot be loaded, or has no head yet for classification.
     """
     let_waiting_threads_sleep()
-    import transformers
-
     from ibformers.tuning.model import (
         check_settings,
         config_settings,
@@ -126,42 +126,84 @@ def load_pipeline(settings: ModelSettings, version: Version | None) -> Pipeline:
         load_tokenizer,
         source_of,
     )
-    from ibformers.tuning.pipeline import ClassifierPipeline
     from ibformers.tuning.texts import text_reader
 
     source = source_of(settings, version)
     config = load_config(source, settings)
-    own = config_settings(settings, config)
-    further = {name: value for name, value in settings.further.items() if name not in own}
     name = version.name if version else "what it starts from"
     logger.info("loading %s (%s)", settings.model_name, name)
+    if settings.task not in CLASSIFICATION:
+        own = config_settings(settings, config)
+        further = {name: value for name, value in settings.further.items() if name not in own}
+        return _make(settings, further, model=source, config=config)
+    tokenizer = load_tokenizer(source, settings)
+    check_settings(settings, config)
+    classifier = load_classifier(source, settings, tokenizer)
+    if classifier.head_is_new:
+        raise RequestRefused(
+            f"{settings.model_name} has not learned to classify texts yet, so its answers would be random: "
+            "send a train request, then an override request.",
+            "model_name",
+        )
+    return classifier_pipeline(
+        settings, classifier.model, text_reader(classifier.model, tokenizer, settings.model_name)
+    )
+
+
+def classifier_pipeline(settings: ModelSettings, model: PreTrainedModel, reader: TextReader) -> Pipeline:
+    """Make the pipeline of a text classifier.
+
+    Args:
+        settings: of the model; those that are none of its config are handed to the pipeline.
+        model: the classifier.
+        reader: how it reads texts.
+
+    Raises:
+        RequestRefused: the pipeline does not take a setting.
+    """
+    from ibformers.tuning.model import config_settings
+    from ibformers.tuning.pipeline import ClassifierPipeline
+
+    own = config_settings(settings, model.config)
+    further = {name: value for name, value in settings.further.items() if name not in own}
+    made = _make(settings, further, model=model, tokenizer=reader.tokenizer, pipeline_class=ClassifierPipeline)
+    assert isinstance(made, ClassifierPipeline)  # noqa: S101 - it is of the class that was asked for
+    made.reader = reader
+    return made
+
+
+def check_pipeline(settings: ModelSettings, model: PreTrainedModel, reader: TextReader) -> None:
+    """Ask a pipeline with these settings for an answer, whatever it is: what it refuses is refused before a training.
+
+    Raises:
+        RequestRefused: the pipeline does not take a setting.
+    """
+    pipeline = classifier_pipeline(settings, model, reader)
+    try:
+        pipeline("a text")
+    except RequestRefused:
+        raise
+    except Exception as error:
+        raise _unmade(settings, settings.further, error) from None
+
+
+def _make(settings: ModelSettings, further: dict[str, Any], **parts: Any) -> Pipeline:
+    import transformers
+
     # Its overloads name every task; a task is known only at run time here.
     make: Any = transformers.pipeline
-    model: Any = source
-    parts: dict[str, Any] = {"config": config}
-    if settings.task in CLASSIFICATION:
-        tokenizer = load_tokenizer(source, settings)
-        check_settings(settings, config)
-        classifier = load_classifier(source, settings, tokenizer)
-        if classifier.head_is_new:
-            raise RequestRefused(
-                f"{settings.model_name} has not learned to classify texts yet, so its answers would be random: "
-                "send a train request, then an override request.",
-                "model_name",
-            )
-        reader = text_reader(classifier.model, tokenizer, settings.model_name)
-        model, parts = classifier.model, {"tokenizer": tokenizer, "pipeline_class": ClassifierPipeline}
     try:
-        made: Pipeline = make(settings.task, model=model, **parts, **further)
+        made: Pipeline = make(settings.task, **parts, **further)
     except Exception as error:  # noqa: BLE001 - pipelines of all tasks fail in any way
-        names = ", ".join(sorted({"task", *further}))
-        raise RequestRefused(
-            f"The pipeline of {settings.model_name} cannot be made with the settings {names}: {first_line(error)}",
-            "task",
-        ) from None
-    if isinstance(made, ClassifierPipeline):
-        made.reader = reader
+        raise _unmade(settings, further, error) from None
     return made
+
+
+def _unmade(settings: ModelSettings, further: Mapping[str, Any], error: Exception) -> RequestRefused:
+    names = ", ".join(sorted({"task", *further}))
+    return RequestRefused(
+        f"The pipeline of {settings.model_name} cannot be made with the settings {names}: {first_line(error)}", "task"
+    )
 
 
 def _ask(loaded: Pipeline, inputs: Any, further: dict[str, Any]) -> Any:

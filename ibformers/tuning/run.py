@@ -23,7 +23,7 @@ from ibformers.tuning.model import (
     load_tokenizer,
     rename_outputs,
 )
-from ibformers.tuning.prediction import load_pipeline
+from ibformers.tuning.prediction import check_pipeline, load_pipeline
 from ibformers.tuning.store import Version
 from ibformers.tuning.texts import check_longest, text_reader
 from ibformers.tuning.training import Collator, cross_entropy, fine_tune, predict_logits, rehearse
@@ -69,15 +69,16 @@ class Run:
         self._checkpoints = str(work / "checkpoints")
         self.folder = work / "version"
         self._checked = check_arguments(request.further)
-        rehearse(training_arguments(self._checked, Amounts(1, 1, 1), self._checkpoints))
+        rehearse(training_arguments(self._checked, Amounts(1, 1, 1), self._checkpoints), list(self._checked))
         self._seed = int(self._checked.get("seed", SEED))
         use_all_cores()
         self._tokenizer = load_tokenizer(source, settings)
-        check_settings(settings, load_config(source, settings))
+        check_settings(settings, load_config(source, settings), trains=True)
         set_seed(self._seed)
         self._old = load_classifier(source, settings, self._tokenizer)
         reader = text_reader(self._old.model, self._tokenizer, source)
         check_longest(self._old.model, reader, source)
+        check_pipeline(settings, self._old.model, reader)
         self._max_tokens = reader.max_tokens
         self._collator = Collator(reader)
 
@@ -195,7 +196,7 @@ class Run:
         for row, number in zip(parts.test_rows[:count].tolist(), parts.test.labels()[:count].tolist(), strict=True):
             text = texts[row]
             with prediction_threads():
-                (best,) = serving(text, top_k=1)
+                (best,) = serving(text, top_k=1, truncation=True)
             found.append(
                 Prediction(inputs=text, label=parts.labels[number], predicted=best["label"], score=best["score"])
             )

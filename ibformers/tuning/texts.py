@@ -79,9 +79,7 @@ class TextReader:
         """Tokens of a text with a single token of its own."""
         return int(self.tokenizer.num_special_tokens_to_add()) + 1
 
-    def read(
-        self, texts: Sequence[str], pairs: Sequence[str] | None = None, max_length: int | None = None
-    ) -> TokenisedTexts:
+    def read(self, texts: Sequence[str], max_length: int | None = None) -> TokenisedTexts:
         """Tokenise texts, each cut to `max_length` tokens, or to what the model reads if that is less.
 
         A special token that is spelled out in a text (`</s>`, `[SEP]`) is read as the characters that it is made of. A
@@ -89,13 +87,11 @@ class TextReader:
 
         Args:
             texts: at least one.
-            pairs: second texts, one for each text.
             max_length: most tokens; None is what the model reads.
         """
         limit = min(max_length or self.max_tokens, self.max_tokens)
         found = self.tokenizer(
             [clean(text) for text in texts],
-            None if pairs is None else [clean(text) for text in pairs],
             truncation=True,
             max_length=limit,
             padding=False,

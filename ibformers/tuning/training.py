@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from transformers import PrinterCallback, Trainer, TrainerCallback
+from transformers.utils import is_liger_kernel_available
 
 from ibformers.errors import TrainingInputError, first_line
 from ibformers.training.data import BucketedExamples
 from ibformers.training.hardware import prediction_threads
 from ibformers.training.run import Progress
+from ibformers.tuning.arguments import unusable
 from ibformers.tuning.errors import RequestRefused
 from ibformers.tuning.metrics import MACRO, WEIGHTED, classification_metrics
 
@@ -164,28 +166,33 @@ def fine_tune(
         raise _refused(error, arguments) from error
 
 
-def rehearse(arguments: TrainingArguments) -> None:
-    """Let Trainer, optimiser and schedule check their arguments, with a model of a few weights.
+def rehearse(arguments: TrainingArguments, given: Sequence[str]) -> None:
+    """Let Trainer, optimiser, schedule and data loader check their arguments, with a model of a few weights.
+
+    Args:
+        arguments: of the training.
+        given: names of those that the request has.
 
     Raises:
         RequestRefused: one of them cannot be made.
     """
     try:
+        if arguments.use_liger_kernel and not is_liger_kernel_available():
+            raise ImportError("use_liger_kernel needs the package liger-kernel, which is not installed")  # noqa: TRY301
         trainer = Trainer(model=torch.nn.Linear(1, 2), args=arguments, train_dataset=[{}], eval_dataset=[{}])
         trainer.create_optimizer_and_scheduler(num_training_steps=10)
+        trainer.get_train_dataloader()
     except Exception as error:
-        raise _refused(error, arguments) from error
+        raise _refused(error, arguments, given) from error
 
 
-def _refused(error: Exception, arguments: TrainingArguments) -> RequestRefused:
+def _refused(error: Exception, arguments: TrainingArguments, given: Sequence[str] = ()) -> RequestRefused:
     logger.debug("Trainer failed", exc_info=error)
     folder, place = str(arguments.output_dir), str(getattr(error, "filename", None) or "")
     if place and (folder.startswith(place) or place.startswith(folder)):
         reason = getattr(error, "strerror", None) or first_line(error)
         return RequestRefused(f"Train request: output_dir: {place} cannot be written: {reason}.", "output_dir")
-    return RequestRefused(
-        f"Train request: its training arguments cannot be used together, or not here: {first_line(error)}."
-    )
+    return unusable(error, given)
 
 
 def _logits_alone(outputs: Any, labels: torch.Tensor) -> torch.Tensor:  # noqa: ARG001 - Trainer's signature
