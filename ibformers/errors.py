@@ -15,3 +15,9 @@ class TrainingInputError(ValueError):
     def __init__(self, user_message: str) -> None:
         super().__init__(user_message)
         self.user_message = user_message
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, or the name of its class where it has none."""
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    return (text.strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ibformers.errors import TrainingInputError
+from ibformers.errors import TrainingInputError, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +40,24 @@ HIDDEN_DROPOUT = 0.1
 
 _ATTENTION_DROPOUTS = ("attention_probs_dropout_prob", "attention_dropout")
 """Off: with dropout torch's attention leaves its fused kernel on a CPU, which costs half of the speed."""
+
+DEFAULT_TOKENS = 512
+"""Tokens that are read at once where neither the model nor its tokenizer has a limit."""
+
+MOST_TOKENS = 10_000_000
+"""A limit above this is a tokenizer's way to say that it has none."""
+
+_LIMITS = (
+    "max_position_embeddings",
+    "max_encoder_position_embeddings",
+    "max_decoder_position_embeddings",
+    "n_positions",
+    "max_seq_len",
+)
+"""Names under which configs hold the most tokens that a model reads."""
+
+_POSITION_TABLES = frozenset({"position_embeddings", "embed_positions", "positions_embed", "wpe"})
+"""Names of the modules that hold one embedding for each position."""
 
 logger = logging.getLogger(__name__)
 
@@ -141,11 +159,10 @@ def _load_pretrained(name: str, labels: dict[str, Any]) -> BaseModel:
         model = AutoModelForTokenClassification.from_pretrained(
             name, config=config, dtype="float32", ignore_mismatched_sizes=True
         )
-    except (OSError, ValueError, ImportError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    except Exception as error:  # noqa: BLE001 - configs and weights of others fail in any way
         raise TrainingInputError(
             f"The base model {name!r} is neither {DEFAULT_BASE_MODEL!r} nor a folder with a model, "
-            f"nor could it be loaded from the hub: {reason}"
+            f"nor could it be loaded from the hub: {first_line(error)}."
         ) from None
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
@@ -156,7 +173,7 @@ def _load_pretrained(name: str, labels: dict[str, Any]) -> BaseModel:
         model=model,
         tokenizer=backend,
         uses_boxes=config.model_type in BOX_MODEL_TYPES,
-        max_tokens=max_tokens(config, int(tokenizer.model_max_length)),
+        max_tokens=max_tokens(model, tokenizer.model_max_length),
         pad_id=int(tokenizer.pad_token_id or 0),
     )
 
@@ -168,12 +185,37 @@ def drop_attention_dropout(config: PretrainedConfig) -> None:
             setattr(config, dropout, 0.0)
 
 
-def max_tokens(config: PretrainedConfig, tokenizer_limit: int) -> int:
-    """Return the most tokens that a model reads at once.
+def max_tokens(model: PreTrainedModel, tokenizer_limit: float) -> int:
+    """Return the most tokens that a model reads at once, special tokens included.
 
-    Positions of RoBERTa's kind start after the padding id, so that two of its 514 positions are never used.
+    The smallest limit counts that the model or its tokenizer has. XLNet has -1 for none, T5 and BLOOM have no limit,
+    and tokenizers have 10^30 for none: without any limit, `DEFAULT_TOKENS`.
     """
-    positions = int(getattr(config, "max_position_embeddings", None) or tokenizer_limit)
-    if config.model_type in {"roberta", "xlm-roberta", "camembert", "lilt", "layoutlmv3"}:
-        positions -= int(config.pad_token_id or 0) + 1
-    return min(positions, tokenizer_limit)
+    config = model.config.get_text_config()
+    limits = [getattr(config, name, None) for name in _LIMITS] + _position_limits(model) + [tokenizer_limit]
+    plausible = [int(limit) for limit in limits if isinstance(limit, int | float) and 1 <= limit <= MOST_TOKENS]
+    return min(plausible, default=DEFAULT_TOKENS)
+
+
+def counts_from_padding(model: PreTrainedModel) -> bool:
+    """Return whether a model's positions start behind its padding id, as RoBERTa's do."""
+    return any(getattr(table, "padding_idx", None) is not None for table in _position_tables(model))
+
+
+def _position_limits(model: PreTrainedModel) -> list[int]:
+    """Return how many positions each table of a model's positions has for tokens.
+
+    Positions of RoBERTa's kind start behind the padding id, those of BART's kind behind an offset.
+    """
+    limits = []
+    for table in _position_tables(model):
+        padding = getattr(table, "padding_idx", None)
+        unused = getattr(table, "offset", 0) if padding is None else padding + 1
+        limits.append(len(table.weight) - int(unused))
+    return limits
+
+
+def _position_tables(model: PreTrainedModel) -> list[Any]:
+    named = [(name.rpartition(".")[2], module) for name, module in model.named_modules()]
+    tables = [module for name, module in named if name in _POSITION_TABLES]
+    return [table for table in tables if getattr(getattr(table, "weight", None), "ndim", 0) == 2]

@@ -14,14 +14,14 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 from transformers import TrainingArguments
 
-from ibformers.errors import TrainingInputError
+from ibformers.errors import TrainingInputError, first_line
 from ibformers.training.hardware import choose_device, choose_precision
 from ibformers.training.run import check_integrations
 from ibformers.tuning.errors import RequestRefused
 from ibformers.tuning.requests import TrainRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from pydantic.fields import FieldInfo
 
@@ -33,12 +33,24 @@ WEIGHT_DECAY = 0.01
 
 BOUNDS: dict[str, FieldInfo] = {
     "num_train_epochs": Field(gt=0),
+    "max_steps": Field(ge=-1),
     "per_device_train_batch_size": Field(ge=1),
     "per_device_eval_batch_size": Field(ge=1),
     "gradient_accumulation_steps": Field(ge=1),
     "learning_rate": Field(ge=0),
     "warmup_steps": Field(ge=0),
+    "warmup_ratio": Field(ge=0, le=1),
+    "weight_decay": Field(ge=0),
+    "max_grad_norm": Field(ge=0),
+    "label_smoothing_factor": Field(ge=0, le=1),
+    "logging_steps": Field(gt=0),
+    "eval_steps": Field(gt=0),
+    "save_steps": Field(gt=0),
+    "eval_accumulation_steps": Field(ge=1),
+    "dataloader_num_workers": Field(ge=0),
+    "neftune_noise_alpha": Field(ge=0),
     "seed": Field(ge=0, lt=2**32),
+    "data_seed": Field(ge=0, lt=2**32),
 }
 """What transformers does not check by itself, though nothing sensible comes of it."""
 
@@ -51,12 +63,53 @@ RENAMED = {
 }
 """Arguments of older versions of transformers, and what they are called today."""
 
+_NO_HUB = "nothing is pushed to a hub"
+_NO_RESUMING = "each training starts from the model in use"
+
 WITHOUT_EFFECT = {
     "overwrite_output_dir": "checkpoints are written over those of the same step",
     "logging_dir": "the log goes where the logs of this process go",
     "save_safetensors": "models are always saved so",
+    "do_train": "a train request always trains",
+    "do_eval": "eval_strategy says whether there are evaluations",
+    "do_predict": "both models are always measured",
+    "remove_unused_columns": "the rows have no columns that could be left out",
+    "length_column_name": "the lengths of the rows are known",
+    "ignore_data_skip": _NO_RESUMING,
+    "restore_callback_states_from_checkpoint": _NO_RESUMING,
+    "hub_token": _NO_HUB,
+    "hub_model_id": _NO_HUB,
+    "hub_private_repo": _NO_HUB,
+    "hub_strategy": _NO_HUB,
+    "hub_always_push": _NO_HUB,
+    "hub_revision": _NO_HUB,
 }
-"""Arguments of older versions that mean nothing any more, and why."""
+"""Arguments that mean nothing here, or not any more, and why."""
+
+REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
+    "push_to_hub": ((False,), f"{_NO_HUB}: the new model goes into the folder of models"),
+    "prediction_loss_only": ((False,), "evaluations measure more than the loss"),
+    "batch_eval_metrics": ((False,), "metrics are those of all test rows at once"),
+    "eval_do_concat_batches": ((True,), "metrics are those of all test rows at once"),
+    "label_names": ((None, ["labels"]), "the label of a row is always called labels"),
+    "resume_from_checkpoint": ((None, False), _NO_RESUMING),
+}
+"""Arguments that this code has no use for: values that change nothing, the default first; why others are refused."""
+
+SAMPLING = ("random", "sequential", "group_by_length")
+"""Values of `train_sampling_strategy`; Trainer takes any other one for `random`."""
+
+EVALUATION_METRICS = (
+    "loss",
+    "accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "precision_macro",
+    "recall_macro",
+    "f1_macro",
+)
+"""What an evaluation measures; averages over labels are weighted by their rows, or plain (`macro`)."""
 
 LOG_POINTS = 20
 """Steps of a training that the log tells of, at most about, unless the request says otherwise."""
@@ -75,24 +128,18 @@ def check_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
     """
     checked: dict[str, Any] = {}
     problems: list[str] = []
+    sent: dict[str, str] = {}
     wrong = ""
     for name, value in given.items():
         today = RENAMED.get(name, name)
-        problem = ""
         if name in WITHOUT_EFFECT:
             logger.info("argument without effect: %s (%s)", name, WITHOUT_EFFECT[name])
-        elif today not in _types():
-            problem = f"{name} is neither a field of it nor an argument of TrainingArguments{_did_you_mean(name)}"
-        elif today in checked:
-            problem = f"{name} and {today} are the same argument: send one"
-        else:
-            try:
-                checked[today] = _types()[today].validate_python(value)
-            except ValidationError as error:
-                reason = error.errors(include_url=False)[0]["msg"].replace("Input should be", "must be")
-                problem = f"{name} {reason}"
-        if problem:
-            problems.append(problem)
+            continue
+        before = sent.setdefault(today, name)
+        try:
+            checked[today] = _checked(name, today, value, before)
+        except ValueError as error:
+            problems.append(f"{name} {error}")
             wrong = wrong or name
     if problems:
         raise RequestRefused(f"Train request: {'; '.join(problems)}.", wrong)
@@ -102,6 +149,48 @@ def check_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
         except TrainingInputError as error:
             raise RequestRefused(error.user_message, "report_to") from None
     return checked
+
+
+def _checked(name: str, today: str, value: Any, sent: str) -> Any:
+    """Return the value of an argument as it is used.
+
+    Args:
+        name: its name in the request.
+        today: the name that it has today.
+        value: what the request says.
+        sent: the first name under which the request has it.
+
+    Raises:
+        ValueError: it cannot be used; the text goes on where the argument's name ends.
+    """
+    if today not in _types():
+        raise ValueError(f"is neither a field of it nor an argument of TrainingArguments{_did_you_mean(name)}")
+    if name != sent:
+        raise ValueError(f"and {sent} are the same argument: send one")
+    if today in REFUSED and value not in REFUSED[today][0]:
+        raise ValueError(f"cannot be used here: {REFUSED[today][1]}")
+    if today in REFUSED:
+        return REFUSED[today][0][0]
+    try:
+        checked = _types()[name if name in BOUNDS else today].validate_python(value)
+    except ValidationError as error:
+        raise ValueError(error.errors(include_url=False)[0]["msg"].replace("Input should be", "must be")) from None
+    if today == "train_sampling_strategy" and checked not in SAMPLING:
+        raise ValueError(f"must be {', '.join(SAMPLING[:-1])} or {SAMPLING[-1]}")
+    if today == "metric_for_best_model" and checked is not None:
+        _check_metric(checked)
+    # A share of 1 would be taken as a single step.
+    return math.nextafter(1, 0) if name == "warmup_ratio" and checked == 1 else checked
+
+
+def _check_metric(name: str) -> None:
+    known = name.removeprefix("eval_")
+    if known not in EVALUATION_METRICS:
+        close = difflib.get_close_matches(known, EVALUATION_METRICS, n=1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        raise ValueError(
+            f"names {name!r}, which no evaluation measures{hint}: there are {', '.join(EVALUATION_METRICS)}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +242,21 @@ def training_arguments(checked: Mapping[str, Any], amounts: Amounts, folder: str
     values["remove_unused_columns"] = False
     try:
         return TrainingArguments(**values)
-    except (ValueError, TypeError, ImportError) as error:
-        raise RequestRefused(
-            f"Train request: its training arguments cannot be used together, or not here: {_first_line(error)}"
-        ) from None
+    except Exception as error:  # noqa: BLE001 - transformers and what it hands over to raise any class
+        raise unusable(error, checked) from None
+
+
+def unusable(error: Exception, given: Iterable[str]) -> RequestRefused:
+    """Return the refusal of training arguments that transformers, or what it hands them to, does not take.
+
+    Args:
+        error: what was raised.
+        given: names of the arguments.
+    """
+    names = f" ({', '.join(sorted(given))})" if given else ""
+    return RequestRefused(
+        f"Train request: its training arguments{names} cannot be used together, or not here: {first_line(error)}."
+    )
 
 
 def _machine(checked: Mapping[str, Any]) -> dict[str, Any]:
@@ -179,7 +279,8 @@ def _updates(values: Mapping[str, Any], rows: int) -> int:
 @cache
 def _types() -> dict[str, TypeAdapter[Any]]:
     hints = typing.get_type_hints(TrainingArguments)
-    return {field.name: _adapter(field.name, hints[field.name]) for field in fields(TrainingArguments) if field.init}
+    own = {field.name: _adapter(field.name, hints[field.name]) for field in fields(TrainingArguments) if field.init}
+    return own | {"warmup_ratio": _adapter("warmup_ratio", float)}
 
 
 def _adapter(name: str, hint: Any) -> TypeAdapter[Any]:
@@ -195,7 +296,3 @@ def _adapter(name: str, hint: Any) -> TypeAdapter[Any]:
 def _did_you_mean(name: str) -> str:
     close = difflib.get_close_matches(name, [*_types(), *TrainRequest.model_fields], n=1)
     return f" (did you mean {close[0]}?)" if close else ""
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

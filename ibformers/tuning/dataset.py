@@ -16,6 +16,8 @@ import numpy as np
 from ibformers.tuning.errors import RequestRefused, TuningError
 from ibformers.tuning.keys import text_key
 from ibformers.tuning.labels import MOST_LABELS, label_name
+from ibformers.tuning.texts import TextReader
+from ibformers.unicode import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -67,8 +69,7 @@ class TokenisedRows:
         texts: TextFile,
         sides: Sides,
     ) -> None:
-        self._tokenizer = tokenizer
-        self._max_tokens = max_tokens
+        self._reader = TextReader(tokenizer, max_tokens)
         self._label_column, self._text_column = columns
         self._texts = texts
         self.sides = sides
@@ -140,7 +141,7 @@ class TokenisedRows:
                 "(columns are first the label, second the text).",
                 "columns",
             )
-        return text
+        return clean(text)
 
     def _number(self, label: Any) -> int:
         number = self._numbers.setdefault(label_name(label, self._label_column), len(self._numbers))
@@ -153,11 +154,10 @@ class TokenisedRows:
         return number
 
     def _add(self, texts: list[str]) -> None:
-        encoded = self._tokenizer(texts, truncation=True, max_length=self._max_tokens, padding=False, verbose=False)
-        lengths = np.array([len(ids) for ids in encoded["input_ids"]])
-        self.truncated += int((lengths == self._max_tokens).sum())
-        self._tokens.append(np.concatenate([np.asarray(ids, dtype=self._type) for ids in encoded["input_ids"]]))
-        self._ends.append(np.cumsum(lengths))
+        found = self._reader.read(texts)
+        self.truncated += int(found.cut.sum())
+        self._tokens.append(found.tokens.astype(self._type))
+        self._ends.append(np.cumsum(found.lengths))
 
 
 class TextFile:
@@ -183,8 +183,7 @@ class TextFile:
         Raises:
             TuningError: there is no room for it.
         """
-        # A surrogate that is alone cannot be encoded, and a database may well hold one.
-        content = text.encode("utf-8", "surrogatepass")
+        content = text.encode()
         try:
             self._ends.append(self._ends[-1] + self._file.write(content))
         except OSError as error:
@@ -202,7 +201,7 @@ class TextFile:
         self._file.seek(self._ends[start])
         content = self._file.read(self._ends[end] - self._ends[start])
         offsets = [end - self._ends[start] for end in self._ends[start : end + 1]]
-        return [content[first:last].decode("utf-8", "surrogatepass") for first, last in pairwise(offsets)]
+        return [content[first:last].decode() for first, last in pairwise(offsets)]
 
     def __getitem__(self, index: int) -> str:
         return self.between(index, index + 1)[0]

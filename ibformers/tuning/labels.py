@@ -6,6 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from ibformers.tuning.errors import RequestRefused
+from ibformers.tuning.metrics import AVERAGES
+from ibformers.unicode import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -13,7 +15,9 @@ if TYPE_CHECKING:
 MOST_LABELS = 1000
 """With more than this many, the column surely holds something else than labels."""
 
-_GENERIC = re.compile(r"LABEL_\d+")
+_GENERIC = re.compile(r"LABEL_(\d+)")
+"""Placeholders of outputs that nobody named, as transformers writes them."""
+
 _WHOLE = re.compile(r"-?\d+")
 
 
@@ -24,7 +28,7 @@ def label_name(value: Any, column: str) -> str:
         RequestRefused: it is neither a whole number nor a text.
     """
     if isinstance(value, str):
-        return value.strip()
+        return clean(value).strip()
     if isinstance(value, bool):
         return str(value).lower()
     try:
@@ -41,9 +45,13 @@ def label_name(value: Any, column: str) -> str:
 
 
 def ordered(names: Iterable[str]) -> list[str]:
-    """Sort labels: whole numbers by their value, else as text."""
+    """Sort labels: whole numbers by their value, placeholders such as `LABEL_10` by their number, else as text."""
     found = sorted(names)
-    return sorted(found, key=int) if all(_WHOLE.fullmatch(name) for name in found) else found
+    if all(_WHOLE.fullmatch(name) for name in found):
+        return sorted(found, key=int)
+    if all(_GENERIC.fullmatch(name) for name in found):
+        return sorted(found, key=lambda name: int(name.removeprefix("LABEL_")))
+    return found
 
 
 def choose_labels(found: Sequence[str], known: Sequence[str], num_labels: int | None) -> list[str]:
@@ -58,8 +66,15 @@ def choose_labels(found: Sequence[str], known: Sequence[str], num_labels: int | 
         num_labels: the setting.
 
     Raises:
-        RequestRefused: the rows have only one label, or more than `num_labels`.
+        RequestRefused: the rows have only one label, or more than `num_labels`, or one that is called as an average is.
     """
+    for average in AVERAGES:
+        if average in {*found, *known}:
+            raise RequestRefused(
+                f"The rows have a label {average!r}, which is what the average over all labels is called in metrics: "
+                "rename the label.",
+                "columns",
+            )
     if set(found) <= set(known) and num_labels in {None, len(known)}:
         return list(known)
     labels = ordered({*found, *known} if set(found) & set(known) else found)

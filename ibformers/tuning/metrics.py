@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 MACRO, WEIGHTED = "macro avg", "weighted avg"
 """Names of the averages beside the labels: of the labels as they are, and by their number of rows."""
 
+AVERAGES = (MACRO, WEIGHTED)
+
 
 def classification_metrics(
     labels: Sequence[str], actual: NDArray[Any], predicted: NDArray[Any], loss: float | None

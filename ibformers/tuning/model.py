@@ -9,20 +9,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ibformers.models.base import DEFAULT_BASE_MODEL, drop_attention_dropout, max_tokens, quiet_transformers
+from ibformers.errors import first_line
+from ibformers.models.base import DEFAULT_BASE_MODEL, counts_from_padding, drop_attention_dropout, quiet_transformers
 from ibformers.tuning.errors import RequestRefused
 from ibformers.tuning.labels import own_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
     from ibformers.tuning.requests import ModelSettings
     from ibformers.tuning.store import Version
 
-_READS = {"text", "text_pair", "text_target", "text_pair_target", "return_tensors", "kwargs"}
-"""Arguments of a tokenizer that the pipeline gives by itself."""
+CALL_ARGUMENTS = frozenset(
+    {"batch_size", "function_to_apply", "max_length", "num_workers", "padding", "top_k", "truncation"}
+)
+"""What the pipeline of text classification may be asked with beside the inputs."""
+
+NAMED = "labels_are_own"
+"""Name in a model's config: its outputs were named by a training of ours, so even `LABEL_0` is the name of a label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,17 @@ class TextClassifier:
     model: PreTrainedModel
     labels: list[str]
     head_is_new: bool
+
+    def known_labels(self, found: Sequence[str]) -> list[str]:
+        """Return the labels that the model has learned: none, or the names of its outputs.
+
+        Args:
+            found: labels of a table. Where they are the placeholders of the model's outputs, these are their names.
+        """
+        if self.head_is_new:
+            return []
+        outputs = output_names(self.model.config)
+        return outputs if set(found) <= set(outputs) else self.labels
 
 
 def source_of(settings: ModelSettings, in_use: Version | None) -> str:
@@ -91,14 +108,13 @@ def config_settings(settings: ModelSettings, config: PretrainedConfig) -> dict[s
     return {name: value for name, value in settings.further.items() if hasattr(config, name)}
 
 
-def call_arguments(tokenizer: Any) -> set[str]:
-    """Return what the pipeline of text classification may be asked with beside the inputs."""
-    reading = {name for name in inspect.signature(tokenizer.__call__).parameters if name not in _READS}
-    return reading | {"batch_size", "function_to_apply", "num_workers", "top_k"}
-
-
-def check_settings(settings: ModelSettings, config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> None:
+def check_settings(settings: ModelSettings, config: PretrainedConfig, *, trains: bool = False) -> None:
     """Check that text classification has a use for all further settings.
+
+    Args:
+        settings: of the model.
+        config: of the model.
+        trains: whether they are for a training, which names the outputs by itself.
 
     Raises:
         RequestRefused: it has none for one of them.
@@ -106,8 +122,10 @@ def check_settings(settings: ModelSettings, config: PretrainedConfig, tokenizer:
     import transformers
 
     own = config_settings(settings, config)
-    arguments = {*inspect.signature(transformers.pipeline).parameters, *call_arguments(tokenizer)}
+    arguments = {*inspect.signature(transformers.pipeline).parameters, *CALL_ARGUMENTS}
     for name in settings.further:
+        if trains and name in {"id2label", "label2id"}:
+            raise RequestRefused(f"Setting {name}: a training takes the labels of the rows; leave it out.", name)
         if name not in own and name not in arguments:
             close = difflib.get_close_matches(name, [*type(settings).model_fields, *arguments, *config.to_dict()], n=1)
             hint = f" (did you mean {close[0]}?)" if close else ""
@@ -123,18 +141,17 @@ def load_config(source: str, settings: ModelSettings) -> PretrainedConfig:
     Raises:
         RequestRefused: there is no model.
     """
-    from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig
 
     quiet_transformers()
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(source)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except Exception as error:  # noqa: BLE001 - configs of others fail in any way
         raise _unusable(source, settings, error) from None
     for name, value in config_settings(settings, config).items():
         try:
             setattr(config, name, value)
-        except (StrictDataclassError, ValueError, TypeError, AttributeError):
+        except Exception:  # noqa: BLE001 - each config checks its values in its own way
             raise RequestRefused(
                 f"Setting {name}: the config of {settings.model_name} cannot have this value.", name
             ) from None
@@ -143,25 +160,22 @@ def load_config(source: str, settings: ModelSettings) -> PretrainedConfig:
 
 
 def load_tokenizer(source: str, settings: ModelSettings) -> PreTrainedTokenizerBase:
-    """Load the tokenizer of a model; one without a padding token pads with its end token.
+    """Load the tokenizer of a model; one without a padding token pads with its end token, else with an unknown one.
 
     Raises:
-        RequestRefused: there is none.
+        RequestRefused: there is none, or it has no token to pad with.
     """
     from transformers import AutoTokenizer
 
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source)
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except Exception as error:  # noqa: BLE001 - tokenizers of others fail in any way
         raise _unusable(source, settings, error) from None
     if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    if tokenizer.pad_token_id is None:
+        raise _unusable(source, settings, ValueError("its tokenizer has no padding, end or unknown token"))
     return tokenizer
-
-
-def longest_text(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
-    """Return the most tokens of a text that the model reads."""
-    return max_tokens(config, int(tokenizer.model_max_length))
 
 
 def load_classifier(
@@ -179,31 +193,53 @@ def load_classifier(
         rename_outputs(config, labels)
     if config.pad_token_id is None:
         config.pad_token_id = tokenizer.pad_token_id
+    if config.is_encoder_decoder and getattr(config, "decoder_start_token_id", None) is None:
+        config.decoder_start_token_id = config.pad_token_id
     config.problem_type = "single_label_classification"
+    config.return_dict = True
     try:
         model, info = AutoModelForSequenceClassification.from_pretrained(
             source, config=config, dtype="float32", ignore_mismatched_sizes=True, output_loading_info=True
         )
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+    except Exception as error:  # noqa: BLE001 - configs and weights of others fail in any way
         raise _unusable(source, settings, error) from None
+    _check_weights(model, info["mismatched_keys"], source, settings)
+    if not counts_from_padding(model):
+        # Models that answer from the last token find it by the padding id of their config.
+        model.config.pad_token_id = tokenizer.pad_token_id
     head_is_new = bool(info["missing_keys"] or info["mismatched_keys"])
-    return TextClassifier(model, output_labels(config.id2label or {}), head_is_new)
+    names = output_names(model.config)
+    return TextClassifier(model, names if getattr(model.config, NAMED, False) else own_labels(names), head_is_new)
 
 
-def output_labels(id2label: Mapping[int, str] | Mapping[str, str]) -> list[str]:
-    """Return the labels of a model in the order of its outputs, or none where it was never told its own."""
-    return own_labels([str(label) for _, label in sorted(id2label.items(), key=lambda item: int(item[0]))])
+def output_names(config: PretrainedConfig) -> list[str]:
+    """Return the names of a model's outputs in their order."""
+    return [str(label) for _, label in sorted((config.id2label or {}).items(), key=lambda item: int(item[0]))]
 
 
 def rename_outputs(config: PretrainedConfig, labels: Sequence[str]) -> None:
     """Let the outputs of a model mean these labels."""
     config.id2label = dict(enumerate(labels))
     config.label2id = {label: index for index, label in enumerate(labels)}
+    setattr(config, NAMED, True)
+
+
+def _check_weights(model: PreTrainedModel, mismatched: Iterable[Any], source: str, settings: ModelSettings) -> None:
+    """Refuse weights below the head that do not fit: they would be replaced by random ones, without a word."""
+    below = sorted(str(key[0] if isinstance(key, tuple) else key) for key in mismatched)
+    below = [key for key in below if key.startswith(f"{model.base_model_prefix}.")]
+    if not below:
+        return
+    changed = sorted(config_settings(settings, model.config))
+    if changed:
+        raise RequestRefused(
+            f"Setting {', '.join(changed)}: the weights in {source} have other sizes ({below[0]}).", changed[0]
+        )
+    raise _unusable(source, settings, ValueError(f"its config and its weights differ in size ({below[0]})"))
 
 
 def _unusable(source: str, settings: ModelSettings, error: Exception) -> RequestRefused:
     field = "base_model" if source == settings.base_model else "model_name"
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return RequestRefused(
-        f"Setting {field}: {source} is no model that can be loaded for {settings.task}: {reason}", field
+        f"Setting {field}: {source} is no model that can be loaded for {settings.task}: {first_line(error)}.", field
     )

@@ -7,6 +7,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
+from ibformers.errors import first_line
 from ibformers.threads import let_waiting_threads_sleep
 from ibformers.tuning.errors import RequestRefused
 from ibformers.tuning.requests import CLASSIFICATION, MLRequest, ModelSettings
@@ -15,7 +16,9 @@ from ibformers.tuning.store import ModelStore, Version
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from transformers import Pipeline
+    from transformers import Pipeline, PreTrainedModel
+
+    from ibformers.tuning.texts import TextReader
 
 BATCH = 32
 """Texts of a list that are read at once, unless the request says `batch_size`."""
@@ -56,13 +59,15 @@ class Predictor:
         asked = MLRequest.of(request)
         with self._lock:
             loaded = self._current()
-            further = self._arguments(asked, loaded)
+            self._check(asked)
             from ibformers.training.hardware import prediction_threads
 
             try:
                 with prediction_threads():
-                    return _ask(loaded, asked.inputs, further)
-            except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+                    return _ask(loaded, asked.inputs, asked.further)
+            except RequestRefused:
+                raise
+            except Exception as error:
                 raise _refused(asked, self.settings.task, error) from error
 
     @property
@@ -84,21 +89,22 @@ class Predictor:
             self._loaded = version
         return self._pipeline
 
-    def _arguments(self, asked: MLRequest, loaded: Pipeline) -> dict[str, Any]:
+    def _check(self, asked: MLRequest) -> None:
         if self.settings.task not in CLASSIFICATION:
-            return asked.further
-        from ibformers.tuning.model import call_arguments
+            return
+        from ibformers.tuning.model import CALL_ARGUMENTS
 
-        known = call_arguments(loaded.tokenizer)
+        listed = asked.inputs if isinstance(asked.inputs, list) else []
+        for index, value in enumerate(listed):
+            if not isinstance(value, str | dict | list):
+                raise RequestRefused(f"ML request: inputs[{index}] is {value!r}, which is no text.", "inputs")
         for name in asked.further:
-            if name not in known:
-                close = difflib.get_close_matches(name, known, n=1)
+            if name not in CALL_ARGUMENTS:
+                close = difflib.get_close_matches(name, CALL_ARGUMENTS, n=1)
                 hint = f" (did you mean {close[0]}?)" if close else ""
                 raise RequestRefused(
                     f"ML request: {name} is neither a field of it nor an argument of the pipeline{hint}.", name
                 )
-        # Longer texts are cut as in training; without this the model would fail on them.
-        return {"truncation": True} | asked.further
 
 
 def load_pipeline(settings: ModelSettings, version: Version | None) -> Pipeline:
@@ -112,8 +118,6 @@ def load_pipeline(settings: ModelSettings, version: Version | None) -> Pipeline:
         RequestRefused: it cannot be loaded, or has no head yet for classification.
     """
     let_waiting_threads_sleep()
-    import transformers
-
     from ibformers.tuning.model import (
         check_settings,
         config_settings,
@@ -122,37 +126,84 @@ def load_pipeline(settings: ModelSettings, version: Version | None) -> Pipeline:
         load_tokenizer,
         source_of,
     )
+    from ibformers.tuning.texts import text_reader
 
     source = source_of(settings, version)
     config = load_config(source, settings)
-    own = config_settings(settings, config)
-    further = {name: value for name, value in settings.further.items() if name not in own}
     name = version.name if version else "what it starts from"
     logger.info("loading %s (%s)", settings.model_name, name)
+    if settings.task not in CLASSIFICATION:
+        own = config_settings(settings, config)
+        further = {name: value for name, value in settings.further.items() if name not in own}
+        return _make(settings, further, model=source, config=config)
+    tokenizer = load_tokenizer(source, settings)
+    check_settings(settings, config)
+    classifier = load_classifier(source, settings, tokenizer)
+    if classifier.head_is_new:
+        raise RequestRefused(
+            f"{settings.model_name} has not learned to classify texts yet, so its answers would be random: "
+            "send a train request, then an override request.",
+            "model_name",
+        )
+    return classifier_pipeline(
+        settings, classifier.model, text_reader(classifier.model, tokenizer, settings.model_name)
+    )
+
+
+def classifier_pipeline(settings: ModelSettings, model: PreTrainedModel, reader: TextReader) -> Pipeline:
+    """Make the pipeline of a text classifier.
+
+    Args:
+        settings: of the model; those that are none of its config are handed to the pipeline.
+        model: the classifier.
+        reader: how it reads texts.
+
+    Raises:
+        RequestRefused: the pipeline does not take a setting.
+    """
+    from ibformers.tuning.model import config_settings
+    from ibformers.tuning.pipeline import ClassifierPipeline
+
+    own = config_settings(settings, model.config)
+    further = {name: value for name, value in settings.further.items() if name not in own}
+    made = _make(settings, further, model=model, tokenizer=reader.tokenizer, pipeline_class=ClassifierPipeline)
+    assert isinstance(made, ClassifierPipeline)  # noqa: S101 - it is of the class that was asked for
+    made.reader = reader
+    return made
+
+
+def check_pipeline(settings: ModelSettings, model: PreTrainedModel, reader: TextReader) -> None:
+    """Ask a pipeline with these settings for an answer, whatever it is: what it refuses is refused before a training.
+
+    Raises:
+        RequestRefused: the pipeline does not take a setting.
+    """
+    pipeline = classifier_pipeline(settings, model, reader)
+    try:
+        pipeline("a text")
+    except RequestRefused:
+        raise
+    except Exception as error:  # noqa: BLE001 - a pipeline raises whatever its tokenizer and model raise
+        raise _unmade(settings, settings.further, error) from None
+
+
+def _make(settings: ModelSettings, further: dict[str, Any], **parts: Any) -> Pipeline:
+    import transformers
+
     # Its overloads name every task; a task is known only at run time here.
     make: Any = transformers.pipeline
-    model: Any = source
-    parts: dict[str, Any] = {"config": config}
-    if settings.task in CLASSIFICATION:
-        tokenizer = load_tokenizer(source, settings)
-        check_settings(settings, config, tokenizer)
-        classifier = load_classifier(source, settings, tokenizer)
-        if classifier.head_is_new:
-            raise RequestRefused(
-                f"{settings.model_name} has not learned to classify texts yet, so its answers would be random: "
-                "send a train request, then an override request.",
-                "model_name",
-            )
-        model, parts = classifier.model, {"tokenizer": tokenizer}
     try:
-        made: Pipeline = make(settings.task, model=model, **parts, **further)
-    except (KeyError, ValueError, TypeError, OSError, ImportError, RuntimeError, AssertionError) as error:
-        names = ", ".join(sorted({"task", *further}))
-        raise RequestRefused(
-            f"The pipeline of {settings.model_name} cannot be made with the settings {names}: {_first_line(error)}",
-            "task",
-        ) from None
+        made: Pipeline = make(settings.task, **parts, **further)
+    except Exception as error:  # noqa: BLE001 - pipelines of all tasks fail in any way
+        raise _unmade(settings, further, error) from None
     return made
+
+
+def _unmade(settings: ModelSettings, further: Mapping[str, Any], error: Exception) -> RequestRefused:
+    names = ", ".join(sorted({"task", *further}))
+    return RequestRefused(
+        f"The pipeline of {settings.model_name} cannot be made with the settings {names}: {first_line(error)}", "task"
+    )
 
 
 def _ask(loaded: Pipeline, inputs: Any, further: dict[str, Any]) -> Any:
@@ -173,9 +224,5 @@ def _ask(loaded: Pipeline, inputs: Any, further: dict[str, Any]) -> Any:
 def _refused(asked: MLRequest, task: str, error: Exception) -> RequestRefused:
     names = ", ".join(["inputs", *sorted(asked.further)])
     return RequestRefused(
-        f"ML request: the pipeline of {task} cannot answer it with its fields {names}: {_first_line(error)}", "inputs"
+        f"ML request: the pipeline of {task} cannot answer it with its fields {names}: {first_line(error)}", "inputs"
     )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -23,13 +23,13 @@ from ibformers.tuning.model import (
     load_classifier,
     load_config,
     load_tokenizer,
-    longest_text,
     rename_outputs,
 )
-from ibformers.tuning.prediction import load_pipeline
+from ibformers.tuning.prediction import check_pipeline, load_pipeline
 from ibformers.tuning.split import describe_split, sides_of, split_rows
 from ibformers.tuning.store import Version
-from ibformers.tuning.training import Collator, cross_entropy, fine_tune, predict_logits
+from ibformers.tuning.texts import check_longest, text_reader
+from ibformers.tuning.training import Collator, cross_entropy, fine_tune, predict_logits, rehearse
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,15 +75,19 @@ class Run:
         self._checkpoints = str(work / "checkpoints")
         self.folder = work / "version"
         self._checked = check_arguments(request.further)
-        training_arguments(self._checked, Amounts(1, 1, 1), self._checkpoints)
+        rehearse(training_arguments(self._checked, Amounts(1, 1, 1), self._checkpoints), list(self._checked))
         self._seed = int(self._checked.get("seed", SEED))
         use_all_cores()
         self._tokenizer = load_tokenizer(source, settings)
-        config = load_config(source, settings)
-        check_settings(settings, config, self._tokenizer)
-        self._max_tokens = longest_text(config, self._tokenizer)
+        check_settings(settings, load_config(source, settings), trains=True)
+        set_seed(self._seed)
+        self._old = load_classifier(source, settings, self._tokenizer)
+        reader = text_reader(self._old.model, self._tokenizer, source)
+        check_longest(self._old.model, reader, source)
+        check_pipeline(settings, self._old.model, reader)
         self._learned = LearnedRows.of(source)
-        self._collator = Collator(int(self._tokenizer.pad_token_id or 0), self._max_tokens)
+        self._max_tokens = reader.max_tokens
+        self._collator = Collator(reader)
 
     def train(self, rows: RowSource, report: StepReport | None, predictions: int) -> TrainAnswer:
         """Write the new model, and measure both.
@@ -158,13 +162,11 @@ class Run:
 
     def _models(self, found: list[str]) -> tuple[TextClassifier, TextClassifier]:
         """Return the model in use, and what the new one starts from: the same, or one with a head for other labels."""
-        set_seed(self._seed)
-        old = load_classifier(self._source, self._settings, self._tokenizer)
-        known = [] if old.head_is_new else old.labels
+        known = self._old.known_labels(found)
+        old = TextClassifier(self._old.model, known, self._old.head_is_new)
         labels = choose_labels(found, known, self._settings.num_labels)
-        if known == labels:
-            return old, old
-        if not old.head_is_new and not known and old.model.config.num_labels == len(labels):
+        unnamed = not old.head_is_new and not known and old.model.config.num_labels == len(labels)
+        if known == labels or unnamed:
             # Outputs that were never named are the labels in their order.
             rename_outputs(old.model.config, labels)
             old = TextClassifier(old.model, labels, head_is_new=False)
@@ -243,7 +245,7 @@ class Run:
         for row, number in zip(parts.test_rows[:count].tolist(), parts.test.labels()[:count].tolist(), strict=True):
             text = texts[row]
             with prediction_threads():
-                (best,) = serving(text, truncation=True)
+                (best,) = serving(text, top_k=1, truncation=True)
             found.append(
                 Prediction(inputs=text, label=parts.labels[number], predicted=best["label"], score=best["score"])
             )

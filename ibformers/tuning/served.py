@@ -60,7 +60,7 @@ class ServedClassifier:
             if self._pipeline is None:
                 self.load()
             assert self._pipeline is not None  # noqa: S101 - load either sets it or raises
-            (best,) = self._pipeline(text, truncation=True)
+            (best,) = self._pipeline(text, top_k=1)
         label = base64.b64encode(best["label"].encode()).decode()
         return {"raw_data": {"type": "str", "data": label}, "score": float(best["score"])}
 

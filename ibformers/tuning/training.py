@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from transformers import PrinterCallback, Trainer, TrainerCallback
+from transformers.utils import is_liger_kernel_available
 
-from ibformers.errors import TrainingInputError
+from ibformers.errors import TrainingInputError, first_line
 from ibformers.training.data import BucketedExamples
 from ibformers.training.hardware import prediction_threads
 from ibformers.training.run import Progress
+from ibformers.tuning.arguments import unusable
 from ibformers.tuning.errors import RequestRefused
-from ibformers.tuning.metrics import WEIGHTED, classification_metrics
+from ibformers.tuning.metrics import MACRO, WEIGHTED, classification_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
     from transformers.trainer_utils import EvalPrediction
 
     from ibformers.training.reporting import StepReport
+    from ibformers.tuning.answers import Metrics
     from ibformers.tuning.dataset import Examples
+    from ibformers.tuning.texts import TextReader
 
 PAD_TO = 16
 """Lengths are padded to multiples of this: fewer shapes, so that torch's CPU kernels keep fewer plans and buffers."""
@@ -37,31 +41,22 @@ logger = logging.getLogger(__name__)
 
 
 class Collator:
-    """Makes a batch of examples, padded on the right to a multiple of `PAD_TO`.
+    """Makes a batch of examples, padded to a multiple of `PAD_TO` where padding does not change an answer.
 
     Args:
-        pad_id: the padding token.
-        max_tokens: most tokens that the model reads.
+        reader: of the model.
     """
 
-    def __init__(self, pad_id: int, max_tokens: int) -> None:
-        self._pad_id = pad_id
-        self._max_tokens = max_tokens
+    def __init__(self, reader: TextReader) -> None:
+        self.reader = reader
 
     def __call__(self, examples: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        longest = max(len(example["input_ids"]) for example in examples)
-        shape = (len(examples), min(-(-longest // PAD_TO) * PAD_TO, max(self._max_tokens, longest)))
-        input_ids = np.full(shape, self._pad_id, dtype=np.int64)
-        attention_mask = np.zeros(shape, dtype=np.int64)
-        for row, example in enumerate(examples):
-            tokens = len(example["input_ids"])
-            input_ids[row, :tokens] = example["input_ids"]
-            attention_mask[row, :tokens] = 1
-        return {
-            "input_ids": torch.from_numpy(input_ids),
-            "attention_mask": torch.from_numpy(attention_mask),
-            "labels": torch.tensor([example["labels"] for example in examples]),
-        }
+        rows = [example["input_ids"] for example in examples]
+        length = max(len(row) for row in rows)
+        if self.reader.padding_side is not None:
+            length = min(-(-length // PAD_TO) * PAD_TO, max(self.reader.max_tokens, length))
+        labels = torch.tensor([example["labels"] for example in examples])
+        return self.reader.pad(rows, length) | {"labels": labels}
 
 
 class OrderedLoss:
@@ -134,13 +129,19 @@ def fine_tune(
         ordered: whether a neighbouring label is the smaller mistake. A label smoothing of the arguments goes before.
 
     Raises:
-        RequestRefused: the training diverged, or its folder cannot be written.
+        RequestRefused: the training diverged, its folder cannot be written, or Trainer refuses an argument.
     """
 
     def metrics(found: EvalPrediction) -> dict[str, float]:
         values = classification_metrics(labels, test.labels(), np.argmax(found.predictions, axis=-1), None)
-        return {"accuracy": values.accuracy, "f1": values.f1[WEIGHTED]}
+        return _evaluation_metrics(values)
 
+    if arguments.dataloader_drop_last and arguments.train_batch_size > len(train):
+        raise RequestRefused(
+            f"Train request: dataloader_drop_last: a batch has {arguments.train_batch_size} rows, and there are only "
+            f"{len(train)} to learn from, so that no batch is left.",
+            "dataloader_drop_last",
+        )
     ordered = ordered and not arguments.label_smoothing_factor
     bucketed = arguments.train_sampling_strategy == "sequential"
     try:
@@ -153,6 +154,7 @@ def fine_tune(
             eval_dataset=test,
             data_collator=collator,
             compute_metrics=metrics,
+            preprocess_logits_for_metrics=_logits_alone,
             compute_loss_func=OrderedLoss(len(labels), model) if ordered else None,
             callbacks=[Progress(report, arguments.learning_rate), _Evaluations()],
         )
@@ -160,12 +162,52 @@ def fine_tune(
         trainer.train()
     except TrainingInputError as error:
         raise RequestRefused(error.user_message, "learning_rate") from None
-    except OSError as error:
-        if not error.filename:
-            raise
-        raise RequestRefused(
-            f"Train request: output_dir: {error.filename} cannot be written: {error.strerror}.", "output_dir"
-        ) from None
+    except Exception as error:
+        raise _refused(error, arguments) from error
+
+
+def rehearse(arguments: TrainingArguments, given: Sequence[str]) -> None:
+    """Let Trainer, optimiser, schedule and data loader check their arguments, with a model of a few weights.
+
+    Args:
+        arguments: of the training.
+        given: names of those that the request has.
+
+    Raises:
+        RequestRefused: one of them cannot be made.
+    """
+    try:
+        if arguments.use_liger_kernel and not is_liger_kernel_available():
+            raise ImportError("use_liger_kernel needs the package liger-kernel, which is not installed")  # noqa: TRY301
+        trainer = Trainer(model=torch.nn.Linear(1, 2), args=arguments, train_dataset=[{}], eval_dataset=[{}])
+        trainer.create_optimizer_and_scheduler(num_training_steps=10)
+        trainer.get_train_dataloader()
+    except Exception as error:
+        raise _refused(error, arguments, given) from error
+
+
+def _refused(error: Exception, arguments: TrainingArguments, given: Sequence[str] = ()) -> RequestRefused:
+    logger.debug("Trainer failed", exc_info=error)
+    folder, place = str(arguments.output_dir), str(getattr(error, "filename", None) or "")
+    if place and (folder.startswith(place) or place.startswith(folder)):
+        reason = getattr(error, "strerror", None) or first_line(error)
+        return RequestRefused(f"Train request: output_dir: {place} cannot be written: {reason}.", "output_dir")
+    return unusable(error, given)
+
+
+def _logits_alone(outputs: Any, labels: torch.Tensor) -> torch.Tensor:  # noqa: ARG001 - Trainer's signature
+    """Return the logits of a model's outputs, which may have hidden states and more beside them."""
+    logits: torch.Tensor = outputs[0] if isinstance(outputs, tuple) else outputs
+    return logits
+
+
+def _evaluation_metrics(values: Metrics) -> dict[str, float]:
+    """Return the metrics of `EVALUATION_METRICS`, beside the loss, which Trainer adds."""
+    found = {"accuracy": values.accuracy}
+    for name in ("precision", "recall", "f1"):
+        by_label = getattr(values, name)
+        found |= {name: by_label[WEIGHTED], f"{name}_macro": by_label[MACRO]}
+    return found
 
 
 def predict_logits(
@@ -173,10 +215,13 @@ def predict_logits(
 ) -> NDArray[np.float32]:
     """Return the outputs of a model for each example, in float32 and without dropout: as it answers when it is served.
 
+    A model whose answers depend on padding reads the examples one by one.
+
     Returns:
         Array of shape (examples, outputs).
     """
     model.train(False)
+    batch_size = 1 if collator.reader.padding_side is None else batch_size
     order = np.argsort(examples.lengths(), kind="stable")
     logits = np.zeros((len(examples), int(model.config.num_labels or 0)), dtype=np.float32)
     with prediction_threads(), torch.inference_mode():

@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 
 from ibformers.documents.annotator import AnnotatedDocument
 from ibformers.documents.ocr import parse_document
+from ibformers.errors import TrainingInputError
 from ibformers.tasks.extraction.features import (
     Encoder,
     EncodingSettings,
@@ -102,6 +103,21 @@ def test_a_word_longer_than_a_chunk_stands_in_one_of_its_own() -> None:
 def test_a_word_without_tokens_still_has_a_place() -> None:
     (chunk,) = _encoder(16).encode(_document(["one \u200b two"]))
     assert len(chunk.first_tokens) == 3
+
+
+def test_chunks_without_room_for_a_word_are_refused() -> None:
+    for capacity in (0, -1):
+        with pytest.raises(TrainingInputError, match=f"No word fits into chunks of {capacity} tokens"):
+            chunk_bounds([1], capacity, 0)
+    with pytest.raises(TrainingInputError, match="at most 2 tokens at once, of which its tokenizer adds 2 by itself"):
+        _encoder(2)
+
+
+def test_words_are_read_as_text_whatever_they_spell() -> None:
+    encoder = _encoder(64)
+    (chunk,) = encoder.encode(_document(["now [SEP] \ud83d of"]))
+    assert encoder.tokenizer.token_to_id("[SEP]") not in chunk.input_ids[1:-1].tolist()
+    assert len(chunk.first_tokens) == 4
 
 
 def test_no_words_no_chunks() -> None:

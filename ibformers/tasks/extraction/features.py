@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ibformers.errors import TrainingInputError
+from ibformers.unicode import clean
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from tokenizers import Tokenizer
@@ -73,7 +76,14 @@ class Encoder:
         tokenizer.no_truncation()
         self.tokenizer = tokenizer
         self.settings = settings
+        # A word such as `[SEP]` is text, no token that begins or ends something.
+        tokenizer.encode_special_tokens = True
         self._prefix, self._suffix = _special_tokens(tokenizer)
+        if self.capacity < 1:
+            raise TrainingInputError(
+                f"The base model reads at most {settings.chunk_size} tokens at once, of which its tokenizer adds "
+                f"{len(self._prefix) + len(self._suffix)} by itself: no word fits."
+            )
 
     @property
     def capacity(self) -> int:
@@ -91,7 +101,7 @@ class Encoder:
 
     def _word_tokens(self, document: Document) -> list[list[int]]:
         encoding = self.tokenizer.encode(
-            [word.text for word in document.words], is_pretokenized=True, add_special_tokens=False
+            [clean(word.text) for word in document.words], is_pretokenized=True, add_special_tokens=False
         )
         tokens: list[list[int]] = [[] for _ in document.words]
         for token, word in zip(encoding.ids, encoding.word_ids, strict=True):
@@ -129,7 +139,12 @@ def chunk_bounds(token_counts: list[int], capacity: int, stride: int) -> list[tu
 
     Returns:
         First word and one past the last word of every run, in order.
+
+    Raises:
+        TrainingInputError: no word fits into a run.
     """
+    if capacity < 1:
+        raise TrainingInputError(f"No word fits into chunks of {capacity} tokens.")
     bounds: list[tuple[int, int]] = []
     first = end = 0
     while end < len(token_counts):

@@ -26,6 +26,7 @@ from ibformers.tasks.extraction.results import DocumentResult
 from ibformers.training.data import training_examples
 from ibformers.training.hardware import use_all_cores
 from ibformers.training.run import train
+from ibformers.unicode import clean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -143,7 +144,7 @@ def _shown(value: float | str) -> str:
 
 
 def _write_json(files: FileClient, path: str, value: Any) -> None:
-    files.write_file(path, json.dumps(value, allow_nan=False, ensure_ascii=False).encode())
+    files.write_file(path, clean(json.dumps(value, allow_nan=False, ensure_ascii=False)).encode())
 
 
 def describe(documents: Sequence[AnnotatedDocument]) -> str:

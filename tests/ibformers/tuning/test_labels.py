@@ -25,6 +25,7 @@ STARS = list("12345")
         (["1", "2", "3"], ["NEGATIVE", "POSITIVE"], None, ["1", "2", "3"]),
         (["1", "2", "3"], ["NEGATIVE", "POSITIVE"], 3, ["1", "2", "3"]),
         (["a", "b"], ["a", "c"], 2, ["a", "b"]),
+        (["LABEL_10", "LABEL_9"], [], None, ["LABEL_9", "LABEL_10"]),
     ],
 )
 def test_labels_that_a_model_gets(
@@ -40,7 +41,15 @@ def test_labels_that_cannot_be() -> None:
         choose_labels(["b", "a", "c"], [], 2)
 
 
+@pytest.mark.parametrize("average", ["macro avg", "weighted avg"])
+def test_a_label_that_is_called_as_an_average_is_refused(average: str) -> None:
+    for found, known in (([average, "b"], []), (["a", "b"], ["a", "b", average])):
+        with pytest.raises(RequestRefused, match=f"a label '{average}', .*: rename the label"):
+            choose_labels(found, known, None)
+
+
 def test_names_of_labels() -> None:
+    assert label_name("a \ud83d\ude00 \ud83d", "L") == "a \N{GRINNING FACE} \ufffd"
     assert [label_name(value, "L") for value in (3, 3.0, Decimal(3), " 3 ", "good", True)] == [
         "3",
         "3",
