@@ -123,7 +123,7 @@ def test_an_environment_that_cannot_be_used_fails_alone_and_tells_no_secret(
     assert table["good"][3] == "published"
     assert table["unset"][3].startswith("failed: environments.yaml:7:10: environment `unset` needs the variable")
     assert "refused the token (HTTP 401): check `token`" in table["wrong"][3]
-    assert table["nowhere"][3].startswith("failed: `host` of environment `nowhere` is no address: Invalid IPv4 address")
+    assert table["nowhere"][3].startswith("failed: environment `nowhere`: `host` is no address: Invalid IPv4 address")
     assert table["broken"][3].startswith("failed: the sandbox did not start: ")
     assert "se-cret" not in printed
     code, printed = ibmodels("environments", "--package", shop.package_name, "--env", "good,unset,wrong")
