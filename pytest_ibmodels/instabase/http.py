@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import quote, urlencode
 
 import httpx
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from pytest_ibmodels.instabase.answers import (
     ERROR_BYTES,
@@ -37,11 +37,13 @@ from pytest_ibmodels.instabase.errors import (
 from pytest_ibmodels.instabase.lanes import Lanes
 from pytest_ibmodels.instabase.machine import MachineError, proxy_for, public_certificates, trusted_sentence
 from pytest_ibmodels.instabase.wire import API_PREFIX, DriveArgs
-from pytest_ibmodels.redaction import HIDDEN, redacted, remember
+from pytest_ibmodels.redaction import redacted, remember
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
     from types import TracebackType
+
+    from pydantic import SecretStr
 
     from pytest_ibmodels.instabase.patience import Patience
     from pytest_ibmodels.instabase.policy import Policy
@@ -85,8 +87,6 @@ class Transport:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.host = host.rstrip("/")
-        self._token = token
-        self._secrets = tuple(map(SecretStr, secrets))
         remember(token.get_secret_value(), *secrets)
         self._patience = patience
         # Variables of this machine may name proxies: none belongs between us and a sandbox on loopback, and for a real
@@ -320,10 +320,7 @@ class Transport:
 
     def redact(self, text: str) -> str:
         """``text`` without the token and other secrets, wherever it came from."""
-        text = redacted(text)
-        for secret in (self._token, *self._secrets):
-            text = text.replace(secret.get_secret_value() or HIDDEN, HIDDEN)
-        return text
+        return str(redacted(text))
 
 
 def _encoded(path: str) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.faults.drip import DripServer
 from tests.plugin.conftest import ROOT
 
 if TYPE_CHECKING:
+    import pytest
+
     from tests.plugin.conftest import Project
 
 
@@ -50,3 +50,24 @@ def test_a_package_that_cannot_be_read_is_config(served: Project) -> None:
     result = served.run()
     result.assert_outcomes(errors=2)
     result.stdout.fnmatch_lines(["config: */tiny/self: cannot be read: Too many levels of symbolic links"])
+
+
+def test_a_terminal_without_a_letter_shows_tables_all_the_same(
+    served: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    served.write_tests(Low={"config": {"log": "caf\u00e9"}, "metrics": {"f1": {"Name": 1.1, "Pr\u00e9nom": 0.9}}})
+    for options in ((), ("-n", "1")):
+        result = served.run(*options)
+        lines = result.stdout.lines
+        header = next(
+            index for index, line in enumerate(lines) if line.split() == ["metric", "field", "required", "observed"]
+        )
+        assert lines[header + 1].split()[:4] == ["f1", "Name", "1.1000", "1.0000"]
+        assert lines[header + 2].split()[:3] == ["f1", "Pr\\xe9nom", "0.9000"]
+        assert "model test: model_tests.yaml:1" in lines
+    (served.pytester.path / "model_tests.yaml").write_text(
+        "Caf\u00e9:\n  env: nowhere\nTh\u00e9:\n  env: dogfood\n", encoding="utf-8"
+    )
+    result = served.run()
+    assert sum(line.startswith("model_tests.yaml:") for line in result.stdout.lines) > 3

@@ -31,7 +31,7 @@ MAIN = "import sys; from pytest_ibmodels.cli import main; sys.exit(main(sys.argv
 def ibmodels(*arguments: str) -> tuple[int, str]:
     """In a process of its own: its exit code, and what it printed."""
     command = [sys.executable, "-c", MAIN, *arguments]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=120, check=False)
     return ended.returncode, ended.stdout + ended.stderr
 
 
@@ -65,6 +65,29 @@ def test_a_variable_that_spoils_the_connection_is_told_and_the_others_are_visite
     assert reason in printed
     assert f"dogfood      {load_environments(two.folder / 'environments.yaml').environments['dogfood'].host}" in printed
     assert "yes        yes             none" in printed
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_without_a_letter_gets_an_escape_for_it(
+    two: Shop, gateway: Gateway, encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    gateway.meddle = lambda _call: Reply(404, "nothing to be seen here " * 40)
+    two.write_environments(odd={"host": gateway.url}, dogfood={"host": str(gateway._client.base_url)})
+    for command in (
+        ("publish",),
+        ("environments",),
+        ("unpublish", "--package", two.package_name, "--version", "1.0.0"),
+    ):
+        code, printed = ibmodels(*command)
+        assert code == 1
+        assert "Traceback" not in printed
+        assert "here nothing \\u2026'" in printed
+        assert "dogfood" in printed.splitlines()[-2] + printed.splitlines()[-3]
+    (two.folder / "shop" / "caf\u00e9.py\u2026").symlink_to("caf\u00e9.py\u2026")
+    code, printed = ibmodels("publish")
+    assert (code, printed.count("\n")) == (4, 1)
+    assert printed.endswith(".py\\u2026: cannot be read: Too many levels of symbolic links\n")
 
 
 def test_an_answer_that_is_nested_deep_is_that_environments_failure(two: Shop, gateway: Gateway) -> None:
