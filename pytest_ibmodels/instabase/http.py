@@ -37,6 +37,7 @@ from pytest_ibmodels.instabase.errors import (
 from pytest_ibmodels.instabase.lanes import Lanes
 from pytest_ibmodels.instabase.machine import MachineError, proxy_for, public_certificates, trusted_sentence
 from pytest_ibmodels.instabase.wire import API_PREFIX, DriveArgs
+from pytest_ibmodels.invisible import visible
 from pytest_ibmodels.redaction import redacted, remember
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ class Transport:
             GarbledAnswer: the body is not JSON.
             UnexpectedAnswer: it does not fit ``answer``.
         """
-        name = f"{method} {path}"
+        name = visible(f"{method} {path}")
 
         async def send() -> AnswerT:
             url = f"{API_PREFIX}/{_encoded(path)}"
@@ -166,7 +167,7 @@ class Transport:
 
         Raises: as :meth:`call`; GarbledAnswer if there is nothing, or a web page in place of another file.
         """
-        name = f"GET {path}"
+        name = visible(f"GET {path}")
 
         async def send() -> bytes:
             came = await self._send("GET", f"{API_PREFIX}/{_encoded(path)}", name, policy, args=args, is_file=True)
@@ -176,7 +177,7 @@ class Transport:
 
     async def get_json(self, path: str, *, policy: Policy) -> object:
         """The JSON value at ``HOST/path``, for the calls outside ``/api/v1``. Raises: as :meth:`call`."""
-        name = f"GET {path}"
+        name = visible(f"GET {path}")
 
         async def send() -> object:
             value = self._json(await self._send("GET", f"/{_encoded(path)}", name, policy), name)

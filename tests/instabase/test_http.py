@@ -250,3 +250,11 @@ def test_what_comes_in_place_of_a_file_is_no_file(handler: Handler) -> None:
 def test_an_empty_or_cut_answer_is_none(body: bytes) -> None:
     with pytest.raises(GarbledAnswer):
         ask(answer(content=body, headers={"content-type": "application/json"}), status)
+
+
+def test_two_ways_to_write_a_name_look_different_in_messages() -> None:
+    missing = answer(json={"status": "ERROR", "msg": "it does not exist"})
+    with pytest.raises(ApiError, match=r"^GET drives/a/cafe\\u0301: it does not exist"):
+        ask(missing, lambda client: client.drive.read("a/cafe\u0301"))
+    with pytest.raises(ApiError, match="^GET drives/a/caf\u00e9: it does not exist"):
+        ask(missing, lambda client: client.drive.read("a/caf\u00e9"))
