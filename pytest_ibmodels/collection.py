@@ -62,7 +62,7 @@ class ModelTestsNode(pytest.Module):
             raise self.CollectError(str(SpecError(problems)))
         yield from nodes
 
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:  # type: ignore[override]
         text = super().repr_failure(excinfo)
         return CollectionText(text) if isinstance(text, str) else text
 

@@ -88,6 +88,7 @@ class Transport:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.host = host.rstrip("/")
+        self._token = token
         remember(token.get_secret_value(), *secrets)
         self._patience = patience
         # Variables of this machine may name proxies: none belongs between us and a sandbox on loopback, and for a real
@@ -108,7 +109,7 @@ class Transport:
 
         def client() -> httpx.AsyncClient:
             return httpx.AsyncClient(
-                headers={"Authorization": f"Bearer {token.get_secret_value()}"},
+                headers={"Authorization": f"Bearer {self._token.get_secret_value()}"},
                 verify=trusted,
                 limits=httpx.Limits(max_connections=1, keepalive_expiry=_KEPT_SECONDS),
                 follow_redirects=False,

@@ -140,7 +140,7 @@ class _Errand:
 
 
 def _unforeseen(error: Exception) -> str:
-    return redacted(f"{type(error).__name__}: {'; '.join(str(error).splitlines())}")
+    return str(redacted(f"{type(error).__name__}: {'; '.join(str(error).splitlines())}"))
 
 
 def _left(entries: Sequence[Entry], reason: str) -> list[Swept]:
