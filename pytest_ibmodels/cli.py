@@ -204,7 +204,7 @@ def _end(run: Callable[[], int]) -> None:
     try:
         code = int(run())
     except pytest.UsageError as error:
-        typer.echo(f"ERROR: {error}", err=True)
+        sys.stderr.write(f"ERROR: {error}\n")
         code = pytest.ExitCode.USAGE_ERROR
     if code == pytest.ExitCode.INTERRUPTED:
         code = _INTERRUPTED

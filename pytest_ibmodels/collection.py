@@ -6,6 +6,7 @@ node ids, fixtures and marks work on them as on any other test. Nothing is start
 
 from __future__ import annotations
 
+import os
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,11 @@ import pytest
 from pytest_ibmodels import options
 from pytest_ibmodels.marks import add_marks
 from pytest_ibmodels.phases import ModelTestPhases
+from pytest_ibmodels.redaction import remember
+from pytest_ibmodels.reports.lines import CollectionText
 from pytest_ibmodels.spec import SpecError, load, load_environments
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable, Iterator
 
     from pytest_ibmodels.spec import Environment, EnvironmentsFile, ModelTest
@@ -59,6 +61,10 @@ class ModelTestsNode(pytest.Module):
         if problems:
             raise self.CollectError(str(SpecError(problems)))
         yield from nodes
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:  # type: ignore[override]
+        text = super().repr_failure(excinfo)
+        return CollectionText(text) if isinstance(text, str) else text
 
     def phase_item(self, case: CaseNode, name: str) -> PhaseItem:
         """An item of a case. All cases of a file see the same fixtures, so these are looked up once, not per item."""
@@ -152,6 +158,15 @@ def selected_phases(session: pytest.Session) -> dict[CaseNode, set[str]]:
         if isinstance(item, PhaseItem) and item.get_closest_marker("skip") is None:
             selected.setdefault(item.case, set()).add(item.phase)
     return selected
+
+
+def remember_secrets(session: pytest.Session) -> None:
+    """Hide the secrets of all environments from now on, whether or not something is asked of them."""
+    environments = {
+        item.case.environment.name: item.case.environment for item in session.items if isinstance(item, PhaseItem)
+    }
+    for environment in environments.values():
+        remember(*environment.secrets(os.environ))
 
 
 def set_backstop(session: pytest.Session) -> None:

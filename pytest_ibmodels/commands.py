@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import pytest
 
@@ -246,11 +246,17 @@ def _names(environments: Sequence[Environment]) -> str:
 
 
 def _write(lines: Sequence[str]) -> None:
-    sys.stdout.write("".join(f"{harmless(line)}\n" for line in lines))
+    _put(sys.stdout, "".join(f"{harmless(line)}\n" for line in lines))
 
 
 def _tell(sentence: str) -> None:
-    sys.stderr.write(f"{harmless(sentence)}\n")
+    _put(sys.stderr, f"{harmless(sentence)}\n")
+
+
+def _put(stream: TextIO, text: str) -> None:
+    """Write a text, with escapes for what the stream has no letters for: the work is done, and has to be told."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def _tell_of(environment: str, sentence: str) -> None:

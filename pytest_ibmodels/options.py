@@ -32,7 +32,7 @@ INI_VALUES: dict[str, tuple[str, str]] = {
     "ibmodels_longest_poll": ("10", "the longest interval in seconds between two looks at a job"),
     "ibmodels_progress_interval": ("8", "seconds between two progress lines while a job is waited for"),
     "ibmodels_startup_limit": ("60", "seconds that an environment may take until it answers for the first time"),
-    "ibmodels_upload_limit": ("300", "seconds that unpacking the pushed code may take"),
+    "ibmodels_upload_limit": ("300", "seconds that uploading and unpacking the code may take, and a first answer"),
     "ibmodels_queue_limit": ("3600", "seconds that a training may wait until the environment begins it"),
     "ibmodels_inference_limit": ("300", "seconds that inference of one model test may take"),
 }

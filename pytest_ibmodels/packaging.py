@@ -1,27 +1,30 @@
 """The package: the code folder and its ``package.json`` in one reproducible zip (protocol: ``.ibsolution``).
 
 The same tree gives the same bytes: names sorted, times and permissions fixed. Left out are caches, dot files, links
-that lead out of the folder, files of tokens and keys, and whatever the ``.gitignore`` files above and inside the folder
-name.
+that lead out of the folder or to something else that is left out, files of tokens and keys, and whatever git ignores.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
+import os
 import re
+import stat
 import zipfile
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import semver
-from pathspec import GitIgnoreSpec
+
+from pytest_ibmodels.gitignore import IgnoreRules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 _PACKAGE_FILE = "package.json"
 _CACHES = {"__pycache__", "node_modules"}
@@ -34,6 +37,9 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest time that a zip can hold
 _DEFAULT_FUNCTION = "endpoints.run_train_annotator"
 _TABLE_FUNCTION = "endpoints.run_train_table"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]*")  # it becomes part of paths
+_MARKETPLACE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_LONGEST_FILE_NAME = 200
+"""Characters of `NAME-VERSION.ibsolution`, as which a marketplace keeps a package."""
 
 
 class PackageError(Exception):
@@ -74,34 +80,31 @@ def build_package(folder: Path) -> Package:
         The package: ``package.json`` at the top of the zip, the code below the folder's own name.
 
     Raises:
-        PackageError: no such folder, or ``package.json`` is missing or malformed.
+        PackageError: no such folder, ``package.json`` is missing or malformed, or something cannot be read.
     """
-    if not folder.is_dir():
-        raise PackageError(
-            f"{folder}: there is no such folder; it should hold the training code and its {_PACKAGE_FILE}"
-        )
-    description = _read_description(folder / _PACKAGE_FILE)
-    module = folder.absolute().name
-    if not module.isidentifier():
-        raise PackageError(f"{folder}: the folder's name becomes that of the pushed module; {module!r} is no such name")
-    contents = {
-        (path.name if path == folder / _PACKAGE_FILE else f"{module}/{path.relative_to(folder).as_posix()}"): path
-        for path in _wanted_files(folder)
-    }
-    if _PACKAGE_FILE not in contents or not any(name.endswith(".py") for name in contents):
-        raise PackageError(f"{folder}: a .gitignore leaves out its {_PACKAGE_FILE}, or all of its Python files")
-    return _packed(contents, description, module)
+    with _told_as_package_errors(folder):
+        return _built(folder)
 
 
 def build_marketplace_package(folder: Path) -> Package:
     """As :func:`build_package`, for a folder whose ``package.json`` also says what a marketplace has to know.
 
     Raises:
-        PackageError: as :func:`build_package`; or the version is no semantic one, or ``solution_type`` is missing.
+        PackageError: as :func:`build_package`; or no marketplace takes the name, the version is no semantic one, or
+            ``solution_type`` is missing.
     """
     package = build_package(folder)
     path = folder / _PACKAGE_FILE
-    description = _read_description(path)
+    with _told_as_package_errors(folder):
+        description = _read_description(path)
+    if not _MARKETPLACE_NAME.fullmatch(package.name):
+        wanted = "without spaces, to be published: of letters, digits, and after the first of dots, - and _ too"
+        raise _wrong(path, description, "name", wanted)
+    if len(f"{package.name}-{package.version}.ibsolution") > _LONGEST_FILE_NAME:
+        most = _LONGEST_FILE_NAME - len("-.ibsolution")
+        raise PackageError(
+            f'{shown(path)}: "name" and "version" are too long to be published: together at most {most} characters'
+        )
     if not semver.Version.is_valid(package.version):
         raise _wrong(path, description, "version", "a semantic version, MAJOR.MINOR.PATCH, such as 1.0.0")
     solution_type = description.get("solution_type")
@@ -116,7 +119,45 @@ def package_name(folder: Path) -> str:
     Raises:
         PackageError: the file is missing or malformed.
     """
-    return str(_read_description(folder / _PACKAGE_FILE)["name"])
+    with _told_as_package_errors(folder):
+        return str(_read_description(folder / _PACKAGE_FILE)["name"])
+
+
+def shown(path: Path) -> str:
+    """A path for messages, with escapes for bytes that are no text."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+@contextlib.contextmanager
+def _told_as_package_errors(folder: Path) -> Iterator[None]:
+    """Turn whatever the file system raises into a PackageError with the path."""
+    try:
+        yield
+    except OSError as error:
+        path = shown(folder if error.filename is None else error.filename)
+        raise PackageError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _built(folder: Path) -> Package:
+    if not folder.is_dir():
+        raise PackageError(
+            f"{shown(folder)}: there is no such folder; it should hold the training code and its {_PACKAGE_FILE}"
+        )
+    description = _read_description(folder / _PACKAGE_FILE)
+    module = folder.absolute().name
+    if not module.isidentifier():
+        raise PackageError(
+            f"{shown(folder)}: the folder's name becomes that of the pushed module; {module!r} is no such name"
+        )
+    contents = {
+        (name if name == _PACKAGE_FILE else f"{module}/{name}"): path for name, path in _wanted_files(folder).items()
+    }
+    if _PACKAGE_FILE not in contents or not any(name.endswith(".py") for name in contents):
+        raise PackageError(
+            f"{shown(folder)}: a .gitignore leaves out its {_PACKAGE_FILE}, or all of its Python files "
+            "(or .git/info/exclude, or your own excludes file of git)"
+        )
+    return _packed(contents, description, module)
 
 
 def _packed(contents: dict[str, Path], description: dict[str, Any], module: str) -> Package:
@@ -150,13 +191,20 @@ def _entry(name: str) -> zipfile.ZipInfo:
 
 def _read_description(path: Path) -> dict[str, Any]:
     try:
-        description = json.loads(path.read_text(encoding="utf-8"))
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise PackageError(f"{shown(path)}: should be a file, is none")
+        description = json.loads(path.read_text(encoding="utf-8-sig"))
+        # What can be read from JSON may have halves of characters, which nothing can send.
+        json.dumps(description, ensure_ascii=False).encode()
     except FileNotFoundError:
-        raise PackageError(f"{path}: missing; it gives the package its name and version") from None
+        raise PackageError(f"{shown(path)}: missing; it gives the package its name and version") from None
+    except RecursionError:
+        raise PackageError(f"{shown(path)}: cannot be read as JSON: it is nested too deep") from None
     except (ValueError, OSError) as error:
-        raise PackageError(f"{path}: cannot be read as JSON: {error}") from None
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise PackageError(f"{shown(path)}: cannot be read as JSON: {reason}") from None
     if not isinstance(description, dict):
-        raise PackageError(f"{path}: should be a JSON object, is a {type(description).__name__}")
+        raise PackageError(f"{shown(path)}: should be a JSON object, is a {type(description).__name__}")
     for key in ("name", "version"):
         value = description.get(key)
         if not isinstance(value, str) or not value:
@@ -168,7 +216,7 @@ def _read_description(path: Path) -> dict[str, Any]:
 
 def _wrong(path: Path, description: dict[str, Any], key: str, wanted: str) -> PackageError:
     found = f"is {json.dumps(description[key])}" if key in description else "is missing"
-    return PackageError(f'{path}: "{key}" {found}; it should be {wanted}')
+    return PackageError(f'{shown(path)}: "{key}" {found}; it should be {wanted}')
 
 
 def _function(description: dict[str, Any], keys: tuple[str, ...]) -> str:
@@ -180,55 +228,59 @@ def _function(description: dict[str, Any], keys: tuple[str, ...]) -> str:
     return ""
 
 
-def _wanted_files(folder: Path) -> Iterator[Path]:
-    rules = [(parent, _ignore_rules(parent)) for parent in _folders_down_to(folder.absolute())]
-    yield from _walk(folder, folder.resolve(), rules)
+def _wanted_files(folder: Path) -> dict[str, Path]:
+    """All files that belong into the package: name below the folder, with `/` → path.
+
+    Raises:
+        OSError: something cannot be read.
+        PackageError: a name is not UTF-8, as names in a zip are.
+    """
+    top = folder.resolve(strict=True)
+    rules = IgnoreRules.for_folder(top)
+    if rules is None:
+        return {}
+    files: dict[str, Path] = {}
+    links: dict[str, Path] = {}
+    waiting = [(top, rules)]
+    while waiting:
+        parent, rules = waiting.pop()
+        for path in sorted(parent.iterdir()):
+            is_link = path.is_symlink()
+            # As git, which takes a link for a file, whatever it leads to.
+            is_folder = path.is_dir() and not is_link
+            if _is_left_out(path) or rules.ignore(path, is_folder=is_folder):
+                continue
+            if is_link:
+                links[_name_of(path, top)] = path
+            elif is_folder:
+                waiting.append((path, rules.within(path)))
+            elif path.is_file():  # neither a pipe nor a socket
+                files[_name_of(path, top)] = path
+    wanted = set(files.values())
+    files.update((name, path) for name, path in links.items() if _target(path) in wanted)
+    return files
 
 
-Rules = list[tuple[Path, GitIgnoreSpec | None]]
+def _is_left_out(path: Path) -> bool:
+    name = path.name
+    if name.startswith(".") or name in _CACHES or path.suffix in {".pyc", ".pyo"}:
+        return True
+    return any(fnmatchcase(name.lower(), glob) for glob in _SECRET_FILES)
 
 
-def _walk(folder: Path, top: Path, rules: Rules) -> Iterator[Path]:
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.name in _CACHES or path.suffix in {".pyc", ".pyo"}:
-            continue
-        if any(fnmatchcase(path.name.lower(), glob) for glob in _SECRET_FILES):
-            continue
-        if path.is_symlink() and not path.resolve().is_relative_to(top):
-            continue
-        if _is_ignored(path.absolute(), path.is_dir(), rules):
-            continue
-        if path.is_dir():
-            if not path.is_symlink():  # a link to a folder inside would be packed twice, or for ever
-                yield from _walk(path, top, [*rules, (path.absolute(), _ignore_rules(path))])
-        elif path.is_file():
-            yield path
-
-
-def _folders_down_to(folder: Path) -> list[Path]:
-    """The folders whose ``.gitignore`` counts: from the top of the git checkout, if there is one, to ``folder``."""
-    chain = [folder, *folder.parents]
-    for index, parent in enumerate(chain):
-        if (parent / ".git").exists():
-            return chain[index::-1]
-    return [folder]
-
-
-def _ignore_rules(folder: Path) -> GitIgnoreSpec | None:
+def _target(link: Path) -> Path | None:
+    """What a link leads to; None if that is not there. Raises: OSError if it leads to itself."""
     try:
-        lines = (folder / ".gitignore").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
+        link.stat()
+        return link.resolve(strict=True)
+    except FileNotFoundError:
         return None
-    return GitIgnoreSpec.from_lines(lines)
 
 
-def _is_ignored(path: Path, is_folder: bool, rules: Rules) -> bool:
-    # The deepest .gitignore that says anything about a path decides, as in git.
-    for parent, spec in reversed(rules):
-        if spec is None:
-            continue
-        name = path.relative_to(parent).as_posix() + ("/" if is_folder else "")
-        verdict = spec.check_file(name).include
-        if verdict is not None:
-            return verdict
-    return False
+def _name_of(path: Path, top: Path) -> str:
+    name = path.relative_to(top).as_posix()
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise PackageError(f"{shown(path)}: the name is not UTF-8, which names in a package are: rename it") from None
+    return name

@@ -10,6 +10,7 @@ from pytest_ibmodels import fixtures, hooks, options
 from pytest_ibmodels.reports import files, live, outcomes
 
 if TYPE_CHECKING:
+    import warnings
     from collections.abc import Generator
     from pathlib import Path
 
@@ -71,6 +72,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if options.is_active(session.config):
         from pytest_ibmodels import collection
 
+        collection.remember_secrets(session)
         collection.set_backstop(session)
 
 
@@ -130,6 +132,18 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     outcomes.hide_secrets(report)
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_warning_recorded(warning_message: warnings.WarningMessage) -> None:
+    outcomes.hide_in_warning(warning_message)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    outcomes.hide_in_collection(report)
     return report
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,9 @@ class Project:
             plugins=[reader],
         )
         if reader.project is None:
-            raise pytest.UsageError(f"pytest cannot read this project's settings (its exit code was {code})")
+            given = os.environ.get("PYTEST_ADDOPTS")
+            hint = f"; options of PYTEST_ADDOPTS count, too: {given}" if given else ""
+            raise pytest.UsageError(f"pytest cannot read this project's settings (its exit code was {code}){hint}")
         return reader.project
 
 
@@ -55,6 +58,12 @@ class _Reader:
 
     def __init__(self) -> None:
         self.project: Project | None = None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_load_initial_conftests(self, parser: pytest.Parser, args: list[str]) -> None:
+        """Leave out what only the project's own code knows: options of its `conftest.py` in PYTEST_ADDOPTS."""
+        unknown = parser.parse_known_and_unknown_args(args)[1]
+        args[:] = [option for option in args if option not in unknown]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_cmdline_main(self, config: pytest.Config) -> pytest.ExitCode:

@@ -17,12 +17,19 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, TypeVar
 
 from pytest_ibmodels.instabase import policy
-from pytest_ibmodels.instabase.errors import AccessRefused, ApiError, EnvironmentUnavailable, InstabaseError
+from pytest_ibmodels.instabase.errors import (
+    AccessRefused,
+    ApiError,
+    ClientSetupError,
+    EnvironmentUnavailable,
+    InstabaseError,
+)
 from pytest_ibmodels.instabase.patience import Patience
+from pytest_ibmodels.redaction import redacted
 from pytest_ibmodels.runs.clock import SystemClock, poll_interval
 from pytest_ibmodels.runs.connection import connected
 from pytest_ibmodels.runs.failures import RunFailure
-from pytest_ibmodels.runs.journal import Journal
+from pytest_ibmodels.runs.journal import Journal, JournalError
 from pytest_ibmodels.runs.ledger import Ledger
 from pytest_ibmodels.spec import SpecError, cautions
 
@@ -260,14 +267,13 @@ async def look(environment: Environment, package: str | None) -> EnvironmentFact
             if not connection.is_embedded:
                 host = connection.client.transport.host
             versions = await connection.client.marketplace.versions(package or "")
-    except (SpecError, RunFailure) as error:
-        return EnvironmentFacts(name, host, problem=_sentence(error))
     except EnvironmentUnavailable as error:
         return EnvironmentFacts(name, host, is_reachable=False, problem=_sentence(error))
     except AccessRefused as error:
         return EnvironmentFacts(name, host, is_reachable=True, is_token_accepted=False, problem=_sentence(error))
-    except InstabaseError as error:
-        return EnvironmentFacts(name, host, is_reachable=True, problem=_sentence(error))
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other environments are shown
+        answered = True if isinstance(error, InstabaseError) and not isinstance(error, ClientSetupError) else None
+        return EnvironmentFacts(name, host, is_reachable=answered, problem=_sentence(error))
     seen = versions if package is not None else None
     return EnvironmentFacts(name, host, is_reachable=True, is_token_accepted=True, versions=seen)
 
@@ -297,7 +303,7 @@ async def _run_errand(
             state, is_success = await act(errand, connection.root)
             if connection.is_temporary and changes:
                 notes.append("this sandbox is a temporary one, and gone again: `data` in its entry would keep it")
-    except (SpecError, RunFailure, InstabaseError) as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is this environment's, and the others are visited
         reason = _sentence(error)
     except asyncio.CancelledError:
         for note in notes:  # nobody will get the outcome
@@ -308,7 +314,9 @@ async def _run_errand(
 
 
 def _sentence(error: Exception) -> str:
-    return "; ".join(str(error).splitlines())
+    told = redacted("; ".join(str(error).splitlines()))
+    expected = isinstance(error, SpecError | RunFailure | InstabaseError | JournalError)
+    return told if expected and told else f"{type(error).__name__}: {told}".removesuffix(": ")
 
 
 def everywhere(

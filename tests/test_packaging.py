@@ -1,19 +1,23 @@
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
+import re
+import tempfile
 import zipfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_ibmodels.packaging import PackageError, build_package
+from pytest_ibmodels.packaging import PackageError, build_marketplace_package, build_package, shown
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
 DESCRIPTION = {"name": "acme", "version": "1.2.3", "model_training": {"function_annotator": "code.train.run"}}
 
@@ -119,6 +123,122 @@ def test_a_bad_package_json_is_one_sentence(folder: Path, content: str | None, s
     with pytest.raises(PackageError) as caught:
         build_package(folder)
     assert str(caught.value) == sentence.format(path=path)
+
+
+def test_a_byte_order_mark_is_passed_over(folder: Path) -> None:
+    path = folder / "package.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert build_package(folder).name == "acme"
+
+
+def loop(folder: Path) -> Path:
+    (folder / "self").symlink_to("self")
+    return folder / "self"
+
+
+def not_utf8(folder: Path) -> Path:
+    path = Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.py"))
+    path.write_text("")
+    return path
+
+
+def no_file(folder: Path) -> Path:
+    path = folder / "package.json"
+    path.unlink()
+    os.mkfifo(path)
+    return path
+
+
+def nested(folder: Path) -> Path:
+    path = folder / "package.json"
+    path.write_text('{"name": ' + "[" * 100_000)
+    return path
+
+
+def half_a_character(folder: Path) -> Path:
+    path = folder / "package.json"
+    path.write_text(json.dumps({**DESCRIPTION, "model_training": {"function": "\ud800"}}))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (loop, "cannot be read: Too many levels of symbolic links"),
+        (not_utf8, "the name is not UTF-8"),
+        (no_file, "should be a file, is none"),
+        (nested, "cannot be read as JSON: it is nested too deep"),
+        (half_a_character, "cannot be read as JSON: 'utf-8' codec can't encode"),
+    ],
+)
+def test_what_cannot_be_read_is_one_sentence_with_the_path(
+    folder: Path, spoil: Callable[[Path], Path], reason: str
+) -> None:
+    path = spoil(folder)
+    with pytest.raises(PackageError) as caught:
+        build_package(folder)
+    assert str(caught.value).startswith(f"{shown(path)}: {reason}")
+    assert str(caught.value).isascii() or "é" in str(folder)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["train.py", "sub", "sub/.gitignore", "package.json", "."])
+def test_what_may_not_be_read_is_one_sentence_with_the_path(name: str) -> None:
+    with tempfile.TemporaryDirectory() as place, as_nobody(Path(place)):
+        folder = Path(place) / "code"
+        (folder / "sub").mkdir(parents=True)
+        (folder / "package.json").write_text(json.dumps(DESCRIPTION))
+        for file in ("train.py", "sub/.gitignore"):
+            (folder / file).write_text("")
+        (folder / name).chmod(0)
+        try:
+            with pytest.raises(PackageError, match="Permission denied") as caught:
+                build_package(folder)
+        finally:
+            (folder / name).chmod(0o700)
+        assert str(caught.value).startswith(str(folder / name))
+
+
+@contextlib.contextmanager
+def as_nobody(folder: Path) -> Iterator[None]:
+    """For this process, as root may read everything; files in ``folder`` can be made all the same."""
+    if os.geteuid() != 0:
+        yield
+        return
+    folder.chmod(0o777)
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_pipes_and_what_links_to_something_left_out_are_left_out(folder: Path) -> None:
+    (folder / ".gitignore").write_text("customers.csv\n")
+    (folder / "customers.csv").write_text("a customer")
+    (folder / ".env").write_text("a token")
+    os.mkfifo(folder / "pipe")
+    for name, target in {"a.csv": "customers.csv", "b": ".env", "c": "gone", "d": "pipe", "e.py": "train.py"}.items():
+        (folder / name).symlink_to(target)
+    assert build_package(folder).files == ("code/e.py", "code/sub/__init__.py", "code/train.py", "package.json")
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"name": "my tiny package"}, '"name" is "my tiny package"; it should be without spaces, to be published'),
+        ({"name": "x" * 190}, '"name" and "version" are too long to be published: together at most'),
+        ({"version": "1.0"}, "a semantic version"),
+        ({"solution_type": ""}, '"solution_type" is ""'),
+    ],
+)
+def test_what_no_marketplace_takes_is_refused_before_anything_is_sent(
+    folder: Path, more: dict[str, str], reason: str
+) -> None:
+    description = {**DESCRIPTION, "solution_type": "pypkg", **more}
+    (folder / "package.json").write_text(json.dumps(description))
+    with pytest.raises(PackageError, match=re.escape(reason)):
+        build_marketplace_package(folder)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 ::
 
     InstabaseError              every error of the client
+      ClientSetupError          nothing can be sent: a variable of this machine, or the address, cannot be used
       EnvironmentUnavailable    nothing answered, or only that it cannot (429, 5xx): trying again may help
       AccessRefused             401 or 403: the token is wrong, or has no right to this
       CertificateRefused        the host's certificate is not to be trusted
@@ -29,6 +30,10 @@ class InstabaseError(Exception):
         super().__init__(f"{call}: {reason}")
         self.call = call
         self.reason = reason
+
+
+class ClientSetupError(InstabaseError):
+    """Nothing was sent: a variable of this machine or the environment's address cannot be used. It names which."""
 
 
 class EnvironmentUnavailable(InstabaseError):

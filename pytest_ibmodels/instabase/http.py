@@ -2,33 +2,49 @@
 
 from __future__ import annotations
 
-import email.utils
-import json
-import math
+import asyncio
 import ssl
-import time
 from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import quote, urlencode
 
 import httpx
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import BaseModel, ValidationError
 
+from pytest_ibmodels.instabase.answers import (
+    ERROR_BYTES,
+    MAX_DEPTH,
+    MAX_JSON_BYTES,
+    Answer,
+    TooDeep,
+    TooLarge,
+    asked_pause,
+    loads,
+    message_of,
+    read_answer,
+    retry_after,
+)
 from pytest_ibmodels.instabase.errors import (
     AccessRefused,
     ApiError,
     CertificateRefused,
+    ClientSetupError,
     EnvironmentUnavailable,
     GarbledAnswer,
+    InstabaseError,
     Redirected,
     UnexpectedAnswer,
 )
 from pytest_ibmodels.instabase.lanes import Lanes
+from pytest_ibmodels.instabase.machine import MachineError, proxy_for, public_certificates, trusted_sentence
 from pytest_ibmodels.instabase.wire import API_PREFIX, DriveArgs
-from pytest_ibmodels.redaction import HIDDEN, redacted, remember
+from pytest_ibmodels.invisible import visible
+from pytest_ibmodels.redaction import redacted, remember
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
     from types import TracebackType
+
+    from pydantic import SecretStr
 
     from pytest_ibmodels.instabase.patience import Patience
     from pytest_ibmodels.instabase.policy import Policy
@@ -37,12 +53,14 @@ AnswerT = TypeVar("AnswerT", bound=BaseModel)
 T = TypeVar("T")
 
 _TOO_MANY_REQUESTS = 429
+_PROXY_LOGIN = 407
 _EXCERPT_CHARACTERS = 200
-_READ_BYTES = 65_536
-"""Of an answer to take an excerpt from: more than it has, so that it ends in no part of a token."""
+_SLOWEST_UPLOAD = 20_000
+"""Bytes a second."""
 # An answer may wait for a large file or for a busy file service; connecting to a living host may not.
 _CONNECT_SECONDS = 10.0
 _CONNECTIONS = 32
+_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 # Between two looks at a job that takes long. Load balancers close what is idle for a minute.
 _KEPT_SECONDS = 30.0
 
@@ -71,23 +89,33 @@ class Transport:
     ) -> None:
         self.host = host.rstrip("/")
         self._token = token
-        self._secrets = tuple(map(SecretStr, secrets))
         remember(token.get_secret_value(), *secrets)
         self._patience = patience
-        # The environment of the process may name proxies and .netrc passwords: neither belongs between us and a sandbox
-        # on loopback, and for a real host the proxies are wanted.
-        wants_environ = not _is_loopback(self.host)
-        # One for all clients: making it reads the certificates of the machine.
-        verify = httpx.create_ssl_context(trust_env=wants_environ) if verify is True else verify
+        # Variables of this machine may name proxies: none belongs between us and a sandbox on loopback, and for a real
+        # host they are wanted.
+        try:
+            address = httpx.URL(self.host)
+            trusts_environ = address.host not in _LOOPBACK
+            self._proxy = proxy_for(address) if trusts_environ and transport is None else None
+            trusted = _certificates(address, verify, trusts_environ=trusts_environ)
+            self._trusted = trusted_sentence() if trusts_environ and verify is True else ""
+        except (httpx.InvalidURL, UnicodeError) as error:
+            raise ClientSetupError(self.host, f"`host` is no address: {error}") from None
+        except MachineError as error:
+            raise ClientSetupError(self.host, str(error)) from None
+        if self._proxy is not None:
+            remember(self._proxy.password)
+        self._asked = self.host if self._proxy is None else f"{self.host} through {self._proxy.sentence}"
 
         def client() -> httpx.AsyncClient:
             return httpx.AsyncClient(
-                headers={"Authorization": f"Bearer {token.get_secret_value()}"},
-                verify=verify,
+                headers={"Authorization": f"Bearer {self._token.get_secret_value()}"},
+                verify=trusted,
                 limits=httpx.Limits(max_connections=1, keepalive_expiry=_KEPT_SECONDS),
                 follow_redirects=False,
                 transport=transport,
-                trust_env=wants_environ,
+                proxy=None if self._proxy is None else self._proxy.url,
+                trust_env=False,
             )
 
         self._lanes = Lanes(client, _CONNECTIONS)
@@ -117,6 +145,7 @@ class Transport:
         """Send a request below ``/api/v1`` and check its JSON answer against the model ``answer``.
 
         Raises:
+            ClientSetupError: nothing can be sent to this host from this machine.
             EnvironmentUnavailable: nothing answered, or only a gateway.
             AccessRefused: HTTP 401 or 403.
             CertificateRefused: the host's certificate cannot be verified.
@@ -125,12 +154,12 @@ class Transport:
             GarbledAnswer: the body is not JSON.
             UnexpectedAnswer: it does not fit ``answer``.
         """
-        name = f"{method} {path}"
+        name = visible(f"{method} {path}")
 
         async def send() -> AnswerT:
             url = f"{API_PREFIX}/{_encoded(path)}"
-            response = await self._send(method, url, name, policy, args=args, body=body, params=params)
-            return self._checked(answer, response, name)
+            came = await self._send(method, url, name, policy, args=args, body=body, params=params)
+            return self._checked(answer, came, name)
 
         return await self._patiently(policy, send)
 
@@ -139,17 +168,17 @@ class Transport:
 
         Raises: as :meth:`call`; GarbledAnswer if there is nothing, or a web page in place of another file.
         """
-        name = f"GET {path}"
+        name = visible(f"GET {path}")
 
         async def send() -> bytes:
-            response = await self._send("GET", f"{API_PREFIX}/{_encoded(path)}", name, policy, args=args)
-            return self._content(response, path, name)
+            came = await self._send("GET", f"{API_PREFIX}/{_encoded(path)}", name, policy, args=args, is_file=True)
+            return self._content(came, path, name)
 
         return await self._patiently(policy, send)
 
     async def get_json(self, path: str, *, policy: Policy) -> object:
         """The JSON value at ``HOST/path``, for the calls outside ``/api/v1``. Raises: as :meth:`call`."""
-        name = f"GET {path}"
+        name = visible(f"GET {path}")
 
         async def send() -> object:
             value = self._json(await self._send("GET", f"/{_encoded(path)}", name, policy), name)
@@ -161,31 +190,31 @@ class Transport:
     async def _patiently(self, policy: Policy, send: Callable[[], Awaitable[T]]) -> T:
         return await send() if self._patience is None else await self._patience(policy, send)
 
-    def _checked(self, answer: type[AnswerT], response: httpx.Response, name: str) -> AnswerT:
-        value = self._json(response, name)
+    def _checked(self, kind: type[AnswerT], answer: Answer, name: str) -> AnswerT:
+        value = self._json(answer, name)
         self._refuse_error_envelope(value, name)
         try:
-            return answer.model_validate(value)
+            return kind.model_validate(value)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(str(part) for part in first["loc"]) or "the answer"
-            raise UnexpectedAnswer(name, f"{where}: {first['msg']}; got {self._excerpt(response)}") from None
+            raise UnexpectedAnswer(name, f"{where}: {first['msg']}; got {self._excerpt(answer)}") from None
 
-    def _content(self, response: httpx.Response, path: str, name: str) -> bytes:
-        kind = response.headers.get("content-type", "")
-        if not response.content:
+    def _content(self, answer: Answer, path: str, name: str) -> bytes:
+        kind = answer.headers.get("content-type", "")
+        if not answer.content:
             raise GarbledAnswer(name, "the answer is empty")
         if kind.startswith("text/html") and not path.endswith((".html", ".htm")):
-            raise GarbledAnswer(name, f"a web page came in place of the file: {self._excerpt(response)}")
+            raise GarbledAnswer(name, f"a web page came in place of the file: {self._excerpt(answer)}")
         if kind.startswith("application/json"):
             try:
-                value = json.loads(response.content)
+                value = loads(answer.content)
             except ValueError:
-                return response.content
+                return answer.content
             # A file may well be a JSON object with a key "status": only the whole envelope counts.
             if isinstance(value, dict) and value.get("status") == "ERROR" and "msg" in value:
                 self._refuse_error_envelope(value, name)
-        return response.content
+        return answer.content
 
     async def _send(
         self,
@@ -197,7 +226,8 @@ class Transport:
         args: DriveArgs | None = None,
         body: BaseModel | bytes | None = None,
         params: Mapping[str, str] | None = None,
-    ) -> httpx.Response:
+        is_file: bool = False,
+    ) -> Answer:
         headers = args.header() if args is not None else {}
         content: bytes | None
         if isinstance(body, BaseModel):
@@ -208,50 +238,72 @@ class Transport:
         # Whole, since httpx would parse it anew for each part that it adds.
         whole = f"{self.host}{url}?{urlencode(params, quote_via=quote)}" if params else f"{self.host}{url}"
         timeout = httpx.Timeout(policy.timeout, connect=min(_CONNECT_SECONDS, policy.timeout))
+        # An answer that comes byte by byte never meets the time-outs between two bytes. Only a file may take its time.
+        seconds = None if is_file else policy.timeout + len(content or b"") / _SLOWEST_UPLOAD
         try:
-            async with self._lanes.client() as client:
-                response = await client.request(method, whole, headers=headers, content=content, timeout=timeout)
-        except httpx.TimeoutException as error:
-            reason = f"{self.host} did not answer in time ({type(error).__name__})"
+            async with (
+                self._lanes.client() as client,
+                asyncio.timeout(seconds),
+                client.stream(method, whole, headers=headers, content=content, timeout=timeout) as response,
+            ):
+                answer = await read_answer(response, None if is_file else MAX_JSON_BYTES)
+        except TooLarge:
+            raise UnexpectedAnswer(name, f"the answer has more than {MAX_JSON_BYTES // 2**20} MiB") from None
+        except Exception as error:  # noqa: BLE001 - whatever an address or a library raises belongs to this environment
+            raise self._failure(error, name, seconds) from None
+        self._refuse_http_error(answer, name)
+        return answer
+
+    def _failure(self, error: Exception, name: str, seconds: float | None) -> InstabaseError:
+        """The error of ours for what the HTTP client raised."""
+        if isinstance(error, TimeoutError) and seconds is not None:
+            return EnvironmentUnavailable(name, f"{self._asked} did not answer to the end within {seconds:.0f} s")
+        if isinstance(error, httpx.TimeoutException):
+            reason = f"{self._asked} did not answer in time ({type(error).__name__})"
             reached = not isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout)
-            raise EnvironmentUnavailable(name, reason, reached=reached) from None
-        except httpx.HTTPError as error:
-            self._refuse_certificate(error, name)
-            reason = f"no answer from {self.host}: {self.redact(str(error))}"
-            raise EnvironmentUnavailable(name, reason, reached=not isinstance(error, httpx.ConnectError)) from None
-        self._refuse_http_error(response, name)
-        return response
+            return EnvironmentUnavailable(name, reason, reached=reached)
+        told = self.redact(str(error)) or type(error).__name__
+        if isinstance(error, httpx.HTTPError) and not isinstance(error, httpx.LocalProtocolError):
+            verification = _verification_error(error)
+            if verification is not None:
+                return self._certificate_refused(verification, name)
+            reached = not isinstance(error, httpx.ConnectError | httpx.ProxyError)
+            return EnvironmentUnavailable(name, f"no answer from {self._asked}: {told}", reached=reached)
+        return ClientSetupError(name, f"{self._asked} cannot be asked: {told}")
 
-    def _refuse_certificate(self, error: BaseException | None, name: str) -> None:
-        while error is not None:
-            if isinstance(error, ssl.SSLCertVerificationError):
-                reason = f"the certificate of {self.host} is not trusted ({error.verify_message})"
-                raise CertificateRefused(
-                    name, f"{reason}: name the certificates to trust in `ca_bundle` of this environment"
-                ) from None
-            error = error.__cause__ or error.__context__
+    def _certificate_refused(self, error: ssl.SSLCertVerificationError, name: str) -> CertificateRefused:
+        reason = f"the certificate of {self.host} is not trusted ({error.verify_message})"
+        advice = "name the certificates to trust in `ca_bundle` of this environment"
+        return CertificateRefused(name, f"{reason}: {advice}{self._trusted}")
 
-    def _refuse_http_error(self, response: httpx.Response, name: str) -> None:
-        code = response.status_code
+    def _refuse_http_error(self, answer: Answer, name: str) -> None:
+        code = answer.status
         if code < 300:
             return
         if code in {401, 403}:
             reason = f"{self.host} refused the token (HTTP {code}): check `token` of this environment"
             raise AccessRefused(name, reason)
         if code >= 500 or code == _TOO_MANY_REQUESTS:
-            reason = f"{self.host} cannot answer at present (HTTP {code}: {self._excerpt(response)})"
-            raise EnvironmentUnavailable(name, reason, status=code, retry_after=_retry_after(response))
+            reason = (
+                f"{self._asked} cannot answer at present (HTTP {code}: {self._excerpt(answer)}){asked_pause(answer)}"
+            )
+            raise EnvironmentUnavailable(name, reason, status=code, retry_after=retry_after(answer))
         if code < 400:
-            target = self.redact(response.headers.get("location", "elsewhere"))
+            target = self.redact(answer.headers.get("location", "elsewhere"))
             raise Redirected(name, f"HTTP {code} points to {target}; the token is not sent there: correct `host`")
-        message = _message(response) or self._excerpt(response)
-        raise ApiError(name, f"{self.redact(message)} (HTTP {code})")
+        if code == _PROXY_LOGIN and self._proxy is not None:
+            raise ClientSetupError(name, f"{self._proxy.sentence} wants a user and a password (HTTP {code})")
+        message = message_of(answer) or self._excerpt(answer)
+        raise ApiError(name, f"{self.redact(message)} (HTTP {code}){asked_pause(answer)}")
 
-    def _json(self, response: httpx.Response, name: str) -> object:
+    def _json(self, answer: Answer, name: str) -> object:
         try:
-            value: object = json.loads(response.content)
+            value = loads(answer.content)
+        except TooDeep:
+            reason = f"the answer is nested more than {MAX_DEPTH} levels deep: {self._excerpt(answer)}"
+            raise UnexpectedAnswer(name, reason) from None
         except ValueError:
-            what = f"not JSON: {self._excerpt(response)}" if response.content.strip() else "empty"
+            what = f"not JSON: {self._excerpt(answer)}" if answer.content.strip() else "empty"
             raise GarbledAnswer(name, f"the answer is {what}") from None
         if value is None:
             raise GarbledAnswer(name, "the answer is null")
@@ -263,17 +315,14 @@ class Transport:
             return
         raise ApiError(name, self.redact(str(value.get("msg") or "the environment gave no reason")))
 
-    def _excerpt(self, response: httpx.Response) -> str:
-        text = response.content[:_READ_BYTES].decode("utf-8", "replace")
+    def _excerpt(self, answer: Answer) -> str:
+        text = answer.content[:ERROR_BYTES].decode("utf-8", "replace")
         text = self.redact(" ".join(text.split()))
         return repr(text[:_EXCERPT_CHARACTERS] + ("…" if len(text) > _EXCERPT_CHARACTERS else ""))
 
     def redact(self, text: str) -> str:
         """``text`` without the token and other secrets, wherever it came from."""
-        text = redacted(text)
-        for secret in (self._token, *self._secrets):
-            text = text.replace(secret.get_secret_value() or HIDDEN, HIDDEN)
-        return text
+        return str(redacted(text))
 
 
 def _encoded(path: str) -> str:
@@ -281,27 +330,16 @@ def _encoded(path: str) -> str:
     return quote(path, safe="/+")
 
 
-def _is_loopback(host: str) -> bool:
-    return httpx.URL(host).host in {"127.0.0.1", "localhost", "::1"}
+def _certificates(address: httpx.URL, verify: ssl.SSLContext | bool, *, trusts_environ: bool) -> ssl.SSLContext | bool:
+    """What the clients of a transport verify with. Reading the certificates of the machine takes long: once for all."""
+    if verify is not True:
+        return verify
+    if address.scheme != "https":
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # which nobody asks
+    return public_certificates(trust_environ=trusts_environ)
 
 
-def _retry_after(response: httpx.Response) -> float | None:
-    """The seconds of a ``Retry-After`` header, which gives a number or a date; None if there is none."""
-    text = response.headers.get("retry-after", "")
-    try:
-        seconds = float(text)
-    except ValueError:
-        try:
-            seconds = email.utils.parsedate_to_datetime(text).timestamp() - time.time()
-        except ValueError:
-            return None
-    return max(0.0, seconds) if math.isfinite(seconds) else None
-
-
-def _message(response: httpx.Response) -> str | None:
-    try:
-        value = json.loads(response.content)
-    except ValueError:
-        return None
-    message = value.get("msg") if isinstance(value, dict) else None
-    return message if isinstance(message, str) else None
+def _verification_error(error: BaseException | None) -> ssl.SSLCertVerificationError | None:
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return error

@@ -38,7 +38,8 @@ class Policy:
         why: why a second call does no harm, or would.
         tries: in all, the first one too.
         seconds: no try begins later than this after the first.
-        timeout: seconds without a byte after which an answer counts as lost.
+        timeout: seconds after which an answer that is not there to its end counts as lost; of a file, seconds without a
+            byte. What is uploaded has more time, by its size.
         jitter: the part of a pause that is random, so that many cases do not come back all at once.
         refused: whether a refused connection may pass.
     """
@@ -102,7 +103,7 @@ UNLOAD = Policy("POST model-service/unload_model", "unloaded is unloaded", tries
 EXPORT = Policy("POST annotator/export_model", "the same program is written again", timeout=120.0)
 REFINE = Policy("POST refiner-v5/run", "a second run predicts the same, and the first one is not read")
 RUN = Policy("POST model-service/run", "the model answers the same again", timeout=120.0)
-LIST = Policy("GET marketplace/list", "reading changes nothing", tries=8, jitter=0.0, refused=False)
+LIST = Policy("GET marketplace/list", "reading changes nothing", tries=8, timeout=30.0, jitter=0.0, refused=False)
 PUBLISH = Policy("POST marketplace/publish", "the list is read again, and decides", tries=8, jitter=0.0, refused=False)
 UNPUBLISH = Policy(
     "POST marketplace/unpublish", "the list is read again, and decides", tries=8, jitter=0.0, refused=False

@@ -8,9 +8,11 @@ import pytest
 
 from pytest_ibmodels import options
 from pytest_ibmodels.redaction import redacted
+from pytest_ibmodels.reports.lines import FailureText
 from pytest_ibmodels.reports.live import ProgressReport, began_line, show
 
 if TYPE_CHECKING:
+    import warnings
     from collections.abc import Generator
 
     from pytest_ibmodels.collection import PhaseItem
@@ -25,8 +27,8 @@ _PHASES: pytest.StashKey[dict[str, PhaseOutcome]] = pytest.StashKey()
 """Phase → outcome of its item, on the case's node."""
 _PROPERTIES: pytest.StashKey[list[tuple[str, object]]] = pytest.StashKey()
 _ATTRIBUTE = "model_test_run"
-_NAMES = ("nodeid", "test", "environment", "file")
-"""What a record is known by, and no environment has a say in."""
+_KEPT = ("nodeid", "test", "environment", "file", "line", "route", "package", "started", "finished", "seconds")
+"""Of a record: what no environment has a say in."""
 
 
 class Outcomes:
@@ -72,6 +74,8 @@ class Outcomes:
             show(self._config, report)
             return
         began_line(self._config, report)
+        if type(report.longrepr) is str:  # as it comes from workers
+            report.longrepr = FailureText(report.longrepr)
         record: Any = getattr(report, _ATTRIBUTE, None)
         if record is not None:
             from pytest_ibmodels.reports.record import RunRecord
@@ -93,14 +97,45 @@ def outcomes_of(config: pytest.Config) -> Outcomes:
 
 
 def hide_secrets(report: pytest.TestReport) -> None:
-    """Let nothing of a report show a token: no traceback, captured output or log, no property, no record."""
-    if redacted(report.longreprtext) != report.longreprtext:
-        report.longrepr = redacted(report.longreprtext)
-    report.sections = redacted(report.sections)
-    report.user_properties = redacted(report.user_properties)
+    """Let nothing of a report show a token: no traceback, captured output or log, no reason, property or record."""
+    hide_in_collection(report)
+    if hasattr(report, "wasxfail"):
+        report.wasxfail = redacted(report.wasxfail)
+    report.user_properties = [(name, redacted(value)) for name, value in report.user_properties]
     record: dict[str, Any] | None = getattr(report, _ATTRIBUTE, None)
     if record is not None:
-        setattr(report, _ATTRIBUTE, {**redacted(record), **{name: record[name] for name in _NAMES}})
+        setattr(report, _ATTRIBUTE, _hidden_record(record))
+
+
+def hide_in_collection(report: pytest.CollectReport | pytest.TestReport) -> None:
+    """Let the reason of a report, and what was captured, have no token in it."""
+    if isinstance(report.longrepr, tuple):
+        report.longrepr = redacted(report.longrepr)
+    elif (hidden := redacted(report.longreprtext)) != report.longreprtext:
+        report.longrepr = FailureText(hidden)
+    report.sections = redacted(report.sections)
+
+
+def _hidden_record(record: dict[str, Any]) -> dict[str, Any]:
+    """A record whose texts have no secrets. What reports count and compare by stays: a short password may be a word."""
+    hidden = {**redacted(record), **{name: record[name] for name in _KEPT}}
+    for phase in ("training", "inference"):
+        before, after = record[phase], hidden[phase]
+        checks = [
+            {**new, "metric": old["metric"], "field": old["field"]}
+            for old, new in zip(before["checks"], after["checks"], strict=True)
+        ]
+        failure = before["failure"] and {**after["failure"], "kind": before["failure"]["kind"]}
+        kept = {name: before[name] for name in ("outcome", "history") if name in before}
+        hidden[phase] = {**after, **kept, "checks": checks, "failure": failure}
+    return hidden
+
+
+def hide_in_warning(warning: warnings.WarningMessage) -> None:
+    """Let a warning that is shown at the end of the session have no token in it."""
+    hidden = redacted(str(warning.message))
+    if hidden != str(warning.message):
+        warning.message = hidden
 
 
 def complete_report(item: PhaseItem, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
@@ -114,7 +149,7 @@ def complete_report(item: PhaseItem, call: pytest.CallInfo[None], report: pytest
         from pytest_ibmodels.runs.failures import RunFailure
 
         if isinstance(error, RunFailure):
-            report.longrepr = failure_text(error, f"{path}:{line}")
+            report.longrepr = FailureText(failure_text(error, f"{path}:{line}"))
     if report.when == "call" or not report.passed:
         _record(item, (path, line), report, error)
 

@@ -7,10 +7,10 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import httpx
 from pydantic import SecretStr
 
 from pytest_ibmodels.instabase.client import Instabase
+from pytest_ibmodels.instabase.errors import ClientSetupError
 from pytest_ibmodels.runs.embedded import EmbeddedSandbox
 from pytest_ibmodels.runs.failures import ConfigFailure
 from pytest_ibmodels.runs.ledger import place_of
@@ -54,15 +54,15 @@ async def connected(
 
     Raises:
         SpecError: a variable is not set, or a value cannot be used.
-        ConfigFailure: the host is no address.
+        ConfigFailure: the host is no address, or a variable of this machine spoils every request to it.
         EnvironmentUnavailable: (of `runs.failures`) the embedded sandbox did not start.
     """
     resolved = environment.resolve(os.environ)
     async with _running(resolved, changes=changes) as (host, token, is_temporary):
         try:
             client = Instabase(host, token, patience=patience, verify=resolved.verification)
-        except (httpx.InvalidURL, UnicodeError) as error:
-            raise ConfigFailure(f"`host` of environment `{environment.name}` is no address: {error}") from None
+        except ClientSetupError as error:
+            raise ConfigFailure(f"environment `{environment.name}`: {error.reason}") from None
         try:
             yield Connection(client, place_of(resolved), resolved.path, resolved.is_embedded, is_temporary)
         finally:

@@ -72,38 +72,38 @@ class EmbeddedSandbox:
             EnvironmentUnavailable: a package is missing, or the server did not start; the text says what to do.
         """
         _check_installed()
-        scratch = Path(tempfile.mkdtemp(prefix="ibmodels-sandbox-"))
-        token = secrets.token_urlsafe(32)
-        token_file = scratch / "token"
-        token_file.touch(mode=0o600)
-        token_file.write_text(token)
-        command = [sys.executable, "-P", "-m", _MODULE, "serve", "--announce", "--exit-with-parent"]
-        command += ["--data", str(data or scratch / "data"), "--token-file", str(token_file)]
-        if not preload:
-            command.append("--no-preload")
-        # Should this process be killed, the server is left to tidy up.
-        command += ["--remove-at-end", str(scratch)]
-        for folder, source in mounts.items():
-            command += ["--mount", f"{folder}={source}"]
-        errors = tempfile.TemporaryFile()  # noqa: SIM115 - what it holds is wanted after the server has gone
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=errors,
-            env=_environment(),
-            cwd=scratch,
-            start_new_session=True,  # Ctrl-C is for pytest, which then ends the server in good order
-        )
         try:
-            url = await _announced_url(process, errors)
-        except BaseException:
-            await _end(process)
-            shutil.rmtree(scratch, ignore_errors=True)
-            errors.close()
-            raise
-        # It was read. The code of jobs, which runs as the same user, finds it in no file.
-        token_file.unlink()
+            scratch = Path(tempfile.mkdtemp(prefix="ibmodels-sandbox-"))
+        except OSError as error:
+            raise _not_started(error) from None
+        with contextlib.ExitStack() as undo:
+            # Whatever comes, the token must not stay behind.
+            undo.callback(shutil.rmtree, scratch, ignore_errors=True)
+            try:
+                token = secrets.token_urlsafe(32)
+                token_file = scratch / "token"
+                token_file.touch(mode=0o600)
+                token_file.write_text(token)
+                errors = undo.enter_context(tempfile.TemporaryFile())
+                process = await asyncio.create_subprocess_exec(
+                    *_command(scratch, data or scratch / "data", token_file, mounts, preload=preload),
+                    stdin=asyncio.subprocess.PIPE,
+                    stdout=asyncio.subprocess.PIPE,
+                    stderr=errors,
+                    env=_environment(),
+                    cwd=scratch,
+                    start_new_session=True,  # Ctrl-C is for pytest, which then ends the server in good order
+                )
+            except (OSError, ValueError) as error:
+                raise _not_started(error) from None
+            try:
+                url = await _announced_url(process, errors)
+                # It was read. The code of jobs, which runs as the same user, finds it in no file.
+                token_file.unlink(missing_ok=True)
+            except BaseException:
+                await _end(process)
+                raise
+            undo.pop_all()
         return cls(process, url, SecretStr(token), scratch, errors, is_temporary=data is None)
 
     @property
@@ -119,6 +119,24 @@ class EmbeddedSandbox:
         await _end(self._process)
         shutil.rmtree(self._scratch, ignore_errors=True)
         self._errors.close()
+
+
+def _command(scratch: Path, data: Path, token_file: Path, mounts: Mapping[str, str], *, preload: bool) -> list[str]:
+    command = [sys.executable, "-P", "-m", _MODULE, "serve", "--announce", "--exit-with-parent"]
+    command += ["--data", str(data), "--token-file", str(token_file)]
+    if not preload:
+        command.append("--no-preload")
+    # Should this process be killed, the server is left to tidy up.
+    command += ["--remove-at-end", str(scratch)]
+    for folder, source in mounts.items():
+        command += ["--mount", f"{folder}={source}"]
+    return command
+
+
+def _not_started(error: Exception) -> EnvironmentUnavailable:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    at = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
+    return EnvironmentUnavailable(f"the sandbox did not start: {reason}{at}")
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

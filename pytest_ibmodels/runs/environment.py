@@ -276,9 +276,12 @@ class EnvironmentSession:
             client = Instabase(sandbox.url, sandbox.token, patience=patience, secrets=secrets)
             return _Opened(client, resolved.path, sandbox)
         token = resolved.token or SecretStr("")
-        client = Instabase(resolved.host, token, patience=patience, verify=resolved.verification, secrets=secrets)
         try:
-            await reach(client, resolved.path, self.limits.startup, self._place)
+            client = Instabase(resolved.host, token, patience=patience, verify=resolved.verification, secrets=secrets)
+        except errors.ClientSetupError as error:
+            raise ConfigFailure(f"environment `{resolved.name}`: {error.reason}") from None
+        try:
+            await reach(client, resolved.path, self.limits, self._clock, self._place)
         except BaseException as error:
             await client.close()
             if isinstance(error, errors.InstabaseError):
@@ -307,4 +310,6 @@ def as_failure(error: errors.InstabaseError, kind: type[RunFailure]) -> RunFailu
     """The failure of a run that a client's error means: one of the environment itself, or ``kind``."""
     if is_transient(error) or isinstance(error, errors.AccessRefused | errors.Redirected | errors.CertificateRefused):
         return EnvironmentUnavailable(str(error))
+    if isinstance(error, errors.ClientSetupError):
+        return ConfigFailure(str(error))
     return kind(str(error))

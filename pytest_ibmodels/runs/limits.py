@@ -12,7 +12,7 @@ class Limits:
     Attributes:
         longest_poll: between two looks at a job.
         startup: that an environment may take until it answers for the first time.
-        upload: that unpacking the pushed code may take.
+        upload: that putting the code there and unpacking it may take.
         queue: that a training job may wait in the environment's queue.
         inference: that inference of one model test may take.
     """

@@ -22,48 +22,72 @@ if TYPE_CHECKING:
 _WITHOUT_END = 1_000_000
 
 
-async def reach(client: Instabase, root: str, seconds: float, place: str) -> None:
+async def reach(client: Instabase, root: str, limits: Limits, clock: Clock, place: str) -> None:
     """See that an environment answers, before anything is sent there.
+
+    It is tried for `limits.startup`, but no longer than `limits.upload` is spent on answers that do not end.
 
     Args:
         client: one with patience.
         root: a drive path in it.
-        seconds: for how long to try.
+        limits: those of the session.
+        clock: tells how long answers took.
         place: where the environment is written down, for the message.
 
     Raises:
         EnvironmentUnavailable: (of `runs.failures`) it does not.
         InstabaseError: it answers, and will never do what is asked: the token is refused, or it points elsewhere.
     """
-    policy = replace(READ, tries=_WITHOUT_END, seconds=seconds, timeout=min(READ.timeout, seconds))
+    once = replace(READ, tries=1, timeout=min(READ.timeout, limits.startup, limits.upload))
+    hanging = 0.0
+    advice = f"check `host` ({place}), and whether the network, a VPN or a proxy leads there"
+
+    async def ask() -> None:
+        nonlocal hanging
+        begun = clock.now()
+        try:
+            await client.drive.mount_details(root, policy=once)
+        except errors.EnvironmentUnavailable as error:
+            hanging += clock.now() - begun
+            if hanging > 0.95 * limits.upload:  # timers may be a little early
+                tried = f"tried for {hanging:.0f} s, as long as an upload may take"
+                raise EnvironmentUnavailable(f"{error.reason}; {tried}: {advice}") from error
+            raise
+
     try:
-        await client.drive.mount_details(root, policy=policy)
+        await Patience(clock)(replace(READ, tries=_WITHOUT_END, seconds=limits.startup), ask)
     except (errors.ApiError, errors.EnvironmentUnavailable, errors.UnexpectedAnswer) as error:
         if is_transient(error):
-            advice = f"check `host` ({place}), and whether the network, a VPN or a proxy leads there"
-            raise EnvironmentUnavailable(f"{error.reason}; tried for {seconds:g} s: {advice}") from error
+            raise EnvironmentUnavailable(f"{error.reason}; tried for {limits.startup:g} s: {advice}") from error
 
 
 async def push(client: Instabase, folder: str, package: Package, clock: Clock, limits: Limits) -> None:
-    """Write a package to the drive and unpack it in ``folder``.
+    """Write a package to the drive and unpack it in ``folder``, all within the upload limit.
 
     Raises:
         UploadFailure: it could not be unpacked, or not in time.
         InstabaseError: a call failed.
     """
     zip_name = f"{uuid.uuid4().hex}.ibsolution"
-    await client.drive.write(f"{folder}/{zip_name}", package.data)
+    doing, job = "uploading", ""
 
     async def unpack() -> None:
+        nonlocal doing, job
         job_id = await client.drive.start_unzip(folder, zip_name)
+        doing, job = "unpacking", f" (job {job_id})"
         problem = await _unpacked(client, job_id, clock, limits)
         if UNAVAILABLE in problem:
             raise errors.ApiError(f"job {job_id}", problem)
         if problem:
             raise UploadFailure(f"the package could not be unpacked (job {job_id}): {problem}")
 
-    await Patience(clock)(UNZIP, unpack)
-    await client.drive.delete(f"{folder}/{zip_name}")
+    try:
+        async with asyncio.timeout(limits.upload):
+            await client.drive.write(f"{folder}/{zip_name}", package.data)
+            await Patience(clock)(UNZIP, unpack)
+            await client.drive.delete(f"{folder}/{zip_name}")
+    except TimeoutError:
+        raise UploadFailure(f"{doing} the package did not end within {limits.upload:g} s{job}") from None
 
 
 async def _unpacked(client: Instabase, job_id: str, clock: Clock, limits: Limits) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pytest_ibmodels.instabase.errors import AccessRefused, InstabaseError
 from pytest_ibmodels.instabase.patience import Patience
 from pytest_ibmodels.instabase.policy import is_transient
+from pytest_ibmodels.redaction import redacted
 from pytest_ibmodels.runs.connection import connected
 from pytest_ibmodels.runs.failures import RunFailure
 from pytest_ibmodels.runs.journal import JournalError
@@ -71,6 +72,8 @@ async def sweep(
         place = place_of(environment.resolve(os.environ))
     except SpecError as error:
         return _left(entries, "; ".join(str(error).splitlines()))
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is this environment's, and the others are swept
+        return _left(entries, _unforeseen(error))
     here = [entry for entry in entries if entry.place == place]
     outcomes: list[Swept] = []
     for other in sorted({entry.place for entry in entries} - {place}):
@@ -89,6 +92,8 @@ async def sweep(
         errand.leave_rest("there was no time for it")
     except (RunFailure, JournalError, InstabaseError) as error:
         errand.leave_rest("; ".join(str(error).splitlines()))
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is this environment's, and the others are swept
+        errand.leave_rest(_unforeseen(error))
     return outcomes + errand.outcomes
 
 
@@ -132,6 +137,10 @@ class _Errand:
 
     def leave_rest(self, reason: str) -> None:
         self.outcomes += _left(self._rest, reason)
+
+
+def _unforeseen(error: Exception) -> str:
+    return str(redacted(f"{type(error).__name__}: {'; '.join(str(error).splitlines())}"))
 
 
 def _left(entries: Sequence[Entry], reason: str) -> list[Swept]:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from pytest_ibmodels.spec.databases import has_plain_password
+from pytest_ibmodels.redaction import SHORTEST
+from pytest_ibmodels.spec.databases import has_plain_password, passwords
 from pytest_ibmodels.spec.environment_rules import SANDBOX
 from pytest_ibmodels.spec.errors import Problem, SpecError
 from pytest_ibmodels.spec.variables import has_variables
@@ -15,7 +16,7 @@ from pytest_ibmodels.spec.variables import has_variables
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from pytest_ibmodels.spec.environments import Environment
+    from pytest_ibmodels.spec.environments import Environment, ResolvedEnvironment
 
 
 class EnvironmentWarning(UserWarning):
@@ -25,13 +26,13 @@ class EnvironmentWarning(UserWarning):
 def cautions(environment: Environment, environ: Mapping[str, str]) -> list[Problem]:
     """What to warn of on every run with this environment, each at its place; nothing if it cannot be used at all."""
     try:
-        host = environment.resolve(environ).host
+        resolved = environment.resolve(environ)
     except SpecError:
         return []
     file = environment.file or Path("environments.yaml")
     return [
         Problem(file, *(environment.places.get(key) or environment.places.get(None, (1, 1))), message)
-        for key, message in _cautions(environment, host)
+        for key, message in [*_cautions(environment, resolved.host), *_short_secrets(resolved)]
     ]
 
 
@@ -49,6 +50,17 @@ def _cautions(environment: Environment, host: str) -> Iterator[tuple[str, str]]:
     if has_plain_password(_written_database(environment)):
         told = f"environment `{name}` has the password of its database in the file"
         yield "database", f"{told}; write `${{VARIABLE}}` in its place, set the variable, and change this password"
+
+
+def _short_secrets(environment: ResolvedEnvironment) -> Iterator[tuple[str, str]]:
+    secrets = [("token", "token", environment.token.get_secret_value())] if environment.token is not None else []
+    if environment.database is not None:
+        shown = passwords(environment.database.get_secret_value())
+        secrets += [("database", "password of its database", secret) for secret in shown[-1:]]
+    for key, what, secret in secrets:
+        if len(secret) < SHORTEST:
+            told = f"environment `{environment.name}`: the {what} has fewer than {SHORTEST} characters"
+            yield key, f"{told}, too few to be hidden in what is written; take a longer one"
 
 
 def _written_database(environment: Environment) -> str:

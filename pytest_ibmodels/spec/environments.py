@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from pytest_ibmodels.spec.databases import fill_in, from_folder
+from pytest_ibmodels.spec.databases import fill_in, from_folder, passwords
 from pytest_ibmodels.spec.drive_paths import drive_path
 from pytest_ibmodels.spec.entries import EnvironmentEntry
 from pytest_ibmodels.spec.environment_rules import (
@@ -138,6 +138,14 @@ class Environment:
             reason = "holds no certificate (PEM)" if isinstance(error, ssl.SSLError) else unread
             self._raise([Broken("ca_bundle", f"`ca_bundle`: {resolved.ca_bundle} {reason}")])
         return resolved
+
+    def secrets(self, environ: Mapping[str, str]) -> tuple[str, ...]:
+        """The token and the forms of the database's password, as far as their variables are set."""
+        token, database = (
+            "" if text is None or (filled := expand(text.get_secret_value(), environ)).missing else filled.text
+            for text in (self.token, self.database)
+        )
+        return (*([token] if token else []), *passwords(database))
 
     def problems(self) -> list[Problem]:
         """What is wrong with the entry, as far as that can be said before its variables are filled in."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_ibmodels.invisible import visible
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -15,7 +17,8 @@ class Problem:
     """One mistake in one file.
 
     `line` and `column` count from 1. `str()` gives `FILE:LINE:COLUMN: MESSAGE`, the form that editors and CI logs
-    make clickable; the file is shown relative to the current folder where it lies below it.
+    make clickable, with escapes for what nobody sees in the message; the file is shown relative to the current folder
+    where it lies below it.
     """
 
     path: Path
@@ -24,7 +27,7 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        return f"{_shown(self.path)}:{self.line}:{self.column}: {self.message}"
+        return f"{_shown(self.path)}:{self.line}:{self.column}: {visible(self.message)}"
 
 
 class SpecError(Exception):

@@ -17,6 +17,7 @@ import yaml
 
 from pytest_ibmodels.spec.errors import Problem, SpecError
 from pytest_ibmodels.spec.scalars import value_of_word
+from pytest_ibmodels.spec.strays import strays
 from pytest_ibmodels.spec.syntax import syntax_problem
 from pytest_ibmodels.spec.wording import did_you_mean, is_a
 
@@ -157,6 +158,7 @@ class _Composer:
         self._anchors: dict[str, tuple[Any, int] | None] = {}
         self._aliased = 0
         self._documents = 0
+        self._strays: list[Problem] = []
         self._handlers = {
             yaml.ScalarEvent: self._scalar,
             yaml.MappingStartEvent: self._start,
@@ -173,6 +175,9 @@ class _Composer:
             handler = handler_of(type(event))
             if handler is not None:
                 handler(event)
+        if self._strays:
+            # Whatever else is wrong may be so because of them.
+            raise SpecError(self._strays)
         return self._document
 
     def _give_up(self, mark: Mark, message: str) -> NoReturn:
@@ -184,7 +189,17 @@ class _Composer:
         if self._documents > 1:
             self._give_up(event.start_mark, "a second YAML document starts here: one file holds one, remove the `---`")
 
+    def _note_strays(self, event: Any) -> None:
+        """Note characters that nobody sees in a text without quotes, where they cannot be meant."""
+        mark = event.start_mark
+        is_one_line = event.end_mark.line == mark.line
+        for index, message in strays(event.value):
+            column = mark.column + 1 + (index if is_one_line else 0)
+            self._strays.append(Problem(self._document.path, mark.line + 1, column, message))
+
     def _scalar(self, event: Any) -> None:
+        if not event.style and not event.value.isascii():
+            self._note_strays(event)
         frame = self._open[-1] if self._open else None
         if frame is not None and frame.key is None and type(frame.container) is LocatedDict:
             if event.anchor is not None:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import yaml
 from yaml.reader import ReaderError
 
+from pytest_ibmodels.invisible import described, is_invisible
 from pytest_ibmodels.spec.errors import Problem
+from pytest_ibmodels.spec.strays import stray_before
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,12 +48,17 @@ def syntax_problem(path: Path, text: str, error: yaml.YAMLError) -> Problem:
         character = chr(int(error.character))
         before = text[: text.find(character)]
         column = len(before) - before.rfind("\n")
-        return Problem(
-            path, before.count("\n") + 1, column, f"not YAML: the control character {character!r} is not allowed"
-        )
+        what = f"the control character {character!r} is not allowed"
+        if is_invisible(character):
+            what = f"{described(character)} stands here: remove it"
+        return Problem(path, before.count("\n") + 1, column, f"not YAML: {what}")
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
         return Problem(path, 1, 1, f"not YAML: {error}")
     mark = error.problem_mark
+    stray = stray_before(text.split("\n"), mark.line)
+    if stray is not None:
+        line, column, message = stray
+        return Problem(path, line + 1, column + 1, message)
     return Problem(path, mark.line + 1, mark.column + 1, f"not YAML: {_reason(error, text.splitlines())}")
 
 

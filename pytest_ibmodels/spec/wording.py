@@ -6,6 +6,7 @@ import json
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+from pytest_ibmodels.invisible import visible
 from pytest_ibmodels.spec.scalars import number_of
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ def is_a(value: Any) -> str:
 
 
 def quoted(text: str) -> str:
-    """Text in double quotes, cut where it is long, control characters escaped."""
-    return json.dumps(_cut(text), ensure_ascii=False)
+    """Text in double quotes, cut where it is long, with escapes for controls and for what nobody sees."""
+    return visible(json.dumps(_cut(text), ensure_ascii=False))
 
 
 def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:

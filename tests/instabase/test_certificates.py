@@ -6,6 +6,7 @@ import asyncio
 import http.server
 import ssl
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -146,3 +147,23 @@ def test_what_gives_a_token_away_is_warned_of(host: str, token: str, warned: lis
         warned
     )
     assert not any("t0ken" in str(caution) or "s3cret" in str(caution) for caution in found)
+
+
+@pytest.mark.parametrize(
+    ("token", "database", "warned"),
+    [
+        ("abc", None, ["the token has fewer than 4 characters"]),
+        ("abcd", "postgresql://me:p@host/db", ["the password of its database has fewer than 4 characters"]),
+        ("abcd", "postgresql://me:pass@host/db", []),
+        ("abcd", "postgresql://me@host/db", []),
+    ],
+)
+def test_a_secret_that_is_too_short_to_hide_is_warned_of(
+    tmp_path: Path, token: str, database: str | None, warned: list[str]
+) -> None:
+    url = None if database is None else SecretStr("${D}")
+    environment = replace(entry("https://ib.example.com", tmp_path), database=url)
+    told = [str(caution) for caution in cautions(environment, {"T": token, "D": database or ""})]
+    assert [one.partition("environment `e`: ")[2] for one in told] == [
+        f"{one}, too few to be hidden in what is written; take a longer one" for one in warned
+    ]

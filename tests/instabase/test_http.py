@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import gzip
 import logging
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -11,6 +13,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from pytest_ibmodels.instabase import http, policy
 from pytest_ibmodels.instabase.client import Instabase
 from pytest_ibmodels.instabase.errors import (
     AccessRefused,
@@ -21,6 +24,7 @@ from pytest_ibmodels.instabase.errors import (
     Redirected,
     UnexpectedAnswer,
 )
+from tests.faults.drip import DripServer
 
 TOKEN = "t0ken-that-nobody-may-see"
 ResultT = TypeVar("ResultT")
@@ -173,6 +177,66 @@ def test_retry_after_may_be_a_date_to_come() -> None:
 
 
 @pytest.mark.parametrize(
+    ("status_code", "kind"), [(413, ApiError), (429, EnvironmentUnavailable), (503, EnvironmentUnavailable)]
+)
+def test_the_pause_that_is_asked_for_is_said(status_code: int, kind: type[InstabaseError]) -> None:
+    with pytest.raises(kind, match=r"it asks to wait for 3600 s \(Retry-After\)"):
+        ask(answer(status_code, headers={"retry-after": "3600"}, text="later"), status)
+
+
+@pytest.mark.parametrize(
+    "body", [b"[" * 100_000, b"[" * 300 + b"]" * 300, b'{"a":' * 5000, b'{"a":' * 250 + b"1" + b"}" * 250]
+)
+@pytest.mark.parametrize("code", [200, 404, 503])
+def test_an_answer_that_is_nested_deep_is_an_error_like_others(body: bytes, code: int) -> None:
+    with pytest.raises(InstabaseError) as caught:
+        ask(answer(code, content=body), status)
+    if code == 200:
+        assert "the answer is nested more than 200 levels deep: '" in str(caught.value)
+        assert type(caught.value) is UnexpectedAnswer  # trying again does not help
+
+
+def test_a_file_may_be_nested_as_deep_as_it_likes() -> None:
+    content = b"[" * 100_000
+    assert ask(answer(content=content, headers={"content-type": "application/json"}), read) == content
+
+
+def test_half_a_character_in_an_answer_can_be_written() -> None:
+    body = rb'{"status": "ERROR", "state": "DONE", "msg": "cut \ud83d", "results": [{"error": "\ud83d\ude00 \ude00"}]}'
+    failed = ask(answer(content=body), lambda client: client.jobs.status("j1"))
+    assert (failed.msg, failed.failure) == ("cut ?", "\U0001f600 ?")
+
+
+def test_an_answer_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policy, "STATUS", replace(policy.STATUS, timeout=1.0))
+    for first in (b"", b"HTTP/1.1 200 OK\r\nX-Slow:"):
+        with (
+            DripServer(first) as server,
+            pytest.raises(EnvironmentUnavailable, match="to the end within 1 s") as caught,
+        ):
+            asyncio.run(asked(server.url))
+        assert caught.value.reached
+
+
+async def asked(url: str) -> None:
+    client = Instabase(url, SecretStr(TOKEN))
+    try:
+        await status(client)
+    finally:
+        await client.close()
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_an_answer_without_bound_is_given_up(packed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "MAX_JSON_BYTES", 2**20)
+    body = b"[" + b" " * 2**21
+    headers = {"content-encoding": "gzip"} if packed else {}
+    with pytest.raises(UnexpectedAnswer, match="the answer has more than 1 MiB"):
+        ask(answer(content=gzip.compress(body) if packed else body, headers=headers), status)
+    assert ask(answer(content=body), read) == body
+
+
+@pytest.mark.parametrize(
     "handler",
     [answer(content=b""), answer(text="<html>wait</html>", headers={"content-type": "text/html; charset=utf-8"})],
     ids=["nothing", "a web page"],
@@ -186,3 +250,11 @@ def test_what_comes_in_place_of_a_file_is_no_file(handler: Handler) -> None:
 def test_an_empty_or_cut_answer_is_none(body: bytes) -> None:
     with pytest.raises(GarbledAnswer):
         ask(answer(content=body, headers={"content-type": "application/json"}), status)
+
+
+def test_two_ways_to_write_a_name_look_different_in_messages() -> None:
+    missing = answer(json={"status": "ERROR", "msg": "it does not exist"})
+    with pytest.raises(ApiError, match=r"^GET drives/a/cafe\\u0301: it does not exist"):
+        ask(missing, lambda client: client.drive.read("a/cafe\u0301"))
+    with pytest.raises(ApiError, match="^GET drives/a/caf\u00e9: it does not exist"):
+        ask(missing, lambda client: client.drive.read("a/caf\u00e9"))

@@ -25,6 +25,15 @@ TOKEN = "tok'N/+\"\\<&>%41=secret-of-the-tests"
 
 _CONFTEST = """
 import logging, os
+import pytest
+
+def pytest_collection_modifyitems(items):
+    token = os.environ["DOGFOOD_TOKEN"]
+    for item in items:
+        if "::Skipped::" in item.nodeid:
+            item.add_marker(pytest.mark.skip(reason=f"not with {token}"))
+        if "::Expected::" in item.nodeid:
+            item.add_marker(pytest.mark.xfail(reason=f"known of {token}"))
 
 def pytest_ibmodels_run_started(config, run):
     token = os.environ["DOGFOOD_TOKEN"]
@@ -36,6 +45,40 @@ def pytest_ibmodels_run_finished(config, run):
     token = os.environ["DOGFOOD_TOKEN"]
     print("printed", token)
     logging.getLogger("of the project").debug("logged %s", {"Authorization": f"Bearer {token}"})
+"""
+
+
+_PLAIN = """
+import logging, os, warnings
+import pytest
+
+TOKEN = os.environ["DOGFOOD_TOKEN"]
+
+def test_logs():
+    handler = logging.FileHandler("handler.txt")
+    logger = logging.getLogger("of a later handler")
+    logger.addHandler(handler)
+    logger.warning("later %s", TOKEN)
+    try:
+        raise ValueError(f"raised with {TOKEN}")
+    except ValueError:
+        logger.exception("caught")
+    logger.removeHandler(handler)
+    handler.close()
+
+def test_warns():
+    warnings.warn(f"warned with {TOKEN}")
+
+def test_skips():
+    pytest.skip(f"skipped for {TOKEN}")
+
+@pytest.mark.xfail(reason=f"not yet {TOKEN}")
+def test_passes_all_the_same():
+    pass
+
+@pytest.mark.xfail(reason=f"strict {TOKEN}", strict=True)
+def test_passes_strictly():
+    pass
 """
 
 
@@ -96,8 +139,8 @@ def _json(value: object) -> httpx.Response:
 @pytest.fixture
 def searched(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """What one session wrote, by where it was found."""
-    options = "-vv -l -ra --log-level=DEBUG --log-file=log.txt --junitxml=junit.xml -o junit_logging=all"
-    options += " --model-report report.json --model-report report.html"
+    options = "-vv -l -rA --log-cli-level=DEBUG --log-level=DEBUG --log-file=log.txt --junitxml=junit.xml"
+    options += " -o junit_logging=all --model-report report.json --model-report report.html"
     told = tmp_path / "told"
     with sandbox(tmp_path / "sandbox", max_jobs=8, token=TOKEN) as server, Tattler(server.url) as tattler:
         moved = Fault("moved", status=302, headers=(("Location", f"https://login/?token={quote(TOKEN)}&to={TOKEN}"),))
@@ -111,12 +154,14 @@ def searched(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             )
             project.write_tests(
                 State={"config": {"sleep": 3, "tell": str(told)}},
-                **{name: {} for name in ("Refused", "Unfit", "Failed", "Hook")},
+                **{name: {} for name in ("Refused", "Unfit", "Failed", "Hook", "Skipped")},
+                Expected={"metrics": {"f1": {"Name": 1.1}}},
                 Metrics={"metrics": {"f1": {"Name": 0.9}, "recall": {"Name": 0.9}}},
                 Moved={"env": "moved"},
                 Literal={"env": "literal"},
             )
             project.pytester.makeconftest(_CONFTEST)
+            project.pytester.makepyfile(test_plain=_PLAIN)
             result = project.pytester.runpytest_subprocess(*options.split(), "-o", "ibmodels_progress_interval=1")
     found = {"the terminal": result.stdout.str() + result.stderr.str(), "what the job can read": told.read_text()}
     ours = {project.pytester.path / "environments.yaml", tmp_path / "sandbox" / "token"}
@@ -131,7 +176,15 @@ def _refused(_what: str) -> Fault:
 
 
 def test_the_token_is_nowhere(searched: dict[str, str]) -> None:
-    for where in ("junit.xml", "report.json", "report.html", "log.txt", "journal.sqlite", "sandbox.sqlite"):
+    for where in (
+        "junit.xml",
+        "report.json",
+        "report.html",
+        "log.txt",
+        "handler.txt",
+        "journal.sqlite",
+        "sandbox.sqlite",
+    ):
         assert any(name.endswith(where) for name in searched), where
     terminal = searched["the terminal"]
     # What was planted is there, and the token in it is not.
@@ -147,6 +200,14 @@ def test_the_token_is_nowhere(searched: dict[str, str]) -> None:
         "'DOGFOOD_TOKEN': '***'",
         "points to https://login/?token=***&to=***",
         "environment `literal` has its token in the file",
+        "not with ***",
+        "known of ***",
+        "later ***",
+        "ValueError: raised with ***",
+        "UserWarning: warned with ***",
+        "skipped for ***",
+        "not yet ***",
+        "[XPASS(strict)] strict ***",
     ):
         assert planted in terminal, planted
     forms = [TOKEN, quote(TOKEN), quote(TOKEN, safe=""), "secret-of-the-tests", "of-the-tests"]

@@ -123,7 +123,7 @@ def test_an_environment_that_cannot_be_used_fails_alone_and_tells_no_secret(
     assert table["good"][3] == "published"
     assert table["unset"][3].startswith("failed: environments.yaml:7:10: environment `unset` needs the variable")
     assert "refused the token (HTTP 401): check `token`" in table["wrong"][3]
-    assert table["nowhere"][3].startswith("failed: `host` of environment `nowhere` is no address: Invalid IPv4 address")
+    assert table["nowhere"][3].startswith("failed: environment `nowhere`: `host` is no address: Invalid IPv4 address")
     assert table["broken"][3].startswith("failed: the sandbox did not start: ")
     assert "se-cret" not in printed
     code, printed = ibmodels("environments", "--package", shop.package_name, "--env", "good,unset,wrong")
@@ -300,3 +300,27 @@ def test_the_command_is_installed_and_hands_the_sandbox_over() -> None:
 def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out == f"ibmodels {importlib.metadata.version('pytest-ibmodels')}\n"
+
+
+@pytest.mark.parametrize("options", ["--run-slow", "--size 3 -m 'not slow'", "--size=3 -n 2 --strict-markers"])
+def test_options_of_a_conftest_in_pytest_addopts_are_left_aside(
+    shop: Shop, ibmodels: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch, options: str
+) -> None:
+    shop.write_environments(dead={"host": "http://127.0.0.1:1"})
+    (shop.folder / "conftest.py").write_text("raise RuntimeError('the code of the project is not run')")
+    monkeypatch.setenv("PYTEST_ADDOPTS", options)
+    code, printed = ibmodels("environments")
+    assert code == 1
+    assert f"versions of {shop.package_name}" in printed
+    assert "unrecognized arguments" not in printed
+
+
+def test_settings_in_pytest_addopts_count_and_what_cannot_be_read_is_said_to_be_there(
+    shop: Shop, ibmodels: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTEST_ADDOPTS", "--run-slow -o ibmodels_package=other")
+    assert "other: there is no such folder" in ibmodels("publish")[1]
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-c gone.ini")
+    code, printed = ibmodels("publish")
+    assert code == 4
+    assert "options of PYTEST_ADDOPTS count, too: -c gone.ini" in printed

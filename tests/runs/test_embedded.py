@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,24 @@ def test_a_data_folder_that_cannot_be_one_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(EnvironmentUnavailable, match="the sandbox did not start: .*file.* cannot be used"):
         asyncio.run(start_and_stop(tmp_path / "file"))
+
+
+@pytest.mark.parametrize("spoil", ["no interpreter", "a null byte", "no scratch folder", "it dies at once"])
+def test_a_sandbox_that_cannot_start_leaves_no_folder_with_its_token(
+    spoil: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    scratch = tmp_path / "scratch"
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    if spoil != "no scratch folder":
+        scratch.mkdir()
+    if spoil == "no interpreter":
+        monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
+    if spoil == "it dies at once":
+        monkeypatch.setattr(sys, "executable", "/bin/false")
+    data = tmp_path / ("a\0b" if spoil == "a null byte" else "data")
+    with pytest.raises(EnvironmentUnavailable, match="the sandbox did not start: "):
+        asyncio.run(start_and_stop(data))
+    assert not scratch.exists() or list(scratch.iterdir()) == []
 
 
 def test_a_data_folder_in_use_says_so(tmp_path: Path) -> None:

@@ -5,12 +5,12 @@ Source: protocol, sections 3 to 5, 10.5 and 12.4.
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
 from pydantic import ValidationError
 
+from pytest_ibmodels.instabase.answers import loads
 from pytest_ibmodels.instabase.errors import UnexpectedAnswer
 from pytest_ibmodels.instabase.policy import UNAVAILABLE, WORKER_RESTARTED
 from pytest_ibmodels.instabase.wire import (
@@ -178,7 +178,7 @@ def parse_predictions(content: bytes) -> Mapping[str, Mapping[str, str]]:
         RouteError: it is neither; the text says what it is instead.
     """
     try:
-        value = json.loads(content)
+        value = loads(content)
     except ValueError as error:
         raise RouteError(f"predictions.json is not JSON: {error}") from None
     if not isinstance(value, dict):
@@ -206,7 +206,7 @@ def refined_answer(record: RefinedRecord) -> Answer:
     if phrase.error_msg:
         return Answer({}, phrase.error_msg)
     try:
-        fields = json.loads(phrase.word or "")
+        fields: Any = loads((phrase.word or "").encode("utf-8", "replace"))
         texts = {str(name): " ".join(str(text) for text, _score in pairs) for name, pairs in fields.items()}
     except (ValueError, TypeError, AttributeError):
         return Answer({}, f"{MODEL_RESULT_LABEL} is not a JSON object of [text, score] pairs: {phrase.word!r:.80}")

@@ -11,9 +11,10 @@ import base64
 import binascii
 import json
 import time
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 from urllib.parse import quote
 
+from pytest_ibmodels.instabase.answers import loads
 from pytest_ibmodels.instabase.errors import ApiError
 from pytest_ibmodels.instabase.policy import RUN, is_transient
 from pytest_ibmodels.instabase.wire import RawInput, RunRequest, TrainRequest
@@ -175,6 +176,6 @@ def _record(text: str) -> RawInput:
 
 def _texts(content: bytes) -> dict[str, str]:
     try:
-        return {str(document): str(text) for document, text in dict(json.loads(content)).items()}
+        return {str(document): str(text) for document, text in dict(cast("Any", loads(content))).items()}
     except (ValueError, TypeError) as error:
         raise RouteError(f"inputs.json is no JSON object of texts: {error}") from None
