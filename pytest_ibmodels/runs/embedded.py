@@ -84,7 +84,8 @@ class EmbeddedSandbox:
         # Should this process be killed, the server is left to tidy up.
         command += ["--remove-at-end", str(scratch)]
         for folder, source in mounts.items():
-            command += ["--mount", f"{folder}={source}"]
+            # As JSON, as both may hold `=`.
+            command += ["--mount", json.dumps([folder, source])]
         errors = tempfile.TemporaryFile()  # noqa: SIM115 - what it holds is wanted after the server has gone
         process = await asyncio.create_subprocess_exec(
             *command,

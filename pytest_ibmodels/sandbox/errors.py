@@ -1,5 +1,10 @@
 """What the sandbox says when it refuses: one sentence that names the thing, the reason, and what to do."""
 
+import errno
+
+_PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM, errno.ENOBUFS})
+"""Error numbers of a machine that has run out of something for the moment."""
+
 
 class SandboxError(Exception):
     """A request that cannot be served; its text is the ``msg`` of the error envelope (HTTP 200, section 1.4)."""
@@ -13,6 +18,19 @@ class BodyTooLargeError(SandboxError):
             f"the request body is larger than the limit of {limit / 2**20:g} MiB; nothing was written "
             "(the sandbox's option --max-body sets the limit)"
         )
+
+
+class BusyError(SandboxError):
+    """The machine lacks something for the moment: HTTP 503, and the word that makes clients try again."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"UNAVAILABLE: {reason}; try again in a moment")
+
+
+def refusal(doing: str, error: OSError, reason: str | None = None) -> SandboxError:
+    """The sentence for what the operating system refused; ``doing`` names the action, and no path of this machine."""
+    sentence = f"{doing}: {reason or error.strerror or error}"
+    return BusyError(sentence) if error.errno in _PASSING else SandboxError(sentence)
 
 
 class StoreError(SandboxError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 SAMPLE_DATABASE = re.compile(r"sample:[A-Za-z0-9_-]+")
 _URL = re.compile(r"[a-z][a-z0-9]*(\+[a-z0-9_]+)?://\S*", re.IGNORECASE)
 _SECRET = re.compile("pass|pwd|secret|token", re.IGNORECASE)
-_LOCAL_FILE = "sqlite:///"
+_LOCAL_FILE = re.compile(r"(sqlite(?:\+[a-z0-9_]+)?:///)([^?].*)")
 
 
 def is_database(text: str) -> bool:
@@ -21,11 +22,15 @@ def is_database(text: str) -> bool:
 
 
 def from_folder(database: str, folder: Path) -> str:
-    """The same URL, where the file of a SQLite database counts from ``folder``; absolute ones stay as they are."""
-    name = database.removeprefix(_LOCAL_FILE)
-    if name == database or not name or name.startswith(("/", ":memory:", "file:")):
+    """The same URL, where the file of a SQLite database counts from ``folder``; absolute ones stay as they are.
+
+    The file's name is part of a URL already, so `?` and `%` in it mean what they mean there. The folder is a path.
+    """
+    parts = _LOCAL_FILE.fullmatch(database)
+    if parts is None or unquote(parts[2]).startswith(("/", ":memory:", "file:")):
         return database
-    return f"{_LOCAL_FILE}{folder / name}"
+    # As SQLAlchemy writes the file of a URL.
+    return f"{parts[1]}{quote(os.fsencode(folder), safe=' +/')}/{parts[2]}"
 
 
 def passwords(database: str) -> tuple[str, ...]:

@@ -260,7 +260,7 @@ def test_a_link_does_not_lead_out_of_the_drive(sandbox: RunningSandbox) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "acme/repo/fs/D/../../../../x", "acme/repo/fs/D/./x", "acme/repo/fs/D//x", "acme/repo/fs/D/%2e%2e/x",
+        "acme/repo/fs/D/../../../../x", "acme/repo/fs/D/./x", "acme/repo/fs/D/%2e%2e/x",
         "acme/repo/fs/D/..%2f..%2fx", "acme/repo/fs/D/a%5c..%5cx", "acme/repo/fs/D/a%00b", "acme/repo/fs/D/%ff",
         "acme/repo/other/D/x", "acme/repo/fs/D", "acme/repo/fs", "acme", "acme/repo/fs/D/" + "x" * 300,
     ],
