@@ -12,6 +12,7 @@ from pytest_ibmodels.instabase.wire import (
     CopyRequest,
     DeleteRequest,
     DriveArgs,
+    Envelope,
     JobStarted,
     Listing,
     MetadataAnswer,
@@ -35,7 +36,7 @@ from pytest_ibmodels.sandbox.bodies import (
 )
 from pytest_ibmodels.sandbox.nodes import NodeInfo
 from pytest_ibmodels.sandbox.errors import SandboxError
-from pytest_ibmodels.sandbox.openapi import drive_call, takes, takes_file
+from pytest_ibmodels.sandbox.openapi import answers, answers_file, drive_call, takes, takes_file
 from pytest_ibmodels.sandbox.paths import ROOT_DEPTH, DrivePath
 from pytest_ibmodels.sandbox.routers.content import file_answer
 from pytest_ibmodels.sandbox.services import Sandbox
@@ -46,6 +47,9 @@ TheSandbox = Annotated[Sandbox, Depends(sandbox_of)]
 Args = Annotated[DriveArgs, Depends(drive_args)]
 # The key in the body that tells an action from a node of that name (section 2.9).
 _ACTIONS = {"copy": "new_full_path", "move": "new_full_path", "unzip": "zip_file"}
+
+
+_LOOKS = (Listing, MetadataAnswer, MountListing)
 
 
 class _AnyText(PathConvertor):
@@ -64,7 +68,7 @@ async def _path(path: str) -> DrivePath:
 ThePath = Annotated[DrivePath, Depends(_path)]
 
 
-@router.get("/{path:any_text}", response_model=None, openapi_extra=drive_call())
+@router.get("/{path:any_text}", response_model=None, openapi_extra=drive_call(answers_file(*_LOOKS)))
 def look(path: ThePath, args: Args, sandbox: TheSandbox, request: Request) -> Response | dict[str, Any]:
     """Read a file, list a folder, tell a node's metadata, or list the drives of ``OWNER/REPO/fs``."""
     if len(path.parts) == ROOT_DEPTH and args.type is None and args.get_metadata is None:
@@ -79,7 +83,11 @@ def look(path: ThePath, args: Args, sandbox: TheSandbox, request: Request) -> Re
     return listing.model_dump(exclude_none=True)
 
 
-@router.post("/{path:any_text}", response_model=None, openapi_extra=drive_call(takes_file(CopyRequest, UnzipRequest)))
+@router.post(
+    "/{path:any_text}",
+    response_model=None,
+    openapi_extra=drive_call({**takes_file(CopyRequest, UnzipRequest), **answers(Written, Envelope, JobStarted)}),
+)
 async def write(path: ThePath, args: Args, request: Request) -> dict[str, Any]:
     """Write a file, make a folder, or copy, move or unzip, as the last part of the path and the body say."""
     sandbox = await sandbox_of(request)
