@@ -78,13 +78,9 @@ def create_app(settings: Settings, tokens: Tokens) -> FastAPI:
 
 def _methods(request: Request) -> list[str]:
     """The methods of all calls at the path of a request; where there is GET there is HEAD."""
-    there = [route for route in request.app.routes if isinstance(route, Route)]
-    found = {
-        method
-        for route in there
-        if route.matches(request.scope)[0] is not Match.NONE
-        for method in route.methods or ()
-    }
+    there = [*request.app.routes, *(route for router in ROUTERS for route in router.routes)]
+    matching = [r for r in there if isinstance(r, Route) and r.matches(request.scope)[0] is not Match.NONE]
+    found = {method for route in matching for method in route.methods or ()}
     return sorted(found | ({"HEAD"} if "GET" in found else set()))
 
 

@@ -86,7 +86,7 @@ def reported(path: DrivePath, done: str = "unpacked") -> Iterator[None]:
 def _files(drive: Drive, folder: DrivePath) -> Iterator[DrivePath]:
     local = drive.local_folder(folder)
     for name in drive.names(folder):
-        path = folder.joined(name)
+        path = folder.entry(name)
         # What was listed may have gone.
         info = drive.info(path) if not local.joinpath(name).is_symlink() else None
         if info is not None and info.type == "folder":

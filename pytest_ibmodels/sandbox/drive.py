@@ -21,7 +21,7 @@ from pytest_ibmodels.sandbox.mounts import Mount
 from pytest_ibmodels.sandbox.nodes import NodeInfo, composed, is_at, node_of, not_copied, reported
 from pytest_ibmodels.sandbox.paths import ROOT_DEPTH, DrivePath
 
-PAGE_SIZE = 200
+PAGE_SIZE = 1000
 
 
 @dataclass(frozen=True)
@@ -108,13 +108,13 @@ class Drive:
         first = bisect_right(names, after)
         end = first + PAGE_SIZE
         local = self._place(path).local
-        infos = (self._entry(path.joined(name), local) for name in names[first:end])
+        infos = (self._entry(path.entry(name), f"{local}/{name}") for name in names[first:end])
         return [info for info in infos if info is not None], names[end - 1] if len(names) > end else ""
 
-    def _entry(self, path: DrivePath, folder: Path) -> NodeInfo | None:
+    def _entry(self, path: DrivePath, local: str) -> NodeInfo | None:
         """An entry of a folder that was listed; None if it has gone, or has become something that is not shown."""
         try:
-            found = (folder / path.name).lstat()
+            found = os.lstat(local)
             return self.info(path) if stat.S_ISLNK(found.st_mode) else node_of(path, found)
         except FileNotFoundError:
             return self.info(path)  # a mount, or nothing any more

@@ -61,6 +61,10 @@ class DrivePath:
         parts = (*self.parts, *(part for name in names for part in name.split("/")))
         return self._checked(parts, "/".join(parts))
 
+    def entry(self, name: str) -> Self:
+        """The path of an entry of this folder whose name was checked when it was listed."""
+        return type(self)((*self.parts, name))
+
     def starts_with(self, other: Self) -> bool:
         """Whether this is ``other`` or lies below it."""
         return self.parts[: len(other.parts)] == other.parts

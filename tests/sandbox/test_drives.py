@@ -70,7 +70,7 @@ def test_an_existing_file_is_replaced_only_if_asked(sandbox: RunningSandbox, roo
 
 
 def test_folders_are_listed_in_pages_by_name(sandbox: RunningSandbox, root: str) -> None:
-    sandbox.push(f"{root}/many", {f"{number:03}": "" for number in range(450)})
+    sandbox.push(f"{root}/many", {f"{number:04}": "" for number in range(2100)})
     found, token, pages = [], "", 0
     while True:
         page = sandbox.drive("GET", f"{root}/many", args={**LIST, "start_page_token": token})
@@ -78,7 +78,7 @@ def test_folders_are_listed_in_pages_by_name(sandbox: RunningSandbox, root: str)
         token, pages = page["next_page_token"], pages + 1
         if not page["has_more"]:
             break
-    assert found == [f"{number:03}" for number in range(450)]
+    assert found == [f"{number:04}" for number in range(2100)]
     assert (pages, token) == (3, "")
 
 
