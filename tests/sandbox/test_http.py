@@ -94,7 +94,9 @@ def test_a_method_that_a_call_does_not_have_names_those_that_it_has(
     assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
 
 
-@pytest.mark.parametrize("front", ["http://some.host", "HTTP://some.host:80", "https://some.host/", "http://u:p@[::1]:8"])
+@pytest.mark.parametrize(
+    "front", ["http://some.host", "HTTP://some.host:80", "https://some.host/", "http://u:p@[::1]:8"]
+)
 def test_a_target_with_its_host_is_the_path_in_it(sandbox: RunningSandbox, ten: str, front: str) -> None:
     target = url_of(ten).replace(" ", "%20")
     answer = sent(sandbox, f"GET {front}{target} HTTP/1.1", f"Instabase-API-Args: {READ['Instabase-API-Args']}")

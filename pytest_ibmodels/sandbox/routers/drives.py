@@ -34,8 +34,8 @@ from pytest_ibmodels.sandbox.bodies import (
     parse_as,
     sandbox_of,
 )
-from pytest_ibmodels.sandbox.nodes import NodeInfo
 from pytest_ibmodels.sandbox.errors import SandboxError
+from pytest_ibmodels.sandbox.nodes import NodeInfo
 from pytest_ibmodels.sandbox.openapi import answers, answers_file, drive_call, takes, takes_file
 from pytest_ibmodels.sandbox.paths import ROOT_DEPTH, DrivePath
 from pytest_ibmodels.sandbox.routers.content import file_answer
