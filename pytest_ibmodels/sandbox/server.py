@@ -153,9 +153,11 @@ def listen(host: str, port: int) -> socket.socket:
         # asyncio sets this only on sockets that name their protocol; without it every answer waits 40 ms for an
         # acknowledgement between its head and its body.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError) as raised:
+        # Where a name leads nowhere, `create_server` hides the error that says so.
+        error = raised.__context__ if isinstance(raised.__context__, socket.gaierror) else raised
         msg = f"cannot listen on {host} port {port}: {_reason(error)}{_hint(host, port, error)}"
-        raise StartError(msg) from error
+        raise StartError(msg) from raised
     return listener
 
 

@@ -108,8 +108,8 @@ def test_pages_of_a_listing_read_the_folder_once(drive: Drive, folder: Path, mon
     assert len(read) == 2
 
 
-def test_a_listing_of_100_000_files_takes_seconds(drive: Drive, folder: Path) -> None:
-    for number in range(100_000):
+def test_a_long_listing_takes_a_tenth_of_a_millisecond_for_each_file(drive: Drive, folder: Path) -> None:
+    for number in range(30_000):
         (folder / f"file-{number:06}.json").touch()
     time.sleep(0.3)
     began, after, count = time.process_time(), "", 0
@@ -118,8 +118,8 @@ def test_a_listing_of_100_000_files_takes_seconds(drive: Drive, folder: Path) ->
         count += len(page)
         if not after:
             break
-    assert count == 100_000
-    assert time.process_time() - began < 10
+    assert count == 30_000
+    assert time.process_time() - began < 3
 
 
 def test_a_name_that_only_looks_the_same_is_told(drive: Drive, folder: Path) -> None:

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shutil
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -407,6 +408,32 @@ def test_a_data_folder_from_before_there_was_a_marketplace(shop: Shop) -> None:
     shop.publish(package("shop", "1.0.0"))
     assert shop.versions() == {"shop": ["1.0.0"]}
     assert shop.store.job(job) is not None
+
+
+BUILDS = ["1.0.0+build.9", "1.0.0+build.10", "1.0.0+a", "1.0.0"]
+
+
+def test_of_equal_versions_the_one_published_last_is_the_newest(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A clock that stands still, and is set back.
+    for version, seconds in zip(BUILDS, (2e9, 2e9, 1e9, 1.5e9), strict=True):
+        with monkeypatch.context() as patched:
+            patched.setattr("pytest_ibmodels.sandbox.marketplace.time.time", lambda seconds=seconds: seconds)
+            shop.publish(package("shop", version))
+        newest, folder = shop.market.unpack_newest("shop")
+        shutil.rmtree(folder)
+        assert newest.version == version
+    shop.publish(package("shop", "0.9.0"))
+    assert shop.versions() == {"shop": ["0.9.0", *BUILDS]}
+    shop.restart()
+    assert shop.versions() == {"shop": ["0.9.0", *BUILDS]}
+
+
+def test_a_name_with_spaces_as_the_docs_have_it(shop: Shop) -> None:
+    shop.publish(package("my tiny package", "1.0.0", "tiny"))
+    shop.market.install("my tiny package", "1.0.0")
+    assert shop.versions() == {"my tiny package": ["1.0.0"]}
+    with pytest.raises(SandboxError, match="expected letters, digits, and after the first of them spaces"):
+        shop.publish(package("ends with a space ", "1.0.0", "tiny"))
 
 
 def test_packing_leaves_links_out_and_does_not_pack_what_it_makes(shop: Shop) -> None:
