@@ -129,7 +129,8 @@ def _command(scratch: Path, data: Path, token_file: Path, mounts: Mapping[str, s
     # Should this process be killed, the server is left to tidy up.
     command += ["--remove-at-end", str(scratch)]
     for folder, source in mounts.items():
-        command += ["--mount", f"{folder}={source}"]
+        # As JSON, as both may hold `=`.
+        command += ["--mount", json.dumps([folder, source])]
     return command
 
 

@@ -1,20 +1,17 @@
 """``python -m pytest_ibmodels.sandbox serve``: start a sandbox."""
 
 import argparse
-import logging
 import os
 import sys
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from pytest_ibmodels.sandbox.errors import DataInUseError, StartError, UsageError
 from pytest_ibmodels.sandbox.removal import RemovedAtEnd
 
-_LOG_BYTES = 16 * 2**20
-
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code: 0, 1 if the sandbox cannot start, 2 for wrong usage."""
+    _open_standard_streams()
     options = _parser().parse_args(arguments)
     doomed = None
     try:
@@ -59,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     add = serve.add_argument
     add("--data", type=Path, required=True, metavar="DIR", help="folder that holds all its state; made if missing")
     add("--token-file", type=Path, required=True, metavar="FILE", help=tokens)
-    add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    add("--host", type=_host, default="127.0.0.1", help="address to listen on (default: %(default)s)")
     add("--port", type=_port, default=0, help="port to listen on (default: a free one)")
     add("--mount", action="append", default=[], metavar="DRIVE_FOLDER=SOURCE", help=shown)
     add("--max-jobs", type=_positive_int, default=cores, metavar="N", help="trainings at once (default: %(default)s)")
@@ -81,6 +78,7 @@ def _serve(options: argparse.Namespace, doomed: RemovedAtEnd | None) -> None:
     from pytest_ibmodels.sandbox.child import keep_environment
     from pytest_ibmodels.sandbox.mounts import parse_mounts
     from pytest_ibmodels.sandbox.server import Server, listen
+    from pytest_ibmodels.sandbox.serverlog import set_up_logging
     from pytest_ibmodels.sandbox.settings import DAY, GIB, MIB, Settings
     from pytest_ibmodels.sandbox.tokens import read_tokens
 
@@ -105,7 +103,7 @@ def _serve(options: argparse.Namespace, doomed: RemovedAtEnd | None) -> None:
     )
     with listen(options.host, options.port) as listener:
         app = create_app(settings, tokens)
-        _set_up_logging(data / "server.log")
+        set_up_logging(data / "server.log")
         # What this process does not have, none that it starts can inherit: not the environment, nor the command
         # line, which names the token file.
         keep_environment(os.environ)
@@ -138,15 +136,26 @@ def _may_hold_packages(entry: str) -> bool:
     return bool(entry) and (Path(entry) != Path.cwd() or Path(entry) == Path(__file__).resolve().parents[2])
 
 
-def _set_up_logging(file: Path) -> None:
-    to_file = RotatingFileHandler(file, maxBytes=_LOG_BYTES, backupCount=1, encoding="utf-8")
-    logging.basicConfig(
-        level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        handlers=[logging.StreamHandler(sys.stderr), to_file],
-    )
-    # On a full disk stderr still has every line; tracebacks about the file would bury them.
-    logging.raiseExceptions = False
+def _open_standard_streams() -> None:
+    """Give standard streams that are closed to nobody, so that no file of the sandbox gets their numbers.
+
+    What code of ours, or of a job, prints would otherwise go into that file.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+        # The announcement tells apart whether there is somebody to read it: stdout stays None.
+        if getattr(sys, name) is None and name == "stderr":
+            sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for as long as the process lives
+
+
+def _host(text: str) -> str:
+    if not text.strip():
+        msg = "it is empty, which would mean all addresses of this machine; give one, such as 127.0.0.1"
+        raise argparse.ArgumentTypeError(msg)
+    return text.strip()
 
 
 def _port(text: str) -> int:

@@ -9,8 +9,16 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
-from pytest_ibmodels.sandbox.errors import BodyTooLargeError, BusyError, SandboxError, StoreError
+from pytest_ibmodels.sandbox.errors import (
+    BodyTooLargeError,
+    BusyError,
+    SandboxError,
+    StoreError,
+    TooManyCallsError,
+    refusal,
+)
 from pytest_ibmodels.sandbox.gate import Gate
 from pytest_ibmodels.sandbox.openapi import describe
 from pytest_ibmodels.sandbox.routers import annotator, drives, jobs, logs, marketplace, model_service, refiner, tuning
@@ -50,14 +58,16 @@ def create_app(settings: Settings, tokens: Tokens) -> FastAPI:
         if isinstance(error, StoreError) or isinstance(error.__cause__, OSError):
             # Not the client's doing.
             logger.error("%s %s: %s", request.method, request.url.path, error)
-        if isinstance(error, BusyError):
-            return _envelope(str(error), 429, {"Retry-After": str(error.retry_after)})
-        return _envelope(str(error), 413 if isinstance(error, BodyTooLargeError) else 200)
+        return _refused(error)
 
     @app.exception_handler(OSError)
     async def failed(request: Request, error: OSError) -> JSONResponse:
         logger.error("%s %s", request.method, request.url.path, exc_info=error)
-        return _envelope(f"the sandbox could not do this: {error.strerror or type(error).__name__}", 200)
+        return _refused(refusal("the sandbox could not do this", error, error.strerror or type(error).__name__))
+
+    @app.exception_handler(RecursionError)
+    async def too_deep(_request: Request, _error: RecursionError) -> JSONResponse:
+        return _envelope("what was sent, or what it names, is nested too deep", 200)
 
     @app.exception_handler(RequestValidationError)
     async def misformed(_request: Request, error: RequestValidationError) -> JSONResponse:
@@ -66,11 +76,27 @@ def create_app(settings: Settings, tokens: Tokens) -> FastAPI:
 
     @app.exception_handler(HTTPException)
     async def unknown(request: Request, error: HTTPException) -> JSONResponse:
-        return _envelope(
-            f"{request.method} {request.url.path}: {error.detail}; the sandbox has no such call", error.status_code
-        )
+        msg = f"{request.method} {request.url.path}: {error.detail}; the sandbox has no such call"
+        headers = {"Allow": ", ".join(_methods(request))} if error.status_code == 405 else None
+        return _envelope(msg, error.status_code, headers)
 
     return app
+
+
+def _methods(request: Request) -> list[str]:
+    """The methods of all calls at the path of a request; where there is GET there is HEAD."""
+    there = [*request.app.routes, *(route for router in ROUTERS for route in router.routes)]
+    matching = [r for r in there if isinstance(r, Route) and r.matches(request.scope)[0] is not Match.NONE]
+    found = {method for route in matching for method in route.methods or ()}
+    return sorted(found | ({"HEAD"} if "GET" in found else set()))
+
+
+def _refused(error: SandboxError) -> JSONResponse:
+    if isinstance(error, BusyError):
+        return _envelope(str(error), 503, {"Retry-After": "1"})
+    if isinstance(error, TooManyCallsError):
+        return _envelope(str(error), 429, {"Retry-After": str(error.retry_after)})
+    return _envelope(str(error), 413 if isinstance(error, BodyTooLargeError) else 200)
 
 
 def _envelope(msg: str, status: int, headers: dict[str, str] | None = None) -> JSONResponse:

@@ -3,14 +3,13 @@
 import shutil
 import stat
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from pytest_ibmodels.sandbox.drive import Drive
-from pytest_ibmodels.sandbox.errors import SandboxError
+from pytest_ibmodels.sandbox.errors import SandboxError, refusal
 from pytest_ibmodels.sandbox.paths import DrivePath
 
 _MAX_ENTRIES = 100_000
@@ -52,7 +51,7 @@ def extract(file: BinaryIO, folder: Path, archive: DrivePath, destination: Drive
 def pack(drive: Drive, folder: DrivePath, target: Path) -> None:
     """Zip all that is below ``folder`` as the local file ``target``: names sorted, times and permissions fixed.
 
-    Symbolic links are left out, as they are when a folder is copied.
+    Left out are symbolic links, as they are when a folder is copied, and what a listing leaves out.
 
     Raises:
         SandboxError: if there is no such folder, or it cannot be read.
@@ -73,18 +72,22 @@ def reported(path: DrivePath, done: str = "unpacked") -> Iterator[None]:
     """Turn what zips and the operating system refuse into a sentence."""
     try:
         yield
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
-        msg = f"'{path}' could not be {done}, nothing was written: {error}"
-        raise SandboxError(msg) from error
+    except SandboxError:
+        raise
     except OSError as error:
-        msg = f"'{path}' could not be {done}: {error.strerror or error}"
+        raise refusal(f"'{path}' could not be {done}", error) from error
+    # What zipfile raises for the bytes of others is written nowhere, and differs from version to version.
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+        msg = f"'{path}' could not be {done}, nothing was written: {reason}"
         raise SandboxError(msg) from error
 
 
 def _files(drive: Drive, folder: DrivePath) -> Iterator[DrivePath]:
     local = drive.local_folder(folder)
     for name in drive.names(folder):
-        path = folder.joined(name)
+        path = folder.entry(name)
+        # What was listed may have gone.
         info = drive.info(path) if not local.joinpath(name).is_symlink() else None
         if info is not None and info.type == "folder":
             yield from _files(drive, path)
@@ -112,6 +115,8 @@ def _refusal(entry: zipfile.ZipInfo, destination: DrivePath) -> str | None:
     name = entry.orig_filename
     if name.startswith("/") or (len(name) > 1 and name[1] == ":"):
         return "has an absolute name"
+    if not name.strip("/"):
+        return "has an empty name"
     if stat.S_IFMT(entry.external_attr >> 16) not in {0, stat.S_IFREG, stat.S_IFDIR}:
         return "is a link or a special file"
     if entry.flag_bits & 0x1:
@@ -130,4 +135,5 @@ def _extract(zipped: zipfile.ZipFile, entry: zipfile.ZipInfo, staging: Path) -> 
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     with zipped.open(entry) as source, target.open("wb") as file:
+        # zipfile stops at the size that the entry tells, so the sum of these was a limit.
         shutil.copyfileobj(source, file)

@@ -1,6 +1,5 @@
 """Request bodies: JSON whatever the content type says, and files that go to disk as they come."""
 
-import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
@@ -10,8 +9,9 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import ValidationError
 
 from pytest_ibmodels.instabase.wire import DRIVE_ARGS_HEADER, DriveArgs, WireModel
-from pytest_ibmodels.sandbox.errors import BodyTooLargeError, SandboxError
+from pytest_ibmodels.sandbox.errors import BodyTooLargeError, SandboxError, refusal
 from pytest_ibmodels.sandbox.gate import HOLDER
+from pytest_ibmodels.sandbox.jsontext import loads
 from pytest_ibmodels.sandbox.services import Sandbox, Sandboxes
 
 Model = TypeVar("Model", bound=WireModel)
@@ -89,8 +89,7 @@ async def body_to_file(request: Request) -> Path:
     except BaseException as error:
         path.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            msg = f"the body could not be stored: {error.strerror or error}"
-            raise SandboxError(msg) from error
+            raise refusal("the body could not be stored", error) from error
         raise
     return path
 
@@ -115,7 +114,7 @@ def json_object(path: Path, limit: int = 65_536) -> dict[str, object] | None:
     if path.stat().st_size > limit:
         return None
     try:
-        value = json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
+        value = loads(path.read_bytes())
+    except ValueError:
         return None
     return value if isinstance(value, dict) else None

@@ -124,12 +124,19 @@ def plain_text(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
-def as_json(value: Any, where: str) -> Any:
+_DEEPEST = 100
+"""Lists and objects in each other; the sandbox reads JSON twice as deep."""
+
+
+def as_json(value: Any, where: str, deepest: int = _DEEPEST) -> Any:
     """``value`` as plain JSON, with undefined numbers as the text "NAN" (protocol section 11.4).
 
     Raises:
-        TypeError: names the place of what is not JSON.
+        TypeError: names the place of what is not JSON, or where it is nested too deep.
     """
+    if deepest < 0:
+        msg = f"{where[:80]}... is nested deeper than {_DEEPEST}"
+        raise TypeError(msg)
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, str):
@@ -139,13 +146,13 @@ def as_json(value: Any, where: str) -> Any:
             return float(value)
         return "NAN" if math.isnan(value) else ("INF" if value > 0 else "-INF")
     if isinstance(value, list | tuple):
-        return [as_json(item, f"{where}[{index}]") for index, item in enumerate(value)]
+        return [as_json(item, f"{where}[{index}]", deepest - 1) for index, item in enumerate(value)]
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
                 msg = f"{where} has the key {key!r}, which is not text"
                 raise TypeError(msg)
-        return {plain_text(key): as_json(item, f"{where}[{key!r}]") for key, item in value.items()}
+        return {plain_text(key): as_json(item, f"{where}[{key!r}]", deepest - 1) for key, item in value.items()}
     msg = f"{where} is of the type '{type(value).__name__}', which JSON does not have"
     raise TypeError(msg)
 

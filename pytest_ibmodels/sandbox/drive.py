@@ -3,40 +3,34 @@
 Nothing here knows of HTTP, and importing it is cheap: job processes use it too. All methods block.
 """
 
-import errno
 import os
 import shutil
 import stat
 import uuid
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Self
 
-from pytest_ibmodels.sandbox.errors import SandboxError
+from pytest_ibmodels.sandbox.errors import SandboxError, refusal
+from pytest_ibmodels.sandbox.listings import Listings
+from pytest_ibmodels.sandbox.locks import PathLocks
 from pytest_ibmodels.sandbox.mounts import Mount
+from pytest_ibmodels.sandbox.nodes import NodeInfo, composed, is_at, node_of, not_copied, reported
 from pytest_ibmodels.sandbox.paths import ROOT_DEPTH, DrivePath
 
-PAGE_SIZE = 200
-
-
-@dataclass(frozen=True)
-class NodeInfo:
-    """``size`` in bytes, for files; ``modified`` in Unix seconds."""
-
-    path: DrivePath
-    type: Literal["file", "folder"]
-    modified: float
-    size: int | None = None
+PAGE_SIZE = 1000
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a path lies on this machine; ``mount`` if that may only be read."""
+    """Where a path lies on this machine: in the folder ``base``; ``mount`` if that may only be read."""
 
     path: DrivePath
     local: Path
+    base: Path
     mount: Mount | None
 
 
@@ -53,6 +47,12 @@ class Drive:
         self.root = root.resolve()
         self.scratch = scratch
         self.mounts = tuple(mounts)
+        self._locks = PathLocks()
+        self._listings = Listings()
+
+    def __reduce__(self) -> tuple[type[Self], tuple[Path, Path, tuple[Mount, ...]]]:
+        """For the process of a job, which has locks of its own."""
+        return type(self), (self.root, self.scratch, self.mounts)
 
     # --- looking ---
 
@@ -65,21 +65,21 @@ class Drive:
             found = local.stat()
         except (FileNotFoundError, NotADirectoryError):
             return NodeInfo(path, "folder", 0.0) if self._holds_mount(path) else None
-        if stat.S_ISDIR(found.st_mode):
-            return NodeInfo(path, "folder", found.st_mtime)
-        return NodeInfo(path, "file", found.st_mtime, found.st_size)
+        except OSError as error:
+            # Such as a link to itself.
+            raise refusal(f"could not look at '{path}'", error) from error
+        return node_of(path, found)
 
     def open(self, path: DrivePath) -> BinaryIO:
         """Open a file to read; it stays whole while it is read, also if it is replaced meanwhile."""
         local = self._place(path).local
         info = self._info(path, local)
         if info is None:
-            msg = f"the file '{path}' does not exist"
-            raise SandboxError(msg)
+            raise self._missing(path, "the file ")
         if info.type == "folder":
             msg = f"'{path}' is a folder, not a file"
             raise SandboxError(msg)
-        with _reported(path, "read"):
+        with reported(path, "read"):
             return local.open("rb")
 
     def read(self, path: DrivePath) -> bytes:
@@ -87,35 +87,48 @@ class Drive:
             return file.read()
 
     def names(self, path: DrivePath) -> list[str]:
-        """The names in a folder, sorted, mounts among them."""
-        local = self._place(path).local
-        info = self._info(path, local)
+        """The names in a folder, sorted, mounts among them; see :meth:`Listings.names` for what is left out."""
+        place = self._place(path)
+        info = self._info(path, place.local)
         if info is None:
-            msg = f"the folder '{path}' does not exist"
-            raise SandboxError(msg)
+            raise self._missing(path, "the folder ")
         if info.type == "file":
             msg = f"'{path}' is a file, not a folder"
             raise SandboxError(msg)
-        depth = len(path.parts)
-        names = {mount.at.parts[depth] for mount in self._mounts_below(path)}
-        if local.is_dir():
-            with _reported(path, "list"), os.scandir(local) as entries:
-                names.update(entry.name for entry in entries if _is_plain(entry))
-        return sorted(names)
+        mounts = {mount.at.parts[len(path.parts)] for mount in self._mounts_below(path)}
+        if not place.local.is_dir():
+            return sorted(mounts)
+        with reported(path, "list"):
+            names = self._listings.names(path, place.local, place.base)
+        return sorted({*names, *mounts}) if mounts else names
 
     def page(self, path: DrivePath, after: str) -> tuple[list[NodeInfo], str]:
         """One page of a folder: the nodes whose names come after ``after``, and the token of the next page or ''."""
-        names = [name for name in self.names(path) if name > after]
-        infos = (self.info(path.joined(name)) for name in names[:PAGE_SIZE])
-        token = names[PAGE_SIZE - 1] if len(names) > PAGE_SIZE else ""
-        return [info for info in infos if info is not None], token
+        names = self.names(path)
+        first = bisect_right(names, after)
+        end = first + PAGE_SIZE
+        local = self._place(path).local
+        infos = (self._entry(path.entry(name), f"{local}/{name}") for name in names[first:end])
+        return [info for info in infos if info is not None], names[end - 1] if len(names) > end else ""
+
+    def _entry(self, path: DrivePath, local: str) -> NodeInfo | None:
+        """An entry of a folder that was listed; None if it has gone, or has become something that is not shown."""
+        try:
+            found = os.lstat(local)
+            return self.info(path) if stat.S_ISLNK(found.st_mode) else node_of(path, found)
+        except FileNotFoundError:
+            return self.info(path)  # a mount, or nothing any more
+        except (SandboxError, OSError):
+            return None
 
     def local_folder(self, path: DrivePath) -> Path:
         """The folder on this machine, for code that is run or loaded from it."""
         local = self._place(path).local
         info = self._info(path, local)
-        if info is None or info.type != "folder":
-            msg = f"the folder '{path}' does not exist" if info is None else f"'{path}' is a file, not a folder"
+        if info is None:
+            raise self._missing(path, "the folder ")
+        if info.type != "folder":
+            msg = f"'{path}' is a file, not a folder"
             raise SandboxError(msg)
         return local
 
@@ -134,62 +147,80 @@ class Drive:
     def put(self, path: DrivePath, upload: Path, *, overwrite: bool) -> None:
         """Move the complete file ``upload`` to ``path``; parents are made. ``upload`` is gone afterwards."""
         try:
-            local = self._writable(path)
-            if local.is_dir():
-                msg = f"'{path}' is a folder; a file cannot take its place"
-                raise SandboxError(msg)
-            with _reported(path, "write"):
-                local.parent.mkdir(parents=True, exist_ok=True)
-                if overwrite:
-                    upload.replace(local)
-                else:
-                    # A link, unlike a rename, fails if the name was taken meanwhile.
-                    local.hardlink_to(upload)
+            with self._changing(path):
+                self._put(path, upload, overwrite=overwrite)
         finally:
             upload.unlink(missing_ok=True)
+
+    def _put(self, path: DrivePath, upload: Path, *, overwrite: bool) -> None:
+        local = self._writable(path)
+        if local.is_dir():
+            msg = f"'{path}' is a folder; a file cannot take its place"
+            raise SandboxError(msg)
+        with reported(path, "write"):
+            local.parent.mkdir(parents=True, exist_ok=True)
+            if overwrite:
+                upload.replace(local)
+            else:
+                # A link, unlike a rename, fails if the name was taken meanwhile.
+                local.hardlink_to(upload)
 
     def patch(self, path: DrivePath, upload: Path, cursor: int) -> None:
         """Write ``upload`` into the existing file at byte ``cursor``; ``upload`` is gone afterwards.
 
-        The file is seen as it was, or with all that was to be written: it is changed as a copy.
+        The file is seen as it was, or with all that was to be written: it is changed as a copy. In a file that does
+        not exist yet bytes may be counted from one, as some clients do (protocol section 2.2).
         """
         try:
-            local = self._writable(path)
-            size = local.stat().st_size if local.is_file() else 0
-            if not 0 <= cursor <= size:
-                msg = f"cannot write '{path}' at byte {cursor}: the file has {size} bytes"
-                raise SandboxError(msg)
-            with self._arriving(path, "write") as changed:
-                shutil.copyfile(local, changed)
-                with changed.open("r+b") as target, upload.open("rb") as source:
-                    target.seek(cursor)
-                    shutil.copyfileobj(source, target)
-                self.put(path, changed, overwrite=True)
+            with self._changing(path):
+                while not self._patched(path, upload, cursor):
+                    """The process of a job, which these locks do not bind, wrote the file: start anew."""
         finally:
             upload.unlink(missing_ok=True)
 
+    def _patched(self, path: DrivePath, upload: Path, cursor: int) -> bool:
+        local = self._writable(path)
+        if cursor == 1 and not local.exists():
+            self._put(path, upload, overwrite=False)
+            return True
+        size = local.stat().st_size if local.is_file() else 0
+        if not 0 <= cursor <= size:
+            msg = f"cannot write '{path}' at byte {cursor}: the file has {size} bytes"
+            raise SandboxError(msg)
+        # While it is open, no other file can have its number.
+        with self._arriving(path, "write") as changed, local.open("rb") as original:
+            shutil.copyfile(local, changed)
+            with changed.open("r+b") as target, upload.open("rb") as source:
+                target.seek(cursor)
+                shutil.copyfileobj(source, target)
+            if not is_at(original, local):
+                return False
+            self._put(path, changed, overwrite=True)
+        return True
+
     def make_folder(self, path: DrivePath) -> None:
         """Make a folder and its parents; one that exists is left as it is."""
-        local = self._writable(path, drive_itself=True)
-        with _reported(path, "make"):
-            local.mkdir(parents=True, exist_ok=True)
+        with self._changing(path), reported(path, "make"):
+            self._writable(path, drive_itself=True).mkdir(parents=True, exist_ok=True)
 
     def delete(self, path: DrivePath, *, force: bool) -> None:
         """Delete a file or folder; ``force`` is needed for a folder that is not empty."""
-        local = self._writable(path, follow=False)
-        if not os.path.lexists(local):
-            msg = f"'{path}' does not exist"
-            raise SandboxError(msg)
-        with _reported(path, "delete"):
-            if not local.is_dir() or local.is_symlink():
-                local.unlink()
-            elif force:
-                doomed = self.new_scratch()
-                local.rename(doomed)
+        doomed = self.new_scratch()
+        with self._changing(path):
+            local = self._writable(path, follow=False)
+            if not os.path.lexists(local):
+                raise self._missing(path)
+            with reported(path, "delete"):
+                if not local.is_dir() or local.is_symlink():
+                    local.unlink()
+                elif force:
+                    local.rename(doomed)
+                else:
+                    # One step, which the system refuses if anything has arrived up to that moment.
+                    local.rmdir()
+        if doomed.exists():
+            with reported(path, "delete"):
                 shutil.rmtree(doomed)
-            else:
-                # One step, which the system refuses if anything has arrived up to that moment.
-                local.rmdir()
 
     def copy(self, source: DrivePath, target: DrivePath) -> None:
         """Copy a file, replacing one at ``target``, or a folder, where nothing may be at ``target``."""
@@ -199,13 +230,15 @@ class Drive:
             if info.type == "file":
                 shutil.copyfile(local, copied)
             else:
-                shutil.copytree(local, copied, ignore=_links)
-            self._arrive(copied, target, info.type)
+                shutil.copytree(local, copied, ignore=not_copied)
+            with self._changing(target):
+                self._arrive(copied, target, info.type)
 
     def move(self, source: DrivePath, target: DrivePath) -> None:
         """Move a file, replacing one at ``target``, or a folder, where nothing may be at ``target``."""
-        info = self._transferable(source, target)
-        self._arrive(self._writable(source), target, info.type)
+        with self._changing(source, target):
+            info = self._transferable(source, target)
+            self._arrive(self._writable(source), target, info.type)
 
     def merge(self, folder: Path, target: DrivePath) -> None:
         """Move all files below the local ``folder`` into ``target``, replacing files of the same names."""
@@ -235,7 +268,14 @@ class Drive:
         if not inside.is_relative_to(base):
             msg = f"'{path}' is refused: a symbolic link leads out of the drive"
             raise SandboxError(msg)
-        return _Place(path, local, mount)
+        return _Place(path, local, base, mount)
+
+    @contextmanager
+    def _changing(self, *paths: DrivePath) -> Iterator[None]:
+        """Wait for other changes of these paths, whichever links lead to them, and hold up those that come."""
+        places = [self._place(path, follow=False).local for path in paths]
+        with self._locks.hold(*(Path(os.path.realpath(local.parent), local.name) for local in places)):
+            yield
 
     def _writable(self, path: DrivePath, *, follow: bool = True, drive_itself: bool = False) -> Path:
         if len(path.parts) < ROOT_DEPTH + (1 if drive_itself else 2):
@@ -268,8 +308,7 @@ class Drive:
     def _transferable(self, source: DrivePath, target: DrivePath) -> NodeInfo:
         info = self.info(source)
         if info is None:
-            msg = f"'{source}' does not exist"
-            raise SandboxError(msg)
+            raise self._missing(source)
         if self._holds_mount(source):
             msg = (
                 f"'{source}' cannot be copied or moved: it holds '{self._mounts_below(source)[0].at}', a mounted folder"
@@ -285,12 +324,26 @@ class Drive:
         self._writable(target)
         return info
 
+    def _missing(self, path: DrivePath, kind: str = "") -> SandboxError:
+        return SandboxError(f"{kind}'{path}' does not exist{self._twin(path)}")
+
+    def _twin(self, path: DrivePath) -> str:
+        """Tell of a name that looks like one of ``path``, and is not equal: accents can be written in two ways."""
+        above = DrivePath(path.parts[:1])
+        for part in () if str(path).isascii() else path.parts[1:]:
+            folder, above = above, DrivePath((*above.parts, part))
+            if self.info(above) is None:
+                names = self.names(folder) if self.info(folder) else []
+                alike = [name for name in names if composed(name) == composed(part)]
+                return f"; there is a {alike[0]!a}, which looks the same but is another name" if alike else ""
+        return ""
+
     @contextmanager
     def _arriving(self, path: DrivePath, verb: str) -> Iterator[Path]:
         """A scratch name; what is still there at the end, since it did not arrive, goes."""
         scratch = self.new_scratch()
         try:
-            with _reported(path, verb):
+            with reported(path, verb):
                 yield scratch
         finally:
             if scratch.is_dir():
@@ -300,39 +353,12 @@ class Drive:
 
     def _arrive(self, local: Path, target: DrivePath, kind: str) -> None:
         if kind == "file":
-            self.put(target, local, overwrite=True)
+            self._put(target, local, overwrite=True)
             return
         destination = self._writable(target)
-        with _reported(target, "write"):
+        if os.path.lexists(destination):
+            msg = f"'{target}' exists already"
+            raise SandboxError(msg)
+        with reported(target, "write"):
             destination.parent.mkdir(parents=True, exist_ok=True)
             local.rename(destination)
-
-
-@contextmanager
-def _reported(path: DrivePath, verb: str) -> Iterator[None]:
-    """Turn what the operating system refuses into a sentence without paths of this machine."""
-    try:
-        yield
-    except FileExistsError:
-        msg = f"'{path}' exists already (if_exists 'overwrite' would replace a file)"
-        raise SandboxError(msg) from None
-    except OSError as error:
-        if error.errno == errno.ENOTEMPTY and verb == "delete":
-            msg = f"the folder '{path}' is not empty; delete it with force"
-            raise SandboxError(msg) from None
-        # What shutil collects over a tree has no reason of its own, and names paths of this machine.
-        reason = "not all of its files can be" if isinstance(error, shutil.Error) else error.strerror or error
-        msg = f"could not {verb} '{path}': {reason}"
-        raise SandboxError(msg) from error
-
-
-def _is_plain(entry: os.DirEntry[str]) -> bool:
-    try:
-        entry.name.encode()
-        return entry.is_dir() or entry.is_file()
-    except (UnicodeEncodeError, OSError):
-        return False
-
-
-def _links(folder: str, names: list[str]) -> list[str]:
-    return [name for name in names if Path(folder, name).is_symlink()]

@@ -20,6 +20,8 @@ from pytest_ibmodels.sandbox.store import PackageRow, Store
 
 _PUBLISHED = APPLICATIONS.joined("Marketplace", "All")
 _INSTALLED = APPLICATIONS.joined("Installed")
+_TICK = 0.001
+"""Seconds between two publications."""
 
 
 def applications_mount(settings: Settings) -> Mount:
@@ -44,7 +46,7 @@ class Marketplace:
         self._tidy_up()
 
     def apps(self) -> list[MarketplaceApp]:
-        """All published names, sorted; their versions in semantic order."""
+        """All published names, sorted; their versions in semantic order, equal ones as they were published."""
         by_name: dict[str, list[PackageRow]] = {}
         for row in sorted(self._store.packages(), key=_precedence):
             by_name.setdefault(row.name, []).append(row)
@@ -99,7 +101,8 @@ class Marketplace:
     def unpack_newest(self, module: str) -> tuple[PackageRow, Path]:
         """The newest version, by semantic precedence, of the package that brings ``module``, and a fresh copy of it.
 
-        If several packages bring it, the one that is called like it is meant. The copy lies in a scratch folder, which
+        Of versions that differ in build metadata alone it is the one that was published last; if several packages bring
+        the module, the one that is called like it is meant. The copy lies in a scratch folder, which
         the caller removes; so to unpublish the version does not take the code away from a job.
         """
         rows = [row for row in self._store.packages() if module in row.modules]
@@ -152,6 +155,9 @@ class Marketplace:
             with reported(_archive(row), "stored"):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 archive.replace(target)
+            # By the clock, which may have been set back: later than all others.
+            newest = max((other.published for other in self._store.packages()), default=0.0)
+            row.published = max(time.time(), newest + _TICK)
             self._store.add_package(row)
 
     def _known(self, name: str, version: str, call: str) -> PackageRow:
@@ -210,9 +216,9 @@ def _installed(row: PackageRow) -> DrivePath:
     return _INSTALLED.joined(row.name, row.version)
 
 
-def _precedence(row: PackageRow) -> tuple[Version, str]:
-    # Versions that differ in build metadata alone are equal; the text keeps their order stable.
-    return Version.parse(row.version), row.version
+def _precedence(row: PackageRow) -> tuple[Version, float]:
+    # Versions that differ in build metadata alone are equal.
+    return Version.parse(row.version), row.published
 
 
 def _identify(folder: Path, path: DrivePath) -> PackageId:

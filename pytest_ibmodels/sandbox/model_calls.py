@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from fastapi import Request
 
-from pytest_ibmodels.sandbox.errors import BusyError, SandboxError
+from pytest_ibmodels.sandbox.errors import SandboxError, TooManyCallsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,13 +43,13 @@ class ModelCalls:
         """Run ``call`` in the pool and return its value; its argument is set once the caller has left.
 
         Raises:
-            BusyError: if as many calls of this tenant wait already as may.
+            TooManyCallsError: if as many calls of this tenant wait already as may.
             CallerLeftError: if the caller has left.
         """
         abandoned = threading.Event()
         with self._lock:
             if self._count >= self._most:
-                raise BusyError(self._count)
+                raise TooManyCallsError(self._count)
             self._count += 1
         running = self._pool.submit(call, abandoned)
         running.add_done_callback(lambda _: self._release())

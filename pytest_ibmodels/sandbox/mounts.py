@@ -1,10 +1,12 @@
 """Read-only folders shown inside the drive: a local folder, or a built-in sample."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from pytest_ibmodels.sandbox.errors import SandboxError, UsageError
+from pytest_ibmodels.sandbox.jsontext import loads
 from pytest_ibmodels.sandbox.paths import APPLICATIONS, ROOT_DEPTH, DrivePath
 from pytest_ibmodels.sandbox.samples import SAMPLES, sample_folder
 
@@ -21,15 +23,12 @@ class Mount:
 
     @classmethod
     def parse(cls, text: str, samples: Path) -> Self:
-        """Read ``DRIVE_FOLDER=SOURCE``.
+        """Read ``DRIVE_FOLDER=SOURCE``, or both as a JSON list of two texts.
 
         Raises:
             UsageError: for a mount that cannot be shown.
         """
-        folder, separator, source = text.partition("=")
-        if not separator or not source:
-            msg = f"mount {text!r}: expected DRIVE_FOLDER=SOURCE, as in acme/samples/fs/Samples/x=/local/folder"
-            raise UsageError(msg)
+        folder, source = _divided(text)
         try:
             at = DrivePath.parse(folder)
         except SandboxError as error:
@@ -43,8 +42,8 @@ class Mount:
                 msg = f"mount {text!r}: there is no built-in sample of that name; there are: {', '.join(SAMPLES)}"
                 raise UsageError(msg)
             return cls(at, source, samples)
-        local = Path(source).expanduser().resolve()
-        if not local.is_dir():
+        local = _local(source)
+        if not _is_folder(local):
             msg = f"mount {text!r}: {source!r} is not a folder on this machine"
             raise UsageError(msg)
         return cls(at, str(local), samples)
@@ -54,6 +53,55 @@ class Mount:
         if self.source.startswith(SAMPLE_PREFIX):
             return sample_folder(self.source.removeprefix(SAMPLE_PREFIX), self.samples).resolve()
         return Path(self.source)
+
+
+def _divided(text: str) -> tuple[str, str]:
+    """Folder and source; of several `=` the one counts after which there is a source."""
+    as_list = _json_list(text)
+    if as_list is not None:
+        return as_list
+    pieces = text.split("=")
+    divisions = [("=".join(pieces[:at]), "=".join(pieces[at:])) for at in range(1, len(pieces))]
+    divisions = [(folder, source) for folder, source in divisions if source]
+    if not divisions:
+        msg = f"mount {text!r}: expected DRIVE_FOLDER=SOURCE, as in acme/samples/fs/Samples/x=/local/folder"
+        raise UsageError(msg)
+    possible = [division for division in divisions if _is_source(division[1])]
+    if len(possible) > 1:
+        listed = json.dumps(list(possible[0]))
+        msg = f"mount {text!r}: more than one of its '=' may divide it; write it as JSON, such as {listed}"
+        raise UsageError(msg)
+    return (possible or divisions)[0]
+
+
+def _json_list(text: str) -> tuple[str, str] | None:
+    try:
+        value = loads(text)
+    except ValueError:
+        return None
+    if not isinstance(value, list) or len(value) != 2 or not all(isinstance(item, str) for item in value):
+        return None
+    return value[0], value[1]
+
+
+def _is_source(source: str) -> bool:
+    if source.startswith(SAMPLE_PREFIX):
+        return source.removeprefix(SAMPLE_PREFIX) in SAMPLES
+    return _is_folder(_local(source))
+
+
+def _local(source: str) -> Path:
+    try:
+        return Path(source).expanduser().resolve()
+    except (OSError, RuntimeError, ValueError):  # `~nobody`, or a link to itself
+        return Path(source)
+
+
+def _is_folder(local: Path) -> bool:
+    try:
+        return local.is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 def parse_mounts(texts: list[str], samples: Path) -> tuple[Mount, ...]:

@@ -17,6 +17,23 @@ BUSY: dict[int | str, dict[str, Any]] = {
 """``responses`` of a route that waits for a model."""
 
 _COMPONENTS = "#/components/schemas/{model}"
+_REFUSAL = "Refusal"
+_REFUSED = {"$ref": _COMPONENTS.format(model=_REFUSAL)}
+_REFUSAL_SCHEMA = {
+    "title": _REFUSAL,
+    "description": "The error envelope: a request that cannot be served, under HTTP 200 in most cases.",
+    "type": "object",
+    "properties": {"status": {"const": "ERROR"}, "msg": {"type": "string"}},
+    "required": ["status", "msg"],
+}
+_BINARY = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+_STATUSES = {
+    "401": "There is no token, or it is wrong.",
+    "404": "The path belongs to no call.",
+    "413": "The body is larger than the sandbox allows.",
+    "503": "The sandbox cannot do this at present; the same request may be sent again.",
+}
+"""What any call may answer instead of 200."""
 
 
 def takes(*models: type[WireModel], required: bool = True) -> dict[str, Any]:
@@ -29,6 +46,21 @@ def drive_call(body: dict[str, Any] | None = None) -> dict[str, Any]:
     content = {"application/json": {"schema": _any_of((DriveArgs,))}}
     header = {"name": DRIVE_ARGS_HEADER, "in": "header", "required": False, "content": content}
     return {"parameters": [header], **(body or {})}
+
+
+def answers(*models: type[WireModel]) -> dict[str, Any]:
+    """``openapi_extra`` of a route that answers JSON of one of ``models``."""
+    content = {"application/json": {"schema": _any_of(models)}}
+    return {"responses": {"200": {"description": "Successful Response", "content": content}}}
+
+
+def answers_file(*models: type[WireModel]) -> dict[str, Any]:
+    """``openapi_extra`` of a route that answers a file, of which a part may be asked for, or JSON of ``models``."""
+    extra = answers(*models)
+    extra["responses"]["200"]["content"] |= _BINARY
+    extra["responses"]["206"] = {"description": "The part that the header Range asks for.", "content": _BINARY}
+    extra["responses"]["416"] = _refused("The file does not have what the header Range asks for.")
+    return extra
 
 
 def takes_file(*models: type[WireModel]) -> dict[str, Any]:
@@ -45,13 +77,34 @@ def describe(app: FastAPI) -> None:
         if not app.openapi_schema:
             schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
             components = schema.setdefault("components", {})
-            _hoist(schema["paths"], components.setdefault("schemas", {}))
+            schemas = components.setdefault("schemas", {})
+            for calls in schema["paths"].values():
+                for call in calls.values():
+                    _tell_refusals(call["responses"])
+            _hoist(schema["paths"], schemas)
+            schemas[_REFUSAL] = _REFUSAL_SCHEMA
+            # FastAPI's own, of the status that this application does not send.
+            for name in ("HTTPValidationError", "ValidationError"):
+                schemas.pop(name, None)
             components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
             schema["security"] = [{"token": []}]
             app.openapi_schema = schema
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+
+
+def _tell_refusals(responses: dict[str, Any]) -> None:
+    """Add what each call may answer when it refuses."""
+    responses.pop("422", None)
+    answer = responses["200"]["content"]["application/json"]
+    answer["schema"] = {"anyOf": [answer["schema"], _REFUSED]}
+    for status, description in _STATUSES.items():
+        responses[status] = _refused(description)
+
+
+def _refused(description: str) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": _REFUSED}}}
 
 
 def _any_of(models: tuple[type[WireModel], ...]) -> dict[str, Any]:

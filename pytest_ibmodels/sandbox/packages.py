@@ -8,10 +8,11 @@ from semver import Version
 
 from pytest_ibmodels.sandbox.drive import Drive
 from pytest_ibmodels.sandbox.errors import SandboxError
+from pytest_ibmodels.sandbox.jsontext import loads
 from pytest_ibmodels.sandbox.paths import DrivePath
 
 DESCRIPTION = "package.json"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]*(?<! )")
 _MAX_FILE_NAME = 200
 
 
@@ -34,8 +35,8 @@ def parse_package_id(content: bytes, where: str) -> PackageId:
         SandboxError: names the key that is missing or malformed.
     """
     try:
-        description = json.loads(content)
-    except (ValueError, RecursionError) as error:
+        description = loads(content)
+    except ValueError as error:
         msg = f"{where}: its {DESCRIPTION} is not JSON: {error}"
         raise SandboxError(msg) from None
     if not isinstance(description, dict):
@@ -44,8 +45,8 @@ def parse_package_id(content: bytes, where: str) -> PackageId:
     name, version = description.get("name"), description.get("version")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         msg = (
-            f"{where}: 'name' in its {DESCRIPTION} is {_shown(name)}; expected letters, digits, '_', '.' and '-', "
-            "a letter or digit first"
+            f"{where}: 'name' in its {DESCRIPTION} is {_shown(name)}; expected letters, digits, "
+            "and after the first of them spaces, '_', '.' and '-'"
         )
         raise SandboxError(msg)
     if not isinstance(version, str) or not Version.is_valid(version):
@@ -80,7 +81,7 @@ def read_model_package(drive: Drive, path: DrivePath) -> ModelPackage:
         SandboxError: if the folder holds none; the sentence says what is missing.
     """
     try:
-        content = json.loads(drive.read(path.joined("package.json")))
+        content = loads(drive.read(path.joined("package.json")))
     except SandboxError as error:
         msg = f"'{path}' is no model package: {error}"
         raise SandboxError(msg) from None
@@ -96,7 +97,7 @@ def read_model_package(drive: Drive, path: DrivePath) -> ModelPackage:
         msg = f"'{path}' is no model package: 'packages' in its package.json is no list of folders"
         raise SandboxError(msg)
     for item in packages:
-        path.joined(*item.removesuffix("/").split("/"))
+        DrivePath.parse(f"{path}/{item}")
     module = path.joined("src", "py", *classpath.split(".")[:-1])
     if drive.info(module.parent.joined(f"{module.name}.py")) is None and drive.info(module) is None:
         msg = f"'{path}' is no model package: '{module}.py', which its classpath {classpath!r} names, does not exist"

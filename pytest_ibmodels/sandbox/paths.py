@@ -11,6 +11,8 @@ ROOT_DEPTH = 3
 _MAX_NAME_BYTES = 255
 _SURELY_A_NAME = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9 ._-]{1,255}")
 _MAX_PATH_BYTES = 3500
+_MAX_PARTS = 128
+"""Folders in folders; what walks through a tree calls itself for each."""
 
 
 @dataclass(frozen=True, order=True)
@@ -21,16 +23,22 @@ class DrivePath:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Check ``text``; one leading and any trailing slashes are dropped (protocol section 1.3).
+        """Check ``text``. Slashes at both ends are dropped, and several in a row count as one (protocol section 1.3).
 
         Raises:
             SandboxError: for a path that is empty, leads elsewhere, or has a part that is no file name.
         """
-        parts = tuple(text.lstrip("/").rstrip("/").split("/"))
-        for part in parts:
+        return cls._checked(tuple(part for part in text.split("/") if part), text)
+
+    @classmethod
+    def _checked(cls, parts: tuple[str, ...], text: str) -> Self:
+        for part in parts or ("",):
             _check_part(part, text)
         if len(text.encode()) > _MAX_PATH_BYTES:
             msg = f"the path {text[:80]!r}... is longer than {_MAX_PATH_BYTES} bytes"
+            raise SandboxError(msg)
+        if len(parts) > _MAX_PARTS:
+            msg = f"the path {text[:80]!r}... has {len(parts)} parts; at most {_MAX_PARTS} are allowed"
             raise SandboxError(msg)
         if len(parts) >= ROOT_DEPTH and parts[2] != "fs":
             msg = f"the path {text!r} is not of the form OWNER/REPO/fs/DRIVE/PATH: its third part is not 'fs'"
@@ -49,8 +57,13 @@ class DrivePath:
         return type(self)(self.parts[:-1])
 
     def joined(self, *names: str) -> Self:
-        """The path ``names`` further down; each name is checked as a path is."""
-        return self.parse("/".join((*self.parts, *names)))
+        """The path ``names`` further down; each is one name, or several with slashes between, none of them empty."""
+        parts = (*self.parts, *(part for name in names for part in name.split("/")))
+        return self._checked(parts, "/".join(parts))
+
+    def entry(self, name: str) -> Self:
+        """The path of an entry of this folder whose name was checked when it was listed."""
+        return type(self)((*self.parts, name))
 
     def starts_with(self, other: Self) -> bool:
         """Whether this is ``other`` or lies below it."""
@@ -61,7 +74,7 @@ def _check_part(part: str, text: str) -> None:
     if _SURELY_A_NAME.fullmatch(part):  # nearly all are, and requests have many parts
         return
     reasons = {
-        "it has an empty part": not part,
+        "it is empty, or has an empty part": not part,
         "the parts '.' and '..' are not allowed": part in {".", ".."},
         "it holds a backslash; parts are separated by '/'": "\\" in part,
         "it holds a control character": any(ord(character) < 32 or ord(character) == 127 for character in part),

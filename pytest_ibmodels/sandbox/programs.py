@@ -11,6 +11,7 @@ from typing import Any
 
 from pytest_ibmodels.instabase.wire import MODEL_RESULT_LABEL, RefinedPhrase
 from pytest_ibmodels.sandbox.errors import SandboxError
+from pytest_ibmodels.sandbox.jsontext import loads
 
 MODEL_NAME_LABEL = "__PUBLISHED_MODEL_NAME"
 MODEL_VERSION_LABEL = "__PUBLISHED_MODEL_VERSION"
@@ -56,8 +57,8 @@ def parse_program(text: str) -> list[ProgramField]:
         SandboxError: if the text is no program.
     """
     try:
-        program = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        program = loads(text)
+    except ValueError as error:
         msg = f"the Refiner program is not JSON: {error}"
         raise SandboxError(msg) from None
     fields = program.get("fields") if isinstance(program, dict) else None
@@ -203,6 +204,6 @@ def _parse(expression: str) -> ast.expr:
         raise SandboxError(msg)
     try:
         return ast.parse(expression.strip(), mode="eval").body
-    except (SyntaxError, ValueError, MemoryError) as error:
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         msg = f"the expression {expression[:200]!r} cannot be read: {error}"
         raise SandboxError(msg) from None

@@ -1,10 +1,10 @@
 """OCR documents as the sandbox looks at them: a JSON list of records (protocol section 10.2)."""
 
-import json
 from typing import Any
 
 from pytest_ibmodels.sandbox.drive import Drive
 from pytest_ibmodels.sandbox.errors import SandboxError
+from pytest_ibmodels.sandbox.jsontext import loads
 from pytest_ibmodels.sandbox.paths import DrivePath
 
 
@@ -33,8 +33,8 @@ def read_record(drive: Drive, path: DrivePath, index: int) -> dict[str, Any]:
 def parse_records(content: bytes, path: DrivePath, index: int) -> dict[str, Any]:
     """The same of a document's content; ``path`` names it in errors."""
     try:
-        records = json.loads(content)
-    except (ValueError, RecursionError) as error:
+        records = loads(content)
+    except ValueError as error:
         msg = f"the document '{path}' is not JSON: {error}"
         raise SandboxError(msg) from None
     if not isinstance(records, list):

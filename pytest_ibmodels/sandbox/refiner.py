@@ -1,11 +1,11 @@
 """Export of a trained model as a Refiner program, and runs of such programs (protocol section 5)."""
 
-import json
 from typing import Any
 
 from pytest_ibmodels.instabase.wire import ExportRequest, RefinedRecord, RefinerRequest, RefinerResult
 from pytest_ibmodels.sandbox.drive import Drive
 from pytest_ibmodels.sandbox.errors import SandboxError
+from pytest_ibmodels.sandbox.jsontext import loads
 from pytest_ibmodels.sandbox.packages import read_model_package
 from pytest_ibmodels.sandbox.paths import DrivePath
 from pytest_ibmodels.sandbox.programs import (
@@ -35,7 +35,7 @@ class Refiner:
         """Register the model under its name, write its program, and return the program's path."""
         package = read_model_package(self._drive, DrivePath.parse(request.model_path))
         folder = DrivePath.parse(request.annotator_dir)
-        program_path = folder.joined(*request.refiner_path.strip("/").split("/"))
+        program_path = DrivePath.parse(f"{folder}/{request.refiner_path}")
         if not request.model_name:
             msg = "export_model: 'model_name' is empty"
             raise SandboxError(msg)
@@ -79,7 +79,7 @@ class Refiner:
         """The fields in ``predictions.json``, flat or nested (section 10.5), in order of appearance."""
         path = folder.joined("predictions.json")
         try:
-            predictions = json.loads(self._drive.read(path))
+            predictions = loads(self._drive.read(path))
             documents = [entry.get("entities", entry) for entry in predictions.values()]
             fields = dict.fromkeys(name for entities in documents for name in entities)
         except SandboxError as error:

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 import uvicorn
 from fastapi import FastAPI
 
+from pytest_ibmodels.sandbox.connections import ACCEPTED_AT_ONCE, BoundedProtocol
 from pytest_ibmodels.sandbox.errors import StartError
 from pytest_ibmodels.sandbox.processes import kill_all
 from pytest_ibmodels.sandbox.removal import RemovedAtEnd
@@ -20,6 +21,7 @@ from pytest_ibmodels.sandbox.removal import RemovedAtEnd
 _STOP_SECONDS = 1.6
 # For how long a connection may be idle: longer than between two looks at a job.
 _KEPT_SECONDS = 60
+_BACKLOG = 512
 
 
 class Server(uvicorn.Server):
@@ -37,6 +39,8 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
+                http=BoundedProtocol,
+                backlog=ACCEPTED_AT_ONCE,
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -49,6 +53,7 @@ class Server(uvicorn.Server):
         self._exit_with_parent = exit_with_parent
         self._doomed = doomed
         self._stopping = False
+        self._is_unheard = False
 
     @property
     def url(self) -> str:
@@ -75,11 +80,15 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then say where."""
         await super().startup(sockets)
+        # As many may wait as before; asyncio made it the number that is accepted at once.
+        self._listener.listen(_BACKLOG)
         if self._announce:
-            sys.stdout.write(json.dumps({"url": self.url, "pid": os.getpid()}) + "\n")
+            line = json.dumps({"url": self.url, "pid": os.getpid()})
         else:
-            sys.stdout.write(f"The sandbox answers at {self.url} (process {os.getpid()}); Ctrl-C stops it.\n")
-        sys.stdout.flush()
+            line = f"The sandbox answers at {self.url} (process {os.getpid()}); Ctrl-C stops it."
+        if not _is_said(line) and self._announce:
+            self._is_unheard = True
+            self.stop()
 
     def stop(self) -> None:
         """End soon: requests under way get a moment, then this process ends whatever still runs."""
@@ -88,8 +97,15 @@ class Server(uvicorn.Server):
             threading.Thread(target=self._end_anyway, name="end", daemon=True).start()
 
     def run_until_stopped(self) -> None:
-        """Serve; returns when everything is closed."""
+        """Serve; returns when everything is closed.
+
+        Raises:
+            StartError: nobody could be told where the sandbox answers, as it was asked to.
+        """
         self.run(sockets=[self._listener])
+        if self._is_unheard:
+            msg = "--announce: standard output is closed, or cannot be written to"
+            raise StartError(msg)
 
     def _wait_for_parent(self, loop: asyncio.AbstractEventLoop) -> None:
         with suppress(OSError, AttributeError, ValueError):
@@ -104,7 +120,21 @@ class Server(uvicorn.Server):
         kill_all()
         if self._doomed:
             self._doomed.remove()
-        os._exit(0)
+        os._exit(StartError.exit_code if self._is_unheard else 0)
+
+
+def _is_said(line: str) -> bool:
+    """Whether a line could be written to standard output."""
+    if sys.stdout is None:
+        return False
+    try:
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        # What is in its buffer would be tried again at the end, and fail then.
+        sys.stdout = None  # type: ignore[assignment]  # as in a process without one
+        return False
+    return True
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -113,15 +143,34 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         StartError: if the address cannot be had.
     """
+    if not host.strip():
+        # Sockets take it for all addresses of the machine.
+        msg = "cannot listen: the host is empty"
+        raise StartError(msg)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listener = socket.create_server((host, port), family=family, backlog=512)
+        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
         # asyncio sets this only on sockets that name their protocol; without it every answer waits 40 ms for an
         # acknowledgement between its head and its body.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    except (OSError, OverflowError) as error:
-        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
-        hint = "; --port 0 takes a free one" if port else ""
-        msg = f"cannot listen on {host} port {port}: {reason}{hint}"
-        raise StartError(msg) from error
+    except (OSError, OverflowError) as raised:
+        # Where a name leads nowhere, `create_server` hides the error that says so.
+        error = raised.__context__ if isinstance(raised.__context__, socket.gaierror) else raised
+        msg = f"cannot listen on {host} port {port}: {_reason(error)}{_hint(host, port, error)}"
+        raise StartError(msg) from raised
     return listener
+
+
+def _reason(error: OSError | OverflowError) -> object:
+    if isinstance(error, socket.gaierror):  # its numbers are none of the system's
+        return error.strerror or error
+    return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
+
+
+def _hint(host: str, port: int, error: OSError | OverflowError) -> str:
+    if host.startswith("["):
+        return "; write an IPv6 address without brackets"
+    if isinstance(error, socket.gaierror):
+        is_with_port = host.count(":") == 1
+        return "; the port has an option of its own, --port" if is_with_port else "; give an address of this machine"
+    return "; --port 0 takes a free one" if port else ""

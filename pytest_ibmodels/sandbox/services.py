@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from pytest_ibmodels.sandbox.databases import refuse_shared_databases
 from pytest_ibmodels.sandbox.drive import Drive
 from pytest_ibmodels.sandbox.errors import DataInUseError, SandboxError, StartError
 from pytest_ibmodels.sandbox.job_queue import JobQueue
@@ -86,22 +87,26 @@ class Sandboxes:
 
     def __init__(self, settings: Settings, names: Iterable[str]) -> None:
         self._settings = settings
+        each = {name: settings.of_holder(name) for name in names}
+        refuse_shared_databases({name: of_holder.database_url for name, of_holder in each.items()})
         self._lock = _claim(settings.data)
         self._queue = JobQueue(settings.max_jobs)
         self._closing = threading.Event()
+        self._by_name: dict[str, Sandbox] = {}
         try:
             prepare_sockets()
             settings.samples_root.mkdir(exist_ok=True)
-            self._by_name = {name: Sandbox(settings.of_holder(name), self._queue) for name in names}
-        except SandboxError as error:
+            for name, of_holder in each.items():
+                self._by_name[name] = Sandbox(of_holder, self._queue)
+        except BaseException as error:
+            for sandbox in self._by_name.values():
+                sandbox.close()
             self._lock.close()
-            raise StartError(str(error)) from error
-        except OSError as error:
-            self._lock.close()
-            msg = f"the data folder '{settings.data}' cannot be used: {error.strerror or error}"
-            raise StartError(msg) from error
-        except StartError:
-            self._lock.close()
+            if isinstance(error, SandboxError):
+                raise StartError(str(error)) from error
+            if isinstance(error, OSError):
+                msg = f"the data folder '{settings.data}' cannot be used: {error.strerror or error}"
+                raise StartError(msg) from error
             raise
 
     def of(self, name: str) -> Sandbox:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
+from sqlalchemy import URL
+
 from pytest_ibmodels.sandbox.mounts import Mount
 
 GIB = 2**30
@@ -67,8 +69,9 @@ class Settings:
         return self.data / "samples"
 
     @property
-    def database_url(self) -> str:
-        return self.database or f"sqlite:///{self.data / 'sandbox.sqlite'}"
+    def database_url(self) -> str | URL:
+        """A URL for SQLAlchemy. It is built from the path, as `?` and `%` in a path mean something else in a URL."""
+        return self.database or URL.create("sqlite", database=str(self.data / "sandbox.sqlite"))
 
     @property
     def max_unzipped(self) -> int:

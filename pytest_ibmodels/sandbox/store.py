@@ -1,7 +1,6 @@
 """What outlives the server: the jobs, the registered models and the published packages, in a SQL database."""
 
 import logging
-import sqlite3
 import threading
 import time
 import uuid
@@ -12,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    URL,
     Column,
     Connection,
     Float,
@@ -20,18 +20,17 @@ from sqlalchemy import (
     Table,
     Text,
     bindparam,
-    create_engine,
     delete,
-    event,
     insert,
     select,
     update,
 )
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, Session, mapped_column
 
 from pytest_ibmodels.instabase.wire import ENVIRONMENT_FAULT
-from pytest_ibmodels.sandbox.errors import StartError, StoreError
+from pytest_ibmodels.sandbox.databases import claim_database, database_errors, not_opened, open_engine
+from pytest_ibmodels.sandbox.errors import StoreError
 
 logger = logging.getLogger(__name__)
 
@@ -133,10 +132,10 @@ class Store:
     those whose end could not be written yet.
 
     Raises (when made):
-        StartError: if the database cannot be opened; StoreError: if it cannot be read.
+        StartError: if the database cannot be opened, or another store has it; StoreError: if it cannot be read.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str | URL) -> None:
         # SQLite has one writer at a time; waiting here is fair and wakes at once.
         self._writing = threading.Lock()
         self._kept: dict[str, Job] = {}
@@ -147,21 +146,30 @@ class Store:
         """Those whose end was written a moment ago."""
         self._written = time.monotonic()
         self._refused = False
+        self._engine = open_engine(url)
+        self._claim = None
         try:
-            self._engine = create_engine(url)
-            if self._engine.dialect.name == "sqlite":
-                event.listen(self._engine, "connect", _set_up_sqlite)
-            _Base.metadata.create_all(self._engine)
-        except (SQLAlchemyError, ImportError) as error:
-            msg = f"the database cannot be opened: {str(error).splitlines()[0]}"
-            raise StartError(msg) from error
-        with self._transaction() as connection:
-            models = [RegisteredModel(**row) for row in connection.execute(select(_MODELS)).mappings()]
-        # As in the database, of which this server is the only user.
-        self._models = {model.name: model for model in models}
+            self._claim = claim_database(url)
+            self._models = self._open()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
+        """Close all connections, and let go of the database."""
         self._engine.dispose()
+        if self._claim is not None:
+            self._claim.close()
+
+    def _open(self) -> dict[str, RegisteredModel]:
+        """Make what tables are missing; the registered models, of which this server is the only user."""
+        try:
+            _Base.metadata.create_all(self._engine)
+        except (SQLAlchemyError, ImportError) as error:
+            raise not_opened(error) from error
+        with self._transaction() as connection:
+            models = [RegisteredModel(**row) for row in connection.execute(select(_MODELS)).mappings()]
+        return {model.name: model for model in models}
 
     # --- jobs ---
 
@@ -328,49 +336,15 @@ class Store:
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
-        with _told(), self._engine.begin() as connection:
+        with database_errors(), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
     def _look(self) -> Iterator[Session]:
-        with _told(), Session(self._engine, expire_on_commit=False) as session:
+        with database_errors(), Session(self._engine, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
     def _change(self) -> Iterator[Session]:
         with self._writing, self._look() as session, session.begin():
             yield session
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Errors of the database, as sentences."""
-    try:
-        yield
-    # A value of a damaged database that is no JSON any more is a ValueError.
-    except (SQLAlchemyError, ValueError) as error:
-        msg = f"the sandbox's database {_complaint(error)}"
-        raise StoreError(msg) from error
-
-
-def _complaint(error: Exception) -> str:
-    """What the database says, and what to do about it."""
-    reason = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    text = (str(reason).splitlines() or [type(reason).__name__])[0]
-    match getattr(reason, "sqlite_errorcode", 0) & 0xFF:
-        case sqlite3.SQLITE_FULL:
-            return f"cannot be written ({text}): free some space below its --data, then ask again"
-        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-            return (
-                f"is damaged ({text}): stop the sandbox, put a copy of 'sandbox.sqlite' from before in its place, "
-                "or move it away, which forgets jobs, models and packages and leaves the drive as it is"
-            )
-        case _:
-            return f"failed: {text}"
-
-
-def _set_up_sqlite(connection: Any, _record: object) -> None:
-    # Readers never wait for the writer, and a killed server loses nothing that was committed.
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
-    connection.execute("PRAGMA busy_timeout=10000")

@@ -30,6 +30,9 @@ class Tokens:
         Every token is compared, and as a digest, so that the time tells neither how much of one was right, nor how
         long it is, nor whose it is.
         """
+        scheme, _, token = authorization.partition(b" ")
+        if scheme.lower() == b"bearer":  # RFC 9110: the case of a scheme does not count
+            authorization = b"Bearer " + token.strip(b" ")
         given, found = _digest(authorization), None
         for name, digest in self._digests.items():
             if hmac.compare_digest(given, digest):

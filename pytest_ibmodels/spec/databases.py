@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, unquote
@@ -18,7 +19,7 @@ _SECRET = re.compile("pass|pwd|secret|token", re.IGNORECASE)
 # The user's part as SQLAlchemy's make_url reads it: a password may hold any character but `@`.
 _PARTS = re.compile(r"(?P<scheme>[\w+\0]+://)(?P<user>[^:/@]*(?::[^@]*)?@)?(?P<place>[^?]*)(?P<query>\?.*)?", re.DOTALL)
 _MARK = re.compile("\0(\\d+)\0")
-_LOCAL_FILE = "sqlite:///"
+_LOCAL_FILE = re.compile(r"(sqlite(?:\+[a-z0-9_]+)?:///)([^?].*)")
 _SAFE = (("scheme", "+"), ("user", ""), ("place", "/:@[],"), ("query", ""))
 """Parts of a URL, and the characters that are not quoted in the value of a variable there."""
 
@@ -29,16 +30,20 @@ def is_database(text: str) -> bool:
 
 
 def from_folder(database: str, folder: Path) -> str:
-    """The same URL, where the file of a SQLite database counts from ``folder``; absolute ones stay as they are."""
-    name = database.removeprefix(_LOCAL_FILE)
-    if name.startswith("file:"):
-        # A URI of SQLite, which undoes the quoting of its path.
-        path = name.removeprefix("file:")
-        relative = not path.startswith(("/", ":memory:", "?")) and path
-        return f"{_LOCAL_FILE}file:{quote(str(folder))}/{path}" if relative else database
-    if name == database or not name or name.startswith(("/", ":memory:")):
+    """The same URL, where the file of a SQLite database counts from ``folder``; absolute ones stay as they are.
+
+    The file's name is part of a URL already, so `?` and `%` in it mean what they mean there. The folder is a path.
+    """
+    parts = _LOCAL_FILE.fullmatch(database)
+    if parts is None:
         return database
-    return f"{_LOCAL_FILE}{folder / name}"
+    uri = "file:" if parts[2].startswith("file:") else ""
+    name = parts[2].removeprefix(uri)
+    if not name or unquote(name).startswith(("/", ":memory:", "?")):
+        return database
+    # As SQLAlchemy writes the file of a URL; in a URI, SQLite undoes the quoting of the path once more.
+    path = quote(os.fsencode(folder), safe=" +/")
+    return f"{parts[1]}{uri}{quote(path, safe=' +/') if uri else path}/{name}"
 
 
 def passwords(database: str) -> tuple[str, ...]:

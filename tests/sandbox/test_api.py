@@ -13,7 +13,13 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from schemathesis.checks import not_a_server_error
 from schemathesis.core.result import Ok
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
 
 from pytest_ibmodels.sandbox.app import ROUTERS, create_app
 from pytest_ibmodels.sandbox.paths import DrivePath
@@ -22,6 +28,7 @@ from pytest_ibmodels.sandbox.tokens import ONLY, Tokens
 from tests.sandbox.running import TOKEN, zipped
 
 AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 SECRET = "what lies outside of the drive"
 DRIVE = "a/b/fs/c"
 OPERATIONS = [
@@ -130,7 +137,7 @@ def test_whatever_is_sent(furnished: Surroundings, label: str) -> None:
             if value is not None:
                 case.body[key] = [value] if isinstance(case.body[key], list) else value
         response = case.call(app=furnished.without_lifespan, headers=AUTHORIZED)
-        assert response.status_code < 500, response.content
+        case.validate_response(response, checks=CHECKS)
         assert response.status_code != 401
         assert SECRET.encode() not in response.content
         answered.update(response.headers["content-type"])

@@ -1,5 +1,6 @@
 """What breaks is told and logged, and the server lives. (That the server itself is killed is in test_server.)"""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -114,7 +115,8 @@ def test_what_cannot_be_written_is_kept_until_it_can(tmp_path: Path) -> None:
     store.full = False
     store.write_what_was_kept()
     store.close()
-    again = Store(f"sqlite:///{tmp_path}/sandbox.sqlite").job(job)
+    with contextlib.closing(Store(f"sqlite:///{tmp_path}/sandbox.sqlite")) as reopened:
+        again = reopened.job(job)
     assert again is not None
     assert (again.state, again.message, again.results) == (told.state, told.message, told.results)
 
@@ -124,10 +126,9 @@ def test_what_cannot_be_written_is_kept_until_it_can(tmp_path: Path) -> None:
 
 def damage(file: Path) -> None:
     """Overwrite every page of a database but the first, which says what tables there are."""
-    with sqlite3.connect(file) as connection:
+    with contextlib.closing(sqlite3.connect(file)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         (size,) = connection.execute("PRAGMA page_size").fetchone()
-    connection.close()
     with file.open("r+b") as pages:
         pages.seek(size)
         pages.write(b"\xa5" * (file.stat().st_size - size))

@@ -3,9 +3,10 @@
 import io
 import json
 import re
+import shutil
 import threading
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -46,15 +47,22 @@ def package(name: str, version: str, module: str = "shop") -> dict[str, str]:
 
 
 class Shop:
-    """A marketplace in this process; making another over the same folder is what a restart does."""
+    """A marketplace in this process."""
 
     def __init__(self, folder: Path) -> None:
         self.settings = Settings(folder, max_body=2**20)
         for needed in (self.settings.scratch, self.settings.drive_root):
             needed.mkdir(parents=True, exist_ok=True)
+        self.open()
+
+    def open(self) -> None:
         self.store = Store(self.settings.database_url)
         self.drive = Drive(self.settings.drive_root, self.settings.scratch, [applications_mount(self.settings)])
         self.market = Marketplace(self.settings, self.drive, self.store)
+
+    def restart(self) -> None:
+        self.store.close()
+        self.open()
 
     def publish(self, files: dict[str, str] | bytes, path: str = "a/b/fs/c/x.ibsolution") -> None:
         place = DrivePath.parse(path)
@@ -69,8 +77,10 @@ class Shop:
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    return Shop(tmp_path / "data")
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    shop = Shop(tmp_path / "data")
+    yield shop
+    shop.store.close()
 
 
 def listed(sandbox: RunningSandbox, name: str) -> dict[str, Any] | None:
@@ -378,13 +388,13 @@ def test_a_start_brings_files_and_store_together_again(shop: Shop) -> None:
     (root / "Installed" / "apple" / "1.0.0").mkdir(parents=True)
     (stored / "2.0.0" / "shop-2.0.0.ibsolution").unlink()
 
-    again = Shop(shop.settings.data)
-    assert again.versions() == {"shop": ["1.0.0"]}
+    shop.restart()
+    assert shop.versions() == {"shop": ["1.0.0"]}
     assert [item.name for item in stored.iterdir()] == ["1.0.0"]
     assert [item.relative_to(root).as_posix() for item in root.glob("Installed/**/1.0.0")] == ["Installed/shop/1.0.0"]
     assert [item.name for item in root.glob("Installed/*")] == ["shop"]
-    again.publish(package("shop", "3.0.0"))
-    assert again.versions() == {"shop": ["1.0.0", "3.0.0"]}
+    shop.publish(package("shop", "3.0.0"))
+    assert shop.versions() == {"shop": ["1.0.0", "3.0.0"]}
 
 
 def test_a_data_folder_from_before_there_was_a_marketplace(shop: Shop) -> None:
@@ -394,10 +404,36 @@ def test_a_data_folder_from_before_there_was_a_marketplace(shop: Shop) -> None:
         connection.execute(text("DROP TABLE packages"))
         assert inspect(connection).get_table_names() == ["jobs", "models"]
     engine.dispose()
-    again = Shop(shop.settings.data)
-    again.publish(package("shop", "1.0.0"))
-    assert again.versions() == {"shop": ["1.0.0"]}
-    assert again.store.job(job) is not None
+    shop.restart()
+    shop.publish(package("shop", "1.0.0"))
+    assert shop.versions() == {"shop": ["1.0.0"]}
+    assert shop.store.job(job) is not None
+
+
+BUILDS = ["1.0.0+build.9", "1.0.0+build.10", "1.0.0+a", "1.0.0"]
+
+
+def test_of_equal_versions_the_one_published_last_is_the_newest(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A clock that stands still, and is set back.
+    for version, seconds in zip(BUILDS, (2e9, 2e9, 1e9, 1.5e9), strict=True):
+        with monkeypatch.context() as patched:
+            patched.setattr("pytest_ibmodels.sandbox.marketplace.time.time", lambda seconds=seconds: seconds)
+            shop.publish(package("shop", version))
+        newest, folder = shop.market.unpack_newest("shop")
+        shutil.rmtree(folder)
+        assert newest.version == version
+    shop.publish(package("shop", "0.9.0"))
+    assert shop.versions() == {"shop": ["0.9.0", *BUILDS]}
+    shop.restart()
+    assert shop.versions() == {"shop": ["0.9.0", *BUILDS]}
+
+
+def test_a_name_with_spaces_as_the_docs_have_it(shop: Shop) -> None:
+    shop.publish(package("my tiny package", "1.0.0", "tiny"))
+    shop.market.install("my tiny package", "1.0.0")
+    assert shop.versions() == {"my tiny package": ["1.0.0"]}
+    with pytest.raises(SandboxError, match="expected letters, digits, and after the first of them spaces"):
+        shop.publish(package("ends with a space ", "1.0.0", "tiny"))
 
 
 def test_packing_leaves_links_out_and_does_not_pack_what_it_makes(shop: Shop) -> None:

@@ -1,18 +1,23 @@
 """Starting, stopping, and dying: what survives, and what must not."""
 
+import contextlib
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
 
 from pytest_ibmodels.sandbox.__main__ import _parser, main
+from pytest_ibmodels.sandbox.errors import UsageError
+from pytest_ibmodels.sandbox.mounts import Mount
 from pytest_ibmodels.sandbox.settings import DAY, GIB, MIB, Settings
 from tests.sandbox.pushed import PACKAGE, document, model_package, training_package
 from tests.sandbox.running import TOKEN, HalfUpload, RunningSandbox, all_gone, soon
@@ -135,6 +140,14 @@ def main_of(*options: str) -> int:
         (["--mount", "a/b/fs/c/d=FOLDER/none"], 2, "is not a folder on this machine"),
         (["--mount", "a/b/fs=FOLDER"], 2, "names no folder in a drive"),
         (["--mount", "a/b/fs/c/d=FOLDER", "--mount", "a/b/fs/c=FOLDER"], 2, "overlaps"),
+        (["--mount", "a/b/fs/c/year=2024=FOLDER/none"], 2, "is not a folder on this machine"),
+        (["--mount", '["a/b/fs/c/d=e", "FOLDER/none"]'], 2, "is not a folder on this machine"),
+        (["--mount", "a/b/fs/c/d=~nobody-of-that-name/x"], 2, "is not a folder on this machine"),
+        (["--host", ""], 2, "it is empty, which would mean all addresses"),
+        (["--host", "  "], 2, "it is empty, which would mean all addresses"),
+        (["--host", "no.such.host.invalid"], 1, "; give an address of this machine"),
+        (["--host", "[::1]"], 1, "; write an IPv6 address without brackets"),
+        (["--host", "127.0.0.1:80"], 1, "; the port has an option of its own, --port"),
         (["--job-memory", "0"], 2, "is not above 0"),
         (["--max-jobs", "0"], 2, "is not at least 1"),
         (["--database", "nonsense"], 1, "the database cannot be opened"),
@@ -153,6 +166,69 @@ def test_what_keeps_a_sandbox_from_starting(
     assert printed.out == ""
     assert said in printed.err
     assert TOKEN not in printed.err
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("a/b/fs/c/year=2024={}/plain", "a/b/fs/c/year=2024"),
+        ("a/b/fs/c/x={}/is=here", "a/b/fs/c/x"),
+        ("a/b/fs/c/x=y={}/is=here", "a/b/fs/c/x=y"),
+        ("a/b/fs/c/x=y=sample:reviews", "a/b/fs/c/x=y"),
+        ('["a/b/fs/c/x=y", "{}/is=here"]', "a/b/fs/c/x=y"),
+    ],
+)
+def test_an_equals_sign_in_a_mount(tmp_path: Path, text: str, at: str) -> None:
+    for name in ("plain", "is=here"):
+        (tmp_path / name).mkdir()
+    assert str(Mount.parse(text.format(tmp_path), tmp_path).at) == at
+
+
+def test_a_mount_that_may_be_divided_in_two_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "y=x").mkdir()
+    (tmp_path / "x").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=r"more than one of its '=' may divide it; write it as JSON, such as \["):
+        Mount.parse("a/b/fs/c/d=y=x", tmp_path)
+
+
+@pytest.mark.parametrize(("output", "code"), [(">&-", 0), (">/dev/full", 0), (">&- 2>&-", 0), (">&- <&-", 0)])
+def test_an_announcement_that_nobody_can_read_is_no_reason_to_stop(tmp_path: Path, output: str, code: int) -> None:
+    (tmp_path / "token").write_text(TOKEN)
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "pytest_ibmodels.sandbox", "serve", "--no-preload", "--port", str(port)]
+    command += ["--data", str(tmp_path / "data"), "--token-file", str(tmp_path / "token")]
+    shell = ["sh", "-c", f'exec "$@" {output}', "sh", *command]
+    with subprocess.Popen(shell, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL) as process:
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+
+        def answered() -> bool:
+            with contextlib.suppress(httpx.TransportError):
+                return httpx.get(f"http://127.0.0.1:{port}/openapi.json", headers=headers).status_code == 200
+            assert process.poll() is None
+            return False
+
+        soon(answered, seconds=30)
+        # No file of the sandbox stands in for a stream that is closed.
+        streams = [str(Path(f"/proc/{process.pid}/fd/{number}").readlink()) for number in range(3)]
+        assert not [name for name in streams if name.startswith(str(tmp_path))]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == code
+        assert process.stderr is not None
+        assert b"Traceback" not in process.stderr.read()
+
+
+@pytest.mark.parametrize("output", [">&-", ">/dev/full"])
+def test_an_announcement_that_was_asked_for_has_to_be_read(tmp_path: Path, output: str) -> None:
+    (tmp_path / "token").write_text(TOKEN)
+    command = [sys.executable, "-m", "pytest_ibmodels.sandbox", "serve", "--no-preload", "--announce"]
+    command += ["--data", str(tmp_path / "data"), "--token-file", str(tmp_path / "token")]
+    shell = ["sh", "-c", f'exec "$@" {output}', "sh", *command]
+    result = subprocess.run(shell, stderr=subprocess.PIPE, timeout=60, check=False, text=True)
+    assert result.returncode == 1
+    assert "the sandbox cannot start: --announce: standard output is closed, or cannot be written to" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_a_port_that_is_taken(sandbox: RunningSandbox, tmp_path: Path) -> None:

@@ -1,18 +1,18 @@
 """``/api/v1/drives``: files and folders (protocol section 2)."""
 
-import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import Response
+from starlette.convertors import PathConvertor, register_url_convertor
 
 from pytest_ibmodels.instabase.wire import (
     CopyRequest,
     DeleteRequest,
     DriveArgs,
+    Envelope,
     JobStarted,
     Listing,
     MetadataAnswer,
@@ -34,22 +34,31 @@ from pytest_ibmodels.sandbox.bodies import (
     parse_as,
     sandbox_of,
 )
-from pytest_ibmodels.sandbox.drive import NodeInfo
 from pytest_ibmodels.sandbox.errors import SandboxError
-from pytest_ibmodels.sandbox.openapi import drive_call, takes, takes_file
+from pytest_ibmodels.sandbox.nodes import NodeInfo
+from pytest_ibmodels.sandbox.openapi import answers, answers_file, drive_call, takes, takes_file
 from pytest_ibmodels.sandbox.paths import ROOT_DEPTH, DrivePath
+from pytest_ibmodels.sandbox.routers.content import file_answer
 from pytest_ibmodels.sandbox.services import Sandbox
 
 router = APIRouter(prefix="/api/v1/drives")
 
 TheSandbox = Annotated[Sandbox, Depends(sandbox_of)]
 Args = Annotated[DriveArgs, Depends(drive_args)]
-_CHUNK = 2**18
-# Never JSON by its type: an error envelope is told from a file's content by that.
-_CONTENT = "application/octet-stream"
-_RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 # The key in the body that tells an action from a node of that name (section 2.9).
 _ACTIONS = {"copy": "new_full_path", "move": "new_full_path", "unzip": "zip_file"}
+
+
+_LOOKS = (Listing, MetadataAnswer, MountListing)
+
+
+class _AnyText(PathConvertor):
+    """Also with line feeds, which Starlette's own takes for no part of a path: what is wrong is told by name."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("any_text", _AnyText())
 
 
 async def _path(path: str) -> DrivePath:
@@ -59,22 +68,27 @@ async def _path(path: str) -> DrivePath:
 ThePath = Annotated[DrivePath, Depends(_path)]
 
 
-@router.get("/{path:path}", response_model=None, openapi_extra=drive_call())
-def look(path: ThePath, args: Args, sandbox: TheSandbox) -> Response | dict[str, Any]:
+@router.get("/{path:any_text}", response_model=None, openapi_extra=drive_call(answers_file(*_LOOKS)))
+def look(path: ThePath, args: Args, sandbox: TheSandbox, request: Request) -> Response | dict[str, Any]:
     """Read a file, list a folder, tell a node's metadata, or list the drives of ``OWNER/REPO/fs``."""
     if len(path.parts) == ROOT_DEPTH and args.type is None and args.get_metadata is None:
         return _drives(sandbox, path)
     if args.type is None and args.get_metadata and not args.get_content:
         return MetadataAnswer(status="OK", metadata=_metadata(_existing(sandbox, path))).model_dump(exclude_none=True)
     if args.type == "file" or (args.type is None and _existing(sandbox, path).type == "file"):
-        return _file(sandbox, path, args.range)
+        return file_answer(sandbox.drive, path, args.range, request)
     infos, token = sandbox.drive.page(path, args.start_page_token or "")
     nodes = [_node(info, with_metadata=bool(args.get_metadata)) for info in infos]
     listing = Listing(status="OK", nodes=nodes, has_more=bool(token), next_page_token=token)
-    return listing.model_dump(exclude_none=True)
+    # As text: FastAPI would look at every value of every node once more.
+    return Response(listing.model_dump_json(exclude_none=True), media_type="application/json")
 
 
-@router.post("/{path:path}", response_model=None, openapi_extra=drive_call(takes_file(CopyRequest, UnzipRequest)))
+@router.post(
+    "/{path:any_text}",
+    response_model=None,
+    openapi_extra=drive_call({**takes_file(CopyRequest, UnzipRequest), **answers(Written, Envelope, JobStarted)}),
+)
 async def write(path: ThePath, args: Args, request: Request) -> dict[str, Any]:
     """Write a file, make a folder, or copy, move or unzip, as the last part of the path and the body say."""
     sandbox = await sandbox_of(request)
@@ -85,7 +99,7 @@ async def write(path: ThePath, args: Args, request: Request) -> dict[str, Any]:
         upload.unlink(missing_ok=True)
 
 
-@router.patch("/{path:path}", response_model_exclude_none=True, openapi_extra=takes(RenameRequest))
+@router.patch("/{path:any_text}", response_model_exclude_none=True, openapi_extra=takes(RenameRequest))
 def rename(
     path: ThePath, body: Annotated[RenameRequest, Depends(json_body(RenameRequest))], sandbox: TheSandbox
 ) -> JobStarted:
@@ -97,7 +111,7 @@ def rename(
     return _started(sandbox.tasks.start("move", lambda: sandbox.drive.move(path, target)))
 
 
-@router.delete("/{path:path}", openapi_extra=drive_call(takes(DeleteRequest, required=False)))
+@router.delete("/{path:any_text}", openapi_extra=drive_call(takes(DeleteRequest, required=False)))
 async def delete(path: ThePath, args: Args, request: Request) -> dict[str, str]:
     """Delete a node, and let go of models served from it; ``force`` may stand in the body or in the arguments."""
     body = await body_bytes(request)
@@ -131,7 +145,7 @@ def _act(sandbox: Sandbox, path: DrivePath, body: bytes) -> JobStarted:
     drive, node = sandbox.drive, path.parent
     if path.name == "unzip":
         wish = parse_as(UnzipRequest, body, "unzip")
-        archive, destination = node.joined(wish.zip_file), DrivePath.parse(wish.destination)
+        archive, destination = DrivePath.parse(f"{node}/{wish.zip_file}"), DrivePath.parse(wish.destination)
         limit = sandbox.settings.max_unzipped
         return _started(sandbox.tasks.start("unzip", lambda: unzip(drive, archive, destination, max_bytes=limit)))
     target = DrivePath.parse(parse_as(CopyRequest, body, path.name).new_full_path)
@@ -165,32 +179,3 @@ def _node(info: NodeInfo, *, with_metadata: bool) -> Node:
     path = str(info.path)
     metadata = _metadata(info) if with_metadata else None
     return Node(name=info.path.name, type=info.type, path=path, full_path=path, metadata=metadata)
-
-
-def _file(sandbox: Sandbox, path: DrivePath, wanted: str | None) -> Response:
-    file = sandbox.drive.open(path)
-    size = file.seek(0, 2)
-    first, last = 0, size - 1
-    if wanted is not None:
-        match = _RANGE.fullmatch(wanted)
-        if match is None:
-            file.close()
-            msg = f"the range {wanted!r} is not of the form 'bytes=FIRST-LAST'"
-            raise SandboxError(msg)
-        first = min(int(match[1]), size)
-        last = min(int(match[2]) if match[2] else size - 1, size - 1)
-    length = max(0, last - first + 1)
-    if length <= _CHUNK:
-        return Response(b"".join(_chunks(file, first, length)), media_type=_CONTENT)
-    return StreamingResponse(_chunks(file, first, length), media_type=_CONTENT, headers={"Content-Length": str(length)})
-
-
-def _chunks(file: BinaryIO, first: int, length: int) -> Iterator[bytes]:
-    with file:
-        file.seek(first)
-        while length > 0:
-            chunk = file.read(min(_CHUNK, length))
-            if not chunk:
-                return
-            length -= len(chunk)
-            yield chunk

@@ -35,5 +35,9 @@ def sample_folder(name: str, root: Path) -> Path:
 
 def sample_database(name: str, root: Path) -> str:
     """The URL of the sample database ``name``, generated below ``root`` if it is not there."""
+    # Imported here: a process of pushed code imports this module too, and does not need it.
+    from sqlalchemy import URL
+
     file: str = importlib.import_module(SAMPLES[name]).DATABASE
-    return f"sqlite:///{sample_folder(name, root) / file}"
+    url = URL.create("sqlite", database=str(sample_folder(name, root) / file))
+    return url.render_as_string(hide_password=False)

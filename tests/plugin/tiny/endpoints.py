@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 WORDS = {"awful": "1", "fine": "2", "superb": "3"}
 _MODEL = """
@@ -51,9 +53,10 @@ def run_train_table(
     if "raise" in hyperparams:
         sides = "".join(f" {name} {further[name]}" for name in ("group_column", "split_column") if name in further)
         raise RuntimeError(f"{hyperparams['raise']} {database}{sides}")
-    file = database.removeprefix("sqlite:///").partition("?")[0]
+    file = unquote(database.removeprefix("sqlite:///").partition("?")[0])
     statement = f"SELECT {', '.join(columns)} FROM {table} LIMIT {-1 if limit is None else limit}"  # noqa: S608
-    rows = dict(enumerate(sqlite3.connect(file).execute(statement)))
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        rows = dict(enumerate(connection.execute(statement)))
     current = _in_use(models_path, current_model)
     results = _results(hyperparams.get("f1", 1.0))
     job_metadata_client.update_metadata(
