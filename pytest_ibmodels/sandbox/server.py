@@ -132,7 +132,7 @@ def _is_said(line: str) -> bool:
         sys.stdout.flush()
     except (OSError, ValueError):
         # What is in its buffer would be tried again at the end, and fail then.
-        sys.stdout = None  # type: ignore[assignment]  # as in a process without one
+        sys.stdout = None  # as in a process without one
         return False
     return True
 

@@ -14,7 +14,6 @@ from typing import Any
 import httpx
 import pytest
 
-from pytest_ibmodels.sandbox import connections
 from pytest_ibmodels.sandbox.connections import MOST_CONNECTIONS, most_connections
 from pytest_ibmodels.sandbox.serverlog import RateLimit
 from tests.sandbox.conftest import MAX_BODY_MIB
@@ -268,7 +267,7 @@ def test_who_does_not_say_what_it_wants_is_not_kept(
 
 def test_there_is_always_room_for_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
     for soft, expected in ((20, 16), (1024, 512), (10**6, MOST_CONNECTIONS), (-1, MOST_CONNECTIONS)):
-        monkeypatch.setattr(connections.resource, "getrlimit", lambda _what, soft=soft: (soft, soft))
+        monkeypatch.setattr(resource, "getrlimit", lambda _what, soft=soft: (soft, soft))
         assert most_connections() == expected
 
 

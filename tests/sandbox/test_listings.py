@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from pytest_ibmodels.sandbox import listings
 from pytest_ibmodels.sandbox.archives import pack
 from pytest_ibmodels.sandbox.drive import PAGE_SIZE, Drive
 from pytest_ibmodels.sandbox.errors import SandboxError
@@ -93,7 +92,12 @@ def test_pages_of_a_listing_read_the_folder_once(drive: Drive, folder: Path, mon
     time.sleep(0.3)
     read: list[Path] = []
     scandir = os.scandir
-    monkeypatch.setattr(listings.os, "scandir", lambda path: read.append(path) or scandir(path))
+
+    def noted(path: Path) -> object:
+        read.append(path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", noted)
     found, after = [], ""
     while True:
         page, after = drive.page(AT, after)
