@@ -30,7 +30,7 @@ class ClassifierPipeline(TextClassificationPipeline):
 
     reader: TextReader
 
-    def __call__(self, inputs: Any, **arguments: Any) -> Any:
+    def __call__(self, inputs: Any, **arguments: Any) -> Any:  # type: ignore[override]
         """Answer as the pipeline of transformers does; see `predict` of `ibformers.tuning.Predictor`.
 
         Raises:
@@ -40,14 +40,14 @@ class ClassifierPipeline(TextClassificationPipeline):
             arguments["batch_size"] = 1
         return super().__call__(inputs, **arguments)
 
-    def _sanitize_parameters(self, **given: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    def _sanitize_parameters(self, **given: Any) -> tuple[dict[str, Any], ...]:  # type: ignore[override]
         # Padding has no effect on an answer, so there is nothing to choose.
         given.pop("padding", None)
         reading = {name: given.pop(name) for name in ("truncation", "max_length") if name in given}
-        further, forward, answering = super()._sanitize_parameters(**given)
+        further, forward, answering = super()._sanitize_parameters(**given)  # type: ignore[no-untyped-call]
         return further | reading, forward, answering
 
-    def preprocess(
+    def preprocess(  # type: ignore[override]
         self, inputs: Any, truncation: bool | str | None = True, max_length: int | None = None, **further: Any
     ) -> dict[str, torch.Tensor]:
         """Tokenise a text, or a pair of texts `{"text": ..., "text_pair": ...}`, which no training has."""
@@ -57,7 +57,7 @@ class ClassifierPipeline(TextClassificationPipeline):
                 inputs = {name: clean(text) if isinstance(text, str) else text for name, text in inputs.items()}
             limit = min(max_length or self.reader.max_tokens, self.reader.max_tokens)
             further |= {"truncation": truncation, "max_length": limit, "split_special_tokens": True}
-            read: dict[str, torch.Tensor] = super().preprocess(inputs, **further)
+            read: dict[str, Any] = super().preprocess(inputs, **further)
             return read
         found = self.reader.read([inputs], max_length if truncation in _CUT else None)
         if truncation in _UNCUT and found.cut.any():
@@ -77,9 +77,9 @@ class ClassifierPipeline(TextClassificationPipeline):
                 f"ML request: max_length must be a whole number of at least {fewest}, not {max_length!r}.", "max_length"
             )
 
-    def _forward(self, model_inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    def _forward(self, model_inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:  # type: ignore[override]
         # Other outputs, such as hidden states, are of no use here, and cannot always be taken apart by texts.
-        return {"logits": super()._forward(model_inputs)["logits"]}
+        return {"logits": super()._forward(model_inputs)["logits"]}  # type: ignore[no-untyped-call]
 
 
 def _shown(text: str) -> str:

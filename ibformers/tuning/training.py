@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from transformers import PrinterCallback, Trainer, TrainerCallback
-from transformers.utils import is_liger_kernel_available
+from transformers.utils.import_utils import is_liger_kernel_available
 
 from ibformers.errors import TrainingInputError, first_line
 from ibformers.training.data import BucketedExamples

@@ -16,7 +16,7 @@ WORDS = "film number 0 1 2 3 4 5 6 7 8 9 was awful dull poor great lovely superb
 POSITIONS = 64
 """Tokens that the models with a limit read."""
 
-_SMALL = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+_SMALL: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
 _BERT = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
 _ROBERTA = {
     "bos_token": "<s>",

@@ -65,7 +65,7 @@ SEQ2SEQ: dict[str, Any] = {
 def test_a_model_reads_as_many_tokens_as_it_has_positions_for(kind: str, config: dict[str, Any], limit: int) -> None:
     from transformers import AutoConfig, AutoModel
 
-    model = AutoModel.from_config(AutoConfig.for_model(kind, **config))
+    model = AutoModel.from_config(AutoConfig.for_model(kind, **config))  # type: ignore[no-untyped-call]
     assert max_tokens(model, NO_LIMIT) == limit
     assert max_tokens(model, 8) == 8
     assert max_tokens(model, -1) == max_tokens(model, 0) == limit
