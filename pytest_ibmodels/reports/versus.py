@@ -93,6 +93,7 @@ def _parts(check: BetterCheck, comparison: Comparison) -> Iterator[str]:
     elif check.undecided and check.needed is not None:
         yield f"about {check.needed:,} rows would decide it"
     if comparison.learned is None:
-        yield "how many of these rows the model in use has learned is not known, as an older version trained it"
+        unknown = "how many of these rows the model in use has learned is not known, as an older version trained it"
+        yield f"{unknown}: train and promote a model to be able to tell" if check.undecided else unknown
     elif comparison.learned:
         yield f"{comparison.learned} more test rows were left out, as the model in use has learned them"

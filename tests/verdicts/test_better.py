@@ -52,6 +52,15 @@ def test_few_rows_never_show_that_a_model_is_as_good(old: int, new: int, verdict
     assert judge_difference(difference, difference, difference, 29, old, new, 0.0) == verdict
 
 
+@pytest.mark.parametrize(("difference", "verdict"), [(-0.2, "undecided"), (0.2, "holds")])
+def test_rows_that_the_model_in_use_may_have_learned_do_not_show_that_a_model_is_worse(
+    difference: float, verdict: str
+) -> None:
+    found = check_better({}, IN_USE, 0.01, comparison(difference, learned=None))
+    assert found is not None
+    assert (found.verdict, found.passed) == (verdict, True)
+
+
 def test_the_exact_test_is_one_sided() -> None:
     assert mcnemar(0, 0) == 1.0
     assert mcnemar(5, 0) == 1 / 32
