@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,9 +13,9 @@ from pytest_ibmodels.redaction import redacted
 from pytest_ibmodels.reports.live import ProgressReport, began_line, show
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Mapping
 
-    from pytest_ibmodels.collection import PhaseItem
+    from pytest_ibmodels.collection import CaseNode, PhaseItem
     from pytest_ibmodels.reports.record import RunRecord
     from pytest_ibmodels.reports.recording import PhaseOutcome
     from pytest_ibmodels.runs.case import Run
@@ -25,6 +27,8 @@ _PHASES: pytest.StashKey[dict[str, PhaseOutcome]] = pytest.StashKey()
 """Phase → outcome of its item, on the case's node."""
 _PROPERTIES: pytest.StashKey[list[tuple[str, object]]] = pytest.StashKey()
 _ATTRIBUTE = "model_test_run"
+_LAST_FAILED = "cache/lastfailed"
+"""Where pytest keeps the ids of failed tests; its documentation shows it with `--cache-show`."""
 _NAMES = ("nodeid", "test", "environment", "file")
 """What a record is known by, and no environment has a say in."""
 
@@ -35,15 +39,18 @@ class Outcomes:
     Attributes:
         runs: the node id of a case → the record of its run, in the order of the first reports; on xdist's controller
             those of all workers.
+        faults: sentences on reports that could not be made.
         interrupted: whether a person pressed Ctrl-C.
         running: the id of the item that runs.
     """
 
     def __init__(self, config: pytest.Config) -> None:
         self.runs: dict[str, RunRecord] = {}
+        self.faults: list[str] = []
         self.interrupted = False
         self.running = ""
         self._config = config
+        self._untested: dict[str, None] = {}
 
     def sorted_runs(self) -> list[RunRecord]:
         """The records in an order that is the same with and without workers: by file, line and environment."""
@@ -64,7 +71,11 @@ class Outcomes:
             from pytest_ibmodels.collection import PhaseItem
 
             if isinstance(item, PhaseItem):
-                complete_report(item, call, report)
+                # A fault in here would end the session, and lose the results of all other tests.
+                try:
+                    complete_report(item, call, report)
+                except Exception:  # noqa: BLE001
+                    note_fault(report, "the record of this run could not be made")
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -72,18 +83,53 @@ class Outcomes:
             show(self._config, report)
             return
         began_line(self._config, report)
+        self._note_untested(report)
         record: Any = getattr(report, _ATTRIBUTE, None)
         if record is not None:
             from pytest_ibmodels.reports.record import RunRecord
 
-            run = RunRecord.model_validate(record)
-            self.runs[run.nodeid] = run
+            try:
+                run = RunRecord.model_validate(record)
+            except ValueError as error:
+                self.faults.append(f"{report.nodeid}: its record cannot be read: {str(error).splitlines()[0]}")
+            else:
+                self.runs[run.nodeid] = run
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self.runs:
             from pytest_ibmodels.reports.summary import write_summary
 
-            write_summary(terminalreporter, self.sorted_runs())
+            try:
+                write_summary(terminalreporter, self.sorted_runs())
+            except Exception as error:  # noqa: BLE001 - as in makereport
+                self.faults.append(f"the summary could not be written: {type(error).__name__}: {error}")
+        for fault in self.faults:
+            terminalreporter.write_line(f"pytest-ibmodels: {redacted(fault)}")
+
+    def _note_untested(self, report: pytest.TestReport) -> None:
+        case = options.case_of(report.nodeid)
+        if case is None or hasattr(report, "wasxfail"):
+            return
+        inference = f"{case[0]}::test_inference"
+        if case[2] == "training" and report.failed:
+            self._untested[inference] = None
+        elif case[2] == "inference" and report.when == "call" and report.passed:
+            self._untested.pop(inference, None)
+
+    def keep_untested_for_last_failed(self) -> None:
+        """Let ``--lf`` bring inference along where its training failed, as then it has not run.
+
+        pytest keeps in its cache what failed, and forgets what was skipped.
+        """
+        cache = self._config.cache if hasattr(self._config, "cache") else None
+        is_mine = not hasattr(self._config, "workerinput") and not self._config.getoption("cacheshow", default=False)
+        if cache is None or not self._untested or not is_mine:
+            return
+        failed = cache.get(_LAST_FAILED, {})
+        if isinstance(failed, dict) and not set(self._untested) <= set(failed):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", pytest.PytestWarning)  # pytest has said that it cannot be written
+                cache.set(_LAST_FAILED, failed | dict.fromkeys(self._untested, True))
 
 
 def outcomes_of(config: pytest.Config) -> Outcomes:
@@ -92,15 +138,34 @@ def outcomes_of(config: pytest.Config) -> Outcomes:
     return plugin
 
 
+def reported(case: CaseNode) -> Mapping[str, PhaseOutcome]:
+    """Phase → what was reported of its item, of those that have been reported."""
+    return case.stash.get(_PHASES, {})
+
+
 def hide_secrets(report: pytest.TestReport) -> None:
     """Let nothing of a report show a token: no traceback, captured output or log, no property, no record."""
-    if redacted(report.longreprtext) != report.longreprtext:
+    if isinstance(report.longrepr, tuple):  # of a skip: path, line and reason, which pytest goes on to take apart
+        report.longrepr = _redacted_tuple(report.longrepr)
+    elif redacted(report.longreprtext) != report.longreprtext:
         report.longrepr = redacted(report.longreprtext)
     report.sections = redacted(report.sections)
     report.user_properties = redacted(report.user_properties)
     record: dict[str, Any] | None = getattr(report, _ATTRIBUTE, None)
     if record is not None:
         setattr(report, _ATTRIBUTE, {**redacted(record), **{name: record[name] for name in _NAMES}})
+
+
+def _redacted_tuple(given: Any) -> Any:
+    """A tuple of the same type, each element without secrets."""
+    elements = [redacted(element) for element in given]
+    return given._make(elements) if hasattr(given, "_make") else type(given)(elements)
+
+
+def note_fault(report: pytest.TestReport, what: str) -> None:
+    """Let a report tell of a fault of this plugin that is being handled."""
+    title = f"pytest-ibmodels: {what}"
+    report.sections.append((title, traceback.format_exc()))
 
 
 def complete_report(item: PhaseItem, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
