@@ -36,7 +36,7 @@ class ModelTestsNode(pytest.Module):
         self.obj = ModuleType(self.nodeid, "Model tests, collected from YAML.")
         self.obj.__file__ = str(self.path)
         self.config.stash[options.ACTIVE] = True
-        general_fixtures.register(self)
+        general_fixtures.register_for(self)
         self._fixture_infos: dict[str, Any] = {}
 
     def collect(self) -> Iterator[pytest.Item | pytest.Collector]:

@@ -1,11 +1,12 @@
 """The fixtures of model tests whose names others use as well: ``package`` and ``environment``.
 
-They are registered once there are model tests, and hide no fixture that another plugin has for its own tests. A
-``conftest.py`` may override them: what its ``package`` returns is pushed.
+They hide no fixture of another plugin from other tests. A ``conftest.py`` may override them: what its ``package``
+returns is pushed.
 """
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from pytest_ibmodels.packaging import Package
     from pytest_ibmodels.spec import Environment
 
-_REGISTERED: pytest.StashKey[set[tuple[str, str]]] = pytest.StashKey()
-"""On the config: name and node id of what was registered."""
 _PACKAGES: pytest.StashKey[dict[Path, Package]] = pytest.StashKey()
 """On the config: folder → package."""
 
@@ -50,17 +49,33 @@ FIXTURES: dict[str, tuple[Callable[..., Any], Literal["class", "session"]]] = {
 """Name → function and scope."""
 
 
-def register(file: pytest.Collector) -> None:
-    """Register them for a file of model tests: for all tests, or, where another plugin has one, for that file only."""
-    registered = file.config.stash.setdefault(_REGISTERED, set())
+_FIXTURE = type(pytest.fixture(lambda: None))
+
+
+def register(config: pytest.Config) -> None:
+    """Register those for all tests whose names no other plugin has. A ``conftest.py`` overrides them, as ever."""
+    others = [plugin for plugin in config.pluginmanager.get_plugins() if not _is_projects_own(plugin)]
+    taken = {fixture.name for plugin in others for fixture in vars(plugin).values() if type(fixture) is _FIXTURE}
     for name, (function, scope) in FIXTURES.items():
-        everywhere = [one for one in fixture_lookup.definitions(file.session, name) if not fixture_lookup.is_ours(one)]
-        here = [one for one in fixture_lookup.definitions(file, name) if not fixture_lookup.is_ours(one)]
-        # An override of a conftest.py stands between the session and the file, and may ask for what it overrides.
-        node: pytest.Collector = file if everywhere and len(here) == len(everywhere) else file.session
-        if (name, node.nodeid) not in registered:
-            registered.add((name, node.nodeid))
-            pytest.register_fixture(name=name, func=function, node=node, scope=scope)
+        if name not in taken:
+            holder = ModuleType(f"{__name__}.{name}")
+            setattr(holder, name, pytest.fixture(scope=scope)(function))
+            config.pluginmanager.register(holder, f"ibmodels-fixture-{name}")
+
+
+def register_for(file: pytest.Collector) -> None:
+    """Register those for a file of model tests that it would have of another plugin."""
+    for name, (function, scope) in FIXTURES.items():
+        definition = fixture_lookup.used(file, name)
+        if definition is None or fixture_lookup.is_ours(definition):
+            continue
+        if not fixture_lookup.is_projects_own(fixture_lookup.source(definition.func)):
+            pytest.register_fixture(name=name, func=function, node=file, scope=scope)
+
+
+def _is_projects_own(plugin: object) -> bool:
+    file = getattr(plugin, "__file__", None)
+    return not hasattr(plugin, "__dict__") or (file is not None and fixture_lookup.is_projects_own(file))
 
 
 def built_package(config: pytest.Config, folder: Path) -> Package:

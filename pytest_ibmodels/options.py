@@ -9,7 +9,7 @@ import shlex
 import uuid
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -128,9 +128,8 @@ def add_options(parser: pytest.Parser) -> None:
         group.addoption(f"--ibmodels-{name}", dest=_dest(name), **told)
     parser.addini("ibmodels_files", "names of the files that hold model tests", type="args", default=FILE_NAMES)
     for name, (default, text) in INI_VALUES.items():
-        parser.addini(
-            name, f"{text} (default: {default})", type="float" if is_seconds(name) else "string", default=default
-        )
+        kind: Literal["float", "string"] = "float" if is_seconds(name) else "string"
+        parser.addini(name, f"{text} (default: {default})", type=kind, default=default)
 
 
 def add_short_options(parser: pytest.Parser, args: Sequence[str]) -> frozenset[str]:
@@ -293,7 +292,7 @@ def has_settings(config: pytest.Config) -> bool:
 
 def not_ours(config: pytest.Config) -> list[str]:
     """What to say of files that have the name of model tests and hold something else."""
-    names = ", ".join(config.stash.get(NOT_OURS, ()))
+    names = ", ".join(config.stash.get(NOT_OURS, []))
     return [f"no model tests of pytest-ibmodels: {names}; pass the file's path if it should be"] if names else []
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_ibmodels import fixtures, hooks, options, short_options
+from pytest_ibmodels import fixtures, general_fixtures, hooks, options, short_options
 from pytest_ibmodels.reports import files, live, outcomes
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     options.add_markers(config)
     options.check_settings(config)
-    config.pluginmanager.register(fixtures, "ibmodels-fixtures")  # see also general_fixtures
+    config.pluginmanager.register(fixtures, "ibmodels-fixtures")
+    general_fixtures.register(config)
     config.pluginmanager.register(outcomes.Outcomes(config), outcomes.PLUGIN_NAME)
     files.register(config)
     if config.getoption("dist", "no") != "no":

@@ -190,8 +190,12 @@ def _record(item: PhaseItem, place: tuple[str, int], report: pytest.TestReport, 
 
     stash = item.case.stash
     phases = stash.setdefault(_PHASES, {})
+    run = stash.get(RUN, None)
     phases[item.phase] = phase_outcome(report, error)
-    record = run_record(item.case, place, stash.get(RUN, None), phases)
+    if report.passed and (run is None or item.phase not in run.judged):
+        # Its body did not run (`--trace` without a terminal, a hook of the project): nothing was judged.
+        phases[item.phase] = {"outcome": "not run", "reason": "pytest did not run the body of this item"}
+    record = run_record(item.case, place, run, phases)
     setattr(report, _ATTRIBUTE, record.model_dump(mode="json"))
     # An item that is run again, as some plugins do, has properties of its last run only.
     before = item.stash.get(_PROPERTIES, [])
