@@ -49,8 +49,16 @@ class ShortOptions:
         if self._added is None:
             self.add(args)
         early_config.stash[options.SHORT] = self._added or frozenset()
-        _start_again_with_joined_values(early_config)
+        again = _joined_values(early_config)
+        if again is not None and self._parser.parse_known_and_unknown_args(args)[1]:
+            # In a wrong root folder, pytest may miss the conftest.py that has these options, and would refuse them.
+            raise SystemExit(_run(early_config, again))
         return result
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_cmdline_main(self, config: pytest.Config) -> int | None:
+        again = _joined_values(config)
+        return None if again is None else int(_run(config, again))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_configure(self, config: pytest.Config) -> None:
@@ -83,22 +91,26 @@ def _leave_out_values(config: pytest.Config, args: Sequence[str]) -> None:
             paths.remove(args[index])
 
 
-def _start_again_with_joined_values(config: pytest.Config) -> None:
-    """Run pytest with ``--package=DIR`` for ``--package DIR`` where DIR is there, and end with its exit code.
+def _joined_values(config: pytest.Config) -> tuple[list[str], str] | None:
+    """The command line and PYTEST_ADDOPTS with ``--package=DIR`` for ``--package DIR`` where DIR is there.
 
-    Raises:
-        SystemExit: it was run.
+    None if that is nowhere so.
     """
+    if hasattr(config, "workerinput"):
+        return None
     given = [str(argument) for argument in config.invocation_params.args]
     from_variable = shlex.split(os.environ.get(_ADDOPTS, ""))
-    mine = config.stash[options.SHORT]
+    mine = config.stash.get(options.SHORT, frozenset())
     joined, joined_variable = (_joined(one, mine, config) for one in (given, from_variable))
-    if (joined, joined_variable) == (given, from_variable) or hasattr(config, "workerinput"):
-        return
+    return None if (joined, joined_variable) == (given, from_variable) else (joined, shlex.join(joined_variable))
+
+
+def _run(config: pytest.Config, again: tuple[list[str], str]) -> int | pytest.ExitCode:
+    """Run pytest in place of the run that begins with this configuration; it has done nothing yet."""
+    args, addopts = again
     with pytest.MonkeyPatch.context() as patch:
-        if joined_variable != from_variable:
-            patch.setenv(_ADDOPTS, shlex.join(joined_variable))
-        raise SystemExit(pytest.main(joined, config.invocation_params.plugins))
+        patch.setenv(_ADDOPTS, addopts)
+        return pytest.main(args, config.invocation_params.plugins)
 
 
 def _joined(args: Sequence[str], short: frozenset[str], config: pytest.Config) -> list[str]:
