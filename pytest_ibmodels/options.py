@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import shlex
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
 ACTIVE = pytest.StashKey[bool]()
 """Set once a file of model tests is collected."""
@@ -118,52 +117,22 @@ OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
 """Name without prefix → what argparse is told. pytest has each as ``--ibmodels-NAME``, and as ``--NAME`` where that is
 free: see :mod:`pytest_ibmodels.short_options`."""
 
-_GROUP = ("ibmodels", "model tests (pytest-ibmodels)")
+GROUP = ("ibmodels", "model tests (pytest-ibmodels)")
 
 
 def add_options(parser: pytest.Parser) -> None:
     """Add the options with names of the plugin's own, and the settings."""
-    group = parser.getgroup(*_GROUP)
+    group = parser.getgroup(*GROUP)
     for name, told in OPTIONS:
-        group.addoption(f"--ibmodels-{name}", dest=_dest(name), **told)
+        group.addoption(f"--ibmodels-{name}", dest=destination(name), **told)
     parser.addini("ibmodels_files", "names of the files that hold model tests", type="args", default=FILE_NAMES)
     for name, (default, text) in INI_VALUES.items():
         kind: Literal["float", "string"] = "float" if is_seconds(name) else "string"
         parser.addini(name, f"{text} (default: {default})", type=kind, default=default)
 
 
-def add_short_options(parser: pytest.Parser, args: Sequence[str]) -> frozenset[str]:
-    """Add ``--NAME`` for each ``--ibmodels-NAME``, if one of them is used, and no one else has it.
-
-    A ``conftest.py`` that pytest only finds while it collects may add an option, too: where nothing of this plugin is
-    used, no name is taken from it.
-
-    Args:
-        parser: that of pytest.
-        args: the command line.
-
-    Returns:
-        The names that were added.
-    """
-    names = [name for name, _ in OPTIONS]
-    given = {argument.partition("=")[0] for argument in args}
-    if given & {"-h", "--help"} or any(argument.startswith("@") for argument in args):  # all, or a file of arguments
-        return frozenset(name for name in names if _add_short_option(parser, name))
-    mine = {name for name in names if f"--{name}" in given and _add_short_option(parser, name)}
-    return frozenset(mine | {name for name in names if mine and name not in mine and _add_short_option(parser, name)})
-
-
-def _add_short_option(parser: pytest.Parser, name: str) -> bool:
-    """Whether the name was free."""
-    told = {**dict(OPTIONS)[name], "help": f"the same as --ibmodels-{name}"}
-    try:
-        parser.getgroup(*_GROUP).addoption(f"--{name}", dest=_dest(name), **told)
-    except (ValueError, argparse.ArgumentError):  # how pytest and argparse say that it is taken
-        return False
-    return True
-
-
-def _dest(name: str) -> str:
+def destination(name: str) -> str:
+    """Where argparse leaves the value of an option."""
     return "ibmodels_reports" if name == "model-report" else f"ibmodels_{name.replace('-', '_')}"
 
 
@@ -292,7 +261,8 @@ def has_settings(config: pytest.Config) -> bool:
 
 def not_ours(config: pytest.Config) -> list[str]:
     """What to say of files that have the name of model tests and hold something else."""
-    names = ", ".join(config.stash.get(NOT_OURS, []))
+    files: list[str] = config.stash.setdefault(NOT_OURS, [])
+    names = ", ".join(files)
     return [f"no model tests of pytest-ibmodels: {names}; pass the file's path if it should be"] if names else []
 
 

@@ -10,6 +10,7 @@ test path to it, and moves the root folder if DIR is there; written as ``--packa
 
 from __future__ import annotations
 
+import argparse
 import os
 import shlex
 import sys
@@ -37,7 +38,7 @@ class ShortOptions:
 
     def add(self, args: Sequence[str]) -> None:
         """Add the short names, as the command line needs them."""
-        self._added = options.add_short_options(self._parser, args)
+        self._added = add_short_options(self._parser, args)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_load_initial_conftests(
@@ -66,6 +67,37 @@ class ShortOptions:
         if options.SHORT not in config.stash:
             options.settle_types(config, self._parser)
             config.stash[options.SHORT] = self._added or frozenset()
+
+
+def add_short_options(parser: pytest.Parser, args: Sequence[str]) -> frozenset[str]:
+    """Add ``--NAME`` for each ``--ibmodels-NAME``, if one of them is used, and no one else has it.
+
+    A ``conftest.py`` that pytest only finds while it collects may add an option, too: where nothing of this plugin is
+    used, no name is taken from it.
+
+    Args:
+        parser: that of pytest.
+        args: the command line.
+
+    Returns:
+        The names that were added.
+    """
+    names = [name for name, _ in options.OPTIONS]
+    given = {argument.partition("=")[0] for argument in args}
+    if given & {"-h", "--help"} or any(argument.startswith("@") for argument in args):  # all, or a file of arguments
+        return frozenset(name for name in names if _add_short_option(parser, name))
+    mine = {name for name in names if f"--{name}" in given and _add_short_option(parser, name)}
+    return frozenset(mine | {name for name in names if mine and name not in mine and _add_short_option(parser, name)})
+
+
+def _add_short_option(parser: pytest.Parser, name: str) -> bool:
+    """Whether the name was free."""
+    told = {**dict(options.OPTIONS)[name], "help": f"the same as --ibmodels-{name}"}
+    try:
+        parser.getgroup(*options.GROUP).addoption(f"--{name}", dest=options.destination(name), **told)
+    except (ValueError, argparse.ArgumentError):  # how pytest and argparse say that it is taken
+        return False
+    return True
 
 
 def register(parser: pytest.Parser, manager: pytest.PytestPluginManager) -> None:
