@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_ibmodels import options
+from pytest_ibmodels import general_fixtures, options
 from pytest_ibmodels.marks import add_marks
 from pytest_ibmodels.phases import ModelTestPhases
 from pytest_ibmodels.redaction import remember
 from pytest_ibmodels.reports.lines import CollectionText
-from pytest_ibmodels.spec import SpecError, load, load_environments
+from pytest_ibmodels.skipping import is_kept_from_running
+from pytest_ibmodels.spec import SpecError, load, load_environments, looks_like_model_tests
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from pytest_ibmodels.spec import Environment, EnvironmentsFile, ModelTest
 
@@ -33,7 +35,10 @@ class ModelTestsNode(pytest.Module):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.obj = ModuleType("model_tests", "Model tests, collected from YAML.")
+        self.obj = ModuleType(self.nodeid, "Model tests, collected from YAML.")
+        self.obj.__file__ = str(self.path)
+        self.config.stash[options.ACTIVE] = True
+        general_fixtures.register_for(self)
         self._fixture_infos: dict[str, Any] = {}
 
     def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
@@ -50,7 +55,8 @@ class ModelTestsNode(pytest.Module):
 
     def _model_test_nodes(self) -> Iterator[ModelTestNode]:
         try:
-            tests, environments = load(self.path, options.environments_path(self.config))
+            missing = options.environments_missing(self.config)
+            tests, environments = load(self.path, options.environments_path(self.config), missing=missing)
         except SpecError as error:
             raise self.CollectError(str(error)) from None
         nodes = [
@@ -128,6 +134,35 @@ class PhaseItem(pytest.Function):
         return self.path, case.model_test.line - 1, title
 
 
+def is_ours(path: Path, session: pytest.Session) -> bool:
+    """Whether a file with the name of model tests is one of this plugin: other tools may use that name, too.
+
+    A file that was asked for by its path is taken for ours, and so are those of a project that has settings for the
+    plugin or a file of environments. Else it has to have an entry that looks like a model test.
+    """
+    config = session.config
+    if session.isinitpath(path) or options.has_settings(config) or not options.environments_missing(config):
+        return True
+    if looks_like_model_tests(path):
+        return True
+    config.stash.setdefault(options.NOT_OURS, []).append(bestrelpath(config, path))
+    return False
+
+
+def bestrelpath(config: pytest.Config, path: Path) -> str:
+    """A path as messages show it: from the root folder, if it is below."""
+    return str(path.relative_to(config.rootpath) if path.is_relative_to(config.rootpath) else path)
+
+
+def case_node(request: pytest.FixtureRequest) -> CaseNode:
+    """The case of the item that asks for a fixture; fails the item if it is not a model test."""
+    node = request.node
+    if not isinstance(node, CaseNode):
+        asked = request.fixturename
+        pytest.fail(f"the fixture {asked!r} belongs to model tests: {node.nodeid} is not one", pytrace=False)
+    return node
+
+
 def check_chosen_environments(config: pytest.Config) -> None:
     """Raise UsageError if ``--env`` names an environment that is not there."""
     try:
@@ -137,8 +172,12 @@ def check_chosen_environments(config: pytest.Config) -> None:
     unknown = [name for name in options.chosen_environments(config) if name not in known]
     if unknown:
         names = ", ".join(repr(name) for name in unknown)
-        file = options.environments_path(config).name
-        raise pytest.UsageError(f"--env {names}: no such environment in {file}; known are: {', '.join(known)}")
+        missing = options.environments_missing(config)
+        where = options.environments_path(config).name
+        raise pytest.UsageError(
+            f"{options.spelled(config, 'env')} {names}: no such environment in {where}; known are: {', '.join(known)}"
+            f"{'. ' * bool(missing)}{missing}"
+        )
 
 
 def deselect_other_environments(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -151,12 +190,12 @@ def deselect_other_environments(config: pytest.Config, items: list[pytest.Item])
         config.hook.pytest_deselected(items=dropped)
 
 
-def selected_phases(session: pytest.Session) -> dict[CaseNode, set[str]]:
-    """Case → the phases of it that will run, in the order of the items; what is marked to be skipped will not."""
-    selected: dict[CaseNode, set[str]] = {}
+def selected_phases(session: pytest.Session) -> dict[CaseNode, dict[str, PhaseItem]]:
+    """Case → phase → its item, in the order of the items, without those that marks keep from running."""
+    selected: dict[CaseNode, dict[str, PhaseItem]] = {}
     for item in session.items:
-        if isinstance(item, PhaseItem) and item.get_closest_marker("skip") is None:
-            selected.setdefault(item.case, set()).add(item.phase)
+        if isinstance(item, PhaseItem) and not is_kept_from_running(item):
+            selected.setdefault(item.case, {})[item.phase] = item
     return selected
 
 
@@ -167,6 +206,11 @@ def remember_secrets(session: pytest.Session) -> None:
     }
     for environment in environments.values():
         remember(*environment.secrets(os.environ))
+
+
+def cases_of(items: Iterable[pytest.Item]) -> set[tuple[str, str]]:
+    """Environment and model test of all cases among items."""
+    return {(item.case.environment.name, item.case.model_test.name) for item in items if isinstance(item, PhaseItem)}
 
 
 def set_backstop(session: pytest.Session) -> None:

@@ -1,4 +1,4 @@
-"""The fixtures of model tests. A ``conftest.py`` may override ``package``: what it returns is pushed."""
+"""The fixtures of model tests whose names are the plugin's own; see also :mod:`pytest_ibmodels.general_fixtures`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_ibmodels.packaging import Package
     from pytest_ibmodels.runs.engine import Engine
     from pytest_ibmodels.spec import Environment, ModelTest
     from pytest_ibmodels.waiting import InferenceRun, TrainingRun
@@ -18,30 +17,9 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="class")
 def model_test(request: pytest.FixtureRequest) -> ModelTest:
     """The entry of ``model_tests.yaml`` that this case tests."""
-    from pytest_ibmodels.waiting import case_node
+    from pytest_ibmodels.collection import case_node
 
     return case_node(request).model_test
-
-
-@pytest.fixture(scope="class")
-def environment(request: pytest.FixtureRequest) -> Environment:
-    """The environment that this case runs on."""
-    from pytest_ibmodels.waiting import case_node
-
-    return case_node(request).environment
-
-
-@pytest.fixture(scope="session")
-def package(pytestconfig: pytest.Config) -> Package:
-    """The package that is pushed and trained with, where a model test names none of its own.
-
-    It is the folder of ``--package`` or of the setting ``ibmodels_package``, zipped. It is asked for once a process,
-    and not at all if every selected model test names its own.
-    """
-    from pytest_ibmodels import options
-    from pytest_ibmodels.waiting import built_package
-
-    return built_package(options.package_folder(pytestconfig))
 
 
 @pytest.fixture(scope="session")
@@ -56,16 +34,20 @@ def model_engine(pytestconfig: pytest.Config) -> Iterator[Engine]:
 
 
 @pytest.fixture(scope="class")
-def training_run(request: pytest.FixtureRequest, model_engine: Engine, environment: Environment) -> TrainingRun:
-    """The training of this case, started with all other selected cases of its environment; ``wait()`` for it."""
-    from pytest_ibmodels.waiting import TrainingRun, started_run
+def training_run(
+    request: pytest.FixtureRequest, model_engine: Engine, environment: Environment, model_test: ModelTest
+) -> TrainingRun:
+    """The training of this case; ``wait()`` for it. That starts it, with other selected cases of its environment."""
+    from pytest_ibmodels.waiting import TrainingRun
 
-    return TrainingRun(request, model_engine, started_run(request, model_engine, environment))
+    return TrainingRun(request, model_engine, environment, model_test)
 
 
 @pytest.fixture(scope="class")
-def inference_run(request: pytest.FixtureRequest, model_engine: Engine, environment: Environment) -> InferenceRun:
+def inference_run(
+    request: pytest.FixtureRequest, model_engine: Engine, environment: Environment, model_test: ModelTest
+) -> InferenceRun:
     """The inference of this case's trained model; ``wait()`` for it. It trains first, selected or not."""
-    from pytest_ibmodels.waiting import InferenceRun, started_run
+    from pytest_ibmodels.waiting import InferenceRun
 
-    return InferenceRun(request, model_engine, started_run(request, model_engine, environment))
+    return InferenceRun(request, model_engine, environment, model_test)

@@ -151,7 +151,21 @@ def _each(answer: object) -> list[MetricCheck | str]:
             raise ConfigFailure(
                 f"a hook pytest_ibmodels_verdict returned {one!r}: it should return MetricChecks and sentences"
             )
+        if isinstance(one, MetricCheck) and not _is_reportable(one):
+            raise ConfigFailure(
+                f"a hook pytest_ibmodels_verdict returned {one!r}: `metric` and `field` should be texts, `minimum` a "
+                "number, `observed` a number or None"
+            )
     return given
+
+
+def _is_reportable(check: MetricCheck) -> bool:
+    numbers = (check.minimum, 0.0 if check.observed is None else check.observed)
+    texts = (check.metric, check.field, check.problem)
+    # A number of numpy is one, too: it can be made a float.
+    return all(isinstance(text, str) for text in texts) and all(
+        not isinstance(number, str | bytes) and hasattr(number, "__float__") for number in numbers
+    )
 
 
 def _sentence(check: MetricCheck) -> str:

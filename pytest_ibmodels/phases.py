@@ -16,14 +16,29 @@ class ModelTestPhases:
     They are static: of a method that is collected one by one, pytest 9.1 drops the first argument twice.
     """
 
+    # `inspect.getsourcelines` goes on with this and finds no lines: editors that ask it for the line of a node's class
+    # (VS Code) would show the line that this class has here, in the YAML file.
+    __wrapped__ = None
+
     @staticmethod
     @pytest.mark.training
-    def test_training(training_run: TrainingRun) -> None:
+    def test_training(training_run: TrainingRun, request: pytest.FixtureRequest) -> None:
         __tracebackhide__ = True
-        training_run.wait()
+        _wait(training_run, "training_run", request)
 
     @staticmethod
     @pytest.mark.inference
-    def test_inference(inference_run: InferenceRun) -> None:
+    def test_inference(inference_run: InferenceRun, request: pytest.FixtureRequest) -> None:
         __tracebackhide__ = True
-        inference_run.wait()
+        _wait(inference_run, "inference_run", request)
+
+
+def _wait(run: object, name: str, request: pytest.FixtureRequest) -> None:
+    """Wait for what a fixture returned; one of a ``conftest.py`` may return something of its own that can wait."""
+    __tracebackhide__ = True
+    wait = getattr(run, "wait", None)
+    if not callable(wait):
+        from pytest_ibmodels.fixture_lookup import wrong_value
+
+        raise wrong_value(run, name, request.node, "something that has `wait()`")
+    wait()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_ibmodels import fixtures, hooks, options
+from pytest_ibmodels import fixtures, general_fixtures, hooks, options, short_options
 from pytest_ibmodels.reports import files, live, outcomes
 
 if TYPE_CHECKING:
@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     options.add_options(parser)
+    short_options.register(parser, pluginmanager)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -36,6 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
     options.add_markers(config)
     options.check_settings(config)
     config.pluginmanager.register(fixtures, "ibmodels-fixtures")
+    general_fixtures.register(config)
     config.pluginmanager.register(outcomes.Outcomes(config), outcomes.PLUGIN_NAME)
     files.register(config)
     if config.getoption("dist", "no") != "no":
@@ -56,7 +58,8 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
         return None
     from pytest_ibmodels import collection
 
-    parent.config.stash[options.ACTIVE] = True
+    if not collection.is_ours(file_path, parent.session):
+        return None
     return collection.ModelTestsNode.from_parent(parent, path=file_path)
 
 
@@ -77,22 +80,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
+    lines = options.not_ours(config)
     if not options.is_active(config) or not options.journal_file(config).exists():
-        return []
-    from pytest_ibmodels import recovery
+        return lines
+    from pytest_ibmodels import collection, recovery
 
-    return recovery.announcement(config, items)
-
-
-# --- xdist's controller ---
-
-
-def pytest_report_header(config: pytest.Config) -> list[str]:
-    if not options.controls_workers(config) or not options.journal_file(config).exists():
-        return []
-    from pytest_ibmodels import recovery, scheduling
-
-    return recovery.announcement(config, None) if scheduling.holds_model_tests(config) else []
+    return lines + recovery.announcement(config, collection.cases_of(items))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -100,32 +93,9 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput[options.WORKER_INPUT] = options.session_id(node.config)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
-    if options.controls_workers(session.config):
-        from pytest_ibmodels import scheduling
-
-        if scheduling.holds_model_tests(session.config):
-            from pytest_ibmodels.waiting import sigterm_interrupts
-
-            with sigterm_interrupts():
-                return (yield)
-    return (yield)
-
-
 @pytest.hookimpl(trylast=True)
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    if options.controls_workers(session.config) and options.journal_file(session.config).exists():
-        from pytest_ibmodels import recovery
-
-        recovery.sweep_after_workers(session.config, interrupted=exitstatus == pytest.ExitCode.INTERRUPTED)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    from pytest_ibmodels import scheduling
-
-    return scheduling.make_scheduler(config, log)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    outcomes.outcomes_of(session.config).keep_untested_for_last_failed()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

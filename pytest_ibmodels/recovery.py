@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_ibmodels import options
-from pytest_ibmodels.collection import PhaseItem
 from pytest_ibmodels.instabase.patience import Patience
 from pytest_ibmodels.publishing import everywhere
 from pytest_ibmodels.reports.sweeping import left_line
@@ -15,7 +14,7 @@ from pytest_ibmodels.runs.sweep import Fate, Swept, sweep
 from pytest_ibmodels.spec import SpecError, load_environments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     import pytest
 
@@ -31,10 +30,10 @@ def journal_of(config: pytest.Config) -> Journal:
     return Journal(options.journal_file(config), options.session_id(config))
 
 
-def announcement(config: pytest.Config, items: Iterable[pytest.Item] | None) -> list[str]:
+def announcement(config: pytest.Config, cases: Collection[tuple[str, str]]) -> list[str]:
     """What to say of trainings that an earlier session left running, before this one begins with its own.
 
-    ``items`` are those of this session; None where they are not known, as in xdist's controller.
+    ``cases`` are those of this session, as environment and model test.
     """
     if config.getoption("ibmodels_reattach") or not options.journal_file(config).exists():
         return []
@@ -45,11 +44,7 @@ def announcement(config: pytest.Config, items: Iterable[pytest.Item] | None) -> 
         return [str(error)]
     finally:
         journal.close()
-    if items is not None:
-        cases = {
-            (item.case.environment.name, item.case.model_test.name) for item in items if isinstance(item, PhaseItem)
-        }
-        left = [entry for entry in left if entry.job and (entry.environment, entry.job.test) in cases]
+    left = [entry for entry in left if entry.job and (entry.environment, entry.job.test) in cases]
     running = sum(entry.job is not None and not entry.job.ended for entry in left)
     parts = [_count(running, "running job")] if running or not left else []
     parts += [_count(len(left) - running, "finished job")] if len(left) > running else []

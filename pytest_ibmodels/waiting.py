@@ -1,50 +1,38 @@
-"""Between pytest's thread and the engine: starting the runs of an environment, and waiting for one of them."""
+"""Between pytest's thread and the engine: waiting for a run that an item asks for."""
 
 from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import os
 import signal
 import threading
 import time
-import warnings
 from typing import TYPE_CHECKING, ClassVar, cast
 
 import pytest
 
 from pytest_ibmodels import options, scheduling
-from pytest_ibmodels.collection import CaseNode, selected_phases
+from pytest_ibmodels.collection import selected_phases
 from pytest_ibmodels.deadlines import overdue
-from pytest_ibmodels.hook_calls import HookCalls
-from pytest_ibmodels.packaging import PackageError, build_package
 from pytest_ibmodels.recovery import journal_of
 from pytest_ibmodels.reports.live import emit
-from pytest_ibmodels.reports.outcomes import RUN, outcomes_of
-from pytest_ibmodels.runs.case import Case, Run
+from pytest_ibmodels.reports.outcomes import outcomes_of, reported
 from pytest_ibmodels.runs.engine import Engine
-from pytest_ibmodels.runs.failures import ConfigFailure, RunFailure
+from pytest_ibmodels.runs.failures import RunFailure
 from pytest_ibmodels.runs.limits import Limits
-from pytest_ibmodels.spec import EnvironmentWarning, cautions
+from pytest_ibmodels.starts import ALL_CALLS, Asking, project_hook, started_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from concurrent.futures import Future
-    from pathlib import Path
 
     from pytest_ibmodels.hooks import Phase
-    from pytest_ibmodels.packaging import Package
-    from pytest_ibmodels.spec import Environment
+    from pytest_ibmodels.runs.case import Run
+    from pytest_ibmodels.spec import Environment, ModelTest
+    from pytest_ibmodels.starts import Started
     from pytest_ibmodels.verdicts.metrics import MetricsVerdict
     from pytest_ibmodels.verdicts.predictions import PredictionsVerdict
 
-_CALLS: pytest.StashKey[HookCalls] = pytest.StashKey()
-"""Of a case whose run is started, on its node."""
-_ALL_CALLS: pytest.StashKey[list[HookCalls]] = pytest.StashKey()
-_PACKAGES: pytest.StashKey[dict[str, Package]] = pytest.StashKey()
-"""The packages that model tests name themselves, by their folders as written."""
-_WARNED: pytest.StashKey[set[str]] = pytest.StashKey()
-"""The names of environments whose entries were warned of."""
 _STEP_SECONDS = 0.2
 _FIRST_LINE_SECONDS = 1.5
 _STOPS = "the session stops: --maxfail is reached"
@@ -70,6 +58,8 @@ def close_engine(config: pytest.Config, engine: Engine) -> None:
     outcomes = outcomes_of(config)
     for sentence in engine.close(interrupted=outcomes.interrupted):
         emit(config, outcomes.running, f"left behind: {sentence}")
+    if engine.journal_problem:
+        emit(config, outcomes.running, f"note: {engine.journal_problem}")
 
 
 @contextlib.contextmanager
@@ -89,87 +79,39 @@ def _interrupt(_signal: int, _frame: object) -> None:
     raise KeyboardInterrupt("SIGTERM")
 
 
-def case_node(request: pytest.FixtureRequest) -> CaseNode:
-    """The case of the item that asks for a fixture; fails the item if it is not a model test."""
-    node = request.node
-    if not isinstance(node, CaseNode):
-        asked = request.fixturename
-        pytest.fail(f"the fixture {asked!r} belongs to model tests: {node.nodeid} is not one", pytrace=False)
-    return node
-
-
-def started_run(request: pytest.FixtureRequest, engine: Engine, environment: Environment) -> Run:
-    """The run of the asking item's case. If it is the environment's first, all its selected cases are started.
-
-    Raises:
-        ConfigFailure: the package of this case cannot be built. A fault in that of another case is left to its items.
-    """
-    mine = case_node(request)
-    if RUN in mine.stash:
-        return mine.stash[RUN]
-    _warn(request.config, environment)
-    for node, phases in selected_phases(request.session).items():
-        if node.environment.name != environment.name or RUN in node.stash:
-            continue
-        try:
-            package = _package(request, node.model_test.package)
-        except (Exception, pytest.fail.Exception, pytest.skip.Exception):
-            if node is mine:
-                raise
-            continue
-        case = Case(node.model_test, environment.name, with_inference="inference" in phases)
-        engine.start(environment, {node.nodeid: case}, package)
-        run = node.stash[RUN] = engine.run(node.nodeid)
-        node.stash[_CALLS] = HookCalls(node, run)
-        request.config.stash.setdefault(_ALL_CALLS, []).append(node.stash[_CALLS])
-    return mine.stash[RUN]
-
-
-def _warn(config: pytest.Config, environment: Environment) -> None:
-    """Warn, once a session, of what is better not left so in an environment's entry."""
-    warned = config.stash.setdefault(_WARNED, set())
-    if environment.name not in warned:
-        warned.add(environment.name)
-        for caution in cautions(environment, os.environ):
-            # With the name of a file that can be opened, Python would show the line, and the token in it.
-            warnings.warn_explicit(caution.message, EnvironmentWarning, f"<{caution.path.name}>", caution.line)
-
-
-def _package(request: pytest.FixtureRequest, folder: str | None) -> Package:
-    if folder is None:
-        # Only asked for where a model test needs it; a conftest.py may override it.
-        default: Package = request.getfixturevalue("package")
-        return default
-    built = request.config.stash.setdefault(_PACKAGES, {})
-    if folder not in built:
-        built[folder] = built_package(request.config.rootpath / folder)
-    return built[folder]
-
-
-def built_package(folder: Path) -> Package:
-    """Zip a folder.
-
-    Raises:
-        ConfigFailure: it cannot be packaged.
-    """
-    try:
-        return build_package(folder)
-    except PackageError as error:
-        raise ConfigFailure(str(error)) from None
-
-
 class _PhaseRun:
     """One phase of a run, as an item waits for it."""
 
     phase: ClassVar[Phase]
 
-    def __init__(self, request: pytest.FixtureRequest, engine: Engine, run: Run) -> None:
-        self.run = run
+    def __init__(
+        self, request: pytest.FixtureRequest, engine: Engine, environment: Environment, test: ModelTest
+    ) -> None:
+        self._asking = Asking(request, self.phase, engine, environment, test)
+        self._node = self._asking.node
         self._engine = engine
         self._config = request.config
-        self._node = case_node(request)
-        self._calls = self._node.stash[_CALLS]
+        self._started: Started | None = None
         self._interval = options.seconds(request.config, "ibmodels_progress_interval")
+
+    @property
+    def run(self) -> Run:
+        """What is known of the run. Asking for it starts the run, if that has not been done."""
+        return self._begun().run
+
+    def _begun(self) -> Started:
+        if self._started is None:
+            self._started = started_run(self._asking)
+        return self._started
+
+    def _begin(self) -> None:
+        """Start the run, as late as this: by now nothing has kept the item from running.
+
+        Raises:
+            RunFailure: it cannot be started as fixtures and settings are.
+        """
+        # An item that is run again may have this very object again.
+        self._started = started_run(self._asking)
 
     def _finish(self, future: Future[object]) -> None:
         """Wait in short steps, so that signals are seen; say now and then how far the run is.
@@ -181,7 +123,7 @@ class _PhaseRun:
         due = begun + min(_FIRST_LINE_SECONDS, self._interval)
         said = ""
         while not concurrent.futures.wait([future], timeout=_STEP_SECONDS).done:
-            for calls in self._config.stash[_ALL_CALLS]:
+            for calls in self._config.stash[ALL_CALLS]:
                 calls.started()
             if scheduling.is_to_stop(self._config):
                 self._node.session.shouldstop = _STOPS
@@ -216,7 +158,7 @@ class _PhaseRun:
     def _conclude(self, phase: Phase, *, last: bool) -> None:
         __tracebackhide__ = True
         try:
-            self._calls.conclude(phase, last=last)
+            self._begun().calls.conclude(phase, last=last)
         except RunFailure as failure:
             failure.run = self.run
             raise failure from None
@@ -234,6 +176,7 @@ class TrainingRun(_PhaseRun):
             RunFailure: it failed; the class says how.
         """
         __tracebackhide__ = True
+        self._begin()
         self._finish(self.run.training)  # type: ignore[arg-type]
         self._conclude("training", last=not self.run.case.with_inference)
         return cast("MetricsVerdict", self.run.judged["training"])
@@ -251,17 +194,32 @@ class InferenceRun(_PhaseRun):
             RunFailure: it failed, or the training did and nobody else reports it.
         """
         __tracebackhide__ = True
+        try:
+            self._begin()
+        except RunFailure as failure:
+            self._skip_if_reported(failure)
+            raise
         self._finish(self.run.training)  # type: ignore[arg-type]
-        cause = self._calls.failure("training")
+        cause = self._begun().calls.failure("training")
         if cause is not None:
-            if "training" in selected_phases(self._node.session)[self._node]:
-                pytest.skip(f"its training failed ({cause.kind if isinstance(cause, RunFailure) else 'error'})")
+            self._skip_if_reported(cause)
             self._conclude("training", last=True)
         self._finish(self.run.inference)  # type: ignore[arg-type]
         self._conclude("inference", last=True)
         if self._config.getoption("ibmodels_promote"):
             self._promote()
         return cast("PredictionsVerdict", self.run.judged["inference"])
+
+    def _skip_if_reported(self, cause: BaseException) -> None:
+        """Skip this item if that of the training has failed for the same cause, or will."""
+        outcome = reported(self._node).get("training")
+        if outcome is None:
+            item = selected_phases(self._node.session).get(self._node, {}).get("training")
+            is_told = item is not None and not project_hook(item)
+        else:
+            is_told = outcome["outcome"] in {"failed", "xfailed"}
+        if is_told:
+            pytest.skip(f"its training failed ({cause.kind if isinstance(cause, RunFailure) else 'error'})")
 
     def _promote(self) -> None:
         """Let the new model take the place of the one in use; only called where both phases passed."""

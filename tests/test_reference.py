@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 import typer
 
-from pytest_ibmodels import cli, fixtures, hooks, options, plugin
+from pytest_ibmodels import cli, fixtures, general_fixtures, hooks, options
 
 DOCS = Path(__file__).parents[1] / "docs"
 REFERENCE = (DOCS / "reference.md").read_text(encoding="utf-8")
@@ -47,13 +47,15 @@ class Recorder:
 @pytest.fixture(scope="module")
 def added() -> Recorder:
     recorder = Recorder()
-    plugin.pytest_addoption(cast("pytest.Parser", recorder))
+    options.add_options(cast("pytest.Parser", recorder))
     return recorder
 
 
 def test_every_option_is_in_the_reference(added: Recorder) -> None:
-    assert sorted(added.options) == sorted(rows("Options"))
-    assert "--env NAME" in added.options
+    short = [option.replace("--ibmodels-", "--", 1) for option in added.options]
+    assert sorted(short) == sorted(rows("Options"))
+    assert "--ibmodels-env NAME" in added.options
+    assert all(option.startswith("--ibmodels-") for option in added.options)
 
 
 def test_every_setting_is_in_the_reference_with_its_default(added: Recorder) -> None:
@@ -65,7 +67,10 @@ def test_every_mark_is_in_the_reference() -> None:
 
 
 def test_every_fixture_is_in_the_reference_and_has_a_docstring() -> None:
-    found = {name: fixture for name, fixture in vars(fixtures).items() if isinstance(fixture, FIXTURE)}
+    found: dict[str, object] = {
+        name: fixture for name, fixture in vars(fixtures).items() if isinstance(fixture, FIXTURE)
+    }
+    found |= {name: function for name, (function, _) in general_fixtures.FIXTURES.items()}
     assert set(rows("Fixtures")) == set(found)
     assert [name for name, fixture in found.items() if not fixture.__doc__] == []
     extending = (DOCS / "extending.md").read_text(encoding="utf-8")

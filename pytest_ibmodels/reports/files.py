@@ -67,6 +67,12 @@ class ReportFiles:
         yield
         if self._config.getoption("collectonly"):
             return
+        try:
+            self._write(exitstatus)
+        except Exception as error:  # noqa: BLE001 - a fault in here must not end the session in place of its results
+            self._told.append(f"pytest-ibmodels: a report could not be made: {type(error).__name__}: {error}")
+
+    def _write(self, exitstatus: int) -> None:
         runs = outcomes_of(self._config).sorted_runs()
         if self._reports:
             report = self._report(exitstatus, runs)

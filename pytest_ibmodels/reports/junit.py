@@ -109,6 +109,7 @@ def _node_id(case: ET.Element) -> str:
 
 
 def _complete(case: ET.Element, run: RunRecord, nodeid: str) -> None:
+    _tell_names_apart(case, run)
     failure = (run.inference if nodeid.endswith(_INFERENCE) else run.training).failure
     for element in (*case.findall("failure"), *case.findall("error")):
         if failure is not None and failure.kind != "error" and (element.text or "").startswith(failure.kind):
@@ -119,3 +120,15 @@ def _complete(case: ET.Element, run: RunRecord, nodeid: str) -> None:
         if output is None:
             output = ET.SubElement(case, "system-out")
         output.text = (output.text or "") + plain("\n".join(("log of the training job, its last lines:", *run.job_log)))
+
+
+def _tell_names_apart(case: ET.Element, run: RunRecord) -> None:
+    """Where a name has dots, show where the model test's ends and the environment's begins.
+
+    pytest joins both by a dot, so that `Invoices` on `eu.prod` and `Invoices.eu` on `prod` would be one test to whoever
+    reads the file, and hide each other.
+    """
+    joined = f".{run.test}.{run.environment}"
+    class_name = case.get("classname", "")
+    if "." in run.test + run.environment and class_name.endswith(joined):
+        case.set("classname", f"{class_name.removesuffix(joined)}.{run.test}::{run.environment}")

@@ -53,7 +53,7 @@ class Engine:
         self.limits = limits
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="ibmodels-engine", daemon=True)
-        self._sessions: dict[str, EnvironmentSession] = {}
+        self._sessions: dict[EnvironmentSession, Environment] = {}
         self._runs: dict[str, Run] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._tellers: dict[int, asyncio.Task[None]] = {}
@@ -123,15 +123,19 @@ class Engine:
             self._loop.close()
             self._journal.close()
         atexit.unregister(self.close)
-        sentences = [sentence for session in self._sessions.values() for sentence in session.left_behind]
-        return [*sentences, self._journal.problem] if self._journal.problem else sentences
+        return [sentence for session in self._sessions for sentence in session.left_behind]
+
+    @property
+    def journal_problem(self) -> str:
+        """Why the journal could not be written; empty if it could."""
+        return self._journal.problem
 
     async def _start(self, environment: Environment, runs: list[Run], package: Package) -> None:
-        session = self._sessions.get(environment.name)
+        # By all that the entry says: two folders may each have their own idea of an environment's host or limits.
+        session = next((session for session, known in self._sessions.items() if known == environment), None)
         if session is None:
-            session = self._sessions[environment.name] = EnvironmentSession(
-                environment, self.limits, self.clock, self._journal, reattach=self._reattach
-            )
+            session = EnvironmentSession(environment, self.limits, self.clock, self._journal, reattach=self._reattach)
+            self._sessions[session] = environment
         for run in runs:
             self._count += 1
             route: Route = _route_class(run.case)()
@@ -149,7 +153,7 @@ class Engine:
         # Half the time for the stories to cancel their jobs; the rest to remove what was pushed, whatever came of that.
         if tasks:
             await asyncio.wait(tasks, timeout=seconds / 2)
-        closing = [asyncio.create_task(session.close()) for session in self._sessions.values()]
+        closing = [asyncio.create_task(session.close()) for session in self._sessions]
         if closing:
             _done, late = await asyncio.wait(closing, timeout=seconds / 2)
             for task in late:

@@ -15,6 +15,7 @@ from pytest_ibmodels.spec.model_tests import (
     TableSpec,
     load_model_tests,
 )
+from pytest_ibmodels.spec.recognition import looks_like_model_tests
 from pytest_ibmodels.spec.together import load
 from pytest_ibmodels.spec.values import METRICS
 
@@ -36,4 +37,5 @@ __all__ = [
     "load",
     "load_environments",
     "load_model_tests",
+    "looks_like_model_tests",
 ]

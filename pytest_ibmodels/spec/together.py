@@ -17,8 +17,13 @@ if TYPE_CHECKING:
     from pytest_ibmodels.spec.model_tests import ModelTestsFile
 
 
-def load(model_tests: Path, environments: Path | None) -> tuple[ModelTestsFile, EnvironmentsFile]:
+def load(model_tests: Path, environments: Path | None, *, missing: str = "") -> tuple[ModelTestsFile, EnvironmentsFile]:
     """Read both files. Without an `environments.yaml` there is only the built-in `sandbox`.
+
+    Args:
+        model_tests: the file of model tests.
+        environments: the file that describes environments; it need not be there.
+        missing: what to say where an environment is not known, because that file is not there.
 
     Raises:
         SpecError: With everything that is wrong with the files, alone and together.
@@ -36,19 +41,20 @@ def load(model_tests: Path, environments: Path | None) -> tuple[ModelTestsFile, 
     except SpecError as error:
         problems += error.problems
     if tests is not None and known is not None:
-        problems += _unknown_environments(tests, known)
+        problems += _unknown_environments(tests, known, missing)
         problems += _without_database(tests, known)
         if not problems:
             return tests, known
     raise SpecError(problems)
 
 
-def _unknown_environments(tests: ModelTestsFile, environments: EnvironmentsFile) -> Iterator[Problem]:
+def _unknown_environments(tests: ModelTestsFile, environments: EnvironmentsFile, missing: str) -> Iterator[Problem]:
     known = environments.names
     for use in tests.uses:
         if use.environment not in known:
             advice = did_you_mean(use.environment, known) or "."
             message = f"there is no environment `{use.environment}`{advice} Environments are {', '.join(known)}"
+            message += f". {missing}" if missing else ""
             yield Problem(tests.path, use.line, use.column, message)
 
 

@@ -99,10 +99,13 @@ def test_a_failed_item_points_at_its_line_in_the_yaml_file(two: Project) -> None
     result.assert_outcomes(failed=1, skipped=1)
 
 
-def test_lf_runs_the_failed_item_again(two: Project) -> None:
-    two.pytester.runpytest_subprocess("model_tests.yaml::Second")
+@pytest.mark.parametrize("args", [(), ("-x",), ("-m", "training"), ("-n", "1")])
+def test_lf_brings_the_inference_of_a_failed_training_along_as_it_has_not_run(
+    two: Project, args: tuple[str, ...]
+) -> None:
+    two.pytester.runpytest_subprocess("model_tests.yaml::Second", *args)
     result = two.pytester.runpytest_subprocess("--lf", "--collect-only", "-q")
-    assert [line for line in result.outlines if "::" in line] == [IDS[4]]
+    assert [line for line in result.outlines if "::" in line] == IDS[4:]
 
 
 @pytest.mark.parametrize("args", [["--collect-only"], ["-k", "test_plain"], ["--env", "sandbox", "-k", "test_plain"]])

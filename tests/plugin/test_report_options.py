@@ -62,6 +62,6 @@ def test_a_mode_that_tears_phases_apart_is_a_usage_error_that_names_the_right_on
     ("mode", "other"),
     [("load", "a/test_x.py::Class::test_y"), ("loadfile", "a/test_x.py"), ("loadscope", "a/test_x.py::Class")],
 )
-def test_other_tests_go_as_the_mode_says(pytestconfig: pytest.Config, mode: str, other: str) -> None:
-    assert scope_of(pytestconfig, "a/test_x.py::Class::test_y", mode) == other
-    assert scope_of(pytestconfig, "model_tests.yaml::Test::dogfood::test_training", mode) == "dogfood"
+def test_other_tests_go_as_the_mode_says(mode: str, other: str) -> None:
+    assert scope_of("a/test_x.py::Class::test_y", mode) == other
+    assert scope_of("model_tests.yaml::Test::dogfood::test_training", mode) == "dogfood"

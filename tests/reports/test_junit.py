@@ -52,6 +52,22 @@ def test_codes_of_a_terminal_do_not_get_into_the_file(line: str) -> None:
     assert str(root.findtext(".//system-out")).endswith("red\nbell � nul � � é €")
 
 
+def test_a_dot_in_a_name_makes_no_two_cases_one() -> None:
+    names = [("Invoices", "eu.prod"), ("Invoices.eu", "prod"), ("Plain", "prod")]
+    runs = [
+        PASSED.model_copy(update={"nodeid": f"m.yaml::{test}::{place}", "test": test, "environment": place})
+        for test, place in names
+    ]
+    texts = [
+        junit(f"{run.nodeid}::test_training", "").replace("name=", f'classname="m.yaml.{test}.{place}" name=', 1)
+        for run, (test, place) in zip(runs, names, strict=True)
+    ]
+    known = {run.nodeid: run for run in runs}
+    cases = [ET.fromstring(complete(text, known)).find(".//testcase") for text in texts]  # noqa: S314
+    found = [case.get("classname") for case in cases if case is not None]
+    assert found == ["m.yaml.Invoices::eu.prod", "m.yaml.Invoices.eu::prod", "m.yaml.Plain.prod"]
+
+
 def test_other_test_cases_stay_as_they_are() -> None:
     case = '<testcase name="t"><failure type="x" message="m">f</failure></testcase>'
     text = f"<testsuites><testsuite>{case}</testsuite></testsuites>"

@@ -1,0 +1,96 @@
+"""The fixtures of model tests whose names others use as well: ``package`` and ``environment``.
+
+They hide no fixture of another plugin from other tests. A ``conftest.py`` may override them: what its ``package``
+returns is pushed.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal
+
+import pytest
+
+from pytest_ibmodels import fixture_lookup
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pytest_ibmodels.packaging import Package
+    from pytest_ibmodels.spec import Environment
+
+_PACKAGES: pytest.StashKey[dict[Path, Package]] = pytest.StashKey()
+"""On the config: folder → package."""
+
+
+def environment(request: pytest.FixtureRequest) -> Environment:
+    """The environment that this case runs on."""
+    from pytest_ibmodels.collection import case_node
+
+    return case_node(request).environment
+
+
+def package(pytestconfig: pytest.Config) -> Package:
+    """The package that is pushed and trained with, where a model test names none of its own.
+
+    It is the folder of ``--package`` or of the setting ``ibmodels_package``, zipped. It is asked for once a process,
+    and not at all if every selected model test names its own.
+    """
+    from pytest_ibmodels import options
+
+    return built_package(pytestconfig, options.package_folder(pytestconfig))
+
+
+FIXTURES: dict[str, tuple[Callable[..., Any], Literal["class", "session"]]] = {
+    "environment": (environment, "class"),
+    "package": (package, "session"),
+}
+"""Name → function and scope."""
+
+
+_FIXTURE = type(pytest.fixture(lambda: None))
+
+
+def register(config: pytest.Config) -> None:
+    """Register those for all tests whose names no other plugin has. A ``conftest.py`` overrides them, as ever."""
+    others = [plugin for plugin in config.pluginmanager.get_plugins() if not _is_projects_own(plugin)]
+    taken = {fixture.name for plugin in others for fixture in vars(plugin).values() if type(fixture) is _FIXTURE}
+    for name, (function, scope) in FIXTURES.items():
+        if name not in taken:
+            holder = ModuleType(f"{__name__}.{name}")
+            setattr(holder, name, pytest.fixture(scope=scope)(function))
+            config.pluginmanager.register(holder, f"ibmodels-fixture-{name}")
+
+
+def register_for(file: pytest.Collector) -> None:
+    """Register those for a file of model tests that it would have of another plugin."""
+    for name, (function, scope) in FIXTURES.items():
+        definition = fixture_lookup.used(file, name)
+        if definition is None or fixture_lookup.is_ours(definition):
+            continue
+        if not fixture_lookup.is_projects_own(fixture_lookup.source(definition.func)):
+            pytest.register_fixture(name=name, func=function, node=file, scope=scope)
+
+
+def _is_projects_own(plugin: object) -> bool:
+    file = getattr(plugin, "__file__", None)
+    return not hasattr(plugin, "__dict__") or (file is not None and fixture_lookup.is_projects_own(file))
+
+
+def built_package(config: pytest.Config, folder: Path) -> Package:
+    """A folder, zipped once a process.
+
+    Raises:
+        ConfigFailure: it cannot be packaged.
+    """
+    from pytest_ibmodels.packaging import PackageError, build_package
+    from pytest_ibmodels.runs.failures import ConfigFailure
+
+    built = config.stash.setdefault(_PACKAGES, {})
+    if folder not in built:
+        try:
+            built[folder] = build_package(folder)
+        except PackageError as error:
+            raise ConfigFailure(str(error)) from None
+    return built[folder]
