@@ -187,7 +187,7 @@ def check_pipeline(settings: ModelSettings, model: PreTrainedModel, reader: Text
         raise _unmade(settings, settings.further, error) from None
     finally:
         # The pipeline takes the model to a GPU where there is one; it is measured where it is loaded.
-        model.cpu()  # type: ignore[no-untyped-call]
+        model.cpu()
 
 
 def _make(settings: ModelSettings, further: dict[str, Any], **parts: Any) -> Pipeline:
