@@ -185,6 +185,9 @@ def check_pipeline(settings: ModelSettings, model: PreTrainedModel, reader: Text
         raise
     except Exception as error:  # noqa: BLE001 - a pipeline raises whatever its tokenizer and model raise
         raise _unmade(settings, settings.further, error) from None
+    finally:
+        # The pipeline takes the model to a GPU where there is one; it is measured where it is loaded.
+        model.cpu()
 
 
 def _make(settings: ModelSettings, further: dict[str, Any], **parts: Any) -> Pipeline:
