@@ -171,8 +171,9 @@ def serve(block: Block, bench: Bench) -> None:
             assert shell.wait(20) == 0
         finally:
             if shell.poll() is None:
-                for process in [*psutil.Process(shell.pid).children(recursive=True), shell]:
-                    process.kill()
+                for child in psutil.Process(shell.pid).children(recursive=True):
+                    child.kill()
+                shell.kill()
 
 
 def _wait_for_answer(url: str, token: Path, shell: subprocess.Popen[str]) -> None:
