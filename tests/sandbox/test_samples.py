@@ -1,9 +1,13 @@
 """The built-in samples: a valid Annotator project, and a table of reviews, the same each time."""
 
 import contextlib
+import csv
 import hashlib
+import io
 import json
 import sqlite3
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -107,6 +111,14 @@ def test_the_reviews_are_a_balanced_table_that_is_the_same_everywhere(tmp_path: 
     assert rows == reviews()
     assert Counter(stars for stars, _text in rows) == dict.fromkeys(range(1, 6), 80)
     assert len({text for _stars, text in rows}) > 350
+
+
+def test_the_reviews_are_written_as_csv() -> None:
+    command = [sys.executable, "-m", "pytest_ibmodels.sandbox.samples.reviews", "7"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    header, *rows = csv.reader(io.StringIO(done.stdout, newline=""))
+    assert header == ["ReviewLabel", "ReviewText"]
+    assert [(int(stars), text) for stars, text in rows] == reviews(7)
 
 
 def test_it_is_seen_in_the_drive(sandbox: RunningSandbox) -> None:

@@ -2,10 +2,15 @@
 
 The reviews are put together from phrases of our own: what is said of an article fits its stars, with a word of a
 neighbouring opinion now and then, as people do. Nobody wrote them.
+
+`python -m pytest_ibmodels.sandbox.samples.reviews 100 > reviews.csv` writes 100 of them as CSV.
 """
 
+import argparse
+import csv
 import random
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -14,6 +19,7 @@ DATABASE = "reviews.db"
 """The file that holds the table."""
 
 ROWS = 400
+COLUMNS = ("ReviewLabel", "ReviewText")
 _SEED = 20_220_902
 _MIXED = 0.15
 """The share of reviews in which one sentence is of a neighbouring opinion."""
@@ -96,3 +102,17 @@ def _review(rng: random.Random, opinion: int) -> str:
     if rng.random() < _MIXED:
         said[1] = rng.choice(_OPINIONS[opinion - 1 if opinion else 1])
     return " ".join([opening, *said])
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m pytest_ibmodels.sandbox.samples.reviews", description="Write generated reviews as CSV."
+    )
+    parser.add_argument("count", type=int, nargs="?", default=ROWS, help="number of reviews (%(default)s)")
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(reviews(parser.parse_args().count))
+
+
+if __name__ == "__main__":
+    _main()
