@@ -10,12 +10,12 @@ import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pytest_ibmodels.runs.failures import ConfigFailure
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import pytest
+
+    from pytest_ibmodels.runs.failures import ConfigFailure
 
 _INSTALLED = {"site-packages", "dist-packages", "_pytest"}
 _OURS = Path(__file__).parent
@@ -78,6 +78,8 @@ def checked(value: object, wanted: type[_T], name: str, node: pytest.Item | pyte
 
 def wrong_value(value: object, name: str, node: pytest.Item | pytest.Collector, wanted: str) -> ConfigFailure:
     """The failure that a fixture returned something else than it should; says where the fixture stands."""
+    from pytest_ibmodels.runs.failures import ConfigFailure
+
     where = place(node, name)
     given = "None" if value is None else _named(type(value))
     return ConfigFailure(

@@ -194,11 +194,7 @@ class InferenceRun(_PhaseRun):
             RunFailure: it failed, or the training did and nobody else reports it.
         """
         __tracebackhide__ = True
-        try:
-            self._begin()
-        except RunFailure as failure:
-            self._skip_if_reported(failure)
-            raise
+        self._begin()
         self._finish(self.run.training)  # type: ignore[arg-type]
         cause = self._begun().calls.failure("training")
         if cause is not None:
