@@ -45,10 +45,13 @@ def is_ours(definition: pytest.FixtureDef[Any] | None) -> bool:
     return definition is not None and source(definition.func).parent == _OURS
 
 
-def is_projects_own(file: str | Path) -> bool:
+def is_projects_own(config: pytest.Config, file: str | Path) -> bool:
     """Whether a file of code belongs to the project: no installed package, no part of pytest or of this plugin."""
     path = Path(file)
-    return path.name == "conftest.py" or not (_INSTALLED & set(path.parts) or path.is_relative_to(_OURS))
+    if path.name == "conftest.py":
+        return True
+    installed = {getattr(plugin, "__file__", "") for plugin, _ in config.pluginmanager.list_plugin_distinfo()}
+    return not (_INSTALLED & set(path.parts) or path.is_relative_to(_OURS) or str(path) in installed)
 
 
 def source(function: Callable[..., Any]) -> Path:

@@ -14,7 +14,7 @@ import pytest
 from pytest_ibmodels import fixture_lookup
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from pytest_ibmodels.packaging import Package
@@ -54,8 +54,8 @@ _FIXTURE = type(pytest.fixture(lambda: None))
 
 def register(config: pytest.Config) -> None:
     """Register those for all tests whose names no other plugin has. A ``conftest.py`` overrides them, as ever."""
-    others = [plugin for plugin in config.pluginmanager.get_plugins() if not _is_projects_own(plugin)]
-    taken = {fixture.name for plugin in others for fixture in vars(plugin).values() if type(fixture) is _FIXTURE}
+    fixtures = (value for plugin in _plugins(config) for value in vars(plugin).values() if type(value) is _FIXTURE)
+    taken = {fixture.name for fixture in fixtures}
     for name, (function, scope) in FIXTURES.items():
         if name not in taken:
             holder = ModuleType(f"{__name__}.{name}")
@@ -65,17 +65,22 @@ def register(config: pytest.Config) -> None:
 
 def register_for(file: pytest.Collector) -> None:
     """Register those for a file of model tests that it would have of another plugin."""
+    of_plugins = {getattr(plugin, "__file__", None) for plugin in _plugins(file.config)}
     for name, (function, scope) in FIXTURES.items():
         definition = fixture_lookup.used(file, name)
         if definition is None or fixture_lookup.is_ours(definition):
             continue
-        if not fixture_lookup.is_projects_own(fixture_lookup.source(definition.func)):
+        source = fixture_lookup.source(definition.func)
+        if str(source) in of_plugins or not fixture_lookup.is_projects_own(file.config, source):
             pytest.register_fixture(name=name, func=function, node=file, scope=scope)
 
 
-def _is_projects_own(plugin: object) -> bool:
-    file = getattr(plugin, "__file__", None)
-    return not hasattr(plugin, "__dict__") or (file is not None and fixture_lookup.is_projects_own(file))
+def _plugins(config: pytest.Config) -> Iterator[object]:
+    """Those that may have fixtures for all tests: not the ``conftest.py`` files."""
+    for plugin in config.pluginmanager.get_plugins():
+        file: str = getattr(plugin, "__file__", None) or ""
+        if hasattr(plugin, "__dict__") and not file.endswith("conftest.py"):
+            yield plugin
 
 
 def built_package(config: pytest.Config, folder: Path) -> Package:

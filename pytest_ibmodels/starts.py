@@ -209,7 +209,9 @@ class _Others:
             return f"{hook} may keep them from running"
         for name in item.fixturenames:
             definition = fixture_lookup.used(item, name)
-            if definition is None or not fixture_lookup.is_projects_own(fixture_lookup.source(definition.func)):
+            if definition is None or not fixture_lookup.is_projects_own(
+                item.config, fixture_lookup.source(definition.func)
+            ):
                 continue
             knows_the_case = definition.scope != "session" and _KNOW_THE_CASE & set(definition.argnames)
             if knows_the_case or self._item is None or fixture_lookup.used(self._item, name) is not definition:
@@ -223,7 +225,7 @@ def project_hook(item: pytest.Item) -> str:
     for name in _HOOKS:
         for implementation in getattr(item.ihook, name).get_hookimpls():
             file = getattr(implementation.plugin, "__file__", None)
-            if file and fixture_lookup.is_projects_own(file):
+            if file and fixture_lookup.is_projects_own(item.config, file):
                 return f"`{name}` of {file}"
     return ""
 

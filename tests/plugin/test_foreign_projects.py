@@ -103,10 +103,11 @@ USE = "def test_plain(environment, package): assert (environment, package) == ('
 
 
 @pytest.mark.parametrize("has_model_tests", [False, True])
+@pytest.mark.parametrize("folder", ["site-packages", "of_the_project"])
 def test_fixtures_of_another_plugin_are_theirs_for_its_tests_and_ours_for_model_tests(
-    served: Project, monkeypatch: pytest.MonkeyPatch, has_model_tests: bool
+    served: Project, monkeypatch: pytest.MonkeyPatch, has_model_tests: bool, folder: str
 ) -> None:
-    packages = served.pytester.path / "site-packages"
+    packages = served.pytester.path / folder
     packages.mkdir()
     (packages / "theirs.py").write_text(FIXTURES)
     monkeypatch.setenv("PYTHONPATH", str(packages))
