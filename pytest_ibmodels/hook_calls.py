@@ -153,14 +153,14 @@ def _each(answer: object) -> list[MetricCheck | str]:
             )
         if isinstance(one, MetricCheck) and not _is_reportable(one):
             raise ConfigFailure(
-                f"a hook pytest_ibmodels_verdict returned {one!r}: `metric` and `field` should be texts, `minimum` a "
-                "number, `observed` a number or None"
+                f"a hook pytest_ibmodels_verdict returned {one!r}: `metric` and `field` should be texts, `minimum`, "
+                "`maximum` and `observed` numbers or None"
             )
     return given
 
 
 def _is_reportable(check: MetricCheck) -> bool:
-    numbers = (check.minimum, 0.0 if check.observed is None else check.observed)
+    numbers = [given for given in (check.minimum, check.maximum, check.observed) if given is not None]
     texts = (check.metric, check.field, check.problem)
     # A number of numpy is one, too: it can be made a float.
     return all(isinstance(text, str) for text in texts) and all(

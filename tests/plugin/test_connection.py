@@ -48,7 +48,7 @@ def test_a_package_that_cannot_be_read_is_config(served: Project) -> None:
     served.write_tests(Good={})
     (served.pytester.path / "tiny" / "self").symlink_to("self")
     result = served.run()
-    result.assert_outcomes(errors=2)
+    result.assert_outcomes(failed=2)
     result.stdout.fnmatch_lines(["config: */tiny/self: cannot be read: Too many levels of symbolic links"])
 
 

@@ -56,7 +56,7 @@ def test_the_help_names_both_names(project: Project) -> None:
     project.pytester.makeconftest(ADDOPTION.format(option="--promote"))
     lines = project.pytester.runpytest_inprocess("--help").stdout
     lines.fnmatch_lines(["*--ibmodels-env=NAME*", "*--env=NAME *the same as --ibmodels-env*"])
-    lines.no_fnmatch_line("*the same as --ibmodels-promote*")
+    lines.no_fnmatch_line("*the same as --ibmodels-promote")
 
 
 @pytest.mark.parametrize("option", ["--package", "--ibmodels-package", "PYTEST_ADDOPTS"])

@@ -251,7 +251,7 @@ def test_a_dead_host_and_a_wrong_token_are_environment_unavailable(served: Proje
     )
     served.write_tests(Dead={"env": ["dogfood", "staging"]})
     result = served.run("-o", "ibmodels_startup_limit=1", "--junitxml=junit.xml")
-    result.assert_outcomes(failed=2, skipped=2, warnings=2)
+    result.assert_outcomes(failed=2, skipped=2, warnings=3)
     written = (served.pytester.path / "junit.xml").read_text()
     for host in ("http://127.0.0.1:9", server.url):  # also where nobody answered
         assert written.count(f'<property name="host" value="{host}" />') == 2
@@ -263,6 +263,7 @@ def test_a_dead_host_and_a_wrong_token_are_environment_unavailable(served: Proje
             ),
             f"environment unavailable: GET drives/a/b/fs: {server.url} refused the token (HTTP 401): check `token`*",
             "  <environments.yaml>:4: EnvironmentWarning: environment `dogfood` has its token in the file; write *",
+            "  <environments.yaml>:4: EnvironmentWarning: environment `dogfood`: the token has fewer than 4 *",
         ]
     )
     assert "literal-token" not in result.stdout.str() + result.stderr.str()

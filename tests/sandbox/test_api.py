@@ -88,7 +88,8 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Surroundi
     yield Surroundings(folder, app, operations)
     sandbox = app.state.sandboxes.of(ONLY)
     # What is under way ends before the folder goes.
-    sandbox.tasks._pool.shutdown(wait=True)
+    for pool in sandbox.tasks._pools.values():
+        pool.shutdown(wait=True)
     sandbox.store.close()
     app.state.sandboxes._lock.close()
 

@@ -137,7 +137,11 @@ def test_pairs_of_texts_are_still_taken(served: Predictor) -> None:
 
 
 def test_a_text_of_exactly_the_limit_is_not_cut(tmp_path: Path) -> None:
-    rows = [(label, " ".join(["film"] * count)) for label in ("bad", "good") for count in (POSITIONS - 2,) * 4]
+    texts = [
+        " ".join(["film"] * (POSITIONS - 3) + [word])
+        for word in ["awful", "dull", "great", "lovely", "was", "and", "number", "so"]
+    ]
+    rows = [(("bad", "good")[place % 2], text) for place, text in enumerate(texts)]
     table = fill(tmp_path / "exact.db", [*rows, ("bad", " ".join(["film"] * (POSITIONS - 1)))])
     answer = train(tmp_path, write_family("BERT", tmp_path / "base"), table).answer  # type: ignore[attr-defined]
     assert answer.rows.truncated == 1

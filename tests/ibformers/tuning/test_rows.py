@@ -248,6 +248,9 @@ def test_others_can_write_while_rows_are_tokenised(tmp_path: Path, tiny_bert: Pa
         def __len__(self) -> int:
             return len(tokenizer)
 
+        def __getattr__(self, name: str) -> Any:
+            return getattr(tokenizer, name)
+
     request = TrainRequest.of({"table": "Review", "columns": "ReviewLabel,ReviewText"})
     with TextFile() as texts:
         rows = TokenisedRows(cast("Any", Busy()), 16, request.columns, texts, sides_of(request))
