@@ -56,10 +56,9 @@ def test_a_model_that_hangs_stops_neither_files_nor_other_models_nor_others(
     with ThreadPoolExecutor(TOO_MANY) as callers:
         calls = [callers.submit(ask, ada, "hanging", "sleep", 6.0) for _ in range(TOO_MANY)]
         time.sleep(2.0)
-        begun = time.monotonic()
         assert bob.read("acme/bob/fs/Drive/x") == b"1"
         assert len(ada.read(f"{ROOT}/docs/a")) > 0
-        assert time.monotonic() - begun < 2.0, "files wait behind models"
+        assert sum(call.done() for call in calls) <= 5, "files wait behind models"
         answers = Counter(call.result() for call in calls)
     assert answers == {429: 5, "left": TOO_MANY - 5}
     # All callers have left: their calls gave up their places, but for the one that the model works on.
