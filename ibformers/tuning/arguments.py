@@ -64,6 +64,7 @@ RENAMED = {
 """Arguments of older versions of transformers, and what they are called today."""
 
 _NO_HUB = "nothing is pushed to a hub"
+_NOT_DISTRIBUTED = "a training runs in one process, and is not distributed"
 _NO_RESUMING = "each training starts from the model in use"
 
 WITHOUT_EFFECT = {
@@ -93,6 +94,10 @@ REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "eval_do_concat_batches": ((True,), "metrics are those of all test rows at once"),
     "label_names": ((None, ["labels"]), "the label of a row is always called labels"),
     "resume_from_checkpoint": ((None, False), _NO_RESUMING),
+    # Both would change settings of the whole process, so that later trainings and models failed.
+    "deepspeed": ((None, "", False), _NOT_DISTRIBUTED),
+    "fsdp": ((None, "", False, []), _NOT_DISTRIBUTED),
+    "fsdp_config": ((None, "", {}), _NOT_DISTRIBUTED),
 }
 """Arguments that this code has no use for: values that change nothing, the default first; why others are refused."""
 

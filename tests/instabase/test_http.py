@@ -185,7 +185,8 @@ def test_the_pause_that_is_asked_for_is_said(status_code: int, kind: type[Instab
 
 
 @pytest.mark.parametrize(
-    "body", [b"[" * 100_000, b"[" * 300 + b"]" * 300, b'{"a":' * 5000, b'{"a":' * 250 + b"1" + b"}" * 250]
+    "body",
+    [b"[" * 100_000, b"[" * 300 + b"]" * 300, b'{"a":' * 5000 + b"1" + b"}" * 5000, b'{"a":' * 250 + b"1" + b"}" * 250],
 )
 @pytest.mark.parametrize("code", [200, 404, 503])
 def test_an_answer_that_is_nested_deep_is_an_error_like_others(body: bytes, code: int) -> None:

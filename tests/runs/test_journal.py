@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import sqlite3
 import subprocess
@@ -148,7 +149,8 @@ def test_a_ledger_writes_before_and_after(file: Path) -> None:
         mine.close()
 
     asyncio.run(work())
-    (left,) = Journal(file).left()
+    with contextlib.closing(Journal(file)) as later:
+        (left,) = later.left()
     assert (left.kind, left.name, left.folder) == ("job", "j1", "f")
     assert left.job is not None
     assert left.job.ended
