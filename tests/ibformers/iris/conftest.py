@@ -7,6 +7,7 @@ import re
 import shutil
 import sqlite3
 import sys
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -73,6 +74,7 @@ class SqliteSql:
 
     def __init__(self, *schemas: str) -> None:
         self._connection = sqlite3.connect(":memory:")
+        weakref.finalize(self, self._connection.close)
         for schema in ("INFORMATION_SCHEMA", *schemas):
             self._connection.execute(f"ATTACH ':memory:' AS {schema}")
         for table in ischema.tables.values():
