@@ -1,4 +1,4 @@
-"""What a verdict on a new model stands on: test rows that nobody has learned, and a comparison that knows its doubt.
+"""Measure what verdicts on a new model are worth: test rows learned before, and how often each verdict is given.
 
     python benchmarks/verdicts.py [--trials 1000]
 

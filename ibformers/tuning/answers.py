@@ -6,6 +6,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+FEWEST_ROWS = 30
+"""Fewer compared rows than this do not show that a model is as good as another."""
+
 
 class _Answer(BaseModel):
     model_config = ConfigDict(frozen=True, protected_namespaces=())

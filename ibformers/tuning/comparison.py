@@ -9,7 +9,7 @@ import numpy as np
 from scipy.sparse import csr_array, hstack
 
 from ibformers.statistics import bootstrap_interval, bootstrap_weights, mcnemar, percentile_interval, wilson
-from ibformers.tuning.answers import AccuracyDifference, Comparison, Difference, Intervals, WorseRow
+from ibformers.tuning.answers import FEWEST_ROWS, AccuracyDifference, Comparison, Difference, Intervals, WorseRow
 from ibformers.tuning.metrics import MACRO, WEIGHTED
 
 if TYPE_CHECKING:
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 CONFIDENCE = 0.9
 """Of the interval of a difference: its ends are one-sided bounds of 95 %."""
-
-FEWEST_ROWS = 30
-"""Fewer rows than this, left of a test part that the model in use has learned from, are not compared."""
 
 MOST_WORSE, MOST_CHARACTERS = 50, 200
 

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from ibformers.tuning.answers import Comparison
+from ibformers.tuning.answers import FEWEST_ROWS, Comparison
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _TOLERANCE = 1e-9
-_FEWEST_ROWS = 30
 _SIGNIFICANT = 0.05
 
 
@@ -62,7 +61,7 @@ def is_certainly_worse(comparison: Comparison) -> bool:
     """
     if comparison.f1 is None or comparison.learned is None or comparison.f1.high >= -_TOLERANCE:
         return False
-    if comparison.rows >= _FEWEST_ROWS:
+    if comparison.rows >= FEWEST_ROWS:
         return True
     from ibformers.statistics import mcnemar_worse
 

@@ -108,8 +108,8 @@ class Run:
             in_use = self._measure("model in use", old, parts, arguments)
             old_head_is_new, labels = old.head_is_new, new.labels
             self._tune(new, parts, arguments, report)
-            # Trainer leaves its model wrapped in autocast; what serves is what was written.
-            del old, new
+            # Trainer leaves its model wrapped in autocast; what serves is what was written. Only one is in memory.
+            del old, new, self._old
             trained = self._measure("new model", self._written(labels), parts, arguments)
             answers = trained.numbers(labels)
             return TrainAnswer(
