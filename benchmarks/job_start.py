@@ -12,11 +12,11 @@ import asyncio
 import time
 from pathlib import Path
 
+from pytest_ibmodels.engine.clock import SystemClock
+from pytest_ibmodels.engine.limits import Limits
+from pytest_ibmodels.engine.routes.annotator import AnnotatorRoute
+from pytest_ibmodels.engine.session import EnvironmentSession
 from pytest_ibmodels.packaging import build_package
-from pytest_ibmodels.runs.clock import SystemClock
-from pytest_ibmodels.runs.environment import EnvironmentSession
-from pytest_ibmodels.runs.limits import Limits
-from pytest_ibmodels.runs.routes.annotator import AnnotatorRoute
 from pytest_ibmodels.spec import ModelTest, load_environments
 
 ROOT = Path(__file__).resolve().parent.parent

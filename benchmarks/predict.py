@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ibformers.threads import let_waiting_threads_sleep
+from ibformers.trainer.threads import let_waiting_threads_sleep
 from ibformers.tuning import ModelSettings, Predictor
 
 if TYPE_CHECKING:
@@ -51,8 +51,12 @@ def main() -> None:
 
         import torch
 
-        from ibformers.training.hardware import prediction_threads
-        from ibformers.tuning.model import load_classifier, load_tokenizer, source_of
+        from ibformers.tasks.text_classification.model import (
+            load_classifier,
+            load_tokenizer,
+            source_of,
+        )
+        from ibformers.trainer.hardware import prediction_threads
 
         source = source_of(settings, None)
         tokenizer = load_tokenizer(source, settings)

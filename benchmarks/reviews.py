@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 from ibformers.tuning import DatabaseRows, Metrics, Tuning
-from pytest_ibmodels.tables import load_csv
+from pytest_ibmodels.cli.csv_import import load_csv
 
 ROOT = Path(__file__).resolve().parent.parent
 ROWS = 2000

@@ -22,15 +22,15 @@ import httpx
 import yaml
 from receipts import DRIVE_FOLDER, ROOT, receipts_folder
 
+from pytest_ibmodels.engine.clock import SystemClock
+from pytest_ibmodels.engine.limits import Limits
+from pytest_ibmodels.engine.routes.annotator import AnnotatorRoute
+from pytest_ibmodels.engine.session import EnvironmentSession
 from pytest_ibmodels.packaging import build_package
-from pytest_ibmodels.runs.clock import SystemClock
-from pytest_ibmodels.runs.environment import EnvironmentSession
-from pytest_ibmodels.runs.limits import Limits
-from pytest_ibmodels.runs.routes.annotator import AnnotatorRoute
 from pytest_ibmodels.spec import ModelTest, load_environments
 
 if TYPE_CHECKING:
-    from pytest_ibmodels.runs.routes.base import Workplace
+    from pytest_ibmodels.engine.routes.base import Workplace
 
 ROUTE = AnnotatorRoute()
 

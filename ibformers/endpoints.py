@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ibformers.threads import let_waiting_threads_sleep
+from ibformers.trainer.threads import let_waiting_threads_sleep
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ibformers.platform import FileClient, JobMetadataClient
-    from ibformers.tuning.service import TuningService
+    from ibformers.service.service import TuningService
+    from ibformers.trainer.platform import FileClient, JobMetadataClient
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def run_train_annotator(
     """Train an extraction model on an Annotator project.
 
     Args:
-        hyperparams: see `ibformers.training.hyperparameters.Hyperparameters`; unknown ones are named in the log.
+        hyperparams: see `ibformers.trainer.hyperparameters.Hyperparameters`; unknown ones are named in the log.
         dataset_filename: drive path of the `.ibannotator` file.
         save_path: drive folder that `evaluation.json`, `predictions.json` and `saved_model/` are written to.
         file_client: reads and writes drive files.
@@ -47,8 +47,8 @@ def run_train_annotator(
     """
     _begin(kwargs)
     from ibformers.documents.annotator import read_project
-    from ibformers.training.hyperparameters import parse_hyperparameters
-    from ibformers.training.reporting import JobReport
+    from ibformers.trainer.hyperparameters import parse_hyperparameters
+    from ibformers.trainer.reporting import JobReport
 
     logger.info("training %s for %s on %s", model_name, username, dataset_filename)
     report = JobReport(job_metadata_client)
@@ -113,9 +113,9 @@ def run_train_table(
         TrainingInputError: the request or a hyperparameter cannot be used, or the database; `user_message` says why.
     """
     _begin(kwargs)
-    from ibformers.training.reporting import JobReport
-    from ibformers.tuning.job import run_table, split_hyperparameters
-    from ibformers.tuning.rows import DatabaseRows
+    from ibformers.databases.rows import DatabaseRows
+    from ibformers.tasks.text_classification.job import run_table, split_hyperparameters
+    from ibformers.trainer.reporting import JobReport
 
     logger.info("training %s for %s on table %s", current_model, username, table)
     settings, arguments = split_hyperparameters(hyperparams, current_model)
@@ -168,7 +168,7 @@ def run_promote_table(
             new one is certainly worse.
     """
     _begin({name: value for name, value in kwargs.items() if name not in {"username", "job_metadata_client"}})
-    from ibformers.tuning.job import promote
+    from ibformers.tasks.text_classification.job import promote
 
     return promote(file_client, save_path.strip("/"), model_name, Path(models_path), force=force)
 
@@ -198,9 +198,9 @@ def run_tuning(
         TrainingInputError: the request or a setting cannot be used, or the database; `user_message` says why.
     """
     _begin({name: value for name, value in kwargs.items() if name not in {"username", "file_client"}})
-    from ibformers.training.reporting import JobReport
+    from ibformers.service.service import settings_in
+    from ibformers.trainer.reporting import JobReport
     from ibformers.tuning import DatabaseRows, Tuning
-    from ibformers.tuning.service import settings_in
 
     tuning = Tuning(settings_in(Path(models_path), settings), DatabaseRows(database))
     report = JobReport(job_metadata_client)
@@ -210,13 +210,13 @@ def run_tuning(
 
 
 def tuning_service(models_path: str) -> TuningService:
-    """Return what answers override, rollback, predict and models requests; see `ibformers.tuning.service`.
+    """Return what answers override, rollback, predict and models requests; see `ibformers.service.service`.
 
     Args:
         models_path: local folder of the environment's models.
     """
     let_waiting_threads_sleep()
-    from ibformers.tuning.service import TuningService
+    from ibformers.service.service import TuningService
 
     return TuningService(models_path)
 

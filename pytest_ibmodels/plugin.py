@@ -6,8 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_ibmodels import fixtures, general_fixtures, hooks, options, short_options
-from pytest_ibmodels.reports import files, live, outcomes
+from pytest_ibmodels import hooks
+from pytest_ibmodels.pytest import (
+    fixtures,
+    general_fixtures,
+    options,
+    progress,
+    report_files,
+    reporting,
+    short_options,
+)
 
 if TYPE_CHECKING:
     import warnings
@@ -24,7 +32,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
     if not options.replaces_the_run(config):
         return None
-    from pytest_ibmodels import commands
+    from pytest_ibmodels.cli import commands
 
     return commands.publish_only(config)
 
@@ -38,14 +46,14 @@ def pytest_configure(config: pytest.Config) -> None:
     options.check_settings(config)
     config.pluginmanager.register(fixtures, "ibmodels-fixtures")
     general_fixtures.register(config)
-    config.pluginmanager.register(outcomes.Outcomes(config), outcomes.PLUGIN_NAME)
-    files.register(config)
+    config.pluginmanager.register(reporting.Outcomes(config), reporting.PLUGIN_NAME)
+    report_files.register(config)
     if config.getoption("dist", "no") != "no":
-        from pytest_ibmodels import scheduling
+        from pytest_ibmodels.pytest import xdist
 
-        scheduling.configure(config)
+        xdist.configure(config)
     if options.chosen_environments(config):
-        from pytest_ibmodels import collection
+        from pytest_ibmodels.pytest import collection
 
         collection.check_chosen_environments(config)
 
@@ -56,7 +64,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     if not options.is_model_tests_file(parent.config, file_path):
         return None
-    from pytest_ibmodels import collection
+    from pytest_ibmodels.pytest import collection
 
     if not collection.is_ours(file_path, parent.session):
         return None
@@ -66,14 +74,14 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if options.is_active(config) and options.chosen_environments(config):
-        from pytest_ibmodels import collection
+        from pytest_ibmodels.pytest import collection
 
         collection.deselect_other_environments(config, items)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     if options.is_active(session.config):
-        from pytest_ibmodels import collection
+        from pytest_ibmodels.pytest import collection
 
         collection.remember_secrets(session)
         collection.set_backstop(session)
@@ -83,9 +91,9 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
     lines = options.not_ours(config)
     if not options.is_active(config) or not options.journal_file(config).exists():
         return lines
-    from pytest_ibmodels import collection, recovery
+    from pytest_ibmodels.pytest import collection, leftovers
 
-    return lines + recovery.announcement(config, collection.cases_of(items))
+    return lines + leftovers.announcement(config, collection.cases_of(items))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -95,25 +103,25 @@ def pytest_configure_node(node: Any) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    outcomes.outcomes_of(session.config).keep_untested_for_last_failed()
+    reporting.outcomes_of(session.config).keep_untested_for_last_failed()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    outcomes.hide_secrets(report)
+    reporting.hide_secrets(report)
     return report
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_warning_recorded(warning_message: warnings.WarningMessage) -> None:
-    outcomes.hide_in_warning(warning_message)
+    reporting.hide_in_warning(warning_message)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     report = yield
-    outcomes.hide_in_collection(report)
+    reporting.hide_in_collection(report)
     return report
 
 
@@ -121,32 +129,32 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> bool | None:
     if not options.is_active(item.config):
         return None
-    from pytest_ibmodels import deadlines
+    from pytest_ibmodels.pytest import timeouts
 
-    return deadlines.set_timer(item, settings)
+    return timeouts.set_timer(item, settings)
 
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
 def pytest_timeout_cancel_timer(item: pytest.Item) -> None:
     if options.is_active(item.config):
-        from pytest_ibmodels import deadlines
+        from pytest_ibmodels.pytest import timeouts
 
-        deadlines.cancel_timer(item)
+        timeouts.cancel_timer(item)
 
 
-# --- reporting: see also outcomes.Outcomes ---
+# --- reporting: see also reporting.Outcomes ---
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_report_teststatus(report: pytest.CollectReport | pytest.TestReport) -> tuple[str, str, str] | None:
-    return ("", "", "") if isinstance(report, live.ProgressReport) else None
+    return ("", "", "") if isinstance(report, progress.ProgressReport) else None
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_report_to_serializable(report: pytest.CollectReport | pytest.TestReport) -> dict[str, Any] | None:
-    return live.to_serializable(report)
+    return progress.to_serializable(report)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_report_from_serializable(data: dict[str, Any]) -> pytest.TestReport | None:
-    return live.from_serializable(data)
+    return progress.from_serializable(data)

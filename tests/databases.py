@@ -62,7 +62,7 @@ def write_tokenizer(folder: Path, max_tokens: int) -> None:
 @pytest.fixture(scope="session")
 def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A BERT without a head, with random weights and MiniLM's tokenizer."""
-    from ibformers.threads import let_waiting_threads_sleep
+    from ibformers.trainer.threads import let_waiting_threads_sleep
 
     let_waiting_threads_sleep()
     import torch

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_ibmodels.gitignore import patterns_of
-from pytest_ibmodels.packaging import _is_left_out, _wanted_files
+from pytest_ibmodels.packaging.archive import _is_left_out, _wanted_files
+from pytest_ibmodels.packaging.gitignore import patterns_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,12 @@ from typing import Any, cast
 import pytest
 import typer
 
-from pytest_ibmodels import cli, fixtures, general_fixtures, hooks, options
+from pytest_ibmodels import cli, hooks
+from pytest_ibmodels.pytest import (
+    fixtures,
+    general_fixtures,
+    options,
+)
 
 DOCS = Path(__file__).parents[1] / "docs"
 REFERENCE = (DOCS / "reference.md").read_text(encoding="utf-8")

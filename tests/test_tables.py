@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import create_engine, text
 
-from pytest_ibmodels import tables
-from pytest_ibmodels.cli import main
-from pytest_ibmodels.hub import DownloadError, download
-from pytest_ibmodels.tables import TableError, load_csv
+from pytest_ibmodels.cli import csv_import
+from pytest_ibmodels.cli.csv_import import TableError, load_csv
+from pytest_ibmodels.cli.hub import DownloadError, download
+from pytest_ibmodels.cli.main import main
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -151,7 +151,7 @@ def test_the_old_table_is_still_there_if_the_new_one_cannot_be_filled(
     load_csv(reviews, "Review", url)
     before = rows(url, "SELECT * FROM Review")
     reviews.write_text("a,b\n" + "x,y\n" * 3000, encoding="utf-8")
-    inserted = tables.BATCH * 2
+    inserted = csv_import.BATCH * 2
 
     def changed_meanwhile(file: Path) -> Iterator[Sequence[str]]:
         calls.append(file)
@@ -161,7 +161,7 @@ def test_the_old_table_is_still_there_if_the_new_one_cannot_be_filled(
             yield ("x", "y")
 
     calls: list[Path] = []
-    monkeypatch.setattr(tables, "_rows", changed_meanwhile)
+    monkeypatch.setattr(csv_import, "_rows", changed_meanwhile)
     with pytest.raises(TableError, match="1 values where the header names 2 columns"):
         load_csv(reviews, "Review", url, replace=True)
     assert rows(url, "SELECT * FROM Review") == before

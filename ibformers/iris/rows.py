@@ -6,15 +6,20 @@ import contextlib
 import importlib
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from ibformers.tuning.errors import DatabaseUnavailable, RequestRefused
-from ibformers.tuning.rows import NONE, named_columns, select_rows, split_name
+from ibformers.databases.rows import (
+    NONE,
+    named_columns,
+    select_rows,
+    split_name,
+)
+from ibformers.service.errors import DatabaseUnavailable, RequestRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Dialect, Inspector
 
-    from ibformers.tuning.rows import Row
+    from ibformers.databases.rows import Row
 
 DEFAULT_SCHEMA = "SQLUser"
 """Where IRIS looks for a table whose schema is not named."""

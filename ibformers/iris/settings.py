@@ -8,8 +8,8 @@ from typing import Any
 
 from iop import BusinessOperation
 
+from ibformers.databases.url import fill_variables
 from ibformers.tuning import ModelSettings
-from ibformers.tuning.database_url import fill_variables
 
 DATABASE = "database"
 """URL of SQLAlchemy; without it, rows are those of the IRIS that this runs in. `${VARIABLE}` is filled in."""

@@ -37,8 +37,7 @@ from pytest_ibmodels.instabase.errors import (
 from pytest_ibmodels.instabase.lanes import Lanes
 from pytest_ibmodels.instabase.machine import MachineError, proxy_for, public_certificates, trusted_sentence
 from pytest_ibmodels.instabase.wire import API_PREFIX, DriveArgs
-from pytest_ibmodels.invisible import visible
-from pytest_ibmodels.redaction import redacted, remember
+from pytest_ibmodels.redaction import redacted, remember, visible
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_ibmodels.reports.figures import figures
-from pytest_ibmodels.reports.tables import clipped, harmless, table
-from pytest_ibmodels.reports.versus import better_notes, measured_on, worse_rows
-from pytest_ibmodels.runs.failures import (
+from pytest_ibmodels.engine.failures import (
     CheckFailure,
     MetricsFailure,
     NotTrained,
@@ -15,12 +12,15 @@ from pytest_ibmodels.runs.failures import (
     RunFailure,
     TrainingFailure,
 )
+from pytest_ibmodels.reports.figures import figures
+from pytest_ibmodels.reports.tables import clipped, harmless, table
+from pytest_ibmodels.reports.versus import better_notes, measured_on, worse_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from pytest_ibmodels.engine.case import Run
     from pytest_ibmodels.reports.figures import Figures
-    from pytest_ibmodels.runs.case import Run
     from pytest_ibmodels.verdicts.metrics import MetricCheck
     from pytest_ibmodels.verdicts.predictions import PredictionsVerdict
 

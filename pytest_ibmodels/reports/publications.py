@@ -9,7 +9,7 @@ from pytest_ibmodels.reports.tables import table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pytest_ibmodels.publishing import EnvironmentFacts, Outcome
+    from pytest_ibmodels.engine.publishing import EnvironmentFacts, Outcome
 
 _ANSWERS = {True: "yes", False: "no", None: "-"}
 

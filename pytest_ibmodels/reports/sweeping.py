@@ -9,8 +9,8 @@ from pytest_ibmodels.reports.tables import table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pytest_ibmodels.runs.journal import Entry
-    from pytest_ibmodels.runs.sweep import Swept
+    from pytest_ibmodels.engine.sweep import Swept
+    from pytest_ibmodels.journal.store import Entry
 
 
 def sweep_lines(outcomes: Sequence[Swept]) -> list[str]:

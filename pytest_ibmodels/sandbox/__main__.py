@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from pytest_ibmodels.sandbox.errors import DataInUseError, StartError, UsageError
-from pytest_ibmodels.sandbox.removal import RemovedAtEnd
+from pytest_ibmodels.sandbox.storage.cleanup import RemovedAtEnd
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -74,13 +74,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _serve(options: argparse.Namespace, doomed: RemovedAtEnd | None) -> None:
     # Imported here: a usage error, and every child process that imports this module, need none of it.
-    from pytest_ibmodels.sandbox.app import create_app
-    from pytest_ibmodels.sandbox.child import keep_environment
-    from pytest_ibmodels.sandbox.mounts import parse_mounts
-    from pytest_ibmodels.sandbox.server import Server, listen
-    from pytest_ibmodels.sandbox.serverlog import set_up_logging
+    from pytest_ibmodels.sandbox.execution.child import keep_environment
+    from pytest_ibmodels.sandbox.http.app import create_app
+    from pytest_ibmodels.sandbox.http.server import Server, listen
+    from pytest_ibmodels.sandbox.http.server_log import set_up_logging
+    from pytest_ibmodels.sandbox.http.tokens import read_tokens
     from pytest_ibmodels.sandbox.settings import DAY, GIB, MIB, Settings
-    from pytest_ibmodels.sandbox.tokens import read_tokens
+    from pytest_ibmodels.sandbox.storage.mounts import parse_mounts
 
     data = options.data.expanduser().resolve()
     tokens = read_tokens(options.token_file)

@@ -7,7 +7,7 @@ from typing import Self
 
 from sqlalchemy import URL
 
-from pytest_ibmodels.sandbox.mounts import Mount
+from pytest_ibmodels.sandbox.storage.mounts import Mount
 
 GIB = 2**30
 MIB = 2**20

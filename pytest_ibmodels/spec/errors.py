@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_ibmodels.invisible import visible
+from pytest_ibmodels.redaction import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

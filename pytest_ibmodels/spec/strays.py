@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_ibmodels.invisible import described, is_blank, is_invisible
+from pytest_ibmodels.redaction import (
+    described,
+    is_blank,
+    is_invisible,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

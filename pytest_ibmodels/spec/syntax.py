@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import yaml
 from yaml.reader import ReaderError
 
-from pytest_ibmodels.invisible import described, is_invisible
+from pytest_ibmodels.redaction import described, is_invisible
 from pytest_ibmodels.spec.errors import Problem
 from pytest_ibmodels.spec.strays import stray_before
 

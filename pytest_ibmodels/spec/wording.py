@@ -6,7 +6,7 @@ import json
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from pytest_ibmodels.invisible import visible
+from pytest_ibmodels.redaction import visible
 from pytest_ibmodels.spec.scalars import number_of
 
 if TYPE_CHECKING:

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
+from pytest_ibmodels.engine.case import Case
+from pytest_ibmodels.engine.engine import Engine
+from pytest_ibmodels.engine.limits import Limits
 from pytest_ibmodels.packaging import build_package
-from pytest_ibmodels.runs.case import Case
-from pytest_ibmodels.runs.engine import Engine
-from pytest_ibmodels.runs.limits import Limits
 from pytest_ibmodels.spec import Environment, Minimum, ModelTest
 from tests.plugin.conftest import PROJECT, ROOT, TINY, TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_ibmodels.runs.case import Run
+    from pytest_ibmodels.engine.case import Run
     from tests.plugin.conftest import Server
 
 SPEED = 10.0

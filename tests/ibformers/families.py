@@ -31,7 +31,7 @@ _ROBERTA = {
 
 def write_family(name: str, folder: Path) -> Path:
     """Write the model of a family into a folder."""
-    from ibformers.threads import let_waiting_threads_sleep
+    from ibformers.trainer.threads import let_waiting_threads_sleep
 
     let_waiting_threads_sleep()
     import torch

@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from ibformers.tasks.extraction.loss import RANKING_WEIGHT, extraction_loss
-from ibformers.training.data import IGNORED
+from ibformers.trainer.data import IGNORED
 
 
 def word_loss(logits: torch.Tensor, labels: torch.Tensor) -> float:

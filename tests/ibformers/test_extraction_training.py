@@ -18,9 +18,9 @@ import ibformers
 from ibformers.documents.ocr import parse_document
 from ibformers.endpoints import run_train_annotator
 from ibformers.errors import DocumentError, TrainingInputError
-from ibformers.serving import ServedModel
 from ibformers.tasks.extraction.features import on_grid
 from ibformers.tasks.extraction.model import ExtractionModel
+from ibformers.tasks.extraction.served import ServedModel
 from tests.ibformers.trainable import DOCUMENTS, FIELDS, PROJECT, FolderDrive, JobRecorder, ocr_document, write_people
 
 if TYPE_CHECKING:
@@ -376,7 +376,7 @@ def test_the_endpoints_are_those_of_the_package_description() -> None:
     module, _, name = description["function_annotator"].rpartition(".")
     assert (module, name) == (run_train_annotator.__module__, run_train_annotator.__name__)
     from ibformers.models.base import DEFAULT_BASE_MODEL
-    from ibformers.training.hyperparameters import Hyperparameters
+    from ibformers.trainer.hyperparameters import Hyperparameters
 
     (base,) = description["base_models"]
     assert base["name"] == DEFAULT_BASE_MODEL

@@ -6,7 +6,12 @@ from typing import Any
 import pytest
 
 from ibformers.errors import TrainingInputError
-from ibformers.training.hyperparameters import SCHEDULERS, WITHOUT_EFFECT, Hyperparameters, parse_hyperparameters
+from ibformers.trainer.hyperparameters import (
+    SCHEDULERS,
+    WITHOUT_EFFECT,
+    Hyperparameters,
+    parse_hyperparameters,
+)
 
 PROTOCOL = {
     "batch_size": 2,
@@ -100,7 +105,7 @@ def test_every_schedule_can_be_made(name: str) -> None:
 
 
 def test_trainer_gets_the_values() -> None:
-    from ibformers.training.run import training_arguments
+    from ibformers.trainer.run import training_arguments
 
     parsed, _ = parse_hyperparameters(PROTOCOL)
     arguments = training_arguments(parsed, 50, "unused")

@@ -18,8 +18,8 @@ from ibformers.models.base import DEFAULT_BASE_MODEL
 from ibformers.tasks.extraction.job import BOX_GRID
 from ibformers.tasks.extraction.metrics import evaluate
 from ibformers.tasks.extraction.results import DocumentResult
-from ibformers.training.data import JITTER, PAD_TO
-from ibformers.training.hyperparameters import (
+from ibformers.trainer.data import JITTER, PAD_TO
+from ibformers.trainer.hyperparameters import (
     MIN_STEPS,
     SCHEDULERS,
     SMALL_DATASET,
@@ -27,8 +27,8 @@ from ibformers.training.hyperparameters import (
     Hyperparameters,
     parse_hyperparameters,
 )
-from ibformers.training.reporting import TRAINING_SHARE
-from ibformers.training.run import CURVE_POINTS
+from ibformers.trainer.reporting import TRAINING_SHARE
+from ibformers.trainer.run import CURVE_POINTS
 from tests.ibformers.trainable import PROJECT, FolderDrive, write_people
 
 REFERENCE = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")

@@ -20,7 +20,7 @@ from pytest_ibmodels.instabase.errors import (
 )
 from pytest_ibmodels.instabase.patience import Patience
 from pytest_ibmodels.instabase.policy import Again, Policy, is_transient, is_uncertain
-from tests.runs.test_story import FakeClock
+from tests.engine.test_story import FakeClock
 
 CALL = "POST x"
 REFUSED = EnvironmentUnavailable(CALL, "refused", reached=False)

@@ -115,7 +115,7 @@ def test_no_selected_model_test_starts_no_engine(two: Project, args: list[str]) 
         """
         import sys
         def pytest_unconfigure():
-            print("ENGINE", any(name.startswith("pytest_ibmodels.runs") or name == "httpx" for name in sys.modules))
+            print("ENGINE", any(name.startswith("pytest_ibmodels.engine") or name == "httpx" for name in sys.modules))
         """
     )
     two.run(*args, "-s").stdout.fnmatch_lines(["ENGINE False"])

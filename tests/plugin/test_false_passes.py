@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_ibmodels.instabase.wire import JobStatus
-from pytest_ibmodels.runs.failures import (
+from pytest_ibmodels.engine.failures import (
     CheckFailure,
     InferenceFailure,
     MetricsFailure,
@@ -17,13 +16,18 @@ from pytest_ibmodels.runs.failures import (
     RunFailure,
     TimeLimitFailure,
 )
-from pytest_ibmodels.runs.routes.annotator import training_state
-from pytest_ibmodels.runs.routes.base import RouteError, TrainingState, Workplace
+from pytest_ibmodels.engine.routes.annotator import training_state
+from pytest_ibmodels.engine.routes.base import (
+    RouteError,
+    TrainingState,
+    Workplace,
+)
+from pytest_ibmodels.instabase.wire import JobStatus
 from pytest_ibmodels.spec import SpecError, load
 from pytest_ibmodels.verdicts.predictions import Answer
+from tests.engine.test_story import GOOD, FakeRoute, failure, tell
 from tests.faults.engine import model_test, session
 from tests.faults.proxy import Fault, FaultProxy
-from tests.runs.test_story import GOOD, FakeRoute, failure, tell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_ibmodels.runs.failures import (
+from pytest_ibmodels.engine.failures import (
     EnvironmentUnavailable,
     MetricsFailure,
     NotTrained,
@@ -18,7 +18,7 @@ from pytest_ibmodels.runs.failures import (
     TrainingFailure,
     UploadFailure,
 )
-from pytest_ibmodels.runs.limits import Limits
+from pytest_ibmodels.engine.limits import Limits
 from tests.faults import proxy as faults
 from tests.faults.engine import model_test, session, trainings
 from tests.faults.proxy import Fault, FaultProxy
@@ -27,7 +27,7 @@ from tests.plugin.conftest import TOKEN
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_ibmodels.runs.case import Run
+    from pytest_ibmodels.engine.case import Run
     from tests.plugin.conftest import Server
 
 TRAIN = "POST model-service/run_train"

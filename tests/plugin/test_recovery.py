@@ -19,12 +19,12 @@ import httpx
 import pytest
 
 from pytest_ibmodels import cli
+from pytest_ibmodels.engine.clock import SystemClock
+from pytest_ibmodels.engine.limits import Limits
+from pytest_ibmodels.engine.session import EnvironmentSession
+from pytest_ibmodels.engine.sweep import Fate, sweep
 from pytest_ibmodels.instabase.patience import Patience
-from pytest_ibmodels.runs.clock import SystemClock
-from pytest_ibmodels.runs.environment import EnvironmentSession
-from pytest_ibmodels.runs.journal import Journal, TrainingJob
-from pytest_ibmodels.runs.limits import Limits
-from pytest_ibmodels.runs.sweep import Fate, sweep
+from pytest_ibmodels.journal.store import Journal, TrainingJob
 from pytest_ibmodels.spec import load_environments
 from tests.plugin.conftest import PROJECT, ROOT, TOKEN, Project, Server
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from pytest_ibmodels.runs.journal import Entry
+    from pytest_ibmodels.journal.store import Entry
 
 QUICK = ("-o", "ibmodels_progress_interval=0.5", "-o", "ibmodels_longest_poll=0.5")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_ibmodels.scheduling import scope_of
+from pytest_ibmodels.pytest.xdist import scope_of
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import Project

@@ -294,7 +294,7 @@ def test_a_fault_in_making_a_record_loses_no_test(served: Project) -> None:
     served.pytester.makepyfile(test_other="def test_other(): pass")
     served.pytester.makeconftest(
         """
-import pytest_ibmodels.reports.recording as recording
+import pytest_ibmodels.pytest.records as recording
 def _broken(*_): raise KeyError("in the record")
 recording.run_record = _broken
 """

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_ibmodels import publishing, recovery
+from pytest_ibmodels.engine import publishing
+from pytest_ibmodels.engine.sweep import Fate
 from pytest_ibmodels.instabase import policy
-from pytest_ibmodels.runs.journal import Journal
-from pytest_ibmodels.runs.sweep import Fate
+from pytest_ibmodels.journal.store import Journal
+from pytest_ibmodels.pytest import leftovers
 from pytest_ibmodels.spec import load_environments
 from tests.faults.drip import DripServer
 from tests.publishing.gateway import Reply
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from tests.publishing.gateway import Gateway
     from tests.sandbox.running import RunningSandbox
 
-MAIN = "import sys; from pytest_ibmodels.cli import main; sys.exit(main(sys.argv[1:]))"
+MAIN = "import sys; from pytest_ibmodels.cli.main import main; sys.exit(main(sys.argv[1:]))"
 
 
 def ibmodels(*arguments: str) -> tuple[int, str]:
@@ -124,7 +125,7 @@ def test_whatever_is_raised_is_that_environments_outcome(
     assert (seen["far"].is_reachable, seen["far"].problem) == (None, "ZeroDivisionError: a fault of ours")
     journal = Journal(tmp_path / "journal.sqlite")
     entries = [journal.entry(name, "somewhere", "folder", "acme/x") for name in ("dogfood", "far")]
-    swept, _ = recovery.sweep_everywhere(known, entries, journal)
+    swept, _ = leftovers.sweep_everywhere(known, entries, journal)
     journal.close()
     assert [(one.entry.environment, one.fate) for one in swept] == [("dogfood", Fate.LEFT), ("far", Fate.LEFT)]
     assert swept[1].reason == "ZeroDivisionError: a fault of ours"

@@ -259,7 +259,12 @@ def test_an_interrupt_removes_the_uploaded_file(shop: Shop, gateway: Gateway, nu
 
     gateway.meddle = hold
     shop.write_environments(slow={"host": gateway.url})
-    command = [sys.executable, "-c", "import sys; from pytest_ibmodels.cli import main; sys.exit(main())", "publish"]
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; from pytest_ibmodels.cli import main; sys.exit(main())",
+        "publish",
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert arrived.wait(30)
         process.send_signal(number)

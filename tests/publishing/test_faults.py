@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_ibmodels import publishing
-from pytest_ibmodels.publishing import State
+from pytest_ibmodels.engine import publishing
+from pytest_ibmodels.engine.publishing import State
+from tests.engine.test_story import FakeClock
 from tests.publishing.gateway import Call, Reply
-from tests.runs.test_story import FakeClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_ibmodels.publishing import Outcome
+    from pytest_ibmodels.engine.publishing import Outcome
     from tests.publishing.conftest import Shop
     from tests.publishing.gateway import Gateway
 

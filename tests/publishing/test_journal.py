@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_ibmodels import publishing
-from pytest_ibmodels.publishing import State
-from pytest_ibmodels.runs.journal import Journal
-from pytest_ibmodels.runs.sweep import Fate, sweep
+from pytest_ibmodels.engine import publishing
+from pytest_ibmodels.engine.publishing import State
+from pytest_ibmodels.engine.sweep import Fate, sweep
+from pytest_ibmodels.journal.store import Journal
 from tests.publishing.gateway import Call, Gateway, Reply
 
 if TYPE_CHECKING:
-    from pytest_ibmodels.runs.journal import Entry
+    from pytest_ibmodels.journal.store import Entry
     from tests.publishing.conftest import Shop
 
 LOCKED = Reply(200, '{"status": "ERROR", "msg": "locked"}')

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_ibmodels.engine.failures import MetricsFailure, TrainingFailure
+from pytest_ibmodels.pytest.progress import ProgressReport, show
+from pytest_ibmodels.pytest.records import _check as record_of
 from pytest_ibmodels.reports.failure import failure_text
 from pytest_ibmodels.reports.figures import compact, figures, told_apart
 from pytest_ibmodels.reports.github import summary
 from pytest_ibmodels.reports.junit import complete, properties
-from pytest_ibmodels.reports.live import ProgressReport, show
 from pytest_ibmodels.reports.record import CheckRecord, TrainingRecord
-from pytest_ibmodels.reports.recording import _check as record_of
 from pytest_ibmodels.reports.summary import write_summary
 from pytest_ibmodels.reports.tables import harmless, one_line, table
-from pytest_ibmodels.runs.failures import MetricsFailure, TrainingFailure
 from pytest_ibmodels.verdicts.checks import MetricCheck
 from pytest_ibmodels.verdicts.metrics import MetricsVerdict
 from tests.reports.html_samples import TOO_LOW, run

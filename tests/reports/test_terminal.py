@@ -6,7 +6,11 @@ import io
 
 import pytest
 
-from pytest_ibmodels.reports.live import ProgressReport, began_line, show
+from pytest_ibmodels.pytest.progress import (
+    ProgressReport,
+    began_line,
+    show,
+)
 from pytest_ibmodels.reports.summary import write_summary
 from tests.reports.html_samples import check
 from tests.reports.test_github import trained

@@ -21,10 +21,10 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from pytest_ibmodels.sandbox.app import ROUTERS, create_app
-from pytest_ibmodels.sandbox.paths import DrivePath
+from pytest_ibmodels.sandbox.http.app import ROUTERS, create_app
+from pytest_ibmodels.sandbox.http.tokens import ONLY, Tokens
 from pytest_ibmodels.sandbox.settings import Settings
-from pytest_ibmodels.sandbox.tokens import ONLY, Tokens
+from pytest_ibmodels.sandbox.storage.paths import DrivePath
 from tests.sandbox.running import TOKEN, zipped
 
 AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}

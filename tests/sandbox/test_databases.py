@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from pytest_ibmodels.runs.embedded import EmbeddedSandbox
-from pytest_ibmodels.sandbox.databases import refuse_shared_databases, sqlite_file
+from pytest_ibmodels.engine.sandbox_process import EmbeddedSandbox
 from pytest_ibmodels.sandbox.errors import DataInUseError, UsageError
 from pytest_ibmodels.sandbox.samples import sample_database
 from pytest_ibmodels.sandbox.settings import Settings
-from pytest_ibmodels.sandbox.store import PackageRow, Store
+from pytest_ibmodels.sandbox.storage.databases import refuse_shared_databases, sqlite_file
+from pytest_ibmodels.sandbox.storage.job_store import PackageRow, Store
 from pytest_ibmodels.spec.databases import from_folder
 from tests.sandbox.running import RunningSandbox, zipped
 from tests.sandbox.test_server import main_of

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from pytest_ibmodels.sandbox.drive import Drive
 from pytest_ibmodels.sandbox.errors import SandboxError
-from pytest_ibmodels.sandbox.paths import DrivePath
+from pytest_ibmodels.sandbox.storage.drive import Drive
+from pytest_ibmodels.sandbox.storage.paths import DrivePath
 from tests.sandbox.conftest import MAX_BODY_MIB
 from tests.sandbox.running import TOKEN, RunningSandbox, zipped
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pytest_ibmodels.sandbox.child import keep_environment
+from pytest_ibmodels.sandbox.execution.child import keep_environment
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,10 @@ import pytest
 from sqlalchemy import event, text
 
 from pytest_ibmodels.sandbox.errors import StoreError
-from pytest_ibmodels.sandbox.job_queue import JobQueue
-from pytest_ibmodels.sandbox.services import Sandbox
+from pytest_ibmodels.sandbox.execution.job_queue import JobQueue
+from pytest_ibmodels.sandbox.services.tenant import Sandbox
 from pytest_ibmodels.sandbox.settings import DAY, Settings
-from pytest_ibmodels.sandbox.store import Store
+from pytest_ibmodels.sandbox.storage.job_store import Store
 from tests.sandbox.pushed import PACKAGE, training_package
 from tests.sandbox.running import HalfUpload, RunningSandbox, soon, zipped
 from tests.sandbox.test_server import main_of
@@ -142,7 +142,7 @@ def test_a_damaged_database(start: Callable[..., RunningSandbox], capsys: pytest
     assert (status.status_code, status.json()["status"]) == (200, "ERROR")
     assert "database is damaged (database disk image is malformed): stop the sandbox" in status.json()["msg"]
     assert (
-        "ERROR pytest_ibmodels.sandbox.app: GET /api/v1/jobs/status: the sandbox's database is damaged"
+        "ERROR pytest_ibmodels.sandbox.http.app: GET /api/v1/jobs/status: the sandbox's database is damaged"
         in (sandbox.data / "server.log").read_text()
     )
     body = {"zip_file": "code.zip", "destination": f"{DRIVE}/out"}

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pytest_ibmodels.sandbox.archives import pack, unzip
-from pytest_ibmodels.sandbox.drive import Drive
 from pytest_ibmodels.sandbox.errors import SandboxError
 from pytest_ibmodels.sandbox.jsontext import loads
-from pytest_ibmodels.sandbox.paths import DrivePath
+from pytest_ibmodels.sandbox.storage.archives import pack, unzip
+from pytest_ibmodels.sandbox.storage.drive import Drive
+from pytest_ibmodels.sandbox.storage.paths import DrivePath
 from tests.sandbox.pushed import document
 from tests.sandbox.running import RunningSandbox, zipped
 

@@ -14,8 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
-from pytest_ibmodels.sandbox.connections import MOST_CONNECTIONS, most_connections
-from pytest_ibmodels.sandbox.serverlog import RateLimit
+from pytest_ibmodels.sandbox.http.connections import MOST_CONNECTIONS, most_connections
+from pytest_ibmodels.sandbox.http.server_log import RateLimit
 from tests.sandbox.conftest import MAX_BODY_MIB
 from tests.sandbox.running import TOKEN, RunningSandbox, soon
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from pytest_ibmodels.sandbox.archives import pack
-from pytest_ibmodels.sandbox.drive import PAGE_SIZE, Drive
 from pytest_ibmodels.sandbox.errors import SandboxError
-from pytest_ibmodels.sandbox.mounts import Mount
-from pytest_ibmodels.sandbox.paths import DrivePath
+from pytest_ibmodels.sandbox.storage.archives import pack
+from pytest_ibmodels.sandbox.storage.drive import PAGE_SIZE, Drive
+from pytest_ibmodels.sandbox.storage.mounts import Mount
+from pytest_ibmodels.sandbox.storage.paths import DrivePath
 
 AT = DrivePath.parse("a/r/fs/D/m")
 ODD = ["a\\b", "line\nfeed", "tab\t", "\ufffd", "bell\x07", "del\x7f"]

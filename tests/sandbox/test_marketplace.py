@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, inspect, text
 
-from pytest_ibmodels.sandbox.drive import Drive
 from pytest_ibmodels.sandbox.errors import SandboxError, UsageError
-from pytest_ibmodels.sandbox.marketplace import Marketplace, applications_mount
-from pytest_ibmodels.sandbox.mounts import parse_mounts
-from pytest_ibmodels.sandbox.paths import DrivePath
+from pytest_ibmodels.sandbox.services.marketplace import Marketplace, applications_mount
 from pytest_ibmodels.sandbox.settings import Settings
-from pytest_ibmodels.sandbox.store import Store
+from pytest_ibmodels.sandbox.storage.drive import Drive
+from pytest_ibmodels.sandbox.storage.job_store import Store
+from pytest_ibmodels.sandbox.storage.mounts import parse_mounts
+from pytest_ibmodels.sandbox.storage.paths import DrivePath
 from tests.sandbox.running import RunningSandbox, zipped
 
 APPLICATIONS = "system/global/fs/Instabase Drive/Applications"
@@ -417,7 +417,7 @@ def test_of_equal_versions_the_one_published_last_is_the_newest(shop: Shop, monk
     # A clock that stands still, and is set back.
     for version, seconds in zip(BUILDS, (2e9, 2e9, 1e9, 1.5e9), strict=True):
         with monkeypatch.context() as patched:
-            patched.setattr("pytest_ibmodels.sandbox.marketplace.time.time", lambda seconds=seconds: seconds)
+            patched.setattr("pytest_ibmodels.sandbox.services.marketplace.time.time", lambda seconds=seconds: seconds)
             shop.publish(package("shop", version))
         newest, folder = shop.market.unpack_newest("shop")
         shutil.rmtree(folder)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from pytest_ibmodels.sandbox.model_calls import MOST_WAITING, THREADS
+from pytest_ibmodels.sandbox.services.model_calls import MOST_WAITING, THREADS
 from tests.sandbox.pushed import document, model_package
 from tests.sandbox.running import RunningSandbox
 

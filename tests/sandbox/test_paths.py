@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_ibmodels.sandbox.drive import Drive
 from pytest_ibmodels.sandbox.errors import SandboxError
-from pytest_ibmodels.sandbox.paths import DrivePath
+from pytest_ibmodels.sandbox.storage.drive import Drive
+from pytest_ibmodels.sandbox.storage.paths import DrivePath
 
 HOSTILE = st.sampled_from(["..", ".", "", "/", "\\", "\0", "a", "fs", "~", "C:", "%2e%2e", "\ufffd", "\n", " ", "..."])
 PARTS = st.one_of(HOSTILE, st.text(max_size=12))

@@ -8,10 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_ibmodels.sandbox.child import as_json
 from pytest_ibmodels.sandbox.errors import SandboxError
-from pytest_ibmodels.sandbox.programs import Evaluation, ModelResult, ProgramField, parse_program, write_program
-from pytest_ibmodels.sandbox.programs import result_of_entities as texts
+from pytest_ibmodels.sandbox.execution.child import as_json
+from pytest_ibmodels.sandbox.services.programs import (
+    Evaluation,
+    ModelResult,
+    ProgramField,
+    parse_program,
+    write_program,
+)
+from pytest_ibmodels.sandbox.services.programs import result_of_entities as texts
 
 RESULT: ModelResult = {"Due Date": [["1", 0.5], ["May", 1.0]]}
 # A program keeps the model's result under a name of its own, which no field can have beside it.

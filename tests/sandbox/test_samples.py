@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from pytest_ibmodels.sandbox.records import what_is_wrong
 from pytest_ibmodels.sandbox.samples import SAMPLES, drivers_licenses, sample_database, sample_folder
 from pytest_ibmodels.sandbox.samples.reviews import reviews
+from pytest_ibmodels.sandbox.services.records import what_is_wrong
 from tests.sandbox.running import RunningSandbox
 
 MOUNTED = "acme/mounts/fs/Mounted/deeper/licenses"

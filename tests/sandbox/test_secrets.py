@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_ibmodels.sandbox.secrets import Secrets
+from pytest_ibmodels.sandbox.execution.secrets import Secrets
 
 URL = "postgresql+psycopg://me:{}@db.example.com/reviews"
 REPORT = {

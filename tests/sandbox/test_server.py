@@ -17,8 +17,8 @@ import pytest
 
 from pytest_ibmodels.sandbox.__main__ import _parser, main
 from pytest_ibmodels.sandbox.errors import UsageError
-from pytest_ibmodels.sandbox.mounts import Mount
 from pytest_ibmodels.sandbox.settings import DAY, GIB, MIB, Settings
+from pytest_ibmodels.sandbox.storage.mounts import Mount
 from tests.sandbox.pushed import PACKAGE, document, model_package, training_package
 from tests.sandbox.running import TOKEN, HalfUpload, RunningSandbox, all_gone, soon
 
@@ -294,6 +294,6 @@ def test_the_documented_defaults_are_those_of_the_code(tmp_path: Path) -> None:
 
 def test_the_server_imports_nothing_heavy() -> None:
     heavy = "{'torch', 'transformers', 'numpy', 'faker'}"
-    code = f"import sys, pytest_ibmodels.sandbox.app; print(sorted({heavy} & set(sys.modules)))"
+    code = f"import sys, pytest_ibmodels.sandbox.http.app; print(sorted({heavy} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout == "[]\n"

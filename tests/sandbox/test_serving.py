@@ -12,10 +12,10 @@ from typing import Any
 import psutil
 import pytest
 
-from pytest_ibmodels.sandbox.drive import Drive
-from pytest_ibmodels.sandbox.paths import DrivePath
-from pytest_ibmodels.sandbox.serving import ModelPool
+from pytest_ibmodels.sandbox.services.serving import ModelPool
 from pytest_ibmodels.sandbox.settings import Settings
+from pytest_ibmodels.sandbox.storage.drive import Drive
+from pytest_ibmodels.sandbox.storage.paths import DrivePath
 from tests.sandbox.pushed import document, model_package
 from tests.sandbox.running import RunningSandbox, all_gone
 

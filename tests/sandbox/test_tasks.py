@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_ibmodels.sandbox.store import Store
-from pytest_ibmodels.sandbox.tasks import TaskRunner
+from pytest_ibmodels.sandbox.services.tasks import TaskRunner
+from pytest_ibmodels.sandbox.storage.job_store import Store
 from tests.sandbox.running import RunningSandbox, zipped
 
 
@@ -68,7 +68,7 @@ def test_how_a_job_ended_is_answered_from_memory_for_a_moment_and_then_from_the_
     store.write_what_was_kept()
     kept = store.kept_job(job_id)
     assert kept is not None
-    monkeypatch.setattr("pytest_ibmodels.sandbox.store._ENDED_SECONDS", 0.0)
+    monkeypatch.setattr("pytest_ibmodels.sandbox.storage.job_store._ENDED_SECONDS", 0.0)
     store.write_what_was_kept()
     assert store.kept_job(job_id) is None
     assert store.job(job_id) == kept

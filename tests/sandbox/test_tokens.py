@@ -10,8 +10,12 @@ from typing import Any
 import pytest
 
 from pytest_ibmodels.sandbox.errors import StartError
+from pytest_ibmodels.sandbox.http.tokens import (
+    ONLY,
+    Tokens,
+    read_tokens,
+)
 from pytest_ibmodels.sandbox.settings import Settings
-from pytest_ibmodels.sandbox.tokens import ONLY, Tokens, read_tokens
 from tests.sandbox.pushed import PACKAGE, training_package
 from tests.sandbox.running import RunningSandbox
 from tests.sandbox.test_server import main_of

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from pytest_ibmodels.invisible import is_invisible, visible
+from pytest_ibmodels.redaction import is_invisible, visible
 from pytest_ibmodels.spec import SpecError, load, load_environments, reader
 from pytest_ibmodels.spec.reader import plain, read_yaml
 from tests.spec.yamlfiles import said, written

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ibformers.artifacts.model_package import write_model_package
 from ibformers.documents.annotator import OUTSIDE
 from ibformers.models.base import load_base_model
+from ibformers.registry.model_package import write_model_package
 from ibformers.tasks.extraction.decoding import learn_habits
 from ibformers.tasks.extraction.features import Encoder, EncodingSettings
 from ibformers.tasks.extraction.intervals import describe_test_part, metric_intervals
@@ -23,9 +23,9 @@ from ibformers.tasks.extraction.metrics import Metrics, evaluate, macro_average
 from ibformers.tasks.extraction.model import ExtractionModel
 from ibformers.tasks.extraction.prediction import Predictor
 from ibformers.tasks.extraction.results import DocumentResult
-from ibformers.training.data import training_examples
-from ibformers.training.hardware import use_all_cores
-from ibformers.training.run import train
+from ibformers.trainer.data import training_examples
+from ibformers.trainer.hardware import use_all_cores
+from ibformers.trainer.run import train
 from ibformers.unicode import clean
 
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from ibformers.documents.annotator import AnnotatedDocument, AnnotatorProject
-    from ibformers.platform import FileClient
-    from ibformers.training.hyperparameters import Hyperparameters
-    from ibformers.training.reporting import JobReport
+    from ibformers.trainer.hyperparameters import Hyperparameters
+    from ibformers.trainer.platform import FileClient
+    from ibformers.trainer.reporting import JobReport
 
 BOX_GRID = 20
 """Boxes on this grid (of 1000) hide the noise of OCR engines and give each place enough examples to be learned."""

@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from ibformers.tasks.extraction.decoding import OUTSIDE
-from ibformers.training.data import IGNORED
+from ibformers.trainer.data import IGNORED
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,7 +8,7 @@ import numpy as np
 
 from ibformers.tasks.extraction.decoding import OUTSIDE, decode
 from ibformers.tasks.extraction.features import central_chunks, on_grid
-from ibformers.training.hardware import prediction_threads
+from ibformers.trainer.hardware import prediction_threads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

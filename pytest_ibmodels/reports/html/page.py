@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from pytest_ibmodels.pytest.report_files import write_atomically
 from pytest_ibmodels.reports.comparison import compare
-from pytest_ibmodels.reports.files import write_atomically
 from pytest_ibmodels.reports.html.views import FILTERS, RunView, run_view
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PRELOAD = [
-    "ibformers.tuning.run",
+    "ibformers.tasks.text_classification.run",
     "transformers.models.bert.modeling_bert",
     "transformers.models.bert.tokenization_bert",
     "sqlalchemy.dialects.sqlite",

@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ibformers.service.cli import main
+from ibformers.tasks.text_classification.arguments import (
+    Amounts,
+    check_arguments,
+    training_arguments,
+)
+from ibformers.tasks.text_classification.training import rehearse
 from ibformers.tuning import DatabaseRows, RequestRefused, Tuning
-from ibformers.tuning.__main__ import main
-from ibformers.tuning.arguments import Amounts, check_arguments, training_arguments
-from ibformers.tuning.training import rehearse
 from tests.ibformers.tuning.conftest import REQUEST, Tuned
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ibformers.tuning.__main__ import main
+from ibformers.service.cli import main
 from tests.ibformers.tuning.conftest import REQUEST
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def test_a_password_of_the_environment_is_never_shown(
 
 def test_the_module_is_light_until_it_works() -> None:
     code = (
-        "import ibformers.tuning.__main__, sys; "
+        "import ibformers.service.cli, sys; "
         "print([name for name in ('torch', 'transformers', 'sqlalchemy', 'numpy') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)

@@ -9,11 +9,19 @@ import pytest
 from sklearn.metrics import f1_score
 
 from ibformers.statistics import bootstrap_weights, percentile_interval, wilson
-from ibformers.tuning.comparison import Measured, compare, metric_intervals
-from ibformers.tuning.metrics import MACRO, WEIGHTED, classification_metrics
+from ibformers.tasks.text_classification.comparison import (
+    Measured,
+    compare,
+    metric_intervals,
+)
+from ibformers.tasks.text_classification.metrics import (
+    MACRO,
+    WEIGHTED,
+    classification_metrics,
+)
 
 if TYPE_CHECKING:
-    from ibformers.tuning.answers import Comparison
+    from ibformers.service.answers import Comparison
 
 LABELS = ["bad", "so so", "good"]
 

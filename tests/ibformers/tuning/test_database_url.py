@@ -7,8 +7,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 
-from ibformers.tuning.database_url import error_reason, fill_variables, parse_url, shown_url
-from ibformers.tuning.errors import RequestRefused
+from ibformers.databases.url import (
+    error_reason,
+    fill_variables,
+    parse_url,
+    shown_url,
+)
+from ibformers.service.errors import RequestRefused
 
 SPECIAL = "p@ss/w%41rd#1?:[x] +&=y"
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)

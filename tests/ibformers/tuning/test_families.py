@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from ibformers.databases.rows import NONE
 from ibformers.tuning import DatabaseRows, Predictor, RequestRefused, Tuning
-from ibformers.tuning.rows import NONE
 from tests.ibformers.families import FAMILIES, POSITIONS, write_family
 
 if TYPE_CHECKING:

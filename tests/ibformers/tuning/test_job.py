@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ibformers.endpoints import run_promote_table, run_train_table
+from ibformers.registry.store import ModelStore
 from ibformers.tuning import ModelBusy, ModelIsWorse, NothingToTake, Predictor, RequestRefused
-from ibformers.tuning.store import ModelStore
 from tests.databases import WORDS
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def served(package: Path, inputs: dict[str, str]) -> dict[str, str]:
     """The labels that the packaged model gives, imported as a model service does; of this code, not of the copy."""
     description = json.loads((package / "package.json").read_text())
     assert description["result_type"] == "raw_data"
-    assert (package / "src/py/ibformers/ibformers/tuning/served.py").is_file()
+    assert (package / "src/py/ibformers/ibformers/tasks/text_classification/served.py").is_file()
     sys.path.insert(0, str(package / "src" / "py"))
     module, _, name = description["classpath"].rpartition(".")
     model = getattr(importlib.import_module(module), name)()

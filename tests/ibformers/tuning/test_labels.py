@@ -4,8 +4,13 @@ from decimal import Decimal
 
 import pytest
 
-from ibformers.tuning.errors import RequestRefused
-from ibformers.tuning.labels import are_in_a_row, choose_labels, label_name, own_labels
+from ibformers.service.errors import RequestRefused
+from ibformers.tasks.text_classification.labels import (
+    are_in_a_row,
+    choose_labels,
+    label_name,
+    own_labels,
+)
 
 STARS = list("12345")
 

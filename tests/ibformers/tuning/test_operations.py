@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ibformers.registry.store import AS_DOWNLOADED, ModelStore
 from ibformers.tuning import (
     DatabaseRows,
     ModelBusy,
@@ -19,7 +20,6 @@ from ibformers.tuning import (
     Tuning,
     list_models,
 )
-from ibformers.tuning.store import AS_DOWNLOADED, ModelStore
 from tests.databases import fill, reviews
 from tests.ibformers.tuning.conftest import REQUEST, Tuned
 

@@ -14,6 +14,11 @@ import pytest
 from sqlalchemy import Engine, Inspector, create_engine, event, text
 from sqlalchemy.engine import make_url
 
+from ibformers.databases.rows import select_rows
+from ibformers.tasks.text_classification.dataset import TextFile, TokenisedRows
+from ibformers.tasks.text_classification.dataset import read_rows as read_table
+from ibformers.tasks.text_classification.model import load_tokenizer
+from ibformers.tasks.text_classification.split import sides_of
 from ibformers.tuning import (
     DatabaseRows,
     DatabaseUnavailable,
@@ -23,11 +28,6 @@ from ibformers.tuning import (
     Tuning,
     TuningError,
 )
-from ibformers.tuning.dataset import TextFile, TokenisedRows
-from ibformers.tuning.dataset import read_rows as read_table
-from ibformers.tuning.model import load_tokenizer
-from ibformers.tuning.rows import select_rows
-from ibformers.tuning.split import sides_of
 from tests.databases import fill, reviews
 from tests.ibformers.tuning.conftest import REQUEST
 

@@ -17,10 +17,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ibformers.tasks.text_classification.keys import (
+    are_among,
+    are_training,
+    fingerprint,
+    group_key,
+    normalised,
+    text_key,
+)
+from ibformers.tasks.text_classification.learned import LearnedRows
+from ibformers.tasks.text_classification.split import (
+    Split,
+    describe_split,
+    sides_of,
+    split_rows,
+)
 from ibformers.tuning import DatabaseRows, RequestRefused, TrainAnswer, TrainRequest, Tuning
-from ibformers.tuning.keys import are_among, are_training, fingerprint, group_key, normalised, text_key
-from ibformers.tuning.learned import LearnedRows
-from ibformers.tuning.split import Split, describe_split, sides_of, split_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -13,9 +13,13 @@ from unittest.mock import patch
 
 import pytest
 
-from ibformers.tuning import links, store
-from ibformers.tuning.errors import NothingToTake
-from ibformers.tuning.store import AS_DOWNLOADED, ModelStore, Version
+from ibformers.registry import links, store
+from ibformers.registry.store import (
+    AS_DOWNLOADED,
+    ModelStore,
+    Version,
+)
+from ibformers.service.errors import NothingToTake
 
 if TYPE_CHECKING:
     from collections.abc import Callable

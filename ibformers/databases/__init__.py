@@ -1,0 +1,1 @@
+"""Rows from SQLite, PostgreSQL and IRIS."""

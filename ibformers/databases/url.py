@@ -1,0 +1,97 @@
+"""URLs of databases: variables filled in, parsed, and shown without their passwords."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, quote
+
+from ibformers.service.errors import RequestRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy.engine import URL
+
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+# The user's part as SQLAlchemy's make_url reads it: a password may hold any character but `@`.
+_PARTS = re.compile(r"(?P<scheme>[^:/]+://)(?P<user>[^:/@]*(?::[^@]*)?@)?(?P<place>[^?]*)(?P<query>\?.*)?", re.DOTALL)
+_SECRET = re.compile("pass|pwd|secret|token", re.IGNORECASE)
+_SAFE = (("scheme", "+"), ("user", ""), ("place", "/:@[],"), ("query", ""))
+"""Parts of a URL, and the characters that are not quoted in the value of a variable there."""
+
+_EXAMPLES = (
+    "sqlite:///reviews.db, postgresql+psycopg://user:password@host/name or iris://user:password@host:1972/NAMESPACE"
+)
+
+
+def fill_variables(url: str, environ: Mapping[str, str]) -> str:
+    """Replace each `${VARIABLE}`, quoted for the place where it stands, so that a variable holds the password itself.
+
+    A variable that holds the whole URL, or its beginning, is taken as it is.
+
+    Raises:
+        RequestRefused: a variable is not set.
+    """
+
+    def value(found: re.Match[str]) -> str:
+        if found[1] not in environ:
+            raise RequestRefused(f"Setting database: the environment variable {found[1]} is not set.", "database")
+        return environ[found[1]]
+
+    parts = _PARTS.fullmatch(url)
+    if parts is None:
+        return _VARIABLE.sub(value, url)
+    return "".join(
+        _VARIABLE.sub(lambda found, safe=safe: quote(value(found), safe=safe), parts[name] or "")
+        for name, safe in _SAFE
+    )
+
+
+def parse_url(url: str) -> URL:
+    """Parse a URL.
+
+    Raises:
+        RequestRefused: it is none, or a part of its password may stand where it would be shown; the text is not shown.
+    """
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    parts = _PARTS.fullmatch(url)
+    if parts is not None and parts["user"] and "@" in url[parts.end("user") :]:
+        raise RequestRefused(
+            "Setting database: the URL has an @ where none belongs. In a user, password or name of a database @ is "
+            "written %40; write ${VARIABLE} for a password, and it is quoted by itself.",
+            "database",
+        )
+    try:
+        return make_url(url)
+    except (ArgumentError, ValueError):
+        # The text is not shown: it may hold a password. ValueError: of a port that is no number.
+        raise RequestRefused(
+            f"Setting database: it is no URL of SQLAlchemy, such as {_EXAMPLES}.", "database"
+        ) from None
+
+
+def has_plain_password(url: str) -> bool:
+    """Whether a password is written in the URL, and not as a variable."""
+    parts = _PARTS.fullmatch(url)
+    if parts is None:
+        return False
+    named = [value for name, value in parse_qsl((parts["query"] or "")[1:]) if _SECRET.search(name)]
+    return any(_VARIABLE.sub("", text) for text in ((parts["user"] or "")[:-1].partition(":")[2], *named))
+
+
+def shown_url(url: URL) -> str:
+    """Return the URL without its password, and without a query, which may hold one."""
+    return url.set(query={}).render_as_string(hide_password=True)
+
+
+def error_reason(error: Exception, url: URL) -> str:
+    """Return the first line of what a driver says, without the password."""
+    lines = str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__]
+    named = [text for name, values in url.normalized_query.items() if _SECRET.search(name) for text in values]
+    reason = lines[0]
+    for secret in sorted({str(url.password or ""), *named} - {""}, key=len, reverse=True):
+        reason = reason.replace(secret, "***")
+    return reason

@@ -1,0 +1,100 @@
+"""The model package: model data, the class that serves it, and the code that the class needs."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ibformers.trainer.platform import FileClient
+
+_MODEL_MODULE = '''"""Serves this model: what a model service loads by the class path of package.json."""
+
+from pathlib import Path
+
+from {module} import {name}
+
+
+class IbModel({name}):
+    """The trained model beside this file."""
+
+    def __init__(self, model_data_path=None, ibsdk=None):
+        super().__init__(model_data_path or Path(__file__).parent / "model_data", ibsdk)
+'''
+
+_LIBRARY = Path(__file__).resolve().parent.parent
+
+
+def module_name(model_name: str) -> str:
+    """Return the name of the Python package that serves a model: importable, and unlike other modules."""
+    name = re.sub(r"[^A-Za-z0-9_]", "_", model_name)
+    return name if name.startswith("model_") else f"model_{name}"
+
+
+def write_model_package(
+    files: FileClient,
+    folder: str,
+    model_name: str,
+    model_data: Path,
+    job_id: str,
+    *,
+    served: str = "ibformers.tasks.extraction.served.ServedModel",
+    result_type: str = "ner_result",
+) -> None:
+    """Write the package of a trained model, weights and code included, so that it can be served from these files alone.
+
+    Args:
+        files: where to write.
+        folder: drive path of the package, without leading or trailing slash.
+        model_name: as the user knows the model.
+        model_data: local folder of the model's data; all its files are copied.
+        job_id: of the training job.
+        served: dotted path of the class that serves it, which is made with `model_data_path` and `ibsdk`.
+        result_type: the key of what the class answers.
+    """
+    module = module_name(model_name)
+    serving, _, name = served.rpartition(".")
+    source = f"{folder}/src/py/{module}"
+    files.write_file(f"{folder}/package.json", _to_json(_description(model_name, module, job_id, result_type)))
+    files.write_file(f"{source}/__init__.py", b"")
+    files.write_file(f"{source}/model.py", _MODEL_MODULE.format(module=serving, name=name).encode())
+    for path in sorted(model_data.iterdir()):
+        files.write_file(f"{source}/model_data/{path.name}", path.read_bytes())
+    for path in library_files():
+        files.write_file(
+            f"{folder}/src/py/ibformers/ibformers/{path.relative_to(_LIBRARY).as_posix()}", path.read_bytes()
+        )
+
+
+def library_files() -> list[Path]:
+    """Return the files of the running training code, without what Python or editors leave beside them."""
+    return sorted(path for path in _LIBRARY.rglob("*") if path.is_file() and path.suffix in {".py", ".json"})
+
+
+def _description(model_name: str, module: str, job_id: str, result_type: str) -> dict[str, Any]:
+    return {
+        "name": model_name,
+        "display_name": model_name,
+        "version": "0.0.1",
+        "keywords": "",
+        "category": "model",
+        "short_description": f"Serves the model {model_name}",
+        "long_description": "",
+        "input_types": ["path"],
+        "docs_link": "",
+        "refiner_demo": "",
+        "readme_url": "",
+        "authors": [""],
+        "solution_type": "ibmodel",
+        "packages": [f"src/py/{module}", "src/py/ibformers/"],
+        "classpath": f"{module}.model.IbModel",
+        "payload_type": "custom_request",
+        "result_type": result_type,
+        "training_job_id": job_id,
+    }
+
+
+def _to_json(value: Any) -> bytes:
+    return json.dumps(value, indent=2, allow_nan=False).encode()

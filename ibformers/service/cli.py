@@ -1,0 +1,163 @@
+"""The operations as commands: `python -m ibformers.tuning train --path models --model-name reviews …`.
+
+Answers go to standard output as JSON, the log to standard error. Exit codes: 0 done, 1 not done, 2 interrupted, 4 a
+wrong option, setting or request.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ibformers.databases.rows import DatabaseRows
+from ibformers.databases.url import fill_variables, has_plain_password
+from ibformers.service.errors import RequestRefused, TuningError
+from ibformers.service.operations import Tuning, list_models
+from ibformers.service.requests import ModelSettings
+from ibformers.tasks.text_classification.prediction import Predictor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DATABASE_VARIABLE = "IBFORMERS_DATABASE"
+"""Environment variable of the database URL, for one that holds a password."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(4, f"{self.prog}: {message}\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code."""
+    given = _parser().parse_args(arguments)
+    _log_to_stderr(quiet=given.quiet)
+    try:
+        answer = given.run(given)
+    except RequestRefused as error:
+        print(error.user_message, file=sys.stderr)
+        return 4
+    except TuningError as error:
+        print(error.user_message, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Interrupted; the model in use is as it was.", file=sys.stderr)
+        return 2
+    print(json.dumps(answer, indent=2, ensure_ascii=False, default=_as_json))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m ibformers.tuning", description=(__doc__ or "").splitlines()[0])
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    folder = _Parser(add_help=False)
+    folder.add_argument("--path", type=Path, required=True, help="folder of models")
+    folder.add_argument("--quiet", action="store_true", help="no log")
+    model = _Parser(add_help=False, parents=[folder])
+    model.add_argument("--model-name", required=True, help="folder of the model in it")
+    model.add_argument("--num-labels", type=int, help="how many labels it tells apart")
+    model.add_argument("--task", help="task of the transformers pipeline (text-classification)")
+    model.add_argument("--base-model", help="what a model without a folder starts from")
+    model.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a further setting; VALUE is JSON"
+    )
+    request = _Parser(add_help=False)
+    request.add_argument("--request", required=True, help="the request as JSON, or @FILE, or - for standard input")
+
+    train = commands.add_parser("train", parents=[model, request], help="train, measure, and let the new model wait")
+    train.add_argument(
+        "--database",
+        default=f"${{{DATABASE_VARIABLE}}}",
+        help=f"URL of SQLAlchemy; ${{VARIABLE}} is replaced (default: ${{{DATABASE_VARIABLE}}})",
+    )
+    train.set_defaults(run=_train)
+    override = commands.add_parser("override", parents=[model], help="take the model that waits")
+    override.add_argument("--force", action="store_true", help="also where it is certainly worse than the one in use")
+    override.set_defaults(run=_override)
+    commands.add_parser("rollback", parents=[model], help="bring back the one before").set_defaults(run=_rollback)
+    commands.add_parser("predict", parents=[model, request], help="ask the model in use").set_defaults(run=_predict)
+    commands.add_parser("models", parents=[folder], help="list the models").set_defaults(run=_models)
+    return parser
+
+
+def _train(given: argparse.Namespace) -> Any:
+    settings, request = _settings(given), _request(given.request)
+    answer = Tuning(settings, DatabaseRows(_database(given.database))).train(request)
+    return answer.model_dump(mode="json", exclude={"predictions"})
+
+
+def _override(given: argparse.Namespace) -> Any:
+    return _tuning(given).override({"force": given.force}).model_dump(mode="json")
+
+
+def _rollback(given: argparse.Namespace) -> Any:
+    return _tuning(given).rollback().model_dump(mode="json")
+
+
+def _predict(given: argparse.Namespace) -> Any:
+    return Predictor(_settings(given)).predict(_request(given.request))
+
+
+def _models(given: argparse.Namespace) -> Any:
+    return [answer.model_dump(mode="json") for answer in list_models(given.path)]
+
+
+def _tuning(given: argparse.Namespace) -> Tuning:
+    return Tuning(_settings(given), DatabaseRows("sqlite://"))
+
+
+def _settings(given: argparse.Namespace) -> ModelSettings:
+    values = {name: getattr(given, name) for name in ModelSettings.model_fields}
+    settings = {name: value for name, value in values.items() if value is not None}
+    for pair in given.set:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise RequestRefused(f"--set {pair}: must be NAME=VALUE.")
+        try:
+            settings[name] = json.loads(value)
+        except json.JSONDecodeError:
+            settings[name] = value
+    return ModelSettings.of(settings)
+
+
+def _request(given: str) -> Any:
+    text = given
+    if given == "-":
+        text = sys.stdin.read()
+    elif given.startswith("@"):
+        try:
+            text = Path(given[1:]).read_text(encoding="utf-8")
+        except OSError as error:
+            raise RequestRefused(f"--request {given}: {error.strerror}.") from None
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise RequestRefused(f"--request is not JSON: {error}.") from None
+
+
+def _database(url: str) -> str:
+    if has_plain_password(url):
+        raise RequestRefused(
+            "--database holds a password, which everybody on this machine can see there: put the URL into a variable "
+            f"and leave --database out ({DATABASE_VARIABLE}), or write ${{VARIABLE}} for the password.",
+            "database",
+        )
+    return fill_variables(url, os.environ)
+
+
+def _log_to_stderr(*, quiet: bool) -> None:
+    package = logging.getLogger("ibformers")
+    package.setLevel(logging.WARNING if quiet else logging.INFO)
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    package.addHandler(handler)
+
+
+def _as_json(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else str(value)

@@ -1,0 +1,67 @@
+"""The model class that a model service loads: the packaged `model.py` is a subclass of it with another name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ibformers.documents.ocr import parse_document
+from ibformers.tasks.extraction.model import ExtractionModel
+from ibformers.trainer.threads import let_waiting_threads_sleep
+
+
+class ServedModel:
+    """Serves one extraction model. `load` once, `run` any number of times, `cleanup` at the end.
+
+    Args:
+        model_data_path: folder `model_data` of the model package.
+        ibsdk: reads files of the drive by `read_file(path) -> bytes`; needed only for requests that carry no document.
+    """
+
+    def __init__(self, model_data_path: str | Path, ibsdk: Any = None) -> None:
+        self.model_data_path = Path(model_data_path)
+        self.ibsdk = ibsdk
+        self._model: ExtractionModel | None = None
+
+    def load(self) -> None:
+        """Read the model from its folder. Raises OSError or ValueError where the package is damaged."""
+        let_waiting_threads_sleep()
+        self._model = ExtractionModel.load(self.model_data_path)
+
+    def run(self, request: Any) -> dict[str, Any]:
+        """Find the fields of one document.
+
+        Args:
+            request: has `input_path`, the document's path, and `input_raw_data`: an object with `type` "ibdoc" and
+                `data`, the JSON list of records, or None, and then the document is read from its path.
+
+        Returns:
+            `{"ner_result": {"entities": [...]}}`: one entity for every word of a field, with `content`, `label`,
+            `score`, and `start_index` and `end_index` into the text of the record (of several records, into their texts
+            joined by a line break).
+
+        Raises:
+            DocumentError: the document is not valid.
+        """
+        if self._model is None:
+            self.load()
+        assert self._model is not None  # noqa: S101 - load either sets it or raises
+        path = str(getattr(request, "input_path", None) or "document")
+        document = parse_document(self._document_bytes(request, path), path)
+        return {"ner_result": {"entities": self._model.entities(document)}}
+
+    def cleanup(self) -> None:
+        """Let go of the model's memory; a later `run` loads it again."""
+        self._model = None
+
+    def _document_bytes(self, request: Any, path: str) -> bytes | str:
+        raw = getattr(request, "input_raw_data", None)
+        if raw is not None:
+            if raw.type != "ibdoc":
+                raise ValueError(f"{path}: the input is of type {raw.type!r}, but this model reads 'ibdoc'.")
+            data: bytes | str = raw.data
+            return data
+        if self.ibsdk is None:
+            raise ValueError(f"{path}: the request carries no document, and the model was given no way to read files.")
+        read: bytes = self.ibsdk.read_file(path)
+        return read

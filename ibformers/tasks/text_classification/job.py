@@ -1,0 +1,210 @@
+"""A training on a database table as the job of an environment: measured, predicted and packaged; nothing is replaced.
+
+The run has a folder of models of its own, in which a copy of the model in use is tuned. So runs of one model disturb
+neither each other nor a model that waits, and nothing is left of a run but the files below its `save_path`. Only
+`promote` lets the packaged model take the place of the one in use.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ibformers.models.base import DEFAULT_BASE_MODEL
+from ibformers.registry.model_package import module_name, write_model_package
+from ibformers.registry.promotion import known_difference
+from ibformers.registry.store import ModelStore
+from ibformers.service.errors import ModelIsWorse
+from ibformers.service.operations import (
+    RECORD,
+    Tuning,
+    taken,
+)
+from ibformers.service.requests import ModelSettings, TrainRequest
+from ibformers.service.service import settings_in
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ibformers.databases.rows import RowSource
+    from ibformers.registry.promotion import Known
+    from ibformers.service.answers import (
+        Metrics,
+        Prediction,
+        TrainAnswer,
+    )
+    from ibformers.trainer.platform import FileClient
+    from ibformers.trainer.reporting import JobReport
+
+SERVED = "ibformers.tasks.text_classification.served.ServedClassifier"
+"""The class that serves a packaged model."""
+
+EVALUATION, PREDICTIONS, INPUTS, PACKAGE = "evaluation.json", "predictions.json", "inputs.json", "saved_model"
+MOST_PREDICTIONS = 1000
+"""Of so many test rows at most the predictions are written; the metrics are those of all."""
+
+_REPORTED = ("evaluation_results", "evaluation_intervals", "comparison", "current", "test_part")
+_SETTINGS = frozenset(ModelSettings.model_fields)
+
+logger = logging.getLogger("ibformers.tuning")
+
+
+def split_hyperparameters(given: Mapping[str, Any], model_name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Tell the settings of the model from arguments of the training.
+
+    Args:
+        given: settings and arguments, each by its own name.
+        model_name: of the model, unless `given` names another.
+    """
+    settings = {"model_name": model_name} | {name: value for name, value in given.items() if name in _SETTINGS}
+    return settings, {name: value for name, value in given.items() if name not in _SETTINGS}
+
+
+def run_table(
+    settings: Mapping[str, Any],
+    request: Mapping[str, Any],
+    rows: RowSource,
+    models: Path | None,
+    files: FileClient,
+    save_path: str,
+    package_name: str,
+    report: JobReport,
+    job_id: str,
+) -> TrainAnswer:
+    """Tune a copy of the model in use, measure both, and write metrics, predictions and a model package.
+
+    Args:
+        settings: of the model, without `path`.
+        request: see `TrainRequest`.
+        rows: where rows come from.
+        models: the environment's folder of models; None where it has none, as if it were empty.
+        files: writes below `save_path`.
+        save_path: drive folder for `evaluation.json`, `predictions.json`, `inputs.json` and `saved_model/`.
+        package_name: name of the model package.
+        report: told of progress, and of the metrics of both models.
+        job_id: is written into the package.
+
+    Raises:
+        RequestRefused: the request or a setting is wrong, or the training diverged.
+        DatabaseUnavailable: the rows cannot be read.
+    """
+    asked = TrainRequest.of(request)
+    with tempfile.TemporaryDirectory(prefix="ibformers-") as folder:
+        checked = ModelSettings.of(settings_in(Path(folder), settings))
+        current = ModelStore(models, checked.model_name).in_use() if models is not None else None
+        if current is not None:
+            from ibformers.tasks.text_classification.model import copy_model
+
+            copy_model(str(current.folder), Path(folder, checked.model_name))
+        elif checked.base_model is None and checked.model_name != DEFAULT_BASE_MODEL:
+            checked = checked.model_copy(update={"base_model": DEFAULT_BASE_MODEL})
+        report.message("Model training in progress.")
+        answer = Tuning(checked, rows).train(asked, report=report, predictions=MOST_PREDICTIONS)
+        version = current.name if current is not None else None
+        facts = _evaluation(answer, checked.model_name, version)
+        report.update(**{name: facts[name] for name in _REPORTED})
+        report.message("Writing prediction results.")
+        names = [f"row-{number}" for number in range(1, len(answer.predictions) + 1)]
+        found = {name: {asked.columns[0]: _shown(one)} for name, one in zip(names, answer.predictions, strict=True)}
+        inputs = {name: one.inputs for name, one in zip(names, answer.predictions, strict=True)}
+        for name, value in ((EVALUATION, facts), (PREDICTIONS, found), (INPUTS, inputs)):
+            files.write_file(f"{save_path}/{name}", json.dumps(value, allow_nan=False).encode())
+        report.message("Uploading model.")
+        write_model_package(
+            files,
+            f"{save_path}/{PACKAGE}",
+            package_name,
+            Path(answer.waiting),
+            job_id,
+            served=SERVED,
+            result_type="raw_data",
+        )
+    logger.info("written under %s: metrics, predictions of %d rows, the model", save_path, len(names))
+    report.update(progress=1.0)
+    return answer
+
+
+def promote(
+    files: FileClient, save_path: str, package_name: str, models: Path, *, force: bool = False
+) -> dict[str, Any]:
+    """Let the model that a run packaged take the place of the one in use, which is kept for a rollback.
+
+    A model that waits for an override goes on waiting.
+
+    Args:
+        files: reads below `save_path`.
+        save_path: drive folder of the run.
+        package_name: name of the model package.
+        models: the environment's folder of models.
+        force: promote the model also where it is certainly worse than the one in use.
+
+    Returns:
+        See `TakeAnswer`.
+
+    Raises:
+        NothingToTake: another model is in use by now than the one that the run compared its own with.
+        ModelIsWorse: the model is certainly worse than the one in use, and `force` was not given.
+        ModelBusy: the model is being trained.
+    """
+    facts = json.loads(files.read_file(f"{save_path}/{EVALUATION}"))
+    name, before = str(facts["model_name"]), facts["current"]["version"]
+    store = ModelStore(models, name)
+    data = f"{save_path}/{PACKAGE}/src/py/{module_name(package_name)}/model_data"
+    with store.training() as work:
+        known = _known(store, facts, force=force)
+        folder = work / "version"
+        (folder / "model").mkdir(parents=True)
+        for file in facts["files"]:
+            (folder / "model" / file).write_bytes(files.read_file(f"{data}/{file}"))
+        (folder / RECORD).write_text(json.dumps(facts, indent=1), encoding="utf-8")
+        answer = taken(name, *store.take(folder, before), known)
+    return answer.model_dump(mode="json")
+
+
+def _known(store: ModelStore, facts: Mapping[str, Any], *, force: bool) -> Known:
+    in_use = store.in_use()
+    known = known_difference(facts, in_use.name if in_use else None)
+    if known.certainly_worse and not force:
+        raise ModelIsWorse(
+            f"{store.model_name} stays as it is: the new model is certainly worse. {known.sentence} To promote it all "
+            "the same, give `force` (pytest --promote --promote-worse).",
+            "force",
+        )
+    return known
+
+
+def _evaluation(answer: TrainAnswer, model_name: str, version: str | None) -> dict[str, Any]:
+    return {
+        "model_name": model_name,
+        "files": sorted(path.name for path in Path(answer.waiting).iterdir()),
+        "evaluation_results": _as_results(answer.new),
+        "evaluation_intervals": answer.evaluation_intervals.model_dump(mode="json"),
+        "comparison": answer.comparison.model_dump(mode="json") if answer.comparison else None,
+        "current": {
+            "version": version,
+            # A head that was made anew answers at random: there is nothing to be better than.
+            "has_learned": not answer.old_head_is_new,
+            "evaluation_results": _as_results(answer.old),
+        },
+        "labels": answer.labels,
+        "rows": answer.rows.model_dump(),
+        "test_part": answer.test_part.model_dump(),
+        "batch_sizes": answer.batch_sizes,
+        "seconds": answer.seconds,
+    }
+
+
+def _as_results(metrics: Metrics) -> dict[str, Any]:
+    return metrics.model_dump(exclude={"loss"})
+
+
+def _shown(one: Prediction) -> dict[str, Any]:
+    return {
+        "text": one.predicted,
+        "avg_confidence": one.score,
+        "gold_text": one.label,
+        "is_match": one.predicted == one.label,
+    }

@@ -1,0 +1,114 @@
+"""Labels: as they are in the table, by name, and as numbers from 0 inside a model."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from ibformers.service.errors import RequestRefused
+from ibformers.tasks.text_classification.metrics import AVERAGES
+from ibformers.unicode import clean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+MOST_LABELS = 1000
+"""With more than this many, the column surely holds something else than labels."""
+
+_GENERIC = re.compile(r"LABEL_(\d+)")
+"""Placeholders of outputs that nobody named, as transformers writes them."""
+
+_WHOLE = re.compile(r"-?\d+")
+
+
+def label_name(value: Any, column: str) -> str:
+    """Return the name of a label, equal for equal labels whatever type the database gives them in.
+
+    Raises:
+        RequestRefused: it is neither a whole number nor a text.
+    """
+    if isinstance(value, str):
+        return clean(value).strip()
+    if isinstance(value, bool):
+        return str(value).lower()
+    try:
+        whole = int(value)
+    except (TypeError, ValueError, OverflowError):
+        whole = None
+    if whole is None or whole != value:
+        raise RequestRefused(
+            f"Column {column} holds {value!r}: a label is a whole number or a text "
+            "(columns are first the label, second the text).",
+            "columns",
+        )
+    return str(whole)
+
+
+def ordered(names: Iterable[str]) -> list[str]:
+    """Sort labels: whole numbers by their value, placeholders such as `LABEL_10` by their number, else as text."""
+    found = sorted(names)
+    if all(_WHOLE.fullmatch(name) for name in found):
+        return sorted(found, key=int)
+    if all(_GENERIC.fullmatch(name) for name in found):
+        return sorted(found, key=lambda name: int(name.removeprefix("LABEL_")))
+    return found
+
+
+def choose_labels(found: Sequence[str], known: Sequence[str], num_labels: int | None) -> list[str]:
+    """Decide which labels the new model tells apart, in the order of its outputs.
+
+    Those of the model in use stay as they are where they are enough. Whole numbers from 1 to `num_labels` (or from 0)
+    are taken as all of these, since a few rows seldom have every one.
+
+    Args:
+        found: the labels that the rows have.
+        known: the labels of the model in use; empty where it has none of its own.
+        num_labels: the setting.
+
+    Raises:
+        RequestRefused: the rows have only one label, or more than `num_labels`, or one that is called as an average is.
+    """
+    for average in AVERAGES:
+        if average in {*found, *known}:
+            raise RequestRefused(
+                f"The rows have a label {average!r}, which is what the average over all labels is called in metrics: "
+                "rename the label.",
+                "columns",
+            )
+    if set(found) <= set(known) and num_labels in {None, len(known)}:
+        return list(known)
+    labels = ordered({*found, *known} if set(found) & set(known) else found)
+    if num_labels is not None:
+        for first in (1, 0):
+            every = [str(number) for number in range(first, first + num_labels)]
+            if set(found) <= set(every):
+                return every
+        if len(labels) > num_labels and len(set(found)) <= num_labels:
+            labels = ordered(found)
+        if len(labels) > num_labels:
+            raise RequestRefused(
+                f"The rows have {len(labels)} labels ({_listed(labels)}), but the setting num_labels is {num_labels}: "
+                "change it, or look whether columns are first the label, second the text.",
+                "num_labels",
+            )
+    if len(labels) < 2:
+        raise RequestRefused(f"All rows have the same label, {labels[0]!r}: there is nothing to learn.", "columns")
+    return labels
+
+
+def are_in_a_row(labels: Sequence[str]) -> bool:
+    """Return whether labels are three or more whole numbers in a row, as stars are."""
+    if len(labels) < 3 or not all(_WHOLE.fullmatch(label) for label in labels):
+        return False
+    first = int(labels[0])
+    return [int(label) for label in labels] == list(range(first, first + len(labels)))
+
+
+def own_labels(names: Sequence[str]) -> list[str]:
+    """Return the labels of a model, or none where they are the placeholders of a model that was never told its own."""
+    return [] if all(_GENERIC.fullmatch(name) for name in names) else list(names)
+
+
+def _listed(labels: Sequence[str]) -> str:
+    shown = ", ".join(label[:20] for label in labels[:6])
+    return shown + (", …" if len(labels) > 6 else "")

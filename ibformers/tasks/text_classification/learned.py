@@ -1,0 +1,65 @@
+"""Record of the rows that a model has learned, kept in the model's folder, so that it goes wherever the model goes."""
+
+from __future__ import annotations
+
+import logging
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from ibformers.service.operations import RECORD
+from ibformers.tasks.text_classification.keys import are_among
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ibformers.tasks.text_classification.keys import Keys
+
+FILE = "learned_rows.npz"
+"""The file of the record: keys, and no texts; but whoever has a text can see whether its key is there."""
+
+logger = logging.getLogger("ibformers.tuning")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LearnedRows:
+    """Keys of the rows that a model, or one that it was tuned from, has learned.
+
+    Attributes:
+        keys: sorted, each once.
+        complete: whether these are all; not so where an older version, which kept no record, tuned one of the models.
+    """
+
+    keys: Keys
+    complete: bool
+
+    @classmethod
+    def of(cls, source: str) -> Self:
+        """Return what the model in a folder has learned; nothing for a model as downloaded, or of the hub."""
+        folder = Path(source)
+        if not (folder / FILE).is_file():
+            tuned = folder.is_dir() and (folder.resolve().parent / RECORD).is_file()
+            return cls(np.array([], dtype=np.uint64), complete=not tuned)
+        try:
+            with (folder / FILE).open("rb") as file, np.load(file, allow_pickle=False) as kept:
+                return cls(np.unique(kept["keys"].astype(np.uint64)), complete=bool(kept["complete"]))
+        except (OSError, ValueError, LookupError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error):
+            logger.warning("%s cannot be read: which rows the model has learned is not known", folder / FILE)
+            return cls(np.array([], dtype=np.uint64), complete=False)
+
+    def among(self, keys: Keys) -> NDArray[np.bool_] | None:
+        """Return for each key whether its row was learned; None where that is not known."""
+        return are_among(keys, self.keys) if self.complete else None
+
+    def with_rows(self, keys: Keys) -> LearnedRows:
+        """Return the record of a model that was tuned from this one on the rows with these keys."""
+        return LearnedRows(np.union1d(self.keys, keys), self.complete)
+
+    def write(self, folder: Path) -> None:
+        """Write the record into the folder of a model."""
+        with (folder / FILE).open("wb") as file:
+            np.savez(file, keys=self.keys, complete=np.array(self.complete))

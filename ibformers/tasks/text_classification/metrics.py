@@ -1,0 +1,58 @@
+"""Metrics of a text classification: pure functions over label numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ibformers.service.answers import Metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+MACRO, WEIGHTED = "macro avg", "weighted avg"
+"""Names of the averages beside the labels: of the labels as they are, and by their number of rows."""
+
+AVERAGES = (MACRO, WEIGHTED)
+
+
+def classification_metrics(
+    labels: Sequence[str], actual: NDArray[Any], predicted: NDArray[Any], loss: float | None
+) -> Metrics:
+    """Compute the metrics.
+
+    Labels that no row has are left out, so that two models have values for the same labels. A label that is never
+    predicted has a precision of 0.
+
+    Args:
+        labels: names of the labels.
+        actual: number of the right label for each row; at least one row.
+        predicted: number of the predicted label for each row; one that is no label's number is always wrong.
+        loss: handed on.
+    """
+    count = len(labels)
+    known = (predicted >= 0) & (predicted < count)
+    hits = np.bincount(actual[actual == predicted], minlength=count)[:count]
+    support = np.bincount(actual, minlength=count)[:count]
+    guesses = np.bincount(predicted[known], minlength=count)[:count]
+    precision = hits / np.maximum(guesses, 1)
+    recall = hits / np.maximum(support, 1)
+    f1 = 2 * hits / np.maximum(support + guesses, 1)
+    seen = np.flatnonzero(support).tolist()
+
+    def per_label(values: NDArray[np.float64]) -> dict[str, float]:
+        named = {labels[index]: float(values[index]) for index in seen}
+        weighted = float((values * support).sum() / support.sum())
+        return named | {MACRO: float(values[seen].mean()), WEIGHTED: weighted}
+
+    return Metrics(
+        accuracy=float((actual == predicted).mean()),
+        loss=loss,
+        precision=per_label(precision),
+        recall=per_label(recall),
+        f1=per_label(f1),
+        support={labels[index]: int(support[index]) for index in seen},
+    )

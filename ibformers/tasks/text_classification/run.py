@@ -1,0 +1,324 @@
+"""One training from request to measured model: reads, loads, measures, fine-tunes, measures again, writes."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from transformers import set_seed
+
+from ibformers.registry.store import Version
+from ibformers.service.answers import (
+    Prediction,
+    RowCounts,
+    RowTestPart,
+    TrainAnswer,
+)
+from ibformers.tasks.text_classification.arguments import (
+    Amounts,
+    check_arguments,
+    training_arguments,
+)
+from ibformers.tasks.text_classification.comparison import (
+    Measured,
+    compare,
+    label_numbers,
+    metric_intervals,
+)
+from ibformers.tasks.text_classification.dataset import (
+    Examples,
+    TextFile,
+    TokenisedRows,
+    automatic_batch_size,
+    read_rows,
+)
+from ibformers.tasks.text_classification.labels import are_in_a_row, choose_labels
+from ibformers.tasks.text_classification.learned import LearnedRows
+from ibformers.tasks.text_classification.metrics import WEIGHTED, classification_metrics
+from ibformers.tasks.text_classification.model import (
+    TextClassifier,
+    check_settings,
+    load_classifier,
+    load_config,
+    load_tokenizer,
+    rename_outputs,
+)
+from ibformers.tasks.text_classification.prediction import check_pipeline, load_pipeline
+from ibformers.tasks.text_classification.split import (
+    describe_split,
+    sides_of,
+    split_rows,
+)
+from ibformers.tasks.text_classification.texts import check_longest, text_reader
+from ibformers.tasks.text_classification.training import (
+    Collator,
+    cross_entropy,
+    fine_tune,
+    predict_logits,
+    rehearse,
+)
+from ibformers.trainer.hardware import prediction_threads, use_all_cores
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+    from numpy.typing import NDArray
+    from transformers import TrainingArguments
+
+    from ibformers.databases.rows import RowSource
+    from ibformers.service.answers import Comparison
+    from ibformers.service.requests import ModelSettings, TrainRequest
+    from ibformers.tasks.text_classification.keys import Keys
+    from ibformers.trainer.reporting import StepReport
+
+SEED = 42
+"""Of the split, of new heads and of the order of the rows, unless the request says `seed`."""
+
+TAKE_IT = "The new model waits. Send an override request, {}, to take it; without one, the model in use stays."
+
+logger = logging.getLogger("ibformers.tuning")
+
+
+class Run:
+    """What one training is done with. Its arguments are checked before anything is read.
+
+    Args:
+        settings: of the model.
+        request: which rows, and how.
+        source: folder of the model that is tuned.
+        work: an empty folder.
+
+    Attributes:
+        folder: `model` in it is the new model.
+
+    Raises:
+        RequestRefused: an argument is wrong, or there is no model.
+    """
+
+    def __init__(self, settings: ModelSettings, request: TrainRequest, source: str, work: Path) -> None:
+        self._settings = settings
+        self._request = request
+        self._source = source
+        self._checkpoints = str(work / "checkpoints")
+        self.folder = work / "version"
+        self._checked = check_arguments(request.further)
+        rehearse(training_arguments(self._checked, Amounts(1, 1, 1), self._checkpoints), list(self._checked))
+        self._seed = int(self._checked.get("seed", SEED))
+        use_all_cores()
+        self._tokenizer = load_tokenizer(source, settings)
+        check_settings(settings, load_config(source, settings), trains=True)
+        set_seed(self._seed)
+        self._old = load_classifier(source, settings, self._tokenizer)
+        reader = text_reader(self._old.model, self._tokenizer, source)
+        check_longest(self._old.model, reader, source)
+        check_pipeline(settings, self._old.model, reader)
+        self._learned = LearnedRows.of(source)
+        self._max_tokens = reader.max_tokens
+        self._collator = Collator(reader)
+
+    def train(self, rows: RowSource, report: StepReport | None, predictions: int) -> TrainAnswer:
+        """Write the new model, and measure both.
+
+        Returns:
+            The answer, without name and place of the version, and without the seconds.
+        """
+        logger.info("training %s, which is in %s", self._settings.model_name, self._source)
+        with TextFile() as texts:
+            data = TokenisedRows(
+                self._tokenizer, self._max_tokens, self._request.columns, texts, sides_of(self._request)
+            )
+            read_rows(rows, self._request, data)
+            old, new = self._models(data.names)
+            parts = self._divide(data, new.labels)
+            arguments = self._arguments(parts)
+            # Measured before the training, since it changes the model where both start from the same weights.
+            in_use = self._measure("model in use", old, parts, arguments)
+            old_head_is_new, labels = old.head_is_new, new.labels
+            self._tune(new, parts, arguments, report)
+            # Trainer leaves its model wrapped in autocast; what serves is what was written. Only one is in memory.
+            del old, new, self._old
+            trained = self._measure("new model", self._written(labels), parts, arguments)
+            answers = trained.numbers(labels)
+            return TrainAnswer(
+                model_name=self._settings.model_name,
+                labels=labels,
+                old=in_use.metrics,
+                new=trained.metrics,
+                evaluation_intervals=metric_intervals(
+                    labels, parts.test.labels(), answers, trained.metrics, self._seed
+                ),
+                comparison=None if old_head_is_new else self._compare(parts, in_use, trained, texts),
+                old_head_is_new=old_head_is_new,
+                rows=parts.counts,
+                test_part=parts.test_part,
+                batch_sizes={
+                    "train": arguments.per_device_train_batch_size,
+                    "test": arguments.per_device_eval_batch_size,
+                },
+                message=TAKE_IT,
+                predictions=self._predictions(parts, texts, predictions),
+            )
+
+    def _tune(
+        self, new: TextClassifier, parts: _Parts, arguments: TrainingArguments, report: StepReport | None
+    ) -> None:
+        fine_tune(
+            new.model,
+            arguments,
+            parts.train,
+            parts.test,
+            new.labels,
+            self._collator,
+            LoggedReport(report),
+            ordered=self._has_order(new.labels),
+        )
+        new.model.save_pretrained(self.folder / "model")
+        self._tokenizer.save_pretrained(str(self.folder / "model"))
+        self._learned.with_rows(parts.train_keys).write(self.folder / "model")
+
+    def _written(self, labels: list[str]) -> TextClassifier:
+        written = load_classifier(str(self.folder / "model"), self._settings, self._tokenizer)
+        return TextClassifier(written.model, labels, head_is_new=False)
+
+    def _compare(self, parts: _Parts, old: Measured, new: Measured, texts: TextFile) -> Comparison:
+        def row(index: int) -> tuple[int, str]:
+            number = int(parts.test_rows[index])
+            return number + 1, texts[number]
+
+        return compare(parts.labels, parts.test.labels(), old, new, parts.learned, self._seed, row)
+
+    def _models(self, found: list[str]) -> tuple[TextClassifier, TextClassifier]:
+        """Return the model in use, and what the new one starts from: the same, or one with a head for other labels."""
+        known = self._old.known_labels(found)
+        old = TextClassifier(self._old.model, known, self._old.head_is_new)
+        labels = choose_labels(found, known, self._settings.num_labels)
+        unnamed = not old.head_is_new and not known and old.model.config.num_labels == len(labels)
+        if known == labels or unnamed:
+            # Outputs that were never named are the labels in their order.
+            rename_outputs(old.model.config, labels)
+            old = TextClassifier(old.model, labels, head_is_new=False)
+            return old, old
+        set_seed(self._seed)
+        new = load_classifier(self._source, self._settings, self._tokenizer, labels)
+        logger.info("the model gets a new head, for the labels %s", ", ".join(labels))
+        return (old if known else new), new
+
+    def _divide(self, data: TokenisedRows, labels: list[str]) -> _Parts:
+        numbers = np.array([labels.index(name) for name in data.names])
+        keys = data.keys
+        rows = split_rows(keys, data.sides, self._request.p_of_train, self._seed)
+        return _Parts(
+            labels=labels,
+            train=Examples(data, rows.train, numbers),
+            test=Examples(data, rows.test, numbers),
+            train_keys=keys[rows.train],
+            test_rows=rows.test,
+            learned=self._learned.among(keys[rows.test]),
+            counts=RowCounts(
+                read=data.read,
+                train=len(rows.train),
+                test=len(rows.test),
+                skipped=data.skipped,
+                truncated=data.truncated,
+            ),
+            test_part=describe_split(
+                keys, numbers[np.array(data.codes)], labels, rows, data.sides, self._seed, self._learned
+            ),
+        )
+
+    def _arguments(self, parts: _Parts) -> TrainingArguments:
+        train, test = len(parts.train), len(parts.test)
+        amounts = Amounts(train, automatic_batch_size(train), automatic_batch_size(test))
+        arguments = training_arguments(self._checked, amounts, self._checkpoints)
+        logger.info(
+            "%d rows to learn from in batches of %d, %d rows to test in batches of %d, %g epochs",
+            train,
+            arguments.per_device_train_batch_size,
+            test,
+            arguments.per_device_eval_batch_size,
+            arguments.num_train_epochs,
+        )
+        return arguments
+
+    def _has_order(self, labels: list[str]) -> bool:
+        if self._request.ordered_labels is None:
+            return are_in_a_row(labels)
+        return self._request.ordered_labels
+
+    def _measure(self, title: str, model: TextClassifier, parts: _Parts, arguments: TrainingArguments) -> Measured:
+        on_device: torch.nn.Module = model.model
+        on_device.to(arguments.device)
+        logits = predict_logits(model.model, parts.test, self._collator, arguments.per_device_eval_batch_size)
+        actual = parts.test.labels()
+        loss = cross_entropy(logits, actual) if model.labels == parts.labels else None
+        outputs = logits.argmax(axis=1)
+        answers = label_numbers(model.labels, parts.labels)[outputs]
+        metrics = classification_metrics(parts.labels, actual, answers, loss)
+        logger.info(
+            "%s: accuracy %.4f, weighted F1 %.4f on %d test rows",
+            title,
+            metrics.accuracy,
+            metrics.f1[WEIGHTED],
+            len(parts.test),
+        )
+        return Measured(metrics, model.labels, outputs)
+
+    def _predictions(self, parts: _Parts, texts: TextFile, count: int) -> list[Prediction]:
+        """Ask the model that was written, one text after the other, as it will be asked when it serves."""
+        if not count:
+            return []
+        serving = load_pipeline(self._settings, Version("new", self.folder / "model"))
+        found = []
+        for row, number in zip(parts.test_rows[:count].tolist(), parts.test.labels()[:count].tolist(), strict=True):
+            text = texts[row]
+            with prediction_threads():
+                (best,) = serving(text, top_k=1, truncation=True)
+            found.append(
+                Prediction(inputs=text, label=parts.labels[number], predicted=best["label"], score=best["score"])
+            )
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """The rows of a training: labels, examples to learn from, examples that test, and the latter's row numbers.
+
+    `learned` says which test rows the model in use has learned; None where nobody knows.
+    """
+
+    labels: list[str]
+    train: Examples
+    test: Examples
+    train_keys: Keys
+    test_rows: NDArray[np.int64]
+    learned: NDArray[np.bool_] | None
+    counts: RowCounts
+    test_part: RowTestPart
+
+
+class LoggedReport:
+    """Tells the log of the training curve, and hands on to another report."""
+
+    def __init__(self, report: StepReport | None) -> None:
+        self._report = report
+        self._total = 0
+
+    def steps(self, done: int, total: int, epoch: float) -> None:
+        self._total = total
+        if self._report is not None:
+            self._report.steps(done, total, epoch)
+
+    def learning(self, point: dict[str, float]) -> None:
+        logger.info(
+            "step %d of %d, epoch %.2f: loss %.4f, learning rate %.2g",
+            point["step"],
+            self._total,
+            point["epoch"],
+            point["loss"],
+            point["learning_rate"],
+        )
+        if self._report is not None:
+            self._report.learning(point)

@@ -1,0 +1,1 @@
+"""The Trainer set-up that all tasks share: loop, bucketing, hardware, reporting."""

@@ -1,0 +1,1 @@
+"""Running cases: one event loop waits for all of them at once."""

@@ -1,0 +1,1 @@
+"""Routes: one module for each way of training, behind one protocol."""

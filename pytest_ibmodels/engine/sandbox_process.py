@@ -1,0 +1,190 @@
+"""Starting the embedded sandbox: a server process of our own on a free loopback port, that ends when we do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import json
+import os
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from pydantic import SecretStr
+
+from pytest_ibmodels.engine.failures import EnvironmentUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_MODULE = "pytest_ibmodels.sandbox"
+_NEEDED = ("fastapi", "uvicorn", "sqlalchemy", "psutil", "faker", "torch", "transformers")
+_START_SECONDS = 60.0
+_STOP_SECONDS = 2.0
+# What the server finds in its environment, which hands on still less to jobs: whatever else the user's shell holds,
+# tokens first of all, stays out.
+_PASSED_ON = (
+    *("PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"),
+    *("XDG_CACHE_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
+)
+_PASSED_ON_PREFIXES = ("LC_", "HF_", "TRANSFORMERS_", "TOKENIZERS_", "OMP_", "MKL_", "CUDA_")
+_SECRET_WORDS = ("_TOKEN", "_SECRET", "_PASSWORD", "_KEY")
+
+
+class EmbeddedSandbox:
+    """One server process, its token and its data folder (a temporary one unless ``data`` is given)."""
+
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        url: str,
+        token: SecretStr,
+        scratch: Path,
+        errors: IO[bytes],
+        *,
+        is_temporary: bool,
+    ) -> None:
+        self.is_temporary = is_temporary
+        self.url = url
+        self.token = token
+        self._process = process
+        self._scratch = scratch
+        self._errors = errors
+
+    @classmethod
+    async def start(
+        cls, *, mounts: Mapping[str, str], data: Path | None = None, preload: bool = True
+    ) -> EmbeddedSandbox:
+        """Start a server and wait until it answers.
+
+        Args:
+            mounts: drive folder → local folder, or ``sample:NAME``.
+            data: where it keeps its files; None: a folder that is removed with it.
+            preload: whether to get ready for a first job at once.
+
+        Raises:
+            EnvironmentUnavailable: a package is missing, or the server did not start; the text says what to do.
+        """
+        _check_installed()
+        try:
+            scratch = Path(tempfile.mkdtemp(prefix="ibmodels-sandbox-"))
+        except OSError as error:
+            raise _not_started(error) from None
+        with contextlib.ExitStack() as undo:
+            # Whatever comes, the token must not stay behind.
+            undo.callback(shutil.rmtree, scratch, ignore_errors=True)
+            try:
+                token = secrets.token_urlsafe(32)
+                token_file = scratch / "token"
+                token_file.touch(mode=0o600)
+                token_file.write_text(token)
+                errors = undo.enter_context(tempfile.TemporaryFile())
+                process = await asyncio.create_subprocess_exec(
+                    *_command(scratch, data or scratch / "data", token_file, mounts, preload=preload),
+                    stdin=asyncio.subprocess.PIPE,
+                    stdout=asyncio.subprocess.PIPE,
+                    stderr=errors,
+                    env=_environment(),
+                    cwd=scratch,
+                    start_new_session=True,  # Ctrl-C is for pytest, which then ends the server in good order
+                )
+            except (OSError, ValueError) as error:
+                raise _not_started(error) from None
+            try:
+                url = await _announced_url(process, errors)
+                # It was read. The code of jobs, which runs as the same user, finds it in no file.
+                token_file.unlink(missing_ok=True)
+            except BaseException:
+                await _end(process)
+                raise
+            undo.pop_all()
+        return cls(process, url, SecretStr(token), scratch, errors, is_temporary=data is None)
+
+    @property
+    def has_ended(self) -> bool:
+        return self._process.returncode is not None
+
+    def last_words(self) -> str:
+        """The end of what the server wrote to stderr."""
+        return _last_line(self._errors)
+
+    async def stop(self) -> None:
+        """End the server with everything that it started, and remove the temporary folder."""
+        await _end(self._process)
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._errors.close()
+
+
+def _command(scratch: Path, data: Path, token_file: Path, mounts: Mapping[str, str], *, preload: bool) -> list[str]:
+    command = [sys.executable, "-P", "-m", _MODULE, "serve", "--announce", "--exit-with-parent"]
+    command += ["--data", str(data), "--token-file", str(token_file)]
+    if not preload:
+        command.append("--no-preload")
+    # Should this process be killed, the server is left to tidy up.
+    command += ["--remove-at-end", str(scratch)]
+    for folder, source in mounts.items():
+        # As JSON, as both may hold `=`.
+        command += ["--mount", json.dumps([folder, source])]
+    return command
+
+
+def _not_started(error: Exception) -> EnvironmentUnavailable:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    at = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
+    return EnvironmentUnavailable(f"the sandbox did not start: {reason}{at}")
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            # Not by `send_signal`, which looks whether it has ended, and thereby takes that from asyncio's own watcher.
+            os.kill(process.pid, signal.SIGTERM)
+    try:
+        await asyncio.wait_for(process.wait(), _STOP_SECONDS)
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+
+
+async def _announced_url(process: asyncio.subprocess.Process, errors: IO[bytes]) -> str:
+    assert process.stdout is not None  # noqa: S101 - it was asked for; this tells the type checker
+    line = b""
+    with contextlib.suppress(TimeoutError):
+        line = await asyncio.wait_for(process.stdout.readline(), _START_SECONDS)
+    try:
+        return str(json.loads(line)["url"])
+    except (ValueError, KeyError):
+        await _end(process)
+        reason = _last_line(errors) or f"it did not say within {_START_SECONDS:.0f} s that it is ready"
+        raise EnvironmentUnavailable(f"the sandbox did not start: {reason}") from None
+
+
+def _last_line(errors: IO[bytes]) -> str:
+    errors.seek(0)
+    lines = errors.read().decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else ""
+
+
+def _check_installed() -> None:
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise EnvironmentUnavailable(
+            f"the sandbox needs packages that are not installed ({', '.join(missing)}): "
+            "pip install 'pytest-ibmodels[sandbox]', or pip install -e '.[sandbox]' in a clone"
+        )
+
+
+def _environment() -> dict[str, str]:
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if (name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES))
+        and not any(word in name for word in _SECRET_WORDS)
+    }

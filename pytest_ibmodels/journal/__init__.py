@@ -1,0 +1,1 @@
+"""Journal of the things created in environments and not deleted yet."""

@@ -1,0 +1,12 @@
+"""Packages: the code folder and its `package.json` in one reproducible zip."""
+
+from pytest_ibmodels.packaging.archive import (
+    Package,
+    PackageError,
+    build_marketplace_package,
+    build_package,
+    package_name,
+    shown,
+)
+
+__all__ = ["Package", "PackageError", "build_marketplace_package", "build_package", "package_name", "shown"]

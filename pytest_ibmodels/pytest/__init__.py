@@ -1,0 +1,1 @@
+"""Everything that knows pytest: options, collection, items, fixtures, xdist and reporting."""

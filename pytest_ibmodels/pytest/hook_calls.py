@@ -1,0 +1,198 @@
+"""Calling the hooks for one run, and what their answers make of its phases."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_ibmodels.engine.failures import (
+    CheckFailure,
+    ConfigFailure,
+    MetricsFailure,
+    PredictionsFailure,
+    RunFailure,
+)
+from pytest_ibmodels.hooks import FailedPhase, Phase, RunFacts
+from pytest_ibmodels.reports.figures import figures
+from pytest_ibmodels.verdicts.metrics import MetricCheck
+from pytest_ibmodels.verdicts.reported import finite
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+    from types import TracebackType
+
+    from pytest_ibmodels.engine.case import Run
+    from pytest_ibmodels.verdicts.metrics import MetricsVerdict
+    from pytest_ibmodels.verdicts.predictions import PredictionsVerdict
+
+_RAISED = (Exception, pytest.fail.Exception, pytest.skip.Exception)
+"""What a hook may raise about a run; Ctrl-C and ``pytest.exit`` are about the session."""
+
+
+class HookCalls:
+    """The hooks of one run, each called at most once, on pytest's thread.
+
+    Args:
+        node: that of the case; hooks of a ``conftest.py`` are those that its file sees.
+    """
+
+    def __init__(self, node: pytest.Collector, run: Run) -> None:
+        self._node = node
+        self._run = run
+        self._started = self._finished = False
+        self._raised: BaseException | None = None
+
+    def started(self) -> None:
+        """Tell of the run's start, once its job was accepted. What a hook raises is kept for an item of this run."""
+        if not self._started and self._run.job_id is not None:
+            self._started = True
+            self._call("pytest_ibmodels_run_started")
+
+    def failure(self, phase: Phase) -> BaseException | None:
+        """Why a phase that has ended failed, by itself or by a check of the project's own."""
+        self.started()
+        if phase not in self._run.judged:
+            self._run.judged[phase] = self._judged(phase, getattr(self._run, phase))
+        outcome = self._run.judged[phase]
+        return outcome if isinstance(outcome, BaseException) else None
+
+    def conclude(self, phase: Phase, *, last: bool) -> None:
+        """End a phase, and the run if this is its last phase.
+
+        Raises:
+            BaseException: the phase failed, or a hook raised.
+        """
+        failure = self.failure(phase)
+        if (last or failure is not None) and not self._finished:
+            self._finished = True
+            self._call("pytest_ibmodels_run_finished")
+        raised, self._raised = self._raised, None
+        if failure is not None and raised is not None:
+            self._note(raised)
+        error = failure or raised
+        if error is not None:
+            __tracebackhide__ = True
+            raise error
+
+    def _call(self, name: str) -> None:
+        try:
+            getattr(self._node.ihook, name)(config=self._node.config, run=self._facts())
+        except _RAISED as error:
+            self._raised = error.with_traceback(_frames_of_hook(error.__traceback__))
+
+    def _judged(self, phase: Phase, future: Future[Any]) -> MetricsVerdict | PredictionsVerdict | BaseException:
+        failure = future.exception()
+        if failure is not None and not isinstance(failure, MetricsFailure | PredictionsFailure):
+            return failure
+        try:
+            checks, sentences = self._answers(phase, failure)
+        except _RAISED as error:
+            raised = error.with_traceback(_frames_of_hook(error.__traceback__))
+            if failure is None:
+                return raised
+            self._note(raised)
+            return failure
+        verdict: Any = future.result() if failure is None else failure.verdict
+        verdict = replace(verdict, checks=(*verdict.checks, *checks))
+        reasons = [*(_sentence(check) for check in checks if not check.passed), *sentences]
+        if isinstance(failure, MetricsFailure):
+            return MetricsFailure("; ".join([verdict.what_failed, *sentences]), verdict)
+        if isinstance(failure, PredictionsFailure):
+            return PredictionsFailure("; ".join([failure.reason, *reasons]), verdict)
+        return CheckFailure("; ".join(reasons), verdict) if reasons else verdict
+
+    def _answers(self, phase: Phase, failure: RunFailure | None) -> tuple[list[MetricCheck], list[str]]:
+        facts = self._facts(None if failure is None else FailedPhase(phase, failure.kind, failure.reason))
+        answers = self._node.ihook.pytest_ibmodels_verdict(config=self._node.config, run=facts, phase=phase)
+        given = [one for answer in answers for one in _each(answer)]
+        checks = [one for one in given if isinstance(one, MetricCheck)]
+        return checks, [one for one in given if isinstance(one, str)]
+
+    def _note(self, raised: BaseException) -> None:
+        """Let the report of a phase that failed by itself tell what a hook raised, too."""
+        lines = "".join(traceback.format_exception(raised)).rstrip()
+        self._run.notes.append(f"a hook raised, too:\n{lines}")
+
+    def _facts(self, failure: FailedPhase | None = None) -> RunFacts:
+        run = self._run
+        return RunFacts(
+            test=run.case.test,
+            environment=run.case.environment,
+            host=run.host,
+            package=run.package,
+            job_id=run.job_id,
+            metrics=_numbers(run.metrics),
+            predictions=run.predictions,
+            differences=_differences(run.inference),
+            seconds=dict(run.seconds),
+            failure=failure or self._failed_phase(),
+        )
+
+    def _failed_phase(self) -> FailedPhase | None:
+        for phase, outcome in self._run.judged.items():
+            if isinstance(outcome, RunFailure):
+                return FailedPhase(phase, outcome.kind, outcome.reason)
+            if isinstance(outcome, BaseException):
+                return FailedPhase(phase, "error", f"{type(outcome).__name__}: {outcome}")
+        return None
+
+
+def _frames_of_hook(frames: TracebackType | None) -> TracebackType | None:
+    """What follows after our frames and pluggy's: the project's own code."""
+    while frames is not None and frames.tb_next is not None:
+        if frames.tb_frame.f_globals.get("__name__", "").partition(".")[0] not in {"pluggy", "pytest_ibmodels"}:
+            break
+        frames = frames.tb_next
+    return frames
+
+
+def _each(answer: object) -> list[MetricCheck | str]:
+    given: list[Any] = list(answer) if isinstance(answer, Iterable) and not isinstance(answer, str) else [answer]
+    for one in given:
+        if not isinstance(one, MetricCheck | str):
+            raise ConfigFailure(
+                f"a hook pytest_ibmodels_verdict returned {one!r}: it should return MetricChecks and sentences"
+            )
+        if isinstance(one, MetricCheck) and not _is_reportable(one):
+            raise ConfigFailure(
+                f"a hook pytest_ibmodels_verdict returned {one!r}: `metric` and `field` should be texts, `minimum`, "
+                "`maximum` and `observed` numbers or None"
+            )
+    return given
+
+
+def _is_reportable(check: MetricCheck) -> bool:
+    numbers = [given for given in (check.minimum, check.maximum, check.observed) if given is not None]
+    texts = (check.metric, check.field, check.problem)
+    # A number of numpy is one, too: it can be made a float.
+    return all(isinstance(text, str) for text in texts) and all(
+        not isinstance(number, str | bytes) and hasattr(number, "__float__") for number in numbers
+    )
+
+
+def _sentence(check: MetricCheck) -> str:
+    if check.observed is None:
+        return f"{check.metric} of {check.field}: {check.problem}"
+    written = figures(check)
+    if check.minimum is not None and check.observed < check.minimum:
+        return f"{check.metric} of {check.field} is {written.observed}, below its minimum of {written.minimum}"
+    return f"{check.metric} of {check.field} is {written.observed}, above its maximum of {written.maximum}"
+
+
+def _differences(future: Future[PredictionsVerdict]) -> tuple[Any, ...]:
+    failure = future.exception() if future.done() and not future.cancelled() else None
+    return failure.verdict.differences if isinstance(failure, PredictionsFailure) else ()
+
+
+def _numbers(reported: object) -> dict[str, dict[str, float]]:
+    if not isinstance(reported, Mapping):
+        return {}
+    return {
+        str(metric): {str(name): number for name, value in fields.items() if (number := finite(value)) is not None}
+        for metric, fields in reported.items()
+        if isinstance(fields, Mapping)
+    }

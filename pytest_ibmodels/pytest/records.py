@@ -1,0 +1,218 @@
+"""From a case, its run and what pytest made of its items to the record of the run."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from pytest_ibmodels.engine.failures import (
+    CheckFailure,
+    MetricsFailure,
+    PredictionsFailure,
+    RunFailure,
+)
+from pytest_ibmodels.reports.failure import failure_text
+from pytest_ibmodels.reports.record import (
+    CheckRecord,
+    ComparisonRecord,
+    DifferenceRecord,
+    FailureRecord,
+    HistoryRecord,
+    InferenceRecord,
+    Outcome,
+    PackageRecord,
+    RunRecord,
+    SecondsRecord,
+    TestPartRecord,
+    TrainingRecord,
+    ValueRecord,
+)
+from pytest_ibmodels.reports.tables import clipped, plain
+from pytest_ibmodels.reports.versus import better_notes
+from pytest_ibmodels.spec.environment_rules import SANDBOX
+from pytest_ibmodels.spec.variables import has_variables
+from pytest_ibmodels.verdicts.checks import BetterCheck
+from pytest_ibmodels.verdicts.metrics import MetricsVerdict, reported_metrics
+from pytest_ibmodels.verdicts.predictions import PredictionsVerdict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from concurrent.futures import Future
+
+    import pytest
+
+    from pytest_ibmodels.engine.case import Run
+    from pytest_ibmodels.pytest.collection import CaseNode
+    from pytest_ibmodels.spec import Environment
+    from pytest_ibmodels.verdicts.comparison import Comparison
+    from pytest_ibmodels.verdicts.metrics import MetricCheck
+
+_LONGEST_LOG_LINE = 1000
+
+PhaseOutcome = dict[str, Any]
+"""The fields ``outcome``, ``reason`` and ``failure`` of a phase's record."""
+
+
+def phase_outcome(report: pytest.TestReport, error: BaseException | None) -> PhaseOutcome:
+    """What pytest made of a phase's item; ``report.longrepr`` has our wording already."""
+    outcome: Outcome = report.outcome
+    reason = ""
+    failure = None
+    if hasattr(report, "wasxfail"):
+        outcome = "xpassed" if report.passed else "xfailed"
+        reason = str(report.wasxfail).removeprefix("reason: ")
+    elif report.skipped:
+        skip = report.longrepr
+        reason = (skip[2] if isinstance(skip, tuple) else str(skip)).removeprefix("Skipped: ")
+    if error is not None and outcome in {"failed", "xfailed"}:
+        failure = _failure(error, report.longreprtext)
+    return {"outcome": outcome, "reason": reason, "failure": failure}
+
+
+def run_record(
+    case: CaseNode, place: tuple[str, int], run: Run | None, phases: Mapping[str, PhaseOutcome]
+) -> RunRecord:
+    """The record of a case as far as it is known.
+
+    Args:
+        case: the node of the model test on the environment.
+        place: the file and line of its entry.
+        run: None if it failed before there was one.
+        phases: phase → outcome of its item, for those that have one.
+    """
+    file, line = place
+    facts: dict[str, Any] = {} if run is None else _facts(run, with_inference="inference" in phases)
+    facts["host"] = facts.get("host") or _host_as_written(case.environment)
+    training = phases.get("training")
+    if training is None:
+        training = {} if run is None else _outcome_without_item(run, f"{file}:{line}")
+    return RunRecord(
+        nodeid=case.nodeid,
+        test=case.model_test.name,
+        environment=case.environment.name,
+        file=file,
+        line=line,
+        training=TrainingRecord(**training, **_trained(run)),
+        inference=InferenceRecord(**phases["inference"], **_inferred(run))
+        if "inference" in phases
+        else InferenceRecord(),
+        **facts,
+    )
+
+
+def _facts(run: Run, *, with_inference: bool) -> dict[str, Any]:
+    # A run goes on while the item of its training is reported: what belongs to inference is left to inference's item.
+    seconds = {name: value for name, value in dict(run.seconds).items() if with_inference or name != "inference"}
+    package = run.package
+    return {
+        "host": run.host,
+        "route": run.route,
+        "job_id": run.job_id,
+        "reattached": run.reattached,
+        "package": package
+        and PackageRecord(name=package.name, version=package.version, content_hash=package.content_hash),
+        "started": run.started,
+        "finished": run.finished,
+        "seconds": SecondsRecord(**{name: round(value, 3) for name, value in seconds.items()}),
+        "job_log": tuple(clipped(plain(line), _LONGEST_LOG_LINE) for line in run.job_log),
+        "notes": (*run.notes, *better_notes(_checks(run))),
+        "links": dict(run.links),
+    }
+
+
+def _host_as_written(environment: Environment) -> str:
+    """Where a run was meant to go that did not get there; empty if the entry alone does not tell."""
+    return "" if environment.host == SANDBOX or has_variables(environment.host) else environment.host.rstrip("/")
+
+
+def _outcome_without_item(run: Run, place: str) -> PhaseOutcome:
+    """Of a training that no item waited for, as with ``-m inference``."""
+    error = run.judged.get("training") or _error(run.training)
+    if not isinstance(error, BaseException):
+        return {"outcome": "passed" if _result(run.training) is not None else "not run"}
+    text = failure_text(error, place) if isinstance(error, RunFailure) else repr(error)
+    return {"outcome": "failed", "failure": _failure(error, text)}
+
+
+def _trained(run: Run | None) -> dict[str, Any]:
+    if run is None:
+        return {}
+    checks = _checks(run)
+    return {
+        "checks": tuple(_check(check) for check in checks),
+        "values": tuple(
+            ValueRecord(metric=metric, field=field, value=value, interval=interval)
+            for metric, field, value, interval in reported_metrics(run.metrics, run.intervals)
+        ),
+        "test_part": run.test_part and TestPartRecord(**vars(run.test_part)),
+        "comparison": _comparison(run.comparison, checks),
+        "history": tuple(HistoryRecord(**vars(point)) for point in run.history.points),
+    }
+
+
+def _checks(run: Run) -> tuple[MetricCheck, ...]:
+    """Those of the training."""
+    verdict = _verdict(run.judged.get("training"), run.training)
+    return verdict.checks if isinstance(verdict, MetricsVerdict) else ()
+
+
+def _check(check: MetricCheck) -> CheckRecord:
+    return CheckRecord(
+        metric=check.metric,
+        field=check.field,
+        minimum=check.minimum,
+        observed=check.observed,
+        margin=None if check.margin is None else round(check.margin, 9) + 0.0,  # not -0.0
+        passed=check.passed,
+        problem=check.problem,
+        maximum=check.maximum,
+        interval=check.interval,
+        remark=check.remark,
+        undecided=check.undecided,
+    )
+
+
+def _comparison(comparison: Comparison | None, checks: Sequence[MetricCheck]) -> ComparisonRecord | None:
+    if comparison is None:
+        return None
+    facts: dict[str, Any] = asdict(comparison)
+    for check in checks:
+        if isinstance(check, BetterCheck):
+            facts |= {"verdict": check.verdict, "max_drop": check.max_drop, "if_undecided": check.if_undecided}
+            facts["rows_to_decide"] = check.needed
+    return ComparisonRecord(**facts)
+
+
+def _inferred(run: Run | None) -> dict[str, Any]:
+    if run is None:
+        return {}
+    verdict = _verdict(run.judged.get("inference"), run.inference)
+    if not isinstance(verdict, PredictionsVerdict):
+        return {}
+    return {
+        "checks": tuple(_check(check) for check in verdict.checks),
+        "documents": verdict.documents,
+        "fields": verdict.fields_compared,
+        "texts": verdict.texts_compared,
+        "differences": tuple(DifferenceRecord(**vars(difference)) for difference in verdict.differences),
+        "unanswered": dict(verdict.unanswered),
+    }
+
+
+def _failure(error: BaseException, text: str) -> FailureRecord:
+    kind = error.kind if isinstance(error, RunFailure) else "error"
+    reason = error.reason if isinstance(error, RunFailure) else f"{type(error).__name__}: {error}"
+    return FailureRecord(kind=kind, reason=(reason.splitlines() or [""])[0], text=text)
+
+
+def _verdict(judged: object, future: Future[Any]) -> object:
+    outcome = judged or _error(future) or _result(future)
+    return outcome.verdict if isinstance(outcome, MetricsFailure | PredictionsFailure | CheckFailure) else outcome
+
+
+def _error(future: Future[Any]) -> BaseException | None:
+    return future.exception() if future.done() and not future.cancelled() else None
+
+
+def _result(future: Future[Any]) -> object:
+    return future.result() if future.done() and not future.cancelled() and future.exception() is None else None

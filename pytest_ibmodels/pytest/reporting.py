@@ -1,0 +1,234 @@
+"""From an item's outcome to its report: failures as text, skips at the YAML line, records for all other reports."""
+
+from __future__ import annotations
+
+import traceback
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_ibmodels.pytest import options
+from pytest_ibmodels.pytest.progress import (
+    ProgressReport,
+    began_line,
+    show,
+)
+from pytest_ibmodels.redaction import redacted
+from pytest_ibmodels.reports.lines import FailureText
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
+
+    from pytest_ibmodels.engine.case import Run
+    from pytest_ibmodels.pytest.collection import CaseNode, PhaseItem
+    from pytest_ibmodels.pytest.records import PhaseOutcome
+    from pytest_ibmodels.reports.record import RunRecord
+
+PLUGIN_NAME = "ibmodels-outcomes"
+RUN: pytest.StashKey[Run] = pytest.StashKey()
+"""Where waiting leaves the run of a case, on the case's node."""
+_PHASES: pytest.StashKey[dict[str, PhaseOutcome]] = pytest.StashKey()
+"""Phase → outcome of its item, on the case's node."""
+_PROPERTIES: pytest.StashKey[list[tuple[str, object]]] = pytest.StashKey()
+_ATTRIBUTE = "model_test_run"
+_KEPT = ("nodeid", "test", "environment", "file", "line", "route", "package", "started", "finished", "seconds")
+"""Of a record: what no environment has a say in."""
+_LAST_FAILED = "cache/lastfailed"
+"""Where pytest keeps the ids of failed tests; its documentation shows it with `--cache-show`."""
+
+
+class Outcomes:
+    """Part of the plugin that needs the session's configuration; one a process.
+
+    Attributes:
+        runs: the node id of a case → the record of its run, in the order of the first reports; on xdist's controller
+            those of all workers.
+        faults: sentences on reports that could not be made.
+        interrupted: whether a person pressed Ctrl-C.
+        running: the id of the item that runs.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.runs: dict[str, RunRecord] = {}
+        self.faults: list[str] = []
+        self.interrupted = False
+        self.running = ""
+        self._config = config
+        self._untested: dict[str, None] = {}
+
+    def sorted_runs(self) -> list[RunRecord]:
+        """The records in an order that is the same with and without workers: by file, line and environment."""
+        return sorted(self.runs.values(), key=lambda run: (run.file, run.line, run.environment))
+
+    def pytest_keyboard_interrupt(self) -> None:
+        self.interrupted = True
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self.running = nodeid
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        if options.is_active(self._config):
+            from pytest_ibmodels.pytest.collection import PhaseItem
+
+            if isinstance(item, PhaseItem):
+                # A fault in here would end the session, and lose the results of all other tests.
+                try:
+                    complete_report(item, call, report)
+                except Exception:  # noqa: BLE001
+                    note_fault(report, "the record of this run could not be made")
+        return report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if isinstance(report, ProgressReport):
+            show(self._config, report)
+            return
+        began_line(self._config, report)
+        if type(report.longrepr) is str:  # as it comes from workers
+            report.longrepr = FailureText(report.longrepr)
+        self._note_untested(report)
+        record: Any = getattr(report, _ATTRIBUTE, None)
+        if record is not None:
+            from pytest_ibmodels.reports.record import RunRecord
+
+            try:
+                run = RunRecord.model_validate(record)
+            except ValueError as error:
+                self.faults.append(f"{report.nodeid}: its record cannot be read: {str(error).splitlines()[0]}")
+            else:
+                self.runs[run.nodeid] = run
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self.runs:
+            from pytest_ibmodels.reports.summary import write_summary
+
+            try:
+                write_summary(terminalreporter, self.sorted_runs())
+            except Exception as error:  # noqa: BLE001 - as in makereport
+                self.faults.append(f"the summary could not be written: {type(error).__name__}: {error}")
+        for fault in self.faults:
+            terminalreporter.write_line(f"pytest-ibmodels: {redacted(fault)}")
+
+    def _note_untested(self, report: pytest.TestReport) -> None:
+        case = options.case_of(report.nodeid)
+        if case is None or hasattr(report, "wasxfail"):
+            return
+        inference = f"{case[0]}::test_inference"
+        if case[2] == "training" and report.failed:
+            self._untested[inference] = None
+        elif case[2] == "inference" and report.when == "call" and report.passed:
+            self._untested.pop(inference, None)
+
+    def keep_untested_for_last_failed(self) -> None:
+        """Let ``--lf`` bring inference along where its training failed, as then it has not run.
+
+        pytest keeps in its cache what failed, and forgets what was skipped.
+        """
+        cache = self._config.cache if hasattr(self._config, "cache") else None
+        is_mine = not hasattr(self._config, "workerinput") and not self._config.getoption("cacheshow", default=False)
+        if cache is None or not self._untested or not is_mine:
+            return
+        failed = cache.get(_LAST_FAILED, {})
+        if isinstance(failed, dict) and not set(self._untested) <= set(failed):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", pytest.PytestWarning)  # pytest has said that it cannot be written
+                cache.set(_LAST_FAILED, failed | dict.fromkeys(self._untested, True))
+
+
+def outcomes_of(config: pytest.Config) -> Outcomes:
+    plugin = config.pluginmanager.get_plugin(PLUGIN_NAME)
+    assert isinstance(plugin, Outcomes)  # noqa: S101 - registered when the plugin was configured
+    return plugin
+
+
+def reported(case: CaseNode) -> Mapping[str, PhaseOutcome]:
+    """Phase → what was reported of its item, of those that have been reported."""
+    return case.stash.get(_PHASES, {})
+
+
+def hide_secrets(report: pytest.TestReport) -> None:
+    """Let nothing of a report show a token: no traceback, captured output or log, no reason, property or record."""
+    hide_in_collection(report)
+    if hasattr(report, "wasxfail"):
+        report.wasxfail = redacted(report.wasxfail)
+    report.user_properties = [(name, redacted(value)) for name, value in report.user_properties]
+    record: dict[str, Any] | None = getattr(report, _ATTRIBUTE, None)
+    if record is not None:
+        setattr(report, _ATTRIBUTE, _hidden_record(record))
+
+
+def hide_in_collection(report: pytest.CollectReport | pytest.TestReport) -> None:
+    """Let the reason of a report, and what was captured, have no token in it."""
+    if isinstance(report.longrepr, tuple):
+        report.longrepr = redacted(report.longrepr)
+    elif (hidden := redacted(report.longreprtext)) != report.longreprtext:
+        report.longrepr = FailureText(hidden)
+    report.sections = redacted(report.sections)
+
+
+def _hidden_record(record: dict[str, Any]) -> dict[str, Any]:
+    """A record whose texts have no secrets. What reports count and compare by stays: a short password may be a word."""
+    hidden = {**redacted(record), **{name: record[name] for name in _KEPT}}
+    for phase in ("training", "inference"):
+        before, after = record[phase], hidden[phase]
+        checks = [
+            {**new, "metric": old["metric"], "field": old["field"]}
+            for old, new in zip(before["checks"], after["checks"], strict=True)
+        ]
+        failure = before["failure"] and {**after["failure"], "kind": before["failure"]["kind"]}
+        kept = {name: before[name] for name in ("outcome", "history") if name in before}
+        hidden[phase] = {**after, **kept, "checks": checks, "failure": failure}
+    return hidden
+
+
+def hide_in_warning(warning: warnings.WarningMessage) -> None:
+    """Let a warning that is shown at the end of the session have no token in it."""
+    hidden = redacted(str(warning.message))
+    if hidden != str(warning.message):
+        warning.message = hidden
+
+
+def note_fault(report: pytest.TestReport, what: str) -> None:
+    """Let a report tell of a fault of this plugin that is being handled."""
+    title = f"pytest-ibmodels: {what}"
+    report.sections.append((title, traceback.format_exc()))
+
+
+def complete_report(item: PhaseItem, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
+    """Give the report of one of our items our wording in place of a traceback, and the record of the run."""
+    path, line = item.location[0], (item.location[1] or 0) + 1
+    error = call.excinfo.value if call.excinfo is not None else None
+    if report.skipped and isinstance(report.longrepr, tuple):
+        report.longrepr = (path, line, report.longrepr[2])
+    if error is not None:
+        from pytest_ibmodels.engine.failures import RunFailure
+        from pytest_ibmodels.reports.failure import failure_text
+
+        if isinstance(error, RunFailure):
+            report.longrepr = FailureText(failure_text(error, f"{path}:{line}"))
+    if report.when == "call" or not report.passed:
+        _record(item, (path, line), report, error)
+
+
+def _record(item: PhaseItem, place: tuple[str, int], report: pytest.TestReport, error: BaseException | None) -> None:
+    from pytest_ibmodels.pytest.records import phase_outcome, run_record
+    from pytest_ibmodels.reports.junit import properties
+
+    stash = item.case.stash
+    phases = stash.setdefault(_PHASES, {})
+    run = stash.get(RUN, None)
+    phases[item.phase] = phase_outcome(report, error)
+    if report.passed and (run is None or item.phase not in run.judged):
+        # Its body did not run (`--trace` without a terminal, a hook of the project): nothing was judged.
+        phases[item.phase] = {"outcome": "not run", "reason": "pytest did not run the body of this item"}
+    record = run_record(item.case, place, run, phases)
+    setattr(report, _ATTRIBUTE, record.model_dump(mode="json"))
+    # An item that is run again, as some plugins do, has properties of its last run only.
+    before = item.stash.get(_PROPERTIES, [])
+    mine = item.stash[_PROPERTIES] = list(properties(record, item.nodeid))
+    item.user_properties[:] = [given for given in item.user_properties if given not in before] + mine
+    report.user_properties = list(item.user_properties)

@@ -1,1 +1,0 @@
-"""The ways in which an environment trains and serves."""

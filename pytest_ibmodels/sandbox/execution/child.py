@@ -1,0 +1,200 @@
+"""The first steps of every process that runs pushed code, and how it reports what went wrong."""
+
+import importlib
+import math
+import os
+import signal
+import site
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from pytest_ibmodels.sandbox.execution.channel import Channel
+from pytest_ibmodels.sandbox.execution.descendants import become_subreaper, kill_own_descendants
+from pytest_ibmodels.sandbox.execution.secrets import RedactedOutput, Secrets
+
+_KEPT_VARIABLES = frozenset({
+    "PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "XDG_CACHE_HOME", "LD_LIBRARY_PATH",
+    "SSL_CERT_FILE", "SSL_CERT_DIR", "TOKENIZERS_PARALLELISM", "CUDA_VISIBLE_DEVICES",
+})  # fmt: skip
+_KEPT_PREFIXES = ("LC_", "HF_", "TRANSFORMERS_", "OMP_", "MKL_")
+_SECRETS = ("TOKEN", "SECRET", "PASSWORD", "KEY")
+_PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"})
+_SHOWN_LINES = 8
+_END_SECONDS = 2.0
+
+
+def keep_environment(environ: MutableMapping[str, str]) -> None:
+    """Drop every variable that training or serving has no business to see."""
+    for name in list(environ):
+        if not _is_kept(name, environ[name]):
+            del environ[name]
+
+
+def settle(
+    lifeline: Channel,
+    *,
+    log: Path,
+    folder: Path,
+    variables: Mapping[str, str] | None = None,
+    secrets: Secrets | None = None,
+) -> None:
+    """Make this process its own: process group, environment, output to ``log``, ``folder`` as working directory.
+
+    What Python code prints is written without ``secrets``.
+    """
+    os.setsid()
+    become_subreaper()
+    for handled in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
+        signal.signal(handled, signal.SIG_DFL)
+    threading.Thread(target=_die_with_server, args=(lifeline,), daemon=True).start()
+    keep_environment(os.environ)
+    os.environ.update(variables or {})
+    # The server's command line is copied into its children; nothing in it is theirs to know.
+    sys.argv = [""]
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.close(output)
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        stream = open(number, "wb", closefd=False)  # noqa: SIM115
+        setattr(sys, name, RedactedOutput(stream, secrets or Secrets()))
+    folder.mkdir(parents=True, exist_ok=True)
+    os.chdir(folder)
+    sys.dont_write_bytecode = True
+    tempfile.tempdir = None
+
+
+def isolate_imports(folders: Iterable[Path], names: Iterable[str]) -> None:
+    """Let ``names``, top-level modules, be imported from ``folders`` only.
+
+    A package of the same name in the server's working directory, or in a checkout that is on the path, must not be
+    found, nor be there already. Folders of installed packages stay, behind the pushed ones: training needs the others
+    that are in them.
+    """
+    names = frozenset(names)
+    own = [str(folder) for folder in folders]
+    installed = {*site.getsitepackages(), site.getusersitepackages()}
+    others = [entry for entry in sys.path if entry and (entry in installed or not _holds_any(entry, names))]
+    sys.path[:] = own + others
+    for loaded in [module for module in sys.modules if module.partition(".")[0] in names]:
+        del sys.modules[loaded]
+    importlib.invalidate_caches()
+
+
+def load_function(dotted: str) -> Callable[..., Any]:
+    """The function of that dotted path.
+
+    Raises:
+        AttributeError: if the module has none of that name; and whatever importing the module raises.
+    """
+    module_name, _dot, name = dotted.rpartition(".")
+    module = importlib.import_module(module_name)
+    function: Callable[..., Any] = getattr(module, name)
+    return function
+
+
+def describe(error: BaseException) -> dict[str, str]:
+    """What went wrong, without the sandbox's own frames.
+
+    ``msg`` is for the user, ``error`` the exception's type and text, ``strace`` the whole traceback, and ``frames`` its
+    last lines without the exception, for where that is told already. An exception with an attribute ``user_message`` is
+    a sentence for the user, whose mistake it names: no ``strace``, no ``frames``.
+    """
+    meant_for_user = getattr(error, "user_message", None)
+    if isinstance(meant_for_user, str) and meant_for_user:
+        sentence = plain_text(meant_for_user)
+        return {"msg": sentence, "error": sentence, "strace": "", "frames": ""}
+    report = traceback.TracebackException.from_exception(error)
+    _strip(report)
+    strace = plain_text("".join(report.format()))
+    text = plain_text(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+    first_line = text.strip().splitlines()[0]
+    frames = _frames(report, located=isinstance(error, SyntaxError))
+    return {"msg": f"the pushed code failed: {first_line}", "error": text, "strace": strace, "frames": frames}
+
+
+def plain_text(text: str) -> str:
+    """``text`` without what UTF-8 and databases cannot hold: lone surrogates and NUL."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+
+
+_DEEPEST = 100
+"""Lists and objects in each other; the sandbox reads JSON twice as deep."""
+
+
+def as_json(value: Any, where: str, deepest: int = _DEEPEST) -> Any:
+    """``value`` as plain JSON, with undefined numbers as the text "NAN" (protocol section 11.4).
+
+    Raises:
+        TypeError: names the place of what is not JSON, or where it is nested too deep.
+    """
+    if deepest < 0:
+        msg = f"{where[:80]}... is nested deeper than {_DEEPEST}"
+        raise TypeError(msg)
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, str):
+        return plain_text(value)
+    if isinstance(value, float):
+        if math.isfinite(value):
+            return float(value)
+        return "NAN" if math.isnan(value) else ("INF" if value > 0 else "-INF")
+    if isinstance(value, list | tuple):
+        return [as_json(item, f"{where}[{index}]", deepest - 1) for index, item in enumerate(value)]
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                msg = f"{where} has the key {key!r}, which is not text"
+                raise TypeError(msg)
+        return {plain_text(key): as_json(item, f"{where}[{key!r}]", deepest - 1) for key, item in value.items()}
+    msg = f"{where} is of the type '{type(value).__name__}', which JSON does not have"
+    raise TypeError(msg)
+
+
+def _holds_any(entry: str, names: frozenset[str]) -> bool:
+    return any(Path(entry, name).is_dir() or Path(entry, f"{name}.py").is_file() for name in names)
+
+
+def _is_kept(name: str, value: str) -> bool:
+    if name in _KEPT_VARIABLES:
+        return True
+    if name.upper() in _PROXIES:
+        # http://user:password@host
+        return "@" not in value
+    return name.startswith(_KEPT_PREFIXES) and not any(word in name.upper() for word in _SECRETS)
+
+
+def _frames(report: traceback.TracebackException, *, located: bool) -> str:
+    lines = "".join(report.stack.format()).splitlines()
+    if located:
+        # The place of a syntax error stands in no frame, but above the exception itself.
+        lines += "".join(report.format_exception_only()).splitlines()[:-1]
+    return plain_text("\n".join(lines[-_SHOWN_LINES:]))
+
+
+def _strip(report: traceback.TracebackException) -> None:
+    own = Path(__file__).parent
+    frames = [
+        frame
+        for frame in report.stack
+        if Path(frame.filename).parent != own
+        and frame.filename != importlib.__file__
+        and not frame.filename.startswith("<frozen importlib")
+    ]
+    report.stack = traceback.StackSummary.from_list(frames)
+    for linked in (report.__cause__, report.__context__):
+        if linked is not None:
+            _strip(linked)
+
+
+def _die_with_server(lifeline: Channel) -> None:
+    with suppress(EOFError, OSError):
+        lifeline.recv_bytes()
+    kill_own_descendants(_END_SECONDS)
+    os.killpg(os.getpgid(0), signal.SIGKILL)

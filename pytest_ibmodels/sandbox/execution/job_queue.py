@@ -1,0 +1,251 @@
+"""The queue of training jobs of the whole server, and the watch over each while it runs."""
+
+import logging
+import shutil
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytest_ibmodels.sandbox.execution.joblog import LogClock, note
+from pytest_ibmodels.sandbox.execution.processes import ChildProcess, how_it_ended
+from pytest_ibmodels.sandbox.execution.training_worker import TrainingJob, run_training
+from pytest_ibmodels.sandbox.settings import GIB, MIB, Settings
+from pytest_ibmodels.sandbox.storage.job_store import Store
+
+logger = logging.getLogger(__name__)
+
+CANCELLED = "cancelled"
+MAX_LOG_BYTES = 256 * MIB
+_POLL_SECONDS = 0.5
+_REPORT_SECONDS = 0.2
+_GRACE_SECONDS = 2.0
+
+
+@dataclass(eq=False)
+class QueuedJob:
+    """A training that waits or runs; ``store`` is where its state goes."""
+
+    job: TrainingJob
+    settings: Settings
+    store: Store
+    process: ChildProcess | None = None
+    stopped: str | None = None
+    """Why it was stopped from outside."""
+    ended: threading.Event = field(default_factory=threading.Event)
+
+
+class JobQueue:
+    """Runs at most ``max_jobs`` training processes, in the order in which they were asked for, by whomever."""
+
+    def __init__(self, max_jobs: int) -> None:
+        self._max_jobs = max_jobs
+        self._changed = threading.Condition()
+        self._waiting: deque[QueuedJob] = deque()
+        self._running: dict[str, QueuedJob] = {}
+        self._workers: list[threading.Thread] = []
+        self._closing = False
+
+    def add(self, queued: QueuedJob) -> None:
+        """Put a job behind all others."""
+        with self._changed:
+            self._waiting.append(queued)
+            if len(self._workers) < self._max_jobs:
+                worker = threading.Thread(target=self._work, name=f"training-{len(self._workers)}", daemon=True)
+                self._workers.append(worker)
+                worker.start()
+            self._changed.notify()
+
+    def position(self, job_id: str) -> int | None:
+        """How many jobs are before this one plus one, or None if it does not wait."""
+        with self._changed:
+            for position, queued in enumerate(self._waiting, start=1):
+                if queued.job.job_id == job_id:
+                    return position
+        return None
+
+    def cancel(self, job_id: str, *, seconds: float = 3.0) -> bool:
+        """Stop a waiting or running job, and wait up to ``seconds`` for its end; False if it had ended already."""
+        with self._changed:
+            queued = self._running.get(job_id)
+            if queued is None:
+                queued = next((item for item in self._waiting if item.job.job_id == job_id), None)
+                if queued is None:
+                    return False
+                self._waiting.remove(queued)
+                queued.store.fail(job_id, CANCELLED)
+                _clear(queued.job)
+                return True
+            queued.stopped = queued.stopped or CANCELLED
+            process = queued.process
+        if process is not None:
+            process.kill()
+        queued.ended.wait(seconds)
+        job = queued.store.job(job_id)
+        # It may have ended in another way just before.
+        return job is None or job.state == "PENDING" or job.message == CANCELLED
+
+    def close(self) -> None:
+        """Kill all jobs; what the store says of them is left to the next start."""
+        with self._changed:
+            self._closing = True
+            self._waiting.clear()
+            running = list(self._running.values())
+            self._changed.notify_all()
+        for item in running:
+            if item.process is not None:
+                item.process.kill()
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                while not self._waiting and not self._closing:
+                    self._changed.wait()
+                if self._closing:
+                    return
+                queued = self._waiting.popleft()
+                self._running[queued.job.job_id] = queued
+            try:
+                self._run(queued)
+            except Exception as error:
+                logger.exception("job %s", queued.job.job_id)
+                queued.store.fail(queued.job.job_id, _could_not_run(str(error) or type(error).__name__), fault=True)
+            finally:
+                with self._changed:
+                    del self._running[queued.job.job_id]
+                queued.ended.set()
+
+    def _run(self, queued: QueuedJob) -> None:
+        job = queued.job
+        queued.store.start(job.job_id)
+        process = ChildProcess(run_training, job)
+        with self._changed:
+            queued.process = process
+            stop_now = self._closing or queued.stopped is not None
+        watch = _Watch(queued, process)
+        try:
+            outcome = None if stop_now else watch.until_end()
+        finally:
+            process.close()
+            watch.finish_reports()
+            _clear(job)
+        if not self._closing:
+            self._record(queued, outcome, process.final_exit_code)
+
+    def _record(self, queued: QueuedJob, outcome: dict[str, Any] | None, exit_code: int | None) -> None:
+        job = queued.job
+        if queued.stopped is not None:
+            note(job.log, queued.stopped)
+            queued.store.fail(job.job_id, queued.stopped)
+        elif outcome is None:
+            msg = f"the training process {how_it_ended(exit_code)} before it had finished"
+            note(job.log, msg)
+            queued.store.fail(job.job_id, msg)
+        elif "fault" in outcome:
+            queued.store.fail(job.job_id, _could_not_run(outcome["fault"]), fault=True)
+        elif "failure" in outcome:
+            failure = outcome["failure"]
+            queued.store.fail(job.job_id, failure["msg"], error=failure["error"], strace=failure["strace"])
+        else:
+            queued.store.succeed(job.job_id, {"result": outcome["result"]})
+
+
+def _could_not_run(reason: str) -> str:
+    return f"the sandbox could not run this job: {reason}"
+
+
+def _clear(job: TrainingJob) -> None:
+    for folder in (job.scratch, job.unpacked):
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+class _Watch:
+    """Stores what one running job reports, and holds it to its limits."""
+
+    def __init__(self, queued: QueuedJob, process: ChildProcess) -> None:
+        self._queued = queued
+        self._process = process
+        self._clock = LogClock(queued.job.log)
+        self._started = time.monotonic()
+        self._measured = self._reported = 0.0
+        self._peak = 0
+        self._pending: dict[str, Any] = {}
+
+    def until_end(self) -> dict[str, Any] | None:
+        """Watch until the process has ended; its outcome, or None if it told none."""
+        while True:
+            self._process.wait(_REPORT_SECONDS if self._pending else _POLL_SECONDS)
+            try:
+                outcome = self._take(self._process.messages())
+            except EOFError:
+                outcome = None
+            if outcome is not None:
+                self._process.wait_for_exit(_GRACE_SECONDS)
+                return outcome
+            if self._process.has_ended() or self._queued.stopped is not None:
+                # It may have told its outcome between the two looks.
+                return self._last_words()
+            self._report()
+            self._hold_to_limits()
+
+    def finish_reports(self) -> None:
+        self._reported = 0.0
+        self._clock.tick()
+        self._pending["peak_memory"] = self._peak
+        self._report()
+
+    def _last_words(self) -> dict[str, Any] | None:
+        try:
+            return self._take(self._process.messages())
+        except EOFError:
+            return None
+
+    def _take(self, messages: list[dict[str, Any]]) -> dict[str, Any] | None:
+        for message in messages:
+            if "metadata" in message:
+                self._pending["task_data"] = message["metadata"]
+            elif "message" in message:
+                self._pending["message"] = message["message"]
+            else:
+                self._peak = max(self._peak, message["peak_memory"])
+                return message
+        return None
+
+    def _report(self) -> None:
+        now = time.monotonic()
+        if self._pending and now - self._reported >= _REPORT_SECONDS:
+            self._queued.store.report(self._queued.job.job_id, **self._pending)
+            self._pending = {}
+            self._reported = now
+
+    def _hold_to_limits(self) -> None:
+        now = time.monotonic()
+        if now - self._measured < _POLL_SECONDS:
+            return
+        self._measured = now
+        used = self._process.memory_bytes(self._queued.settings.job_memory)
+        if used > self._peak:
+            self._peak = self._pending["peak_memory"] = used
+        reason = self._over_limit(used, now - self._started, self._clock.tick())
+        if reason is not None:
+            self._queued.stopped = self._queued.stopped or reason
+            self._process.kill()
+
+    def _over_limit(self, used: int, seconds: float, log_bytes: int) -> str | None:
+        limits = self._queued.settings
+        if used > limits.job_memory:
+            return (
+                f"the training process used {used / GIB:.2f} GiB of memory, more than its limit of "
+                f"{limits.job_memory / GIB:g} GiB, and was killed (pages that its processes share count once; the "
+                "sandbox's option --job-memory sets the limit)"
+            )
+        if seconds > limits.job_time:
+            return (
+                f"the training process ran for {seconds:.0f} s, longer than its limit of {limits.job_time:g} s, "
+                "and was killed (the sandbox's option --job-time sets the limit)"
+            )
+        if log_bytes > MAX_LOG_BYTES:
+            return f"the training process wrote more than {MAX_LOG_BYTES / MIB:g} MiB of output, and was killed"
+        return None

@@ -1,0 +1,112 @@
+"""Stand-ins for what the platform hands to pushed code: the file client, and a model's request (sections 4.2, 11.1)."""
+
+import errno
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, Any, Literal
+
+from pytest_ibmodels.sandbox.errors import SandboxError
+from pytest_ibmodels.sandbox.storage.archives import unzip
+from pytest_ibmodels.sandbox.storage.drive import Drive
+from pytest_ibmodels.sandbox.storage.paths import DrivePath
+
+
+class FileClient:
+    """Files of the drive, for code that runs inside the sandbox. All paths are drive paths.
+
+    ``file_client`` is None, which tells the original training code that this object itself is the SDK.
+    """
+
+    def __init__(self, drive: Drive, username: str, max_unzipped: int) -> None:
+        self.file_client = None
+        self.username = username
+        self._drive = drive
+        self._max_unzipped = max_unzipped
+
+    def read_file(self, path: str) -> bytes:
+        """The bytes of a file.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+        """
+        return self._drive.read(self._existing(path, "file"))
+
+    def write_file(self, path: str, data: bytes | str) -> None:
+        """Write a whole file, replacing what was there; folders are made as needed.
+
+        Raises:
+            PermissionError: if the path cannot be written.
+        """
+        try:
+            self._drive.write(DrivePath.parse(path), data.encode() if isinstance(data, str) else data)
+        except SandboxError as error:
+            raise PermissionError(str(error)) from None
+
+    @contextmanager
+    def ibopen(self, path: str, mode: str = "r") -> Iterator[IO[Any]]:
+        """Open a file in mode ``r``, ``rb``, ``w`` or ``wb``; what is written arrives when it is closed."""
+        if mode not in {"r", "rb", "w", "wb"}:
+            msg = f"mode {mode!r} of {path!r}: expected 'r', 'rb', 'w' or 'wb'"
+            raise ValueError(msg)
+        raw = io.BytesIO(self.read_file(path) if mode.startswith("r") else b"")
+        file: IO[Any] = raw if mode.endswith("b") else io.TextIOWrapper(raw, encoding="utf-8", newline="")
+        yield file
+        if mode.startswith("w"):
+            file.flush()
+            self.write_file(path, raw.getvalue())
+
+    def unzip(self, path: str, dest: str, remove: bool = False) -> None:
+        """Unpack the zip ``path`` into the folder ``dest``, and delete it if ``remove``."""
+        unzip(self._drive, DrivePath.parse(path), DrivePath.parse(dest), max_bytes=self._max_unzipped)
+        if remove:
+            self._drive.delete(DrivePath.parse(path), force=False)
+
+    def exists(self, path: str) -> bool:
+        try:
+            return self._drive.info(DrivePath.parse(path)) is not None
+        except SandboxError:
+            return False
+
+    def list_dir(self, path: str) -> list[str]:
+        """The sorted names in a folder.
+
+        Raises:
+            FileNotFoundError: if there is no such folder.
+        """
+        return self._drive.names(self._existing(path, "folder"))
+
+    def _existing(self, path: str, kind: Literal["file", "folder"]) -> DrivePath:
+        """The checked path; one that no drive could have is one that does not exist."""
+        try:
+            checked = DrivePath.parse(path)
+            info = self._drive.info(checked)
+        except SandboxError as error:
+            raise FileNotFoundError(errno.ENOENT, str(error), path) from None
+        if info is None or info.type != kind:
+            raise FileNotFoundError(errno.ENOENT, f"No such {kind} in the drive", path)
+        return checked
+
+
+@dataclass(frozen=True)
+class RawData:
+    """A document as it is handed to a model: ``data`` is the JSON text of a list that holds the one record."""
+
+    type: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class RequestContext:
+    username: str
+
+
+@dataclass(frozen=True)
+class ModelRequest:
+    """What a model's ``run`` is called with; ``input_path`` is the drive path of the document."""
+
+    model_name: str
+    input_path: str
+    input_raw_data: RawData | None
+    context: RequestContext

@@ -1,0 +1,141 @@
+"""What runs in the process of a training job: the pushed function, and its reports to the server."""
+
+import inspect
+import json
+import os
+import resource
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pytest_ibmodels.sandbox.execution.channel import Channel, send_json
+from pytest_ibmodels.sandbox.execution.child import (
+    as_json,
+    describe,
+    isolate_imports,
+    load_function,
+    plain_text,
+    settle,
+)
+from pytest_ibmodels.sandbox.execution.sdk_stubs import FileClient
+from pytest_ibmodels.sandbox.execution.secrets import Secrets
+from pytest_ibmodels.sandbox.storage.drive import Drive
+
+USERNAME = "sandbox"
+_NICENESS = 5
+_MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """``packages`` are folders on this machine, each the code of one top-level module.
+
+    ``unpacked`` is the folder that holds them if they were unpacked for this job alone. ``models`` is the folder of the
+    models in use. ``secrets`` stand in the arguments; the log and errors are written without them, and so are the
+    URLs in what the job reports.
+    """
+
+    job_id: str
+    function: str
+    packages: tuple[Path, ...]
+    arguments: dict[str, Any]
+    drive: Drive
+    folder: Path
+    max_unzipped: int
+    unpacked: Path | None = None
+    models: Path | None = None
+    secrets: Secrets = field(default_factory=Secrets, repr=False)
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "log.txt"
+
+    @property
+    def scratch(self) -> Path:
+        return self.folder / "scratch"
+
+
+class JobMetadataClient:
+    """What training code reports through (protocol section 11.3); may be used from any thread of it."""
+
+    def __init__(self, job_id: str, channel: Channel, secrets: Secrets | None = None) -> None:
+        self.job_id = job_id
+        self._channel = channel
+        self._secrets = secrets or Secrets()
+        self._sending = threading.Lock()
+
+    def update_metadata(self, metadata: Mapping[str, Any]) -> None:
+        """Replace what the environment shows as ``task_data``; undefined numbers become the text "NAN".
+
+        Raises:
+            TypeError: if it is no mapping with text keys, or a value in it is not JSON; the key is named.
+        """
+        if not isinstance(metadata, Mapping):
+            msg = f"update_metadata: expected a mapping, got a {type(metadata).__name__}"
+            raise TypeError(msg)
+        self.send({"metadata": self._secrets.hidden_in_urls(as_json(metadata, "metadata"))})
+
+    def update_message(self, message: str) -> None:
+        """Replace the job's message."""
+        self.send({"message": self._secrets.hidden_in_urls(plain_text(str(message)))})
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Send a message to the server as it is."""
+        with self._sending:
+            send_json(self._channel, message)
+
+
+def run_training(channel: Channel, lifeline: Channel, job: TrainingJob) -> None:
+    """Run the job in this process.
+
+    The last message is ``{"result": ...}``, ``{"failure": ...}`` of the pushed code, or ``{"fault": ...}``: why the job
+    could not be begun, in one sentence.
+    """
+    try:
+        settle(lifeline, log=job.log, folder=job.scratch, secrets=job.secrets)
+    except OSError as error:
+        send_json(channel, {"fault": plain_text(str(error)), "peak_memory": 0})
+        return
+    # Somebody waits for the answers of the server and of the models that it serves, but minutes for a training.
+    os.nice(_NICENESS)
+    client = JobMetadataClient(job.job_id, channel, job.secrets)
+    outcome: dict[str, Any]
+    try:
+        outcome = {"result": job.secrets.hidden_in_urls(_json_or_null(_call(job, client)))}
+    except BaseException as error:  # noqa: BLE001 - pushed code may raise anything, SystemExit too
+        failure = describe(error)
+        sys.stderr.write(failure["strace"] or f"{failure['error']}\n")
+        outcome = {"failure": {key: job.secrets.hidden_in_text(text) for key, text in failure.items()}}
+    outcome["peak_memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_UNIT
+    sys.stdout.flush()
+    sys.stderr.flush()
+    client.send(outcome)
+
+
+def _call(job: TrainingJob, client: JobMetadataClient) -> Any:
+    names = [package.name for package in job.packages]
+    isolate_imports([package.parent for package in job.packages], names)
+    function = load_function(job.function)
+    supplied = {
+        "file_client": FileClient(job.drive, USERNAME, job.max_unzipped),
+        "username": USERNAME,
+        "job_metadata_client": client,
+    }
+    if job.models is not None and "models_path" in inspect.signature(function).parameters:
+        job.models.mkdir(exist_ok=True)
+        supplied["models_path"] = str(job.models)
+    return function(**{**supplied, **job.arguments})
+
+
+def _json_or_null(value: Any) -> Any:
+    """What the function returned, if it is JSON; training functions return nothing of importance."""
+    try:
+        plain = as_json(value, "the result")
+        json.dumps(plain)
+    except (TypeError, ValueError) as error:
+        sys.stderr.write(f"the function's return value is dropped: {error}\n")
+        return None
+    return plain

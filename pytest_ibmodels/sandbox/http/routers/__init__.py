@@ -1,0 +1,1 @@
+"""Routers: one module for each resource of the protocol."""

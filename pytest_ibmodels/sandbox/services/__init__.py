@@ -1,0 +1,1 @@
+"""Operations of a tenant: training, serving, tuning, marketplace and Refiner."""

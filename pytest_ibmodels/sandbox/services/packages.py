@@ -1,0 +1,110 @@
+"""Packages, as far as the environment must understand them (protocol sections 10.8 and 10.9)."""
+
+import json
+import re
+from dataclasses import dataclass
+
+from semver import Version
+
+from pytest_ibmodels.sandbox.errors import SandboxError
+from pytest_ibmodels.sandbox.jsontext import loads
+from pytest_ibmodels.sandbox.storage.drive import Drive
+from pytest_ibmodels.sandbox.storage.paths import DrivePath
+
+DESCRIPTION = "package.json"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]*(?<! )")
+_MAX_FILE_NAME = 200
+
+
+@dataclass(frozen=True)
+class PackageId:
+    """What a package calls itself; ``version`` is a semantic version."""
+
+    name: str
+    version: str
+
+    @property
+    def file_name(self) -> str:
+        return f"{self.name}-{self.version}.ibsolution"
+
+
+def parse_package_id(content: bytes, where: str) -> PackageId:
+    """Read name and version from the content of a ``package.json``; ``where`` begins the sentence of an error.
+
+    Raises:
+        SandboxError: names the key that is missing or malformed.
+    """
+    try:
+        description = loads(content)
+    except ValueError as error:
+        msg = f"{where}: its {DESCRIPTION} is not JSON: {error}"
+        raise SandboxError(msg) from None
+    if not isinstance(description, dict):
+        msg = f"{where}: its {DESCRIPTION} is no JSON object"
+        raise SandboxError(msg)
+    name, version = description.get("name"), description.get("version")
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        msg = (
+            f"{where}: 'name' in its {DESCRIPTION} is {_shown(name)}; expected letters, digits, "
+            "and after the first of them spaces, '_', '.' and '-'"
+        )
+        raise SandboxError(msg)
+    if not isinstance(version, str) or not Version.is_valid(version):
+        msg = f"{where}: 'version' in its {DESCRIPTION} is {_shown(version)}; expected a semantic version such as 1.4.0"
+        raise SandboxError(msg)
+    package = PackageId(name, version)
+    if len(package.file_name) > _MAX_FILE_NAME:
+        msg = (
+            f"{where}: name and version in its {DESCRIPTION} are too long; together at most {_MAX_FILE_NAME} characters"
+        )
+        raise SandboxError(msg)
+    return package
+
+
+def _shown(value: object) -> str:
+    return "missing" if value is None else json.dumps(value)[:100]
+
+
+@dataclass(frozen=True)
+class ModelPackage:
+    """``classpath`` is the dotted path of the model class; ``packages`` are folders relative to the package."""
+
+    path: DrivePath
+    classpath: str
+    packages: tuple[str, ...]
+
+
+def read_model_package(drive: Drive, path: DrivePath) -> ModelPackage:
+    """Read and check a model package.
+
+    Raises:
+        SandboxError: if the folder holds none; the sentence says what is missing.
+    """
+    try:
+        content = loads(drive.read(path.joined("package.json")))
+    except SandboxError as error:
+        msg = f"'{path}' is no model package: {error}"
+        raise SandboxError(msg) from None
+    except ValueError as error:
+        msg = f"'{path}' is no model package: its package.json is not JSON: {error}"
+        raise SandboxError(msg) from None
+    classpath = content.get("classpath") if isinstance(content, dict) else None
+    if not isinstance(classpath, str) or not _is_dotted(classpath):
+        msg = f"'{path}' is no model package: its package.json has no 'classpath' such as 'MODEL.model.IbModel'"
+        raise SandboxError(msg)
+    packages = content.get("packages", [])
+    if not isinstance(packages, list) or not all(isinstance(item, str) for item in packages):
+        msg = f"'{path}' is no model package: 'packages' in its package.json is no list of folders"
+        raise SandboxError(msg)
+    for item in packages:
+        DrivePath.parse(f"{path}/{item}")
+    module = path.joined("src", "py", *classpath.split(".")[:-1])
+    if drive.info(module.parent.joined(f"{module.name}.py")) is None and drive.info(module) is None:
+        msg = f"'{path}' is no model package: '{module}.py', which its classpath {classpath!r} names, does not exist"
+        raise SandboxError(msg)
+    return ModelPackage(path, classpath, tuple(packages))
+
+
+def _is_dotted(text: str) -> bool:
+    parts = text.split(".")
+    return len(parts) >= 3 and all(part.isidentifier() for part in parts)

@@ -1,0 +1,76 @@
+"""OCR documents as the sandbox looks at them: a JSON list of records (protocol section 10.2)."""
+
+from typing import Any
+
+from pytest_ibmodels.sandbox.errors import SandboxError
+from pytest_ibmodels.sandbox.jsontext import loads
+from pytest_ibmodels.sandbox.storage.drive import Drive
+from pytest_ibmodels.sandbox.storage.paths import DrivePath
+
+
+def parse_key(key: str) -> tuple[DrivePath, int]:
+    """Split a record key, ``PATH-INDEX``.
+
+    Raises:
+        SandboxError: if it is none.
+    """
+    path, dash, index = key.rpartition("-")
+    if not dash or not (index.isascii() and index.isdigit()):
+        msg = f"the record key {key[:300]!r} is not of the form PATH-INDEX"
+        raise SandboxError(msg)
+    return DrivePath.parse(path), int(index)
+
+
+def read_record(drive: Drive, path: DrivePath, index: int) -> dict[str, Any]:
+    """Record ``index`` of the document at ``path``.
+
+    Raises:
+        SandboxError: if there is no such document or record, or it is not valid.
+    """
+    return parse_records(drive.read(path), path, index)
+
+
+def parse_records(content: bytes, path: DrivePath, index: int) -> dict[str, Any]:
+    """The same of a document's content; ``path`` names it in errors."""
+    try:
+        records = loads(content)
+    except ValueError as error:
+        msg = f"the document '{path}' is not JSON: {error}"
+        raise SandboxError(msg) from None
+    if not isinstance(records, list):
+        msg = f"the document '{path}' is not a JSON list of records"
+        raise SandboxError(msg)
+    if index >= len(records):
+        msg = f"the document '{path}' has {len(records)} record(s); there is no record {index}"
+        raise SandboxError(msg)
+    record = records[index]
+    problem = what_is_wrong(record)
+    if problem is not None:
+        msg = f"record {index} of the document '{path}' is not valid: {problem}"
+        raise SandboxError(msg)
+    assert isinstance(record, dict)  # noqa: S101 - what_is_wrong has looked
+    return record
+
+
+def what_is_wrong(record: object) -> str | None:
+    """Why a record breaks the validity rule, or None: every line's words stand in that line of the text, in order."""
+    if (
+        not isinstance(record, dict)
+        or not isinstance(record.get("text"), str)
+        or not isinstance(record.get("lines"), list)
+    ):
+        return "it has no 'text' (a string) and 'lines' (a list)"
+    texts, lines = record["text"].split("\n"), record["lines"]
+    if len(texts) != len(lines):
+        return f"its text has {len(texts)} lines, its 'lines' {len(lines)}"
+    for number, (text, words) in enumerate(zip(texts, lines, strict=True)):
+        position = 0
+        for word in words if isinstance(words, list) else [None]:
+            value = word.get("word") if isinstance(word, dict) else None
+            if not isinstance(value, str) or not value.strip():
+                return f"line {number} holds a word without text"
+            position = text.find(value, position)
+            if position < 0:
+                return f"the word {value!r} does not stand where it should in line {number} of the text"
+            position += len(value)
+    return None

@@ -1,0 +1,91 @@
+"""Export of a trained model as a Refiner program, and runs of such programs (protocol section 5)."""
+
+from typing import Any
+
+from pytest_ibmodels.instabase.wire import ExportRequest, RefinedRecord, RefinerRequest, RefinerResult
+from pytest_ibmodels.sandbox.errors import SandboxError
+from pytest_ibmodels.sandbox.jsontext import loads
+from pytest_ibmodels.sandbox.services.packages import read_model_package
+from pytest_ibmodels.sandbox.services.programs import (
+    Evaluation,
+    ModelResult,
+    ProgramField,
+    parse_program,
+    result_of_entities,
+    write_program,
+)
+from pytest_ibmodels.sandbox.services.records import parse_key, read_record
+from pytest_ibmodels.sandbox.services.serving import ModelPool
+from pytest_ibmodels.sandbox.services.tasks import TaskRunner
+from pytest_ibmodels.sandbox.storage.drive import Drive
+from pytest_ibmodels.sandbox.storage.job_store import Store
+from pytest_ibmodels.sandbox.storage.paths import DrivePath
+
+
+class Refiner:
+    """All methods block; every one raises :class:`SandboxError` with a sentence for a request that cannot be served."""
+
+    def __init__(self, drive: Drive, store: Store, models: ModelPool, tasks: TaskRunner) -> None:
+        self._drive = drive
+        self._store = store
+        self._models = models
+        self._tasks = tasks
+
+    def export(self, request: ExportRequest) -> str:
+        """Register the model under its name, write its program, and return the program's path."""
+        package = read_model_package(self._drive, DrivePath.parse(request.model_path))
+        folder = DrivePath.parse(request.annotator_dir)
+        program_path = DrivePath.parse(f"{folder}/{request.refiner_path}")
+        if not request.model_name:
+            msg = "export_model: 'model_name' is empty"
+            raise SandboxError(msg)
+        fields = request.extracted_fields or self._fields_of_predictions(folder)
+        text = write_program(request.model_name, fields, str(DrivePath.parse(request.dev_input_folder)))
+        self._drive.write(program_path, text.encode())
+        self._store.register(request.model_name, model_path=str(package.path), program_folder=str(program_path.parent))
+        return str(program_path)
+
+    def start(self, request: RefinerRequest) -> str:
+        """Start a run of a program on records; returns the job's id."""
+        fields = parse_program(request.program)
+        folder = str(DrivePath.parse(request.program_path).parent)
+        return self._tasks.start(
+            "refiner", lambda: self._run(fields, folder, request.input_record_keys), waits_for_model=True
+        )
+
+    def _run(self, fields: list[ProgramField], folder: str, keys: list[str]) -> dict[str, Any]:
+        records = {key: self._refine(fields, folder, key) for key in keys}
+        return RefinerResult(results_by_record=records).model_dump()
+
+    def _refine(self, fields: list[ProgramField], folder: str, key: str) -> RefinedRecord:
+        evaluation = Evaluation(lambda name: self._run_model(name, folder, key))
+        return RefinedRecord(refined_phrases=evaluation.phrases(fields))
+
+    def _run_model(self, name: str | None, folder: str, key: str) -> ModelResult:
+        model = self._store.model_of_folder(folder) if name is None else self._store.model(name)
+        if model is None:
+            msg = (
+                f"no model was exported to '{folder}', and the program names none"
+                if name is None
+                else f"there is no model {name!r}; annotator/export_model registers one"
+            )
+            raise SandboxError(msg)
+        path, index = parse_key(key)
+        record = read_record(self._drive, path, index)
+        result = self._models.run(model.name, DrivePath.parse(model.model_path), path, record)
+        return result_of_entities(result, record["text"])
+
+    def _fields_of_predictions(self, folder: DrivePath) -> list[str]:
+        """The fields in ``predictions.json``, flat or nested (section 10.5), in order of appearance."""
+        path = folder.joined("predictions.json")
+        try:
+            predictions = loads(self._drive.read(path))
+            documents = [entry.get("entities", entry) for entry in predictions.values()]
+            fields = dict.fromkeys(name for entities in documents for name in entities)
+        except SandboxError as error:
+            msg = f"export_model: no 'extracted_fields' given, and they cannot be taken from the predictions: {error}"
+            raise SandboxError(msg) from None
+        except (ValueError, AttributeError, TypeError):
+            msg = f"export_model: '{path}' is not of the form {{DOCUMENT: {{FIELD: PREDICTION}}}}"
+            raise SandboxError(msg) from None
+        return list(fields)

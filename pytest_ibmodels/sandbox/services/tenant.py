@@ -1,0 +1,185 @@
+"""Everything a sandbox consists of, apart from HTTP; and the sandboxes, one for each token, of a server."""
+
+import fcntl
+import logging
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from pytest_ibmodels.sandbox.errors import DataInUseError, SandboxError, StartError
+from pytest_ibmodels.sandbox.execution.job_queue import JobQueue
+from pytest_ibmodels.sandbox.execution.processes import (
+    kill_all,
+    kill_orphans,
+    prepare_sockets,
+    warm_up,
+)
+from pytest_ibmodels.sandbox.services.marketplace import Marketplace, applications_mount
+from pytest_ibmodels.sandbox.services.model_calls import ModelCalls
+from pytest_ibmodels.sandbox.services.refiner import Refiner
+from pytest_ibmodels.sandbox.services.serving import ModelPool
+from pytest_ibmodels.sandbox.services.tasks import TaskRunner
+from pytest_ibmodels.sandbox.services.training import Trainings
+from pytest_ibmodels.sandbox.services.tuning import Tunings
+from pytest_ibmodels.sandbox.settings import Settings
+from pytest_ibmodels.sandbox.storage.databases import refuse_shared_databases
+from pytest_ibmodels.sandbox.storage.drive import Drive
+from pytest_ibmodels.sandbox.storage.job_store import Store
+
+logger = logging.getLogger(__name__)
+
+_WRITE_SECONDS = 1.0
+_TIDY_SECONDS = 60.0
+
+
+class Sandbox:
+    """What the holder of a token sees: a drive, jobs, models and a marketplace, all in one data folder.
+
+    When made, it ends in its store what a former server left unfinished.
+    """
+
+    def __init__(self, settings: Settings, queue: JobQueue) -> None:
+        self.settings = settings
+        settings.data.mkdir(parents=True, exist_ok=True)
+        self.store = Store(settings.database_url)
+        shutil.rmtree(settings.scratch, ignore_errors=True)
+        for folder in (settings.scratch, settings.drive_root, settings.jobs_root):
+            folder.mkdir(parents=True, exist_ok=True)
+        self.store.fail_unfinished()
+        self.drive = Drive(settings.drive_root, settings.scratch, (applications_mount(settings), *settings.mounts))
+        self.marketplace = Marketplace(settings, self.drive, self.store)
+        self.tasks = TaskRunner(self.store)
+        self.training = Trainings(settings, self.drive, self.store, self.marketplace, queue)
+        self.models = ModelPool(settings, self.drive)
+        self.model_calls = ModelCalls()
+        self.tuning = Tunings(settings, self.drive, self.training)
+        self.refiner = Refiner(self.drive, self.store, self.models, self.tasks)
+
+    def tidy_up(self) -> None:
+        """Forget the jobs, with their logs, that ended long ago, and models that nobody asks for."""
+        self.tuning.close_idle()
+        before = time.time() - self.settings.keep_jobs
+        for job_id in self.store.forget_ended_before(before):
+            self.training.forget(job_id)
+        for folder in self.settings.jobs_root.iterdir():
+            # Of a database that was lost, or moved away.
+            if folder.stat().st_mtime < before and self.store.job(folder.name) is None:
+                self.training.forget(folder.name)
+
+    def close(self) -> None:
+        """Start nothing more, and let go of the database."""
+        self.tasks.close()
+        self.model_calls.close()
+        self.models.close()
+        self.tuning.close()
+        self.store.write_what_was_kept()
+        self.store.close()
+
+
+class Sandboxes:
+    """The server's data folder, which is claimed at once, and in it a sandbox for each of ``names``.
+
+    They share what the machine has but once: the queue of trainings, and the process that jobs are forked from.
+
+    Raises (when made):
+        StartError: if the data folder or a database cannot be used, or another server uses them.
+    """
+
+    def __init__(self, settings: Settings, names: Iterable[str]) -> None:
+        self._settings = settings
+        each = {name: settings.of_holder(name) for name in names}
+        refuse_shared_databases({name: of_holder.database_url for name, of_holder in each.items()})
+        self._lock = _claim(settings.data)
+        self._queue = JobQueue(settings.max_jobs)
+        self._closing = threading.Event()
+        self._by_name: dict[str, Sandbox] = {}
+        try:
+            prepare_sockets()
+            settings.samples_root.mkdir(exist_ok=True)
+            for name, of_holder in each.items():
+                self._by_name[name] = Sandbox(of_holder, self._queue)
+        except BaseException as error:
+            for sandbox in self._by_name.values():
+                sandbox.close()
+            self._lock.close()
+            if isinstance(error, SandboxError):
+                raise StartError(str(error)) from error
+            if isinstance(error, OSError):
+                msg = f"the data folder '{settings.data}' cannot be used: {error.strerror or error}"
+                raise StartError(msg) from error
+            raise
+
+    def of(self, name: str) -> Sandbox:
+        """The sandbox of a holder."""
+        return self._by_name[name]
+
+    def start(self) -> None:
+        """Begin what takes seconds, or never ends, in the background: imports of training code, samples, tidying."""
+        for target in (self._warm_up, self._keep_tidy):
+            threading.Thread(target=target, name=target.__name__.strip("_"), daemon=True).start()
+
+    def close(self) -> None:
+        """Kill everything that was started, and let go of the data folder."""
+        self._closing.set()
+        self._queue.close()
+        for sandbox in self._by_name.values():
+            sandbox.close()
+        kill_all()
+        self._lock.close()
+
+    def _warm_up(self) -> None:
+        try:
+            warm_up(preload=self._settings.preload)
+            for mount in self._settings.mounts:
+                mount.folder()
+        except Exception:
+            logger.exception("warm-up")
+
+    def _keep_tidy(self) -> None:
+        tidied = float("-inf")
+        while not self._closing.wait(_WRITE_SECONDS):
+            # Of models whose process has ended between two calls.
+            kill_orphans()
+            for sandbox in self._by_name.values():
+                sandbox.store.write_what_was_kept()
+            if time.monotonic() - tidied > _TIDY_SECONDS:
+                tidied = time.monotonic()
+                for sandbox in self._by_name.values():
+                    _tidy_up(sandbox)
+
+
+def _tidy_up(sandbox: Sandbox) -> None:
+    try:
+        sandbox.tidy_up()
+    except SandboxError as error:
+        logger.warning("tidying up: %s", error)
+    except Exception:
+        logger.exception("tidying up")
+
+
+def _claim(data: Path) -> IO[str]:
+    """Lock the data folder for as long as the file is open, however this process ends."""
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        lock = (data / "lock").open("a+")
+    except OSError as error:
+        msg = f"the data folder '{data}' cannot be used: {error.strerror or error}"
+        raise StartError(msg) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.seek(0)
+        owner = lock.read().strip() or "unknown"
+        lock.close()
+        msg = f"the data folder '{data}' is in use by another sandbox (process {owner}); give this one another --data"
+        raise DataInUseError(msg) from None
+    # Whose it is, for those who come too late; on a full disk they are not told.
+    with suppress(OSError):
+        os.ftruncate(lock.fileno(), 0)
+        os.write(lock.fileno(), str(os.getpid()).encode())
+    return lock

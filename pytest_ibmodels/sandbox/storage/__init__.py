@@ -1,0 +1,1 @@
+"""Storage of a tenant: drives, archives and the job store."""
