@@ -30,19 +30,19 @@ from pytest_ibmodels.packaging import build_package
 from pytest_ibmodels.spec import ModelTest, load_environments
 
 if TYPE_CHECKING:
-    from pytest_ibmodels.engine.routes.base import Workplace
+    from pytest_ibmodels.engine.routes.base import RunContext
 
 ROUTE = AnnotatorRoute()
 
 
-async def finished(place: Workplace, job_id: str) -> None:
+async def finished(place: RunContext, job_id: str) -> None:
     while not (state := await ROUTE.look(place, job_id)).finished:
         await asyncio.sleep(0.5)
     if state.error:
         raise SystemExit(state.error)
 
 
-async def begun(place: Workplace, job_id: str) -> None:
+async def begun(place: RunContext, job_id: str) -> None:
     while not (await ROUTE.look(place, job_id)).fraction:
         await asyncio.sleep(0.2)
 
@@ -50,7 +50,7 @@ async def begun(place: Workplace, job_id: str) -> None:
 class Served:
     """Asks for one document after the other, over one connection, and keeps answers and seconds."""
 
-    def __init__(self, place: Workplace, model_name: str) -> None:
+    def __init__(self, place: RunContext, model_name: str) -> None:
         transport = place.client.transport
         token = transport._token.get_secret_value()  # noqa: SLF001 - who measures stands in for the client
         headers = {"Authorization": f"Bearer {token}"}
@@ -84,7 +84,7 @@ def equal(prediction: dict[str, Any], entities: list[dict[str, Any]]) -> bool:
     )
 
 
-async def measure(place: Workplace, test: ModelTest) -> None:
+async def measure(place: RunContext, test: ModelTest) -> None:
     await finished(place, await ROUTE.start(place, test))
     save_path = f"{place.folder}/save_location/{test.name}_{place.suffix}"
     predictions: dict[str, Any] = json.loads(await place.client.drive.read(f"{save_path}/predictions.json"))

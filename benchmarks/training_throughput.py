@@ -30,16 +30,16 @@ from transformers.trainer_callback import PrinterCallback
 
 from ibformers.documents.annotator import OUTSIDE, read_project
 from ibformers.models.base import DEFAULT_BASE_MODEL, BaseModel, load_base_model
-from ibformers.tasks.extraction.features import Encoder, EncodingSettings, on_grid
-from ibformers.tasks.extraction.job import BOX_GRID
-from ibformers.tasks.extraction.loss import extraction_loss
-from ibformers.trainer.data import (
+from ibformers.tasks.extraction.batches import (
     IGNORED,
     BucketedExamples,
     Collator,
     Example,
     training_examples,
 )
+from ibformers.tasks.extraction.features import Encoder, EncodingSettings, on_grid
+from ibformers.tasks.extraction.job import BOX_GRID
+from ibformers.tasks.extraction.loss import extraction_loss
 from ibformers.trainer.hardware import choose_precision, use_all_cores
 from ibformers.trainer.hyperparameters import Hyperparameters
 from ibformers.trainer.reporting import JobReport

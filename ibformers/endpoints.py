@@ -12,8 +12,8 @@ from ibformers.trainer.threads import let_waiting_threads_sleep
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ibformers.platform import FileClient, JobMetadataClient
     from ibformers.service.service import TuningService
-    from ibformers.trainer.platform import FileClient, JobMetadataClient
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,12 @@
-"""What goes wrong because of what was passed in, in words for the person who passed it in."""
+"""Errors of the training code, in words for the person who passed something in.
+
+TuningError                  one sentence, no traceback; `field` names the setting or request field, if one is wrong
+├── RequestRefused           a setting or a field of a request is wrong: change it
+├── DatabaseUnavailable      the database could not be opened or read: try again, or look after it
+├── NoCandidate            no model waits, or none was replaced: train first
+├── ModelIsWorse             the new model is certainly worse than the one in use: train again, or force it
+└── ModelBusy                the model is being trained: wait
+"""
 
 
 class DocumentError(ValueError):
@@ -15,6 +23,39 @@ class TrainingInputError(ValueError):
     def __init__(self, user_message: str) -> None:
         super().__init__(user_message)
         self.user_message = user_message
+
+
+class TuningError(TrainingInputError):
+    """An operation did not do what it was asked to do, and changed nothing of the model in use.
+
+    Attributes:
+        user_message: one sentence that says what, where, and what to do.
+        field: the setting or request field that is wrong; empty where none is.
+    """
+
+    def __init__(self, user_message: str, field: str = "") -> None:
+        super().__init__(user_message)
+        self.field = field
+
+
+class RequestRefused(TuningError):
+    """A setting or a field of a request cannot be used as it is."""
+
+
+class DatabaseUnavailable(TuningError):
+    """The database could not be opened or read."""
+
+
+class NoCandidate(TuningError):
+    """There is no model to take the place of the one in use."""
+
+
+class ModelIsWorse(TuningError):
+    """The new model is certainly worse than the one in use, and nobody said that it is to be taken all the same."""
+
+
+class ModelBusy(TuningError):
+    """Another training of this model goes on."""
 
 
 def first_line(error: BaseException) -> str:

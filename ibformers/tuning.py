@@ -11,7 +11,16 @@ Importing this imports nothing heavy; torch and transformers come with the first
 from __future__ import annotations
 
 from ibformers.databases.rows import DatabaseRows, RowSource
-from ibformers.service.answers import (
+from ibformers.errors import (
+    DatabaseUnavailable,
+    ModelBusy,
+    ModelIsWorse,
+    NoCandidate,
+    RequestRefused,
+    TuningError,
+)
+from ibformers.service.operations import Tuning, list_models
+from ibformers.tasks.text_classification.answers import (
     AccuracyDifference,
     Comparison,
     Difference,
@@ -25,22 +34,13 @@ from ibformers.service.answers import (
     TrainAnswer,
     WorseRow,
 )
-from ibformers.service.errors import (
-    DatabaseUnavailable,
-    ModelBusy,
-    ModelIsWorse,
-    NothingToTake,
-    RequestRefused,
-    TuningError,
-)
-from ibformers.service.operations import Tuning, list_models
-from ibformers.service.requests import (
+from ibformers.tasks.text_classification.prediction import Predictor
+from ibformers.tasks.text_classification.requests import (
     MLRequest,
     ModelSettings,
     OverrideRequest,
     TrainRequest,
 )
-from ibformers.tasks.text_classification.prediction import Predictor
 
 __all__ = [
     "AccuracyDifference",
@@ -55,7 +55,7 @@ __all__ = [
     "ModelBusy",
     "ModelIsWorse",
     "ModelSettings",
-    "NothingToTake",
+    "NoCandidate",
     "OverrideRequest",
     "Prediction",
     "Predictor",

@@ -19,7 +19,7 @@ from ibformers.databases.url import (
     parse_url,
     shown_url,
 )
-from ibformers.service.errors import DatabaseUnavailable, RequestRefused
+from ibformers.errors import DatabaseUnavailable, RequestRefused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote
 
-from ibformers.service.errors import RequestRefused
+from ibformers.errors import RequestRefused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

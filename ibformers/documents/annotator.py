@@ -15,7 +15,7 @@ from ibformers.errors import DocumentError, TrainingInputError
 
 if TYPE_CHECKING:
     from ibformers.documents.document import Document
-    from ibformers.trainer.platform import FileClient
+    from ibformers.platform import FileClient
 
 OUTSIDE = "O"
 """Class of the words that belong to no field; a project cannot have a field of this name."""

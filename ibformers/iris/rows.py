@@ -12,7 +12,7 @@ from ibformers.databases.rows import (
     select_rows,
     split_name,
 )
-from ibformers.service.errors import DatabaseUnavailable, RequestRefused
+from ibformers.errors import DatabaseUnavailable, RequestRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

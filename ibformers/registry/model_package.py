@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ibformers.trainer.platform import FileClient
+    from ibformers.platform import FileClient
 
 _MODEL_MODULE = '''"""Serves this model: what a model service loads by the class path of package.json."""
 

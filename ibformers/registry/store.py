@@ -23,15 +23,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from ibformers.errors import (
+    ModelBusy,
+    NoCandidate,
+    RequestRefused,
+)
 from ibformers.registry.links import (
     exchange,
     point,
     sync,
-)
-from ibformers.service.errors import (
-    ModelBusy,
-    NothingToTake,
-    RequestRefused,
 )
 
 if TYPE_CHECKING:
@@ -145,12 +145,12 @@ class ModelStore:
             The version in use now, and the one before it.
 
         Raises:
-            NothingToTake: none waits.
+            NoCandidate: none waits.
         """
         with self._locked("change"):
             version = self.waiting()
             if version is None:
-                raise NothingToTake(f"No new model of {self.model_name} waits: send a train request first.")
+                raise NoCandidate(f"No new model of {self.model_name} waits: send a train request first.")
             if look is not None:
                 look(version, self.in_use())
             before = self._replace(version)
@@ -170,14 +170,14 @@ class ModelStore:
             The version in use now, and the one before it.
 
         Raises:
-            NothingToTake: another version is in use by now.
+            NoCandidate: another version is in use by now.
         """
         sync(folder)
         with self._locked("change"):
             current = self.in_use()
             found = current.name if current else None
             if found != instead_of:
-                raise NothingToTake(
+                raise NoCandidate(
                     f"The new model was compared with {instead_of or 'no model'}, but {self.model_name} is "
                     f"{found or 'not there'} by now: train again."
                 )
@@ -193,12 +193,12 @@ class ModelStore:
             The version in use now, and the one before it.
 
         Raises:
-            NothingToTake: no version was replaced yet.
+            NoCandidate: no version was replaced yet.
         """
         with self._locked("change"):
             version = self.previous()
             if version is None:
-                raise NothingToTake(f"No version of {self.model_name} was replaced yet: there is none to bring back.")
+                raise NoCandidate(f"No version of {self.model_name} was replaced yet: there is none to bring back.")
             before = self._replace(version)
             self._prune()
         assert before is not None  # noqa: S101 - only a model in use has a previous one

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ibformers.databases.rows import DatabaseRows
 from ibformers.databases.url import fill_variables, has_plain_password
-from ibformers.service.errors import RequestRefused, TuningError
+from ibformers.errors import RequestRefused, TuningError
 from ibformers.service.operations import Tuning, list_models
-from ibformers.service.requests import ModelSettings
 from ibformers.tasks.text_classification.prediction import Predictor
+from ibformers.tasks.text_classification.requests import ModelSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

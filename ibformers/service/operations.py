@@ -7,15 +7,15 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from ibformers.registry.promotion import Known, known_difference
+from ibformers.errors import ModelIsWorse, RequestRefused
 from ibformers.registry.store import ModelStore
-from ibformers.service.answers import (
+from ibformers.tasks.text_classification.answers import (
     ModelAnswer,
     TakeAnswer,
     TrainAnswer,
 )
-from ibformers.service.errors import ModelIsWorse, RequestRefused
-from ibformers.service.requests import (
+from ibformers.tasks.text_classification.promotion import Known, known_difference
+from ibformers.tasks.text_classification.requests import (
     CLASSIFICATION,
     ModelSettings,
     OverrideRequest,
@@ -104,7 +104,7 @@ class Tuning:
         """Let the model that waits take the place of the one in use, which is kept.
 
         Raises:
-            NothingToTake: none waits: train first.
+            NoCandidate: none waits: train first.
             ModelIsWorse: it is certainly worse than the one in use, and the request has no `force`.
             RequestRefused: the request has a wrong field.
         """
@@ -128,7 +128,7 @@ class Tuning:
         """Bring back the model that the one in use took the place of; a second rollback undoes the first.
 
         Raises:
-            NothingToTake: no model was replaced yet.
+            NoCandidate: no model was replaced yet.
         """
         return taken(self.settings.model_name, *self.store.rollback())
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ibformers.databases.rows import DatabaseRows
-from ibformers.service.errors import RequestRefused
+from ibformers.errors import RequestRefused
 from ibformers.service.operations import Tuning, list_models
-from ibformers.service.requests import RollbackRequest
 from ibformers.tasks.text_classification.prediction import Predictor
+from ibformers.tasks.text_classification.requests import RollbackRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,9 +8,9 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from ibformers.platform import JobMetadataClient
     from ibformers.tasks.extraction.intervals import Intervals
     from ibformers.tasks.extraction.metrics import Metrics
-    from ibformers.trainer.platform import JobMetadataClient
 
 TRAINING_SHARE = 0.95
 """Progress when the last step is done; the rest is predicting and writing."""

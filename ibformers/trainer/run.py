@@ -14,7 +14,7 @@ from transformers.integrations.integration_utils import get_available_reporting_
 
 from ibformers.errors import TrainingInputError
 from ibformers.models.base import quiet_transformers
-from ibformers.trainer.data import BucketedExamples, Collator
+from ibformers.tasks.extraction.batches import BucketedExamples, Collator
 from ibformers.trainer.hardware import choose_device, choose_precision
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, TrainerControl, TrainerState
 
     from ibformers.models.base import BaseModel
+    from ibformers.tasks.extraction.batches import Example
     from ibformers.tasks.extraction.features import Encoder
-    from ibformers.trainer.data import Example
     from ibformers.trainer.hyperparameters import Hyperparameters
     from ibformers.trainer.reporting import JobReport, StepReport
 

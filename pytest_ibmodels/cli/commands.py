@@ -17,9 +17,9 @@ from pytest_ibmodels.engine.publishing import (
     EnvironmentFacts,
     Outcome,
     State,
-    everywhere,
+    for_each_environment,
 )
-from pytest_ibmodels.engine.sweep import Fate, dry
+from pytest_ibmodels.engine.sweep import SweepStatus, dry
 from pytest_ibmodels.journal.store import Journal, JournalError
 from pytest_ibmodels.packaging import PackageError, build_marketplace_package, package_name
 from pytest_ibmodels.pytest import options
@@ -118,7 +118,7 @@ def list_environments(
             package = package_name(folder)
         except PackageError as error:
             _tell(f"no versions are shown: {error}")
-    seen, interrupted = everywhere(targets, lambda target: publishing.look(target, package))
+    seen, interrupted = for_each_environment(targets, lambda target: publishing.look(target, package))
     facts = [seen.get(target.name) or EnvironmentFacts(target.name, target.host) for target in targets]
     _write(environment_lines(facts, package))
     if interrupted:
@@ -164,7 +164,7 @@ def sweep(environments: Path, chosen: Sequence[str], journal_file: Path, *, dry_
     _write(sweep_lines(outcomes))
     if interrupted:
         return pytest.ExitCode.INTERRUPTED
-    left_over = any(one.fate is Fate.LEFT for one in outcomes)
+    left_over = any(one.fate is SweepStatus.LEFT for one in outcomes)
     return pytest.ExitCode.TESTS_FAILED if left_over else pytest.ExitCode.OK
 
 
@@ -238,7 +238,7 @@ def _unknown(names: Sequence[str], path: Path, known: Iterable[str]) -> pytest.U
 def _change(
     targets: Sequence[Environment], version: tuple[str, str], visit: Callable[[Environment], Awaitable[Outcome]]
 ) -> pytest.ExitCode:
-    ended, interrupted = everywhere(targets, visit)
+    ended, interrupted = for_each_environment(targets, visit)
     cut_short = {target.name: Outcome(target.name, *version, State.INTERRUPTED, is_success=False) for target in targets}
     outcomes = list({**cut_short, **ended}.values())
     _write(outcome_lines(outcomes))

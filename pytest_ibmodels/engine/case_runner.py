@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pytest_ibmodels.engine.case import Progress, Run
-from pytest_ibmodels.engine.failure_limit import Brake
+from pytest_ibmodels.engine.failure_limit import FailureLimit
 from pytest_ibmodels.engine.failures import (
     EnvironmentUnavailable,
     InferenceFailure,
@@ -27,27 +27,27 @@ from pytest_ibmodels.engine.jobs import (
 )
 from pytest_ibmodels.engine.judging import judge, take_facts
 from pytest_ibmodels.engine.lost_responses import (
-    Losses,
+    LostResponses,
     asked_to_wait,
     is_lost,
 )
-from pytest_ibmodels.engine.polling import LOOK_SECONDS, Watch
+from pytest_ibmodels.engine.polling import LOOK_SECONDS, JobTimer
 from pytest_ibmodels.engine.promotion import promoted
 from pytest_ibmodels.engine.reattach import described, reattached
 from pytest_ibmodels.engine.routes.base import RouteError
 from pytest_ibmodels.engine.session import as_failure
 from pytest_ibmodels.engine.starting import Unaccounted, started
 from pytest_ibmodels.instabase import errors
-from pytest_ibmodels.instabase.patience import HEARER
 from pytest_ibmodels.instabase.policy import WORKER_RESTARTED
+from pytest_ibmodels.instabase.retrying import ON_RETRY
 
 if TYPE_CHECKING:
     from pytest_ibmodels.engine.clock import Clock
     from pytest_ibmodels.engine.limits import Limits
     from pytest_ibmodels.engine.routes.base import (
         Route,
+        RunContext,
         TrainingState,
-        Workplace,
     )
     from pytest_ibmodels.engine.session import EnvironmentSession
     from pytest_ibmodels.journal.store import Entry
@@ -59,7 +59,7 @@ _MOST_RESTARTS = 5
 _MOST_UNACCOUNTED = 3  # each may be a training that runs on
 
 
-class Story:
+class CaseRunner:
     """Tells one run from start to end; its futures are set, whatever happens.
 
     Args:
@@ -75,7 +75,7 @@ class Story:
         package: Package,
         limits: Limits,
         clock: Clock,
-        brake: Brake | None = None,
+        brake: FailureLimit | None = None,
     ) -> None:
         self._run = run
         self._number = number
@@ -85,17 +85,17 @@ class Story:
         self._package = package
         self._limits = limits
         self._clock = clock
-        self._brake = brake or Brake()
-        self._workplace: Workplace | None = None
+        self._brake = brake or FailureLimit()
+        self._workplace: RunContext | None = None
         self._job_entry: Entry | None = None
         self._job_ended = False
-        self._losses = Losses(run)
+        self._losses = LostResponses(run)
         self._waited = 0.0
 
     async def tell(self) -> None:
         run = self._run
         run.started = datetime.now(UTC)
-        HEARER.set(self._hear)
+        ON_RETRY.set(self._hear)
         begun = self._clock.now()
         try:
             while not run.training.done():
@@ -148,7 +148,7 @@ class Story:
         run.training.set_exception(error)
         run.inference.set_exception(NotTrained(error) if isinstance(error, RunFailure) else error)
 
-    async def _place(self) -> Workplace:
+    async def _place(self) -> RunContext:
         if self._workplace is None:
             place = await self._session.workplace(self._package)
             self._run.host = place.client.transport.host
@@ -166,13 +166,13 @@ class Story:
         self._run.seconds["queue"] = self._waited
         if age is None:
             await self._submit(place)
-        watch = Watch(
+        watch = JobTimer(
             self._clock,
             self._limits.longest_poll,
             limit=self._test.time_limit,
             queue_limit=self._limits.queue,
             age=age or 0.0,
-            crowd=self._session.crowd,
+            active_runs=self._session.active_runs,
         )
         try:
             state = await self._trained(watch)
@@ -187,7 +187,7 @@ class Story:
         self._run.job_log = await log_tail((await self._place()).client, self._run.job_id)
         return verdict
 
-    async def _trained(self, watch: Watch) -> TrainingState:
+    async def _trained(self, watch: JobTimer) -> TrainingState:
         """Wait for the job; one whose container was restarted never goes on, so the training is started again."""
         restarts = 0
         while True:
@@ -219,7 +219,7 @@ class Story:
         self._accepted(attached.place)
         return attached.age
 
-    async def _submit(self, place: Workplace) -> None:
+    async def _submit(self, place: RunContext) -> None:
         """Start the training job. Where it cannot be asked whether a lost start had its effect, that is said."""
         for tries in range(1, _MOST_UNACCOUNTED + 1):
             try:
@@ -234,7 +234,7 @@ class Story:
                 self._accepted(place)
                 return
 
-    async def _submit_once(self, place: Workplace) -> str:
+    async def _submit_once(self, place: RunContext) -> str:
         submitting = asyncio.create_task(self._start(place))
         try:
             # Shielded: a job whose answer nobody reads would train on, and nobody would know its id.
@@ -246,7 +246,7 @@ class Story:
                 await self._give_up(place, await submitting, end)
             raise
 
-    def _unaccounted(self, place: Workplace, unknown: Unaccounted) -> None:
+    def _unaccounted(self, place: RunContext, unknown: Unaccounted) -> None:
         name = self._route.model_name(place, self._test)
         self._run.notes.append(
             f"the answer to the start of training {name} was lost ({unknown}), and this environment cannot be asked "
@@ -256,16 +256,16 @@ class Story:
             f"a training of {name} may run on {self._run.case.environment}, which did not tell its id"
         )
 
-    def _renamed(self, place: Workplace) -> Workplace:
+    def _renamed(self, place: RunContext) -> RunContext:
         """Other names for another start: what a first one may still write must not mix with it."""
         self._workplace = replace(place, suffix=f"{place.suffix}r")
         return self._workplace
 
-    def _accepted(self, place: Workplace) -> None:
+    def _accepted(self, place: RunContext) -> None:
         self._link(place, "job log")
         self._enter("training", "accepted")
 
-    async def _start(self, place: Workplace) -> str:
+    async def _start(self, place: RunContext) -> str:
         ledger = self._session.ledger
         job = await described(self._session, self._test, self._package, self._route, place)
         entry = self._job_entry = await ledger.make("job", "", folder=place.folder, job=job)
@@ -273,7 +273,7 @@ class Story:
         self._job_entry = await ledger.accepted(entry, job_id)
         return job_id
 
-    async def _await_training(self, place: Workplace, job_id: str, watch: Watch) -> TrainingState:
+    async def _await_training(self, place: RunContext, job_id: str, watch: JobTimer) -> TrainingState:
         while True:
             state, asked = await self._look(place, job_id)
             if state is None:
@@ -301,7 +301,7 @@ class Story:
         self._run.history.saw(state.fraction, state.metrics, state.history)
         self._job_ended = state.finished
 
-    async def _look(self, place: Workplace, job_id: str) -> tuple[TrainingState | None, float]:
+    async def _look(self, place: RunContext, job_id: str) -> tuple[TrainingState | None, float]:
         """One look at the job, and the seconds that the environment asks to wait for the next one.
 
         None if the answer was lost on the way, which is no reason to give up a training.
@@ -319,7 +319,7 @@ class Story:
             self._losses.add(error)
             return None, asked_to_wait(error)
 
-    def _over(self, watch: Watch) -> TimeLimitFailure:
+    def _over(self, watch: JobTimer) -> TimeLimitFailure:
         progress = self._run.progress
         if watch.late == "queue":
             limit = self._limits.queue
@@ -331,7 +331,7 @@ class Story:
         reason += f"; its last state was {progress.state}{percent}"
         return TimeLimitFailure(reason, limit=limit, waited=watch.waited, cancelled=False)
 
-    async def _give_up(self, place: Workplace, job_id: str, failure: BaseException) -> None:
+    async def _give_up(self, place: RunContext, job_id: str, failure: BaseException) -> None:
         if not self._job_ended:
             was_cancelled = await cancelled(place.client, job_id)
             if isinstance(failure, TimeLimitFailure):
@@ -374,7 +374,7 @@ class Story:
             self._run.seconds["inference"] = self._clock.now() - begun
             await self._leave(place, model)
 
-    def _serving(self, place: Workplace) -> Serving:
+    def _serving(self, place: RunContext) -> Serving:
         return Serving(
             self._run,
             self._route,
@@ -383,11 +383,11 @@ class Story:
             self._clock,
             self._losses,
             check_alive=self._session.check_alive,
-            crowd=self._session.crowd,
+            active_runs=self._session.active_runs,
             started=lambda: self._link(place, "Refiner"),
         )
 
-    async def _leave(self, place: Workplace, model: Entry) -> None:
+    async def _leave(self, place: RunContext, model: Entry) -> None:
         try:
             async with asyncio.timeout(CANCEL_SECONDS):
                 await self._route.leave(place, self._test)
@@ -396,7 +396,7 @@ class Story:
             reason = str(error) or f"no answer within {CANCEL_SECONDS:g} s"
             self._run.notes.append(f"the served model could not be unloaded: {reason}")
 
-    def _link(self, place: Workplace, page: str) -> None:
+    def _link(self, place: RunContext, page: str) -> None:
         # The pages of a sandbox of ours end with it.
         if self._run.job_id is not None and not self._session.is_embedded:
             pages = self._route.pages(place, self._test, self._run.job_id)

@@ -13,12 +13,12 @@ from pytest_ibmodels.engine.failures import ConfigFailure
 from pytest_ibmodels.engine.sandbox_process import EmbeddedSandbox
 from pytest_ibmodels.instabase.client import Instabase
 from pytest_ibmodels.instabase.errors import ClientSetupError
-from pytest_ibmodels.journal.environment import place_of
+from pytest_ibmodels.journal.environment import environment_id
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from pytest_ibmodels.instabase.patience import Patience
+    from pytest_ibmodels.instabase.retrying import Retrier
     from pytest_ibmodels.spec import Environment, ResolvedEnvironment
 
 
@@ -43,7 +43,7 @@ class Connection:
 
 @contextlib.asynccontextmanager
 async def connected(
-    environment: Environment, *, changes: bool, patience: Patience | None = None
+    environment: Environment, *, changes: bool, patience: Retrier | None = None
 ) -> AsyncIterator[Connection]:
     """Open an environment.
 
@@ -64,7 +64,7 @@ async def connected(
         except ClientSetupError as error:
             raise ConfigFailure(f"environment `{environment.name}`: {error.reason}") from None
         try:
-            yield Connection(client, place_of(resolved), resolved.path, resolved.is_embedded, is_temporary)
+            yield Connection(client, environment_id(resolved), resolved.path, resolved.is_embedded, is_temporary)
         finally:
             await client.close()
 

@@ -10,9 +10,9 @@ import threading
 from typing import TYPE_CHECKING
 
 from pytest_ibmodels.engine.case import Case, Run
-from pytest_ibmodels.engine.case_runner import Story
+from pytest_ibmodels.engine.case_runner import CaseRunner
 from pytest_ibmodels.engine.clock import Clock, SystemClock
-from pytest_ibmodels.engine.failure_limit import Brake
+from pytest_ibmodels.engine.failure_limit import FailureLimit
 from pytest_ibmodels.engine.routes.annotator import AnnotatorRoute
 from pytest_ibmodels.engine.routes.table import TableRoute
 from pytest_ibmodels.engine.session import EnvironmentSession
@@ -57,9 +57,9 @@ class Engine:
         self._runs: dict[str, Run] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._tellers: dict[int, asyncio.Task[None]] = {}
-        self._stories: dict[int, Story] = {}
+        self._stories: dict[int, CaseRunner] = {}
         self._count = 0
-        self._brake = Brake(max_failures)
+        self._brake = FailureLimit(max_failures)
         self._journal = journal or Journal(None)
         self._reattach = reattach
         self._thread.start()
@@ -139,7 +139,7 @@ class Engine:
         for run in runs:
             self._count += 1
             route: Route = _route_class(run.case)()
-            story = Story(run, self._count, session, route, package, session.limits, self.clock, self._brake)
+            story = CaseRunner(run, self._count, session, route, package, session.limits, self.clock, self._brake)
             self._stories[id(run)] = story
             task = asyncio.create_task(story.tell())
             self._tasks.add(task)

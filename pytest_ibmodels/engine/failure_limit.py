@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from pytest_ibmodels.engine.case import Run
 
 
-class Brake:
+class FailureLimit:
     """Holds back trainings that have not begun, once as many runs have failed as the session may have failures.
 
     pytest counts failures in the order of its items, and some it expects. So a run that an item waits for is never

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from pytest_ibmodels.engine.failures import InferenceFailure, PredictionsFailure
 from pytest_ibmodels.engine.lost_responses import (
-    Losses,
+    LostResponses,
     asked_to_wait,
     is_lost,
 )
-from pytest_ibmodels.engine.polling import LOOK_SECONDS, Watch
+from pytest_ibmodels.engine.polling import LOOK_SECONDS, JobTimer
 from pytest_ibmodels.engine.routes.base import InterruptedInference
 from pytest_ibmodels.instabase import errors
 from pytest_ibmodels.instabase.policy import REFINE
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pytest_ibmodels.engine.case import Run
     from pytest_ibmodels.engine.clock import Clock
     from pytest_ibmodels.engine.limits import Limits
-    from pytest_ibmodels.engine.routes.base import Route, Workplace
+    from pytest_ibmodels.engine.routes.base import Route, RunContext
     from pytest_ibmodels.spec import ModelTest
     from pytest_ibmodels.verdicts.predictions import Answer, PredictionsVerdict
 
@@ -38,7 +38,7 @@ class Serving:
     Args:
         losses: counts the answers that are lost.
         check_alive: raises if the environment has ended.
-        crowd: how many runs are at work there.
+        active_runs: how many runs are at work there.
         started: is called once the served model is at work.
     """
 
@@ -46,12 +46,12 @@ class Serving:
         self,
         run: Run,
         route: Route,
-        place: Workplace,
+        place: RunContext,
         limits: Limits,
         clock: Clock,
-        losses: Losses,
+        losses: LostResponses,
         check_alive: Callable[[], None],
-        crowd: Callable[[], int],
+        active_runs: Callable[[], int],
         started: Callable[[], None],
     ) -> None:
         self._run = run
@@ -62,7 +62,7 @@ class Serving:
         self._clock = clock
         self._losses = losses
         self._check_alive = check_alive
-        self._crowd = crowd
+        self._crowd = active_runs
         self._started = started
 
     async def verdict(self) -> PredictionsVerdict:
@@ -107,7 +107,9 @@ class Serving:
     async def _await_answers(self, job_id: str, documents: Sequence[str]) -> Mapping[str, Answer]:
         limit = self._limits.inference
         longest = max(LOOK_SECONDS, self._route.answer_seconds)
-        watch = Watch(self._clock, self._limits.longest_poll, limit=limit, longest_look=longest, crowd=self._crowd)
+        watch = JobTimer(
+            self._clock, self._limits.longest_poll, limit=limit, longest_look=longest, active_runs=self._crowd
+        )
         while True:
             asked = 0.0
             try:

@@ -21,7 +21,7 @@ def asked_to_wait(error: BaseException) -> float:
     return getattr(error, "retry_after", None) or 0.0
 
 
-class Losses:
+class LostResponses:
     """Counts the answers that a run lost, and keeps the one note on all of them."""
 
     def __init__(self, run: Run) -> None:

@@ -14,7 +14,7 @@ _FINEST = 50
 _LOOKS_A_SECOND = 100
 
 
-class Pace:
+class PollSchedule:
     """The pauses between looks at one job.
 
     A job that reports its progress is looked at when three quarters of its rest should be over, by the rate at which it
@@ -28,12 +28,12 @@ class Pace:
 
     Args:
         longest: seconds that no pause is longer than.
-        crowd: how many jobs are watched at present.
+        active_runs: how many jobs are watched at present.
     """
 
-    def __init__(self, longest: float, crowd: Callable[[], int] = lambda: 1) -> None:
+    def __init__(self, longest: float, active_runs: Callable[[], int] = lambda: 1) -> None:
         self._longest = longest
-        self._crowd = crowd
+        self._crowd = active_runs
         self._at = self._fraction = 0.0
         self._end: float | None = None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_ibmodels.engine.poll_schedule import Pace
+from pytest_ibmodels.engine.poll_schedule import PollSchedule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,7 @@ _LAST_LOOK_PAUSE = 1.0
 _LONGEST_ASKED = 60.0
 
 
-class Watch:
+class JobTimer:
     """Keeps the limits of a job; :meth:`saw` after each look, then :meth:`pause` until the next one.
 
     Time in which this machine slept, or this process was stopped, counts for nothing. On waking, as after lost answers,
@@ -33,7 +33,7 @@ class Watch:
         queue_limit: seconds that it may be queued.
         longest_look: seconds that a look may take.
         age: seconds that it was there already when the watch began.
-        crowd: how many jobs are watched at present.
+        active_runs: how many jobs are watched at present.
 
     Attributes:
         ran, queued: seconds, as far as looks have told.
@@ -48,10 +48,10 @@ class Watch:
         queue_limit: float = float("inf"),
         longest_look: float = LOOK_SECONDS,
         age: float = 0.0,
-        crowd: Callable[[], int] = lambda: 1,
+        active_runs: Callable[[], int] = lambda: 1,
     ) -> None:
         self._clock = clock
-        self._pace = Pace(longest_poll, crowd)
+        self._pace = PollSchedule(longest_poll, active_runs)
         self._limits = {True: queue_limit, False: limit}
         self._is_queued = False
         self._longest_look = longest_look

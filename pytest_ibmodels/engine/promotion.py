@@ -6,20 +6,20 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from pytest_ibmodels.engine.failures import PromotionFailure
-from pytest_ibmodels.engine.polling import LOOK_SECONDS, Watch
+from pytest_ibmodels.engine.polling import LOOK_SECONDS, JobTimer
 from pytest_ibmodels.instabase import errors
 from pytest_ibmodels.instabase.policy import is_transient
 
 if TYPE_CHECKING:
     from pytest_ibmodels.engine.clock import Clock
     from pytest_ibmodels.engine.limits import Limits
-    from pytest_ibmodels.engine.routes.base import Route, Workplace
+    from pytest_ibmodels.engine.routes.base import Route, RunContext
     from pytest_ibmodels.instabase.wire import JobStatus
     from pytest_ibmodels.spec import ModelTest
 
 
 async def promoted(
-    route: Route, place: Workplace, test: ModelTest, clock: Clock, limits: Limits, *, force: bool
+    route: Route, place: RunContext, test: ModelTest, clock: Clock, limits: Limits, *, force: bool
 ) -> str:
     """Promote the model that the run trained in ``place``, and wait for it.
 
@@ -46,8 +46,8 @@ async def promoted(
     return f"promoted: {redact(str(message or test.name))}"
 
 
-async def _ended(place: Workplace, job_id: str, clock: Clock, limits: Limits) -> JobStatus:
-    watch = Watch(clock, limits.longest_poll, limit=limits.inference, queue_limit=limits.queue)
+async def _ended(place: RunContext, job_id: str, clock: Clock, limits: Limits) -> JobStatus:
+    watch = JobTimer(clock, limits.longest_poll, limit=limits.inference, queue_limit=limits.queue)
     while True:
         try:
             async with asyncio.timeout(LOOK_SECONDS):

@@ -27,11 +27,11 @@ from pytest_ibmodels.instabase.errors import (
     EnvironmentUnavailable,
     InstabaseError,
 )
-from pytest_ibmodels.instabase.patience import Patience
-from pytest_ibmodels.journal.environment import Ledger
+from pytest_ibmodels.instabase.retrying import Retrier
+from pytest_ibmodels.journal.environment import EnvironmentJournal
 from pytest_ibmodels.journal.store import Journal, JournalError
 from pytest_ibmodels.redaction import redacted
-from pytest_ibmodels.spec import SpecError, cautions
+from pytest_ibmodels.spec import SpecError, environment_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -104,11 +104,11 @@ class EnvironmentFacts:
 
 
 @dataclass
-class _Errand:
+class _PublishTask:
     """One version on its way to or from one environment."""
 
     client: Instabase
-    ledger: Ledger
+    ledger: EnvironmentJournal
     clock: Clock
     tell: Callable[[str], None]
     notes: list[str] = field(default_factory=list)
@@ -118,7 +118,7 @@ class _Errand:
     async def patiently(self, call: Callable[[], Awaitable[T]]) -> T:
         # The client of an errand sends each call once: a step of an errand, such as publishing and then waiting for the
         # job of it, is what is done again as a whole.
-        return await Patience(self.clock, lambda _error, sentence: self.tell(sentence))(policy.PUBLISH, call)
+        return await Retrier(self.clock, lambda _error, sentence: self.tell(sentence))(policy.PUBLISH, call)
 
     async def has(self, name: str, version: str) -> bool:
         return version in await self.patiently(lambda: self.client.marketplace.versions(name))
@@ -222,7 +222,7 @@ async def publish(
     removed.
     """
 
-    async def act(errand: _Errand, root: str) -> tuple[State, bool]:
+    async def act(errand: _PublishTask, root: str) -> tuple[State, bool]:
         if await errand.has(package.name, package.version):
             return State.PRESENT, True
         if dry_run:
@@ -247,7 +247,7 @@ async def unpublish(
     With ``missing_ok`` it is a success if the version is not there.
     """
 
-    async def act(errand: _Errand, _root: str) -> tuple[State, bool]:
+    async def act(errand: _PublishTask, _root: str) -> tuple[State, bool]:
         if not await errand.has(name, version):
             if not missing_ok:
                 errand.notes.append("there is nothing to take back, which counts as a failure without --missing-ok")
@@ -281,7 +281,7 @@ async def look(environment: Environment, package: str | None) -> EnvironmentFact
 async def _run_errand(
     environment: Environment,
     version: tuple[str, str],
-    act: Callable[[_Errand, str], Awaitable[tuple[State, bool]]],
+    act: Callable[[_PublishTask, str], Awaitable[tuple[State, bool]]],
     changes: bool,
     clock: Clock | None,
     tell: Tell | None,
@@ -297,9 +297,9 @@ async def _run_errand(
 
     try:
         async with connected(environment, changes=changes) as connection:
-            ledger = Ledger(journal or Journal(None), environment.name, connection.place)
-            notes += [str(caution) for caution in cautions(environment, os.environ)]
-            errand = _Errand(connection.client, ledger, clock or SystemClock(), tell_here, notes)
+            ledger = EnvironmentJournal(journal or Journal(None), environment.name, connection.place)
+            notes += [str(warning) for warning in environment_warnings(environment, os.environ)]
+            errand = _PublishTask(connection.client, ledger, clock or SystemClock(), tell_here, notes)
             state, is_success = await act(errand, connection.root)
             if connection.is_temporary and changes:
                 notes.append("this sandbox is a temporary one, and gone again: `data` in its entry would keep it")
@@ -319,7 +319,7 @@ def _sentence(error: Exception) -> str:
     return told if expected and told else f"{type(error).__name__}: {told}".removesuffix(": ")
 
 
-def everywhere(
+def for_each_environment(
     environments: Sequence[Environment], visit: Callable[[Environment], Awaitable[T]]
 ) -> tuple[Mapping[str, T], bool]:
     """Visit all environments at once, in an event loop of its own.

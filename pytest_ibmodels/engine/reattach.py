@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pytest_ibmodels.engine.failures import TrainingFailure
-from pytest_ibmodels.engine.routes.base import Workplace
+from pytest_ibmodels.engine.routes.base import RunContext
 from pytest_ibmodels.engine.session import as_failure
 from pytest_ibmodels.instabase import errors
 from pytest_ibmodels.instabase.policy import is_transient
@@ -40,12 +40,12 @@ class Attached:
     """
 
     entry: Entry
-    place: Workplace
+    place: RunContext
     age: float
 
 
 async def described(
-    session: EnvironmentSession, test: ModelTest, package: Package, route: Route, place: Workplace | None = None
+    session: EnvironmentSession, test: ModelTest, package: Package, route: Route, place: RunContext | None = None
 ) -> TrainingJob:
     """What a training of a model test trains, as the journal keeps it; with its names if it has a ``place``.
 
@@ -120,7 +120,7 @@ async def _attached(
     different = what_differs(job, wanted)
     if different:
         return different
-    place = Workplace(await session.client(), entry.folder, package, job.suffix, session.database)
+    place = RunContext(await session.client(), entry.folder, package, job.suffix, session.database)
     try:
         taken = await asyncio.to_thread(session.ledger.take, entry)
     except JournalError as error:
@@ -136,7 +136,7 @@ async def _attached(
     return Attached(taken, place, max(0.0, age))
 
 
-async def _problem(place: Workplace, job_id: str, route: Route) -> str:
+async def _problem(place: RunContext, job_id: str, route: Route) -> str:
     """Why nothing can come of a job any more; empty if it runs, has ended well, or cannot be seen at present."""
     try:
         state = await route.look(place, job_id)

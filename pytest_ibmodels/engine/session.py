@@ -17,14 +17,14 @@ from pytest_ibmodels.engine.failures import (
     RunFailure,
     UploadFailure,
 )
-from pytest_ibmodels.engine.routes.base import Workplace
+from pytest_ibmodels.engine.routes.base import RunContext
 from pytest_ibmodels.engine.sandbox_process import EmbeddedSandbox
 from pytest_ibmodels.engine.upload import push, reach
 from pytest_ibmodels.instabase import errors
 from pytest_ibmodels.instabase.client import Instabase
-from pytest_ibmodels.instabase.patience import Patience
 from pytest_ibmodels.instabase.policy import is_transient
-from pytest_ibmodels.journal.environment import Ledger, place_of
+from pytest_ibmodels.instabase.retrying import Retrier
+from pytest_ibmodels.journal.environment import EnvironmentJournal, environment_id
 from pytest_ibmodels.journal.removal import remove, remove_if_empty
 from pytest_ibmodels.journal.store import Journal, JournalError
 from pytest_ibmodels.spec import SpecError
@@ -71,8 +71,8 @@ class EnvironmentSession:
         reattach: bool = False,
     ) -> None:
         self._resolved, self._broken = _resolve(environment)
-        place = "" if self._resolved is None else place_of(self._resolved)
-        self.ledger = Ledger(journal or Journal(None), environment.name, place)
+        place = "" if self._resolved is None else environment_id(self._resolved)
+        self.ledger = EnvironmentJournal(journal or Journal(None), environment.name, place)
         self._reattach = reattach
         self._candidates: asyncio.Task[list[Entry]] | None = None
         self._markers: dict[str, asyncio.Task[str]] = {}
@@ -82,7 +82,7 @@ class EnvironmentSession:
         self._place = f"{environment.file.name}:{environment.line}" if environment.file else environment.name
         self._clock = clock
         self._opening: asyncio.Task[_Opened] | None = None
-        self._uploads: dict[str, asyncio.Task[Workplace]] = {}
+        self._uploads: dict[str, asyncio.Task[RunContext]] = {}
         self._folders: list[str] = []
         self._at_work = 0
         self.left_behind: list[str] = []
@@ -102,7 +102,7 @@ class EnvironmentSession:
         finally:
             self._at_work -= 1
 
-    def crowd(self) -> int:
+    def active_runs(self) -> int:
         """How many runs are at work."""
         return self._at_work
 
@@ -119,7 +119,7 @@ class EnvironmentSession:
             return ""
         return " (this sandbox ends with the session, and its models with it; `data:` in its entry keeps them)"
 
-    async def workplace(self, package: Package) -> Workplace:
+    async def workplace(self, package: Package) -> RunContext:
         """The place where this session's runs work; the first caller opens the environment and pushes the package.
 
         Raises:
@@ -255,7 +255,7 @@ class EnvironmentSession:
             return ""
         return f"{metadata.modified_timestamp:.6f} {metadata.size}"
 
-    async def _push(self, package: Package) -> Workplace:
+    async def _push(self, package: Package) -> RunContext:
         opened = await self._open_once()
         suffix = uuid.uuid4().hex
         folder = f"{opened.root}/{_TEST_FOLDER}/{package.name}_{suffix}"
@@ -268,13 +268,13 @@ class EnvironmentSession:
                 self._folders.remove(folder)  # it was never made
                 await self.ledger.gone(entry)
             raise as_failure(error, UploadFailure) from error
-        return Workplace(opened.client, folder, package, suffix[:8], self.database)
+        return RunContext(opened.client, folder, package, suffix[:8], self.database)
 
     async def _open(self) -> _Opened:
         resolved = self._resolved
         if resolved is None:
             raise ConfigFailure(self._broken)
-        patience = Patience(self._clock)
+        patience = Retrier(self._clock)
         secrets = passwords(resolved.database.get_secret_value()) if resolved.database is not None else ()
         if resolved.is_embedded:
             sandbox = await EmbeddedSandbox.start(mounts=resolved.mounts, data=resolved.data)

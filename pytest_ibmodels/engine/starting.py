@@ -10,7 +10,7 @@ from pytest_ibmodels.instabase.policy import TRAIN, is_transient, is_uncertain
 
 if TYPE_CHECKING:
     from pytest_ibmodels.engine.clock import Clock
-    from pytest_ibmodels.engine.routes.base import Route, Workplace
+    from pytest_ibmodels.engine.routes.base import Route, RunContext
     from pytest_ibmodels.spec import ModelTest
 
 
@@ -22,7 +22,7 @@ class Unaccounted(Exception):
         self.lost = lost
 
 
-async def started(route: Route, place: Workplace, test: ModelTest, clock: Clock) -> str:
+async def started(route: Route, place: RunContext, test: ModelTest, clock: Clock) -> str:
     """The id of the training job.
 
     Raises:
@@ -46,7 +46,7 @@ async def started(route: Route, place: Workplace, test: ModelTest, clock: Clock)
         tries += 1
 
 
-async def _found(route: Route, place: Workplace, test: ModelTest, lost: InstabaseError) -> str | None:
+async def _found(route: Route, place: RunContext, test: ModelTest, lost: InstabaseError) -> str | None:
     try:
         jobs = await route.started(place, test)
     except (ApiError, UnexpectedAnswer) as error:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from pytest_ibmodels.engine.connection import connected
 from pytest_ibmodels.engine.failures import RunFailure
 from pytest_ibmodels.instabase.errors import AccessRefused, InstabaseError
-from pytest_ibmodels.instabase.patience import Patience
 from pytest_ibmodels.instabase.policy import is_transient
-from pytest_ibmodels.journal.environment import place_of
+from pytest_ibmodels.instabase.retrying import Retrier
+from pytest_ibmodels.journal.environment import environment_id
 from pytest_ibmodels.journal.removal import (
     ORDER,
     remove,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pytest_ibmodels.spec import Environment
 
 
-class Fate(StrEnum):
+class SweepStatus(StrEnum):
     """What became of a thing."""
 
     REMOVED = "removed"
@@ -40,17 +40,17 @@ class Fate(StrEnum):
 
 
 @dataclass(frozen=True)
-class Swept:
+class SweepResult:
     """What became of one thing; ``reason`` says why it was left, else it is empty."""
 
     entry: Entry
-    fate: Fate
+    fate: SweepStatus
     reason: str = ""
 
 
-def dry(entries: Sequence[Entry]) -> list[Swept]:
+def dry(entries: Sequence[Entry]) -> list[SweepResult]:
     """What :func:`sweep` would do, in its order; nothing is asked of an environment."""
-    return [Swept(entry, Fate.WOULD_REMOVE) for entry in _ordered(entries)]
+    return [SweepResult(entry, SweepStatus.WOULD_REMOVE) for entry in _ordered(entries)]
 
 
 async def sweep(
@@ -59,8 +59,8 @@ async def sweep(
     journal: Journal,
     *,
     seconds: float | None = None,
-    patience: Patience | None = None,
-) -> list[Swept]:
+    patience: Retrier | None = None,
+) -> list[SweepResult]:
     """Remove things of dead processes from their environment, and from the journal.
 
     Whatever fails is an outcome, not an exception; such a thing stays in the journal.
@@ -73,13 +73,13 @@ async def sweep(
         patience: sends calls again after faults that pass; None: as the policies of the calls say.
     """
     try:
-        place = place_of(environment.resolve(os.environ))
+        place = environment_id(environment.resolve(os.environ))
     except SpecError as error:
         return _left(entries, "; ".join(str(error).splitlines()))
     except Exception as error:  # noqa: BLE001 - whatever it is, it is this environment's, and the others are swept
         return _left(entries, _unforeseen(error))
     here = [entry for entry in entries if entry.place == place]
-    outcomes: list[Swept] = []
+    outcomes: list[SweepResult] = []
     for other in sorted({entry.place for entry in entries} - {place}):
         now = place or "a temporary sandbox"
         outcomes += _left(
@@ -87,9 +87,9 @@ async def sweep(
         )
     if not here:
         return outcomes
-    errand = _Errand(here, journal)
+    errand = _SweepTask(here, journal)
     try:
-        patience = patience or Patience()
+        patience = patience or Retrier()
         async with asyncio.timeout(seconds), connected(environment, changes=True, patience=patience) as connection:
             await errand.run(connection.client)
     except TimeoutError:
@@ -101,11 +101,11 @@ async def sweep(
     return outcomes + errand.outcomes
 
 
-class _Errand:
+class _SweepTask:
     """Sweeping one environment, thing after thing."""
 
     def __init__(self, entries: Sequence[Entry], journal: Journal) -> None:
-        self.outcomes: list[Swept] = []
+        self.outcomes: list[SweepResult] = []
         self._rest = _ordered(entries)
         self._journal = journal
         self._busy: set[str] = set()
@@ -117,9 +117,11 @@ class _Errand:
         while self._rest:
             entry = self._rest[0]
             if entry.kind == "folder" and entry.name in used:
-                outcome = Swept(entry, Fate.LEFT, f"process {used[entry.name].pid} goes on with a job in it")
+                outcome = SweepResult(
+                    entry, SweepStatus.LEFT, f"process {used[entry.name].pid} goes on with a job in it"
+                )
             elif entry.kind == "folder" and entry.name in self._busy:
-                outcome = Swept(entry, Fate.LEFT, "a job may still write into it")
+                outcome = SweepResult(entry, SweepStatus.LEFT, "a job may still write into it")
             else:
                 outcome = await self._remove(client, entry)
             self.outcomes.append(outcome)
@@ -127,7 +129,7 @@ class _Errand:
         for parent in parents:
             await remove_if_empty(client, parent)
 
-    async def _remove(self, client: Instabase, entry: Entry) -> Swept:
+    async def _remove(self, client: Instabase, entry: Entry) -> SweepResult:
         try:
             await remove(client, entry)
         except InstabaseError as error:
@@ -135,9 +137,9 @@ class _Errand:
                 raise  # the rest would fare no better
             if entry.kind == "job":
                 self._busy.add(entry.folder)
-            return Swept(entry, Fate.LEFT, str(error))
+            return SweepResult(entry, SweepStatus.LEFT, str(error))
         await self._journal.remove(entry)
-        return Swept(entry, Fate.REMOVED)
+        return SweepResult(entry, SweepStatus.REMOVED)
 
     def leave_rest(self, reason: str) -> None:
         self.outcomes += _left(self._rest, reason)
@@ -147,8 +149,8 @@ def _unforeseen(error: Exception) -> str:
     return str(redacted(f"{type(error).__name__}: {'; '.join(str(error).splitlines())}"))
 
 
-def _left(entries: Sequence[Entry], reason: str) -> list[Swept]:
-    return [Swept(entry, Fate.LEFT, reason) for entry in _ordered(entries)]
+def _left(entries: Sequence[Entry], reason: str) -> list[SweepResult]:
+    return [SweepResult(entry, SweepStatus.LEFT, reason) for entry in _ordered(entries)]
 
 
 def _ordered(entries: Sequence[Entry]) -> list[Entry]:

@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_ibmodels.engine.failures import EnvironmentUnavailable, UploadFailure
-from pytest_ibmodels.engine.polling import LOOK_SECONDS, Watch
+from pytest_ibmodels.engine.polling import LOOK_SECONDS, JobTimer
 from pytest_ibmodels.instabase import errors
-from pytest_ibmodels.instabase.patience import Patience
 from pytest_ibmodels.instabase.policy import READ, UNAVAILABLE, UNZIP, is_transient
+from pytest_ibmodels.instabase.retrying import Retrier
 
 if TYPE_CHECKING:
     from pytest_ibmodels.engine.clock import Clock
@@ -55,7 +55,7 @@ async def reach(client: Instabase, root: str, limits: Limits, clock: Clock, plac
             raise
 
     try:
-        await Patience(clock)(replace(READ, tries=_WITHOUT_END, seconds=limits.startup), ask)
+        await Retrier(clock)(replace(READ, tries=_WITHOUT_END, seconds=limits.startup), ask)
     except (errors.ApiError, errors.EnvironmentUnavailable, errors.UnexpectedAnswer) as error:
         if is_transient(error):
             raise EnvironmentUnavailable(f"{error.reason}; tried for {limits.startup:g} s: {advice}") from error
@@ -84,7 +84,7 @@ async def push(client: Instabase, folder: str, package: Package, clock: Clock, l
     try:
         async with asyncio.timeout(limits.upload):
             await client.drive.write(f"{folder}/{zip_name}", package.data)
-            await Patience(clock)(UNZIP, unpack)
+            await Retrier(clock)(UNZIP, unpack)
             await client.drive.delete(f"{folder}/{zip_name}")
     except TimeoutError:
         raise UploadFailure(f"{doing} the package did not end within {limits.upload:g} s{job}") from None
@@ -92,7 +92,7 @@ async def push(client: Instabase, folder: str, package: Package, clock: Clock, l
 
 async def _unpacked(client: Instabase, job_id: str, clock: Clock, limits: Limits) -> str:
     """Wait for a job that unpacks; why it failed, empty if it did not."""
-    watch = Watch(clock, limits.longest_poll, limit=limits.upload)
+    watch = JobTimer(clock, limits.longest_poll, limit=limits.upload)
     while True:
         try:
             async with asyncio.timeout(LOOK_SECONDS):

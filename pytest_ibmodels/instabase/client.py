@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
     from pydantic.types import JsonValue
 
-    from pytest_ibmodels.instabase.patience import Patience
-    from pytest_ibmodels.instabase.policy import Policy
+    from pytest_ibmodels.instabase.policy import RetryPolicy
+    from pytest_ibmodels.instabase.retrying import Retrier
 
 
 class Instabase:
@@ -63,7 +63,7 @@ class Instabase:
         host: str,
         token: SecretStr,
         *,
-        patience: Patience | None = None,
+        patience: Retrier | None = None,
         verify: ssl.SSLContext | bool = True,
         secrets: Sequence[str] = (),
         transport: httpx.AsyncBaseTransport | None = None,
@@ -144,7 +144,7 @@ class Drive:
         )
         return started.job_id
 
-    async def mount_details(self, path: str, *, policy: Policy = policy.READ) -> dict[str, JsonValue] | None:
+    async def mount_details(self, path: str, *, policy: RetryPolicy = policy.READ) -> dict[str, JsonValue] | None:
         """How the drive that holds ``path`` is mounted; the training job is told, unchanged.
 
         It is asked once, and hundreds of jobs are told the same.

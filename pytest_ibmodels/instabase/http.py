@@ -23,6 +23,7 @@ from pytest_ibmodels.instabase.answers import (
     read_answer,
     retry_after,
 )
+from pytest_ibmodels.instabase.client_pool import ClientPool
 from pytest_ibmodels.instabase.errors import (
     AccessRefused,
     ApiError,
@@ -34,7 +35,6 @@ from pytest_ibmodels.instabase.errors import (
     Redirected,
     UnexpectedAnswer,
 )
-from pytest_ibmodels.instabase.lanes import Lanes
 from pytest_ibmodels.instabase.machine import MachineError, proxy_for, public_certificates, trusted_sentence
 from pytest_ibmodels.instabase.wire import API_PREFIX, DriveArgs
 from pytest_ibmodels.redaction import redacted, remember, visible
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
-    from pytest_ibmodels.instabase.patience import Patience
-    from pytest_ibmodels.instabase.policy import Policy
+    from pytest_ibmodels.instabase.policy import RetryPolicy
+    from pytest_ibmodels.instabase.retrying import Retrier
 
 AnswerT = TypeVar("AnswerT", bound=BaseModel)
 T = TypeVar("T")
@@ -81,7 +81,7 @@ class Transport:
         host: str,
         token: SecretStr,
         *,
-        patience: Patience | None = None,
+        patience: Retrier | None = None,
         verify: ssl.SSLContext | bool = True,
         secrets: Sequence[str] = (),
         transport: httpx.AsyncBaseTransport | None = None,
@@ -117,7 +117,7 @@ class Transport:
                 trust_env=False,
             )
 
-        self._lanes = Lanes(client, _CONNECTIONS)
+        self._lanes = ClientPool(client, _CONNECTIONS)
 
     async def __aenter__(self) -> Self:
         return self
@@ -136,7 +136,7 @@ class Transport:
         method: str,
         path: str,
         *,
-        policy: Policy,
+        policy: RetryPolicy,
         args: DriveArgs | None = None,
         body: BaseModel | bytes | None = None,
         params: Mapping[str, str] | None = None,
@@ -162,7 +162,7 @@ class Transport:
 
         return await self._patiently(policy, send)
 
-    async def read(self, path: str, args: DriveArgs, *, policy: Policy) -> bytes:
+    async def read(self, path: str, args: DriveArgs, *, policy: RetryPolicy) -> bytes:
         """The bytes of a file. An error envelope in place of the file is an error, not content.
 
         Raises: as :meth:`call`; GarbledAnswer if there is nothing, or a web page in place of another file.
@@ -175,7 +175,7 @@ class Transport:
 
         return await self._patiently(policy, send)
 
-    async def get_json(self, path: str, *, policy: Policy) -> object:
+    async def get_json(self, path: str, *, policy: RetryPolicy) -> object:
         """The JSON value at ``HOST/path``, for the calls outside ``/api/v1``. Raises: as :meth:`call`."""
         name = visible(f"GET {path}")
 
@@ -186,7 +186,7 @@ class Transport:
 
         return await self._patiently(policy, send)
 
-    async def _patiently(self, policy: Policy, send: Callable[[], Awaitable[T]]) -> T:
+    async def _patiently(self, policy: RetryPolicy, send: Callable[[], Awaitable[T]]) -> T:
         return await send() if self._patience is None else await self._patience(policy, send)
 
     def _checked(self, kind: type[AnswerT], answer: Answer, name: str) -> AnswerT:
@@ -220,7 +220,7 @@ class Transport:
         method: str,
         url: str,
         name: str,
-        policy: Policy,
+        policy: RetryPolicy,
         *,
         args: DriveArgs | None = None,
         body: BaseModel | bytes | None = None,

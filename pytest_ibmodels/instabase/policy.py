@@ -21,7 +21,7 @@ LONGEST_PAUSE = 8.0
 _NOT_DONE = frozenset({429, 503})
 
 
-class Again(StrEnum):
+class RetryMode(StrEnum):
     """When a call may be sent a second time."""
 
     ALWAYS = "always"
@@ -30,7 +30,7 @@ class Again(StrEnum):
 
 
 @dataclass(frozen=True)
-class Policy:
+class RetryPolicy:
     """How one call meets a fault that passes.
 
     Attributes:
@@ -46,7 +46,7 @@ class Policy:
 
     call: str
     why: str
-    again: Again = Again.ALWAYS
+    again: RetryMode = RetryMode.ALWAYS
     tries: int = 20
     seconds: float = 120.0
     timeout: float = 60.0
@@ -57,7 +57,7 @@ class Policy:
         """Whether the call may be sent again after ``error``."""
         if not is_transient(error) or (not self.refused and getattr(error, "reached", True) is False):
             return False
-        return self.again is Again.ALWAYS or (self.again is Again.IF_NOT_DONE and not is_uncertain(error))
+        return self.again is RetryMode.ALWAYS or (self.again is RetryMode.IF_NOT_DONE and not is_uncertain(error))
 
     def pause(self, tries: int, error: BaseException | None, random: float) -> float:
         """Seconds to wait after so many tries, and as long as ``Retry-After`` asks; ``random`` is from 0 to 1."""
@@ -88,24 +88,28 @@ def is_uncertain(error: BaseException) -> bool:
     return isinstance(error, GarbledAnswer)
 
 
-READ = Policy("GET drives/PATH", "reading changes nothing")
-WRITE = Policy("POST drives/PATH", "the whole file is written again", seconds=300.0, timeout=120.0)
-DELETE = Policy("DELETE drives/PATH", "what is gone stays gone; if the second answer says so, that is no error")
-UNZIP = Policy("POST drives/FOLDER/unzip", "the same files are written over themselves")
-STATUS = Policy("GET jobs/status", "the next look is the next try", Again.NEVER, tries=1, seconds=0.0, timeout=30.0)
-FIND = Policy("GET jobs/list", "reading changes nothing")
-CANCEL = Policy("POST jobs/cancel", "a job ends once", tries=4, seconds=5.0, timeout=5.0)
-LOG = Policy("GET /classifier/logs/JOB", "reading changes nothing", tries=4, seconds=10.0, timeout=10.0)
-TRAIN = Policy(
-    "POST model-service/run_train", "it would train twice: the engine looks for the job first", Again.IF_NOT_DONE
+READ = RetryPolicy("GET drives/PATH", "reading changes nothing")
+WRITE = RetryPolicy("POST drives/PATH", "the whole file is written again", seconds=300.0, timeout=120.0)
+DELETE = RetryPolicy("DELETE drives/PATH", "what is gone stays gone; if the second answer says so, that is no error")
+UNZIP = RetryPolicy("POST drives/FOLDER/unzip", "the same files are written over themselves")
+STATUS = RetryPolicy(
+    "GET jobs/status", "the next look is the next try", RetryMode.NEVER, tries=1, seconds=0.0, timeout=30.0
 )
-UNLOAD = Policy("POST model-service/unload_model", "unloaded is unloaded", tries=4, seconds=5.0, timeout=5.0)
-EXPORT = Policy("POST annotator/export_model", "the same program is written again", timeout=120.0)
-REFINE = Policy("POST refiner-v5/run", "a second run predicts the same, and the first one is not read")
-RUN = Policy("POST model-service/run", "the model answers the same again", timeout=120.0)
-LIST = Policy("GET marketplace/list", "reading changes nothing", tries=8, timeout=30.0, jitter=0.0, refused=False)
-PUBLISH = Policy("POST marketplace/publish", "the list is read again, and decides", tries=8, jitter=0.0, refused=False)
-UNPUBLISH = Policy(
+FIND = RetryPolicy("GET jobs/list", "reading changes nothing")
+CANCEL = RetryPolicy("POST jobs/cancel", "a job ends once", tries=4, seconds=5.0, timeout=5.0)
+LOG = RetryPolicy("GET /classifier/logs/JOB", "reading changes nothing", tries=4, seconds=10.0, timeout=10.0)
+TRAIN = RetryPolicy(
+    "POST model-service/run_train", "it would train twice: the engine looks for the job first", RetryMode.IF_NOT_DONE
+)
+UNLOAD = RetryPolicy("POST model-service/unload_model", "unloaded is unloaded", tries=4, seconds=5.0, timeout=5.0)
+EXPORT = RetryPolicy("POST annotator/export_model", "the same program is written again", timeout=120.0)
+REFINE = RetryPolicy("POST refiner-v5/run", "a second run predicts the same, and the first one is not read")
+RUN = RetryPolicy("POST model-service/run", "the model answers the same again", timeout=120.0)
+LIST = RetryPolicy("GET marketplace/list", "reading changes nothing", tries=8, timeout=30.0, jitter=0.0, refused=False)
+PUBLISH = RetryPolicy(
+    "POST marketplace/publish", "the list is read again, and decides", tries=8, jitter=0.0, refused=False
+)
+UNPUBLISH = RetryPolicy(
     "POST marketplace/unpublish", "the list is read again, and decides", tries=8, jitter=0.0, refused=False
 )
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pytest_ibmodels.spec import ResolvedEnvironment
 
 
-def place_of(environment: ResolvedEnvironment) -> str:
+def environment_id(environment: ResolvedEnvironment) -> str:
     """Which environment that is, whatever it is called; empty for a sandbox that ends with its session.
 
     A user name or password in the address is left out.
@@ -29,11 +29,11 @@ def place_of(environment: ResolvedEnvironment) -> str:
     return f"{address.scheme}://{address.netloc.rpartition('@')[2]}"
 
 
-class Ledger:
+class EnvironmentJournal:
     """The entries of this process for one environment; each is on the disk when the method that made it returns.
 
     Args:
-        place: of the environment, see :func:`place_of`; empty: nothing there outlives the session, nothing is kept.
+        place: see :func:`environment_id`; empty where nothing outlives the session: then nothing is kept.
     """
 
     def __init__(self, journal: Journal, environment: str, place: str) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pytest_ibmodels.engine.failures import ConfigFailure
 
 _INSTALLED = {"site-packages", "dist-packages", "_pytest"}
-_OURS = Path(__file__).parent
+_OURS = Path(__file__).parents[1]
 _T = TypeVar("_T")
 
 
@@ -42,7 +42,7 @@ def used(node: pytest.Item | pytest.Collector, name: str) -> pytest.FixtureDef[A
 
 def is_ours(definition: pytest.FixtureDef[Any] | None) -> bool:
     """Whether a definition is one of this plugin."""
-    return definition is not None and source(definition.func).parent == _OURS
+    return definition is not None and source(definition.func).is_relative_to(_OURS)
 
 
 def is_projects_own(config: pytest.Config, file: str | Path) -> bool:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_ibmodels.engine.publishing import everywhere
+from pytest_ibmodels.engine.publishing import for_each_environment
 from pytest_ibmodels.engine.sweep import (
-    Fate,
-    Swept,
+    SweepResult,
+    SweepStatus,
     sweep,
 )
-from pytest_ibmodels.instabase.patience import Patience
+from pytest_ibmodels.instabase.retrying import Retrier
 from pytest_ibmodels.journal.store import Journal, JournalError
 from pytest_ibmodels.pytest import options
 from pytest_ibmodels.reports.sweeping import left_line
@@ -77,9 +77,9 @@ def _sweep_after_workers(config: pytest.Config, *, interrupted: bool) -> list[st
         return [str(error)]
     finally:
         journal.close()
-    removed = sum(one.fate is not Fate.LEFT for one in outcomes)
+    removed = sum(one.fate is not SweepStatus.LEFT for one in outcomes)
     lines = [f"removed what workers left behind when they crashed: {_count(removed, 'thing')}"] if removed else []
-    return lines + [left_line(one) for one in outcomes if one.fate is Fate.LEFT]
+    return lines + [left_line(one) for one in outcomes if one.fate is SweepStatus.LEFT]
 
 
 def sweep_everywhere(
@@ -89,7 +89,7 @@ def sweep_everywhere(
     *,
     seconds: float | None = None,
     tell: Callable[[str, str], None] | None = None,
-) -> tuple[list[Swept], bool]:
+) -> tuple[list[SweepResult], bool]:
     """Remove things from all their environments at once.
 
     Args:
@@ -106,19 +106,19 @@ def sweep_everywhere(
     for entry in entries:
         by_name.setdefault(entry.environment, []).append(entry)
 
-    async def visit(environment: Environment) -> list[Swept]:
+    async def visit(environment: Environment) -> list[SweepResult]:
         def hear(_error: BaseException, sentence: str) -> None:
             if tell is not None:
                 tell(environment.name, sentence)
 
         mine = by_name[environment.name]
-        return await sweep(environment, mine, journal, seconds=seconds, patience=Patience(hearer=hear))
+        return await sweep(environment, mine, journal, seconds=seconds, patience=Retrier(on_retry=hear))
 
-    ended, interrupted = everywhere([known[name] for name in by_name if name in known], visit)
-    outcomes: list[Swept] = []
+    ended, interrupted = for_each_environment([known[name] for name in by_name if name in known], visit)
+    outcomes: list[SweepResult] = []
     for name, several in by_name.items():
         reason = "interrupted" if name in known else "environments.yaml no longer names this environment"
-        outcomes += ended.get(name) or [Swept(entry, Fate.LEFT, reason) for entry in several]
+        outcomes += ended.get(name) or [SweepResult(entry, SweepStatus.LEFT, reason) for entry in several]
     return outcomes, interrupted
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_ibmodels.spec import Problem
-from pytest_ibmodels.spec.wording import did_you_mean
+from pytest_ibmodels.spec.messages import did_you_mean
 
 if TYPE_CHECKING:
     from pytest_ibmodels.spec import MarkUse, ModelTest

@@ -34,7 +34,7 @@ from pytest_ibmodels.pytest.reporting import (
     outcomes_of,
     reported,
 )
-from pytest_ibmodels.spec import Environment, EnvironmentWarning, ModelTest, cautions
+from pytest_ibmodels.spec import Environment, EnvironmentWarning, ModelTest, environment_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -244,9 +244,9 @@ def _warn(config: pytest.Config, environment: Environment) -> None:
     warned = config.stash.setdefault(_WARNED, set())
     if environment.name not in warned:
         warned.add(environment.name)
-        for caution in cautions(environment, os.environ):
+        for warning in environment_warnings(environment, os.environ):
             # With the name of a file that can be opened, Python would show the line, and the token in it.
-            warnings.warn_explicit(caution.message, EnvironmentWarning, f"<{caution.path.name}>", caution.line)
+            warnings.warn_explicit(warning.message, EnvironmentWarning, f"<{warning.path.name}>", warning.line)
 
 
 def _package(asking: Asking, test: ModelTest) -> Package:

@@ -9,11 +9,11 @@ from pytest_ibmodels.reports.tables import table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pytest_ibmodels.engine.sweep import Swept
+    from pytest_ibmodels.engine.sweep import SweepResult
     from pytest_ibmodels.journal.store import Entry
 
 
-def sweep_lines(outcomes: Sequence[Swept]) -> list[str]:
+def sweep_lines(outcomes: Sequence[SweepResult]) -> list[str]:
     """The table of what became of everything. What became of it is last, as a reason may be long."""
     rows = [
         (
@@ -28,7 +28,7 @@ def sweep_lines(outcomes: Sequence[Swept]) -> list[str]:
     return table(("environment", "kind", "name", "made", "outcome"), rows, indent="")
 
 
-def left_line(one: Swept) -> str:
+def left_line(one: SweepResult) -> str:
     """One thing that could not be removed."""
     entry = one.entry
     thing = f"{entry.kind} {_name(entry)} on {entry.environment}"

@@ -3,7 +3,7 @@
 The reference of both files is `docs/yaml.md`.
 """
 
-from pytest_ibmodels.spec.cautions import EnvironmentWarning, cautions
+from pytest_ibmodels.spec.cross_checks import load
 from pytest_ibmodels.spec.environments import Environment, EnvironmentsFile, ResolvedEnvironment, load_environments
 from pytest_ibmodels.spec.errors import Problem, SpecError
 from pytest_ibmodels.spec.model_tests import (
@@ -16,8 +16,8 @@ from pytest_ibmodels.spec.model_tests import (
     load_model_tests,
 )
 from pytest_ibmodels.spec.recognition import looks_like_model_tests
-from pytest_ibmodels.spec.together import load
 from pytest_ibmodels.spec.values import METRICS
+from pytest_ibmodels.spec.warnings import EnvironmentWarning, environment_warnings
 
 __all__ = [
     "METRICS",
@@ -33,7 +33,7 @@ __all__ = [
     "ResolvedEnvironment",
     "SpecError",
     "TableSpec",
-    "cautions",
+    "environment_warnings",
     "load",
     "load_environments",
     "load_model_tests",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_ibmodels.spec.wording import quoted
+from pytest_ibmodels.spec.messages import quoted
 
 FORM = "OWNER/REPO/fs/DRIVE/…"
 

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from pytest_ibmodels.spec.databases import has_stray_at, is_database
 from pytest_ibmodels.spec.drive_paths import drive_path
+from pytest_ibmodels.spec.messages import closest, quoted
 from pytest_ibmodels.spec.variables import has_variables
-from pytest_ibmodels.spec.wording import closest, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -65,21 +65,21 @@ class Values:
         return frozenset(keys)
 
 
-class Broken(NamedTuple):
+class Violation(NamedTuple):
     """A rule that does not hold: at which key (none: the environment as such), and the message."""
 
     key: str | None
     message: str
 
 
-def broken_rules(name: str, values: Values, hidden: frozenset[str] = frozenset()) -> Iterator[Broken]:
+def violations(name: str, values: Values, hidden: frozenset[str] = frozenset()) -> Iterator[Violation]:
     """Every rule that the values of environment `name` break; the values of keys in `hidden` are not known."""
     for broken in _rules(name, values, known_host="host" not in hidden):
         if broken.key not in hidden:
             yield broken
 
 
-def _rules(name: str, values: Values, *, known_host: bool) -> Iterator[Broken]:
+def _rules(name: str, values: Values, *, known_host: bool) -> Iterator[Violation]:
     if known_host and values.host != SANDBOX:
         yield from _remote_rules(name, values)
     yield from _certificate_rules(values, known_host=known_host)
@@ -92,47 +92,49 @@ def _rules(name: str, values: Values, *, known_host: bool) -> Iterator[Broken]:
     if values.database is not None and not is_database(values.database):
         # What is written there may hold a password.
         wanted = "DIALECT://…, or a built-in sample, as sample:NAME"
-        yield Broken("database", f"`database` has to be a URL of SQLAlchemy, {wanted}, but is something else")
+        yield Violation("database", f"`database` has to be a URL of SQLAlchemy, {wanted}, but is something else")
     elif values.database is not None and has_stray_at(values.database):
         written = "in a user, password or name it is written `%40`; a variable for a password is quoted by itself"
-        yield Broken("database", f"`database` has an `@` where none belongs: {written}")
+        yield Violation("database", f"`database` has an `@` where none belongs: {written}")
     if values.data == "":
-        yield Broken("data", "`data` has to be a folder, but is empty")
+        yield Violation("data", "`data` has to be a folder, but is empty")
     if isinstance(values.max_parallel, str):
         yield from _max_parallel_rule(values.max_parallel)
 
 
-def _certificate_rules(values: Values, *, known_host: bool) -> Iterator[Broken]:
+def _certificate_rules(values: Values, *, known_host: bool) -> Iterator[Violation]:
     if values.ca_bundle is not None and not values.verify:
-        yield Broken("ca_bundle", "`ca_bundle` names whom to trust, `verify: false` means anybody: remove one of them")
+        yield Violation(
+            "ca_bundle", "`ca_bundle` names whom to trust, `verify: false` means anybody: remove one of them"
+        )
     elif known_host and not values.host.startswith("https://"):
         for key, is_given in (("ca_bundle", values.ca_bundle is not None), ("verify", not values.verify)):
             if is_given:
-                yield Broken(key, f"`{key}` is for a `host` with https:// only: remove it")
+                yield Violation(key, f"`{key}` is for a `host` with https:// only: remove it")
 
 
-def _mounts_rules(mounts: Mapping[str, str]) -> Iterator[Broken]:
+def _mounts_rules(mounts: Mapping[str, str]) -> Iterator[Violation]:
     for folder, source in mounts.items():
         yield from _drive_path_rule("mounts", folder, f"the key {quoted(folder)} of `mounts`")
         if source in {"", SAMPLE_PREFIX}:
             wanted = f"a local folder, or a sample as {SAMPLE_PREFIX}NAME"
-            yield Broken("mounts", f"`mounts.{folder}` has to be {wanted}, but is {quoted(source)}")
+            yield Violation("mounts", f"`mounts.{folder}` has to be {wanted}, but is {quoted(source)}")
 
 
-def _remote_rules(name: str, values: Values) -> Iterator[Broken]:
+def _remote_rules(name: str, values: Values) -> Iterator[Violation]:
     yield from _host_rules(values.host)
     if values.path is None:
-        yield Broken(
+        yield Violation(
             None, f"environment `{name}` has no `path`: the drive folder for test files, OWNER/REPO/fs/DRIVE/…"
         )
     if values.token is None:
-        yield Broken(None, f"environment `{name}` has no `token`: write `token: ${{VARIABLE}}` and set the variable")
+        yield Violation(None, f"environment `{name}` has no `token`: write `token: ${{VARIABLE}}` and set the variable")
     for key in ("mounts", "data"):
         if getattr(values, key) is not None:
-            yield Broken(key, f"`{key}` is for the embedded sandbox only, `host: sandbox`: remove it")
+            yield Violation(key, f"`{key}` is for the embedded sandbox only, `host: sandbox`: remove it")
 
 
-def _host_rules(host: str) -> Iterator[Broken]:
+def _host_rules(host: str) -> Iterator[Violation]:
     try:
         address = urlsplit(host)
         valid = (
@@ -146,11 +148,11 @@ def _host_rules(host: str) -> Iterator[Broken]:
     if not valid:
         # What stands before an `@` may be a password.
         found = "is something else" if "@" in host else f"is {quoted(host)}{_host_hint(host)}"
-        yield Broken("host", f"`host` has to be an address, http(s)://…, or sandbox, but {found}")
+        yield Violation("host", f"`host` has to be an address, http(s)://…, or sandbox, but {found}")
     elif address.username is not None or address.password is not None:
-        yield Broken("host", "`host` has a user or password in it: remove them, the `token` is all that is sent")
+        yield Violation("host", "`host` has a user or password in it: remove them, the `token` is all that is sent")
     elif address.query or address.fragment:
-        yield Broken("host", "`host` has to end before the `?` or `#` in it")
+        yield Violation("host", "`host` has to end before the `?` or `#` in it")
 
 
 def _host_hint(host: str) -> str:
@@ -159,24 +161,24 @@ def _host_hint(host: str) -> str:
     return f": write https://{host}" if "." in host and "/" not in host and " " not in host else ""
 
 
-def _token_rules(token: str) -> Iterator[Broken]:
+def _token_rules(token: str) -> Iterator[Violation]:
     if not token:
-        yield Broken("token", "`token` is empty")
+        yield Violation("token", "`token` is empty")
     elif not token.isascii() or not token.isprintable() or " " in token:
         # Neither the token nor the character is shown.
-        yield Broken(
+        yield Violation(
             "token",
             "`token` has a space, a line break or a letter beyond ASCII in it, which no token has",
         )
 
 
-def _max_parallel_rule(text: str) -> Iterator[Broken]:
+def _max_parallel_rule(text: str) -> Iterator[Violation]:
     if not (text.isascii() and text.isdigit() and int(text) >= 1):
-        yield Broken("max_parallel", f"`max_parallel` has to be a whole number from 1, but is {quoted(text)}")
+        yield Violation("max_parallel", f"`max_parallel` has to be a whole number from 1, but is {quoted(text)}")
 
 
-def _drive_path_rule(key: str, text: str, label: str) -> Iterator[Broken]:
+def _drive_path_rule(key: str, text: str, label: str) -> Iterator[Violation]:
     try:
         drive_path(text)
     except ValueError as error:
-        yield Broken(key, f"{label} {error}")
+        yield Violation(key, f"{label} {error}")

@@ -19,9 +19,9 @@ from pytest_ibmodels.spec.environment_rules import (
     SANDBOX_DATABASE,
     SANDBOX_MOUNTS,
     SANDBOX_PATH,
-    Broken,
     Values,
-    broken_rules,
+    Violation,
+    violations,
 )
 from pytest_ibmodels.spec.errors import Problem, SpecError
 from pytest_ibmodels.spec.reader import Document, LocatedDict, read_yaml
@@ -110,7 +110,7 @@ class Environment:
                 in, or a local folder to mount is not there.
         """
         values = self._filled_in(environ)
-        self._raise(list(broken_rules(self.name, values)))
+        self._raise(list(violations(self.name, values)))
         folder = self.file.parent.absolute() if self.file is not None else Path.cwd()
         mounts = values.mounts
         if mounts is None:
@@ -136,7 +136,7 @@ class Environment:
         except OSError as error:
             unread = f"cannot be read: {error.strerror}"
             reason = "holds no certificate (PEM)" if isinstance(error, ssl.SSLError) else unread
-            self._raise([Broken("ca_bundle", f"`ca_bundle`: {resolved.ca_bundle} {reason}")])
+            self._raise([Violation("ca_bundle", f"`ca_bundle`: {resolved.ca_bundle} {reason}")])
         return resolved
 
     def secrets(self, environ: Mapping[str, str]) -> tuple[str, ...]:
@@ -150,7 +150,7 @@ class Environment:
     def problems(self) -> list[Problem]:
         """What is wrong with the entry, as far as that can be said before its variables are filled in."""
         values = self._written()
-        return [self._problem(broken) for broken in broken_rules(self.name, values, values.keys_with_variables())]
+        return [self._problem(broken) for broken in violations(self.name, values, values.keys_with_variables())]
 
     def _written(self) -> Values:
         return Values(
@@ -166,14 +166,14 @@ class Environment:
         )
 
     def _filled_in(self, environ: Mapping[str, str]) -> Values:
-        missing: list[Broken] = []
+        missing: list[Violation] = []
 
         def fill(key: str, text: str) -> str:
             expanded = (fill_in if key == "database" else expand)(text, environ)
             for variable in expanded.missing:
                 advice = f"set it, or write `${{{variable}:-default}}`"
                 needs = f"environment `{self.name}` needs the variable `{variable}`, which is not set or is empty"
-                missing.append(Broken(key, f"{needs}: {advice}"))
+                missing.append(Violation(key, f"{needs}: {advice}"))
             return expanded.text
 
         values = self._written().with_texts(fill)
@@ -187,18 +187,18 @@ class Environment:
         }
         self._raise(
             [
-                Broken("mounts", f"environment `{self.name}` mounts the local folder {source}, which is not there")
+                Violation("mounts", f"environment `{self.name}` mounts the local folder {source}, which is not there")
                 for source in sources.values()
                 if not source.startswith(SAMPLE_PREFIX) and not Path(source).is_dir()
             ]
         )
         return sources
 
-    def _raise(self, broken: list[Broken]) -> None:
+    def _raise(self, broken: list[Violation]) -> None:
         if broken:
             raise SpecError(map(self._problem, broken))
 
-    def _problem(self, broken: Broken) -> Problem:
+    def _problem(self, broken: Violation) -> Problem:
         line, column = self.places.get(broken.key) or self.places.get(None, (1, 1))
         return Problem(self.file or Path("environments.yaml"), line, column, broken.message)
 

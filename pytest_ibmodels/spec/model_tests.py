@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_ibmodels.spec.entries import ModelTestEntry
 from pytest_ibmodels.spec.errors import Problem, SpecError
+from pytest_ibmodels.spec.messages import closest, quoted
 from pytest_ibmodels.spec.reader import Document, LocatedDict, LocatedList, collector_paused, plain, read_yaml
 from pytest_ibmodels.spec.validation import entries, spot, validated
 from pytest_ibmodels.spec.values import (
@@ -19,7 +20,6 @@ from pytest_ibmodels.spec.values import (
     should_be_low,
     wrong_character,
 )
-from pytest_ibmodels.spec.wording import closest, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

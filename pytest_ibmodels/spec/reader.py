@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import yaml
 
 from pytest_ibmodels.spec.errors import Problem, SpecError
+from pytest_ibmodels.spec.messages import did_you_mean, is_a
 from pytest_ibmodels.spec.scalars import value_of_word
 from pytest_ibmodels.spec.strays import strays
 from pytest_ibmodels.spec.syntax import syntax_problem
-from pytest_ibmodels.spec.wording import did_you_mean, is_a
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

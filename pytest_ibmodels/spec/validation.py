@@ -6,9 +6,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from pytest_ibmodels.spec.messages import (
+    closest,
+    is_a,
+    number_hint,
+    quoted,
+)
 from pytest_ibmodels.spec.reader import Document, LocatedDict, LocatedList
 from pytest_ibmodels.spec.values import BOUNDS, PER_FIELD, wrong_character
-from pytest_ibmodels.spec.wording import closest, is_a, number_hint, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

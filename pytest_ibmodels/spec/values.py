@@ -8,8 +8,8 @@ from typing import Any
 from pydantic_core import PydanticCustomError
 
 from pytest_ibmodels.spec.drive_paths import project_path
+from pytest_ibmodels.spec.messages import is_a, quoted
 from pytest_ibmodels.spec.variables import has_variables
-from pytest_ibmodels.spec.wording import is_a, quoted
 
 NAME_PATTERN = r"^[A-Za-z0-9_.-]+$"
 ENTRY_PATTERN = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$"

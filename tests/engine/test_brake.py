@@ -7,8 +7,8 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from pytest_ibmodels.engine.case import Case, Run
-from pytest_ibmodels.engine.case_runner import Story
-from pytest_ibmodels.engine.failure_limit import Brake
+from pytest_ibmodels.engine.case_runner import CaseRunner
+from pytest_ibmodels.engine.failure_limit import FailureLimit
 from pytest_ibmodels.engine.limits import Limits
 from pytest_ibmodels.engine.routes.base import TrainingState
 from pytest_ibmodels.spec import Minimum, ModelTest
@@ -24,10 +24,10 @@ def tell_all(most_failures: int, *ends: TrainingState, wanted: int | None = None
     runs = [Run(Case(test, "e", with_inference=False)) for _ in ends]
 
     async def main() -> None:
-        session, brake = FakeSession(), Brake(most_failures)
+        session, brake = FakeSession(), FailureLimit(most_failures)
         package = cast("Any", SimpleNamespace(module="m", content_hash="0"))
         stories = [
-            Story(run, number, cast("Any", session), FakeRoute(end), package, Limits(), FakeClock(), brake)
+            CaseRunner(run, number, cast("Any", session), FakeRoute(end), package, Limits(), FakeClock(), brake)
             for number, (run, end) in enumerate(zip(runs, ends, strict=True))
         ]
         tasks = [asyncio.create_task(story.tell()) for story in stories]

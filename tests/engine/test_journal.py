@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_ibmodels.engine.reattach import what_differs
-from pytest_ibmodels.journal.environment import Ledger, place_of
+from pytest_ibmodels.journal.environment import EnvironmentJournal, environment_id
 from pytest_ibmodels.journal.store import (
     Journal,
     JournalError,
@@ -143,7 +143,7 @@ def test_a_file_that_is_no_journal_is_an_error_that_says_what_to_do(file: Path, 
 def test_a_ledger_writes_before_and_after(file: Path) -> None:
     async def work() -> None:
         mine = Journal(file)
-        ledger = Ledger(mine, "dogfood", HOST)
+        ledger = EnvironmentJournal(mine, "dogfood", HOST)
         entry = await ledger.make("job", "", folder="f", job=JOB)
         assert [(one.name, one.job) for one in mine.left()] == []  # it is alive, and in use for all others
         entry = await ledger.accepted(entry, "j1")
@@ -163,15 +163,15 @@ def test_a_ledger_writes_before_and_after(file: Path) -> None:
 
 def test_of_a_sandbox_that_keeps_nothing_nothing_is_written(file: Path, journal: Journal) -> None:
     temporary = ResolvedEnvironment(name="e", host="sandbox", path="a/b/fs/D")
-    asyncio.run(Ledger(journal, "e", place_of(temporary)).make("folder", "a/b/fs/D/x"))
+    asyncio.run(EnvironmentJournal(journal, "e", environment_id(temporary)).make("folder", "a/b/fs/D/x"))
     assert not file.exists()
 
 
 def test_an_address_is_kept_without_its_password(tmp_path: Path) -> None:
     remote = ResolvedEnvironment(name="e", host="https://jane:secret@h.example:8443", path="a/b/fs/D")
-    assert place_of(remote) == "https://h.example:8443"
+    assert environment_id(remote) == "https://h.example:8443"
     kept = ResolvedEnvironment(name="e", host="sandbox", path="a/b/fs/D", data=tmp_path)
-    assert place_of(kept) == f"sandbox:{tmp_path}"
+    assert environment_id(kept) == f"sandbox:{tmp_path}"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pytest_ibmodels.engine.clock import SHORTEST_POLL
-from pytest_ibmodels.engine.poll_schedule import Pace
+from pytest_ibmodels.engine.poll_schedule import PollSchedule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,10 +18,10 @@ LONGEST = 10.0
 
 
 def watched(
-    length: float, progress: Callable[[float], float | None], longest: float = LONGEST, crowd: int = 1
+    length: float, progress: Callable[[float], float | None], longest: float = LONGEST, active_runs: int = 1
 ) -> tuple[int, float]:
     """How many looks see a job of this length to its end, and how many seconds late."""
-    pace, at, looks = Pace(longest, lambda: crowd), 0.0, 1
+    pace, at, looks = PollSchedule(longest, lambda: active_runs), 0.0, 1
     while at < length:
         pace.saw(at, progress(at))
         pause = pace.interval(at)
@@ -59,7 +59,7 @@ def test_a_job_that_ends_early_is_seen_before_twice_its_length(length: float, en
 @given(st.lists(st.tuples(st.floats(0, 100), st.none() | st.floats()), max_size=20))
 @example([(2.0, 5e-324)])
 def test_whatever_it_reports_pauses_keep_their_bounds(sightings: list[tuple[float, float | None]]) -> None:
-    pace, at = Pace(LONGEST), 0.0
+    pace, at = PollSchedule(LONGEST), 0.0
     for elapsed, fraction in sightings:
         at += elapsed
         pace.saw(at, fraction)
@@ -67,7 +67,7 @@ def test_whatever_it_reports_pauses_keep_their_bounds(sightings: list[tuple[floa
 
 
 def test_a_training_that_is_begun_again_has_no_pace_yet() -> None:
-    pace = Pace(LONGEST)
+    pace = PollSchedule(LONGEST)
     pace.saw(10.0, 0.5)
     assert pace.interval(10.0) == pytest.approx(7.5)
     pace.saw(15.0, 0.1)
@@ -75,13 +75,13 @@ def test_a_training_that_is_begun_again_has_no_pace_yet() -> None:
 
 
 def test_hundreds_of_jobs_are_not_looked_at_more_often_than_an_environment_can_answer() -> None:
-    assert Pace(LONGEST, lambda: 200).interval(0.1) == pytest.approx(2.0)
-    assert Pace(LONGEST, lambda: 200).interval(40.0) == pytest.approx(4.0)
-    assert Pace(LONGEST, lambda: 100_000).interval(0.1) == LONGEST
+    assert PollSchedule(LONGEST, lambda: 200).interval(0.1) == pytest.approx(2.0)
+    assert PollSchedule(LONGEST, lambda: 200).interval(40.0) == pytest.approx(4.0)
+    assert PollSchedule(LONGEST, lambda: 100_000).interval(0.1) == LONGEST
 
 
-@pytest.mark.parametrize(("crowd", "most"), [(50, 9), (200, 6)])
-def test_among_hundreds_the_last_look_comes_at_the_end_and_not_before_and_after_it(crowd: int, most: int) -> None:
-    looks, late = watched(20.0, lambda at: at // 1.0 / 20.0, crowd=crowd)
+@pytest.mark.parametrize(("active_runs", "most"), [(50, 9), (200, 6)])
+def test_among_hundreds_the_last_look_comes_at_the_end_and_not_before_and_after_it(active_runs: int, most: int) -> None:
+    looks, late = watched(20.0, lambda at: at // 1.0 / 20.0, active_runs=active_runs)
     assert looks <= most
     assert late <= 1.0

@@ -15,7 +15,7 @@ import pytest
 from pydantic import SecretStr
 
 from pytest_ibmodels.engine.case import Case, Run
-from pytest_ibmodels.engine.case_runner import Story
+from pytest_ibmodels.engine.case_runner import CaseRunner
 from pytest_ibmodels.engine.failures import (
     InferenceFailure,
     NotTrained,
@@ -29,12 +29,12 @@ from pytest_ibmodels.engine.polling import LAST_LOOK_SECONDS
 from pytest_ibmodels.engine.routes.base import (
     InterruptedInference,
     RouteError,
+    RunContext,
     TrainingState,
-    Workplace,
 )
 from pytest_ibmodels.instabase.client import Instabase
 from pytest_ibmodels.instabase.errors import ApiError, EnvironmentUnavailable, GarbledAnswer, InstabaseError
-from pytest_ibmodels.journal.environment import Ledger
+from pytest_ibmodels.journal.environment import EnvironmentJournal
 from pytest_ibmodels.journal.store import Journal
 from pytest_ibmodels.spec import Minimum, ModelTest
 from pytest_ibmodels.verdicts.predictions import Answer
@@ -75,37 +75,37 @@ class FakeRoute:
         self.looks = 0
         self.left = 0
 
-    def pages(self, place: Workplace, test: ModelTest, job_id: str) -> Mapping[str, str]:
+    def pages(self, place: RunContext, test: ModelTest, job_id: str) -> Mapping[str, str]:
         return {"job log": f"http://h/{job_id}", "Refiner": "http://h/refiner"}
 
-    def model_name(self, place: Workplace, test: ModelTest) -> str:
+    def model_name(self, place: RunContext, test: ModelTest) -> str:
         return f"T_{place.suffix}"
 
-    async def start(self, place: Workplace, test: ModelTest) -> str:
+    async def start(self, place: RunContext, test: ModelTest) -> str:
         return "j1"
 
-    async def started(self, place: Workplace, test: ModelTest) -> list[str]:
+    async def started(self, place: RunContext, test: ModelTest) -> list[str]:
         raise ApiError("GET jobs/list", "no such call")
 
-    async def look(self, place: Workplace, job_id: str) -> TrainingState:
+    async def look(self, place: RunContext, job_id: str) -> TrainingState:
         self.looks += 1
         return cast("TrainingState", _given(self.states))
 
-    async def training_predictions(self, place: Workplace, test: ModelTest) -> Mapping[str, Mapping[str, str]]:
+    async def training_predictions(self, place: RunContext, test: ModelTest) -> Mapping[str, Mapping[str, str]]:
         return {"doc": {"Name": "x"}}
 
-    async def start_inference(self, place: Workplace, test: ModelTest, documents: Sequence[str]) -> str:
+    async def start_inference(self, place: RunContext, test: ModelTest, documents: Sequence[str]) -> str:
         return "j2"
 
     async def inference_answers(
-        self, place: Workplace, job_id: str, documents: Sequence[str]
+        self, place: RunContext, job_id: str, documents: Sequence[str]
     ) -> Mapping[str, Answer] | None:
         return cast("Mapping[str, Answer] | None", _given(self.answers))
 
-    async def leave(self, place: Workplace, test: ModelTest) -> None:
+    async def leave(self, place: RunContext, test: ModelTest) -> None:
         self.left += 1
 
-    async def start_promotion(self, place: Workplace, test: ModelTest, *, force: bool) -> None:
+    async def start_promotion(self, place: RunContext, test: ModelTest, *, force: bool) -> None:
         return None
 
 
@@ -125,7 +125,7 @@ class FakeSession:
         self.slots = asyncio.Semaphore(1)
         self.left_behind: list[str] = []
         self.cancelled: list[str] = []
-        self.ledger = Ledger(Journal(None), "e", "place")
+        self.ledger = EnvironmentJournal(Journal(None), "e", "place")
         self._client = Instabase("http://127.0.0.1:9", SecretStr("t0ken"))
 
         async def cancel(job_id: str) -> bool:
@@ -138,8 +138,8 @@ class FakeSession:
         self._client.jobs.cancel = cancel  # type: ignore[method-assign]
         self._client.jobs.log = log  # type: ignore[method-assign, assignment]
 
-    async def workplace(self, package: Package) -> Workplace:
-        return Workplace(self._client, "a/b/fs/D/folder", package, "abc")
+    async def workplace(self, package: Package) -> RunContext:
+        return RunContext(self._client, "a/b/fs/D/folder", package, "abc")
 
     async def candidates(self) -> list[object]:
         return []
@@ -150,7 +150,7 @@ class FakeSession:
     def at_work(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
 
-    def crowd(self) -> int:
+    def active_runs(self) -> int:
         return 1
 
     def check_alive(self) -> None:
@@ -172,7 +172,7 @@ def tell(
     async def main() -> None:
         place = session or FakeSession()
         package = cast("Package", SimpleNamespace(module="m", content_hash="0"))
-        story = Story(run, 1, cast("Any", place), route, package, Limits(), clock or FakeClock())
+        story = CaseRunner(run, 1, cast("Any", place), route, package, Limits(), clock or FakeClock())
         task = asyncio.create_task(story.tell())
         if during is not None:
             await during(task)
@@ -220,7 +220,7 @@ def test_a_container_that_is_restarted_for_ever_fails_after_five_times() -> None
     starts: list[str] = []
 
     class Restarting(FakeRoute):
-        async def start(self, place: Workplace, test: ModelTest) -> str:
+        async def start(self, place: RunContext, test: ModelTest) -> str:
             starts.append(self.model_name(place, test))
             return f"j{len(starts)}"
 
@@ -240,7 +240,7 @@ def test_restarts_do_not_go_on_past_the_time_limit() -> None:
     clock = FakeClock()
 
     class LastWord(FakeRoute):
-        async def look(self, place: Workplace, job_id: str) -> TrainingState:
+        async def look(self, place: RunContext, job_id: str) -> TrainingState:
             self.looks += 1
             if clock.time < 1005:
                 raise LOST
@@ -288,7 +288,7 @@ def test_a_job_that_ended_by_itself_is_not_cancelled() -> None:
 
 def test_a_refused_start_is_a_submit_failure() -> None:
     class Refusing(FakeRoute):
-        async def start(self, place: Workplace, test: ModelTest) -> str:
+        async def start(self, place: RunContext, test: ModelTest) -> str:
             raise ApiError("POST model-service/run_train", "no such function")
 
     assert isinstance(failure(tell(Refusing(GOOD))), SubmitFailure)
@@ -296,7 +296,7 @@ def test_a_refused_start_is_a_submit_failure() -> None:
 
 def test_a_job_that_starts_while_its_run_is_cancelled_is_cancelled_too() -> None:
     class Slow(FakeRoute):
-        async def start(self, place: Workplace, test: ModelTest) -> str:
+        async def start(self, place: RunContext, test: ModelTest) -> str:
             await asyncio.sleep(0.05)
             return "late"
 
@@ -351,7 +351,7 @@ def test_an_inference_that_the_environment_interrupts_begins_again() -> None:
 
 def test_a_fault_of_ours_reaches_both_items() -> None:
     class Broken(FakeRoute):
-        async def look(self, place: Workplace, job_id: str) -> TrainingState:
+        async def look(self, place: RunContext, job_id: str) -> TrainingState:
             raise ZeroDivisionError
 
     session = FakeSession()
@@ -371,7 +371,7 @@ def test_an_answer_is_waited_for_as_long_as_its_route_says(
         answer_seconds = seconds
 
         async def inference_answers(
-            self, place: Workplace, job_id: str, documents: Sequence[str]
+            self, place: RunContext, job_id: str, documents: Sequence[str]
         ) -> Mapping[str, Answer] | None:
             self.looks += 1
             await asyncio.sleep(0.3 if self.looks == 2 else 0.0)

@@ -8,14 +8,14 @@ import pytest
 from pytest_ibmodels.engine.polling import (
     LAST_LOOK_SECONDS,
     LOOK_SECONDS,
-    Watch,
+    JobTimer,
 )
 from tests.engine.test_story import FakeClock
 
 
-def watched(clock: FakeClock, looks: list[bool | None], **limits: Any) -> Watch:
+def watched(clock: FakeClock, looks: list[bool | None], **limits: Any) -> JobTimer:
     """A watch after these looks, each with a pause behind it."""
-    watch = Watch(clock, 10.0, **{"limit": 100.0} | limits)
+    watch = JobTimer(clock, 10.0, **{"limit": 100.0} | limits)
 
     async def look() -> None:
         for queued in looks:
@@ -106,7 +106,7 @@ def test_a_look_that_takes_its_time_is_no_sleep() -> None:
 
 def test_the_age_of_a_job_counts() -> None:
     clock = FakeClock()
-    watch = Watch(clock, 10.0, limit=100.0, age=99.0)
+    watch = JobTimer(clock, 10.0, limit=100.0, age=99.0)
     watch.saw()
     assert watch.late == ""
     clock.time += 1.0
@@ -116,7 +116,7 @@ def test_the_age_of_a_job_counts() -> None:
 
 def test_a_pause_is_as_long_as_the_environment_asks_but_not_past_the_limit() -> None:
     clock = FakeClock()
-    watch = Watch(clock, 10.0, limit=100.0)
+    watch = JobTimer(clock, 10.0, limit=100.0)
     watch.saw()
     asyncio.run(watch.pause(25.0))
     assert clock.time == 25.0
@@ -131,7 +131,7 @@ def test_a_pause_is_as_long_as_the_environment_asks_but_not_past_the_limit() -> 
 def test_a_look_that_may_take_long_counts_towards_the_limit() -> None:
     for longest, waited in ((LOOK_SECONDS, 0.0), (240.0, 100.0)):
         clock = FakeClock()
-        watch = Watch(clock, 10.0, limit=90.0, longest_look=longest)
+        watch = JobTimer(clock, 10.0, limit=90.0, longest_look=longest)
         clock.time = 100.0
         watch.saw()
         assert watch.waited == waited

@@ -4,10 +4,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ibformers.tasks.extraction.decoding import FieldHabit, decode, learn_habits
+from ibformers.tasks.extraction.decoding import FieldConstraint, decode, learn_constraints
 
-ONE_PIECE = FieldHabit(in_one_piece=True)
-ALWAYS = FieldHabit(always_there=True)
+ONE_PIECE = FieldConstraint(in_one_piece=True)
+ALWAYS = FieldConstraint(always_there=True)
 
 
 def probabilities(*field: float) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
@@ -16,7 +16,7 @@ def probabilities(*field: float) -> np.ndarray[tuple[int, int], np.dtype[np.floa
 
 
 def test_without_habits_every_word_takes_its_most_probable_class() -> None:
-    predictions = decode(probabilities(0.9, 0.1, 0.6, 0.4), [FieldHabit()])
+    predictions = decode(probabilities(0.9, 0.1, 0.6, 0.4), [FieldConstraint()])
     assert predictions.classes.tolist() == [1, 0, 1, 0]
     assert predictions.scores.tolist() == [0.9, 0.9, 0.6, 0.6]
 
@@ -33,7 +33,7 @@ def test_a_field_that_is_always_there_takes_the_likeliest_words() -> None:
 
 def test_a_field_that_is_always_there_takes_no_word_of_another() -> None:
     two = np.array([[0.1, 0.3, 0.6], [0.8, 0.15, 0.05]])
-    assert decode(two, [ALWAYS, FieldHabit()]).classes.tolist() == [2, 1]
+    assert decode(two, [ALWAYS, FieldConstraint()]).classes.tolist() == [2, 1]
 
 
 def test_a_field_that_no_word_is_likely_to_be_is_left_out() -> None:
@@ -44,7 +44,7 @@ def test_a_field_that_no_word_is_likely_to_be_is_left_out() -> None:
 @given(st.lists(st.lists(st.floats(0.01, 1), min_size=3, max_size=3), min_size=1, max_size=12))
 def test_habits_hold_for_any_probabilities(rows: list[list[float]]) -> None:
     values = np.array(rows) / np.array(rows).sum(axis=1, keepdims=True)
-    habit = FieldHabit(in_one_piece=True, always_there=True)
+    habit = FieldConstraint(in_one_piece=True, always_there=True)
     predictions = decode(values, [habit, habit])
     for number in (1, 2):
         chosen = np.flatnonzero(predictions.classes == number)
@@ -54,12 +54,12 @@ def test_habits_hold_for_any_probabilities(rows: list[list[float]]) -> None:
 
 def test_habits_are_learned_from_enough_documents() -> None:
     documents = [[1, 1, 0, 2, 0, 2]] * 20 + [[1, 0, 0, 0, 0, 0]]
-    one, two, never = learn_habits(3, documents)
-    assert one == FieldHabit(in_one_piece=True, always_there=True)
-    assert two == FieldHabit(in_one_piece=False, always_there=True)
-    assert never == FieldHabit()
-    assert learn_habits(1, documents[:19]) == (FieldHabit(),)
+    one, two, never = learn_constraints(3, documents)
+    assert one == FieldConstraint(in_one_piece=True, always_there=True)
+    assert two == FieldConstraint(in_one_piece=False, always_there=True)
+    assert never == FieldConstraint()
+    assert learn_constraints(1, documents[:19]) == (FieldConstraint(),)
 
 
 def test_a_field_that_is_often_missing_is_not_always_there() -> None:
-    assert learn_habits(1, [[1], [0]] * 20) == (FieldHabit(in_one_piece=True, always_there=False),)
+    assert learn_constraints(1, [[1], [0]] * 20) == (FieldConstraint(in_one_piece=True, always_there=False),)

@@ -134,7 +134,7 @@ def test_boxes_are_thousandths_of_the_page_in_order_and_on_it() -> None:
 
 
 def test_training_examples_label_first_tokens_only() -> None:
-    from ibformers.trainer.data import (
+    from ibformers.tasks.extraction.batches import (
         IGNORED,
         Collator,
         training_examples,
@@ -156,7 +156,7 @@ def test_training_examples_label_first_tokens_only() -> None:
 
 
 def test_training_leaves_out_lines_without_a_field_now_and_then() -> None:
-    from ibformers.trainer.data import (
+    from ibformers.tasks.extraction.batches import (
         IGNORED,
         LINE_DROPOUT,
         Collator,
@@ -179,7 +179,7 @@ def test_training_leaves_out_lines_without_a_field_now_and_then() -> None:
 
 @pytest.mark.parametrize(("count", "batch_size"), [(1, 4), (7, 4), (301, 8), (256, 8)])
 def test_every_epoch_has_all_examples_in_an_order_of_its_own(count: int, batch_size: int) -> None:
-    from ibformers.trainer.data import BucketedExamples
+    from ibformers.tasks.extraction.batches import BucketedExamples
 
     lengths = np.random.default_rng(1).integers(1, 500, count)
     examples = [{"input_ids": np.zeros(length), "number": number} for number, length in enumerate(lengths)]

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+from ibformers.tasks.extraction.batches import IGNORED
 from ibformers.tasks.extraction.loss import RANKING_WEIGHT, extraction_loss
-from ibformers.trainer.data import IGNORED
 
 
 def word_loss(logits: torch.Tensor, labels: torch.Tensor) -> float:

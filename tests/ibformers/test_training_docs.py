@@ -15,10 +15,10 @@ from ibformers.documents.annotator import read_project
 from ibformers.documents.document import Document, Page, Word
 from ibformers.errors import TrainingInputError
 from ibformers.models.base import DEFAULT_BASE_MODEL
+from ibformers.tasks.extraction.batches import JITTER, PAD_TO
 from ibformers.tasks.extraction.job import BOX_GRID
 from ibformers.tasks.extraction.metrics import evaluate
 from ibformers.tasks.extraction.results import DocumentResult
-from ibformers.trainer.data import JITTER, PAD_TO
 from ibformers.trainer.hyperparameters import (
     MIN_STEPS,
     SCHEDULERS,

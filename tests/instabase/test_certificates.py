@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from pytest_ibmodels.instabase.client import Instabase
 from pytest_ibmodels.instabase.errors import CertificateRefused
-from pytest_ibmodels.spec import Environment, SpecError, cautions
+from pytest_ibmodels.spec import Environment, SpecError, environment_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,7 +105,7 @@ def test_a_bundle_is_in_place_of_the_public_certificates(tmp_path: Path, bundle:
 def test_verify_false_trusts_anybody_and_is_warned_of(host: str, tmp_path: Path) -> None:
     environment = entry(host, tmp_path, verify=False)
     assert ask(environment) == {"kind": "S3"}
-    (caution,) = cautions(environment, {"T": "t0ken"})
+    (caution,) = environment_warnings(environment, {"T": "t0ken"})
     assert caution.message == (
         "environment `e` does not verify its host's certificate: whoever is in between reads the token; "
         "name the certificates to trust in `ca_bundle`, in place of `verify: false`"
@@ -142,7 +142,7 @@ def test_a_bundle_that_is_none_is_a_mistake(tmp_path: Path, name: str, content: 
 )
 def test_what_gives_a_token_away_is_warned_of(host: str, token: str, warned: list[str]) -> None:
     environment = Environment(name="e", line=3, host=host, path="a/b/fs/D/x", token=SecretStr(token))
-    found = cautions(environment, {"T": "t0ken", "H": "ib.example.com"})
+    found = environment_warnings(environment, {"T": "t0ken", "H": "ib.example.com"})
     assert [caution.message.startswith(start) for caution, start in zip(found, warned, strict=True)] == [True] * len(
         warned
     )
@@ -163,7 +163,7 @@ def test_a_secret_that_is_too_short_to_hide_is_warned_of(
 ) -> None:
     url = None if database is None else SecretStr("${D}")
     environment = replace(entry("https://ib.example.com", tmp_path), database=url)
-    told = [str(caution) for caution in cautions(environment, {"T": token, "D": database or ""})]
+    told = [str(caution) for caution in environment_warnings(environment, {"T": token, "D": database or ""})]
     assert [one.partition("environment `e`: ")[2] for one in told] == [
         f"{one}, too few to be hidden in what is written; take a longer one" for one in warned
     ]

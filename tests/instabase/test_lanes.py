@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from pytest_ibmodels.instabase.lanes import Lanes
+from pytest_ibmodels.instabase.client_pool import ClientPool
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -39,16 +39,16 @@ async def _served(test: Callable[[str], Awaitable[None]]) -> int:
     return connections
 
 
-def lanes_to(url: str, most: int) -> Lanes:
+def lanes_to(url: str, most: int) -> ClientPool:
     def client() -> httpx.AsyncClient:
         limits, timeout = httpx.Limits(max_connections=1), httpx.Timeout(5, pool=0.2)
         # There is no https, and no certificates need to be read.
         return httpx.AsyncClient(base_url=url, limits=limits, timeout=timeout, verify=False)  # noqa: S501
 
-    return Lanes(client, most)
+    return ClientPool(client, most)
 
 
-async def ask(lanes: Lanes) -> str:
+async def ask(lanes: ClientPool) -> str:
     async with lanes.client() as client:
         return (await client.get("/")).text
 

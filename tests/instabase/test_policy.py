@@ -18,8 +18,8 @@ from pytest_ibmodels.instabase.errors import (
     Redirected,
     UnexpectedAnswer,
 )
-from pytest_ibmodels.instabase.patience import Patience
-from pytest_ibmodels.instabase.policy import Again, Policy, is_transient, is_uncertain
+from pytest_ibmodels.instabase.policy import RetryMode, RetryPolicy, is_transient, is_uncertain
+from pytest_ibmodels.instabase.retrying import Retrier
 from tests.engine.test_story import FakeClock
 
 CALL = "POST x"
@@ -66,14 +66,14 @@ class Caller:
         self.calls = 0
         self.heard: list[str] = []
 
-    def ask(self, by: Policy) -> str:
+    def ask(self, by: RetryPolicy) -> str:
         async def call() -> str:
             self.calls += 1
             if self.errors:
                 raise self.errors.pop(0)
             return "answer"
 
-        patience = Patience(self.clock, lambda _error, sentence: self.heard.append(sentence))
+        patience = Retrier(self.clock, lambda _error, sentence: self.heard.append(sentence))
 
         async def main() -> str:
             return await patience(by, call)
@@ -81,8 +81,10 @@ class Caller:
         return asyncio.run(main())
 
 
-@pytest.mark.parametrize("by", [one for one in policy.POLICIES if one.again is Again.ALWAYS], ids=lambda one: one.call)
-def test_what_may_be_repeated_is_as_often_as_the_table_says(by: Policy) -> None:
+@pytest.mark.parametrize(
+    "by", [one for one in policy.POLICIES if one.again is RetryMode.ALWAYS], ids=lambda one: one.call
+)
+def test_what_may_be_repeated_is_as_often_as_the_table_says(by: RetryPolicy) -> None:
     caller = Caller(*[RESET] * (by.tries - 1))
     assert caller.ask(by) == "answer"
     caller = Caller(*[RESET] * by.tries)
@@ -112,7 +114,7 @@ def test_a_look_at_a_job_is_never_repeated_here() -> None:
 
 
 def test_no_try_begins_later_than_the_table_says() -> None:
-    by = Policy("x", "", tries=1000, seconds=60.0)
+    by = RetryPolicy("x", "", tries=1000, seconds=60.0)
     caller = Caller(*[RESET] * 1000)
     with pytest.raises(EnvironmentUnavailable):
         caller.ask(by)

@@ -19,8 +19,8 @@ from pytest_ibmodels.engine.failures import (
 from pytest_ibmodels.engine.routes.annotator import training_state
 from pytest_ibmodels.engine.routes.base import (
     RouteError,
+    RunContext,
     TrainingState,
-    Workplace,
 )
 from pytest_ibmodels.instabase.wire import JobStatus
 from pytest_ibmodels.spec import SpecError, load
@@ -96,7 +96,7 @@ def test_a_field_that_only_one_side_has_is_a_difference(texts: dict[str, str]) -
 
 def test_training_that_predicted_no_document_leaves_nothing_to_compare_and_fails() -> None:
     class Silent(FakeRoute):
-        async def training_predictions(self, place: Workplace, test: ModelTest) -> Mapping[str, Mapping[str, str]]:
+        async def training_predictions(self, place: RunContext, test: ModelTest) -> Mapping[str, Mapping[str, str]]:
             return {}
 
     run = tell(Silent(GOOD))

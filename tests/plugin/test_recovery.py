@@ -22,8 +22,8 @@ from pytest_ibmodels import cli
 from pytest_ibmodels.engine.clock import SystemClock
 from pytest_ibmodels.engine.limits import Limits
 from pytest_ibmodels.engine.session import EnvironmentSession
-from pytest_ibmodels.engine.sweep import Fate, sweep
-from pytest_ibmodels.instabase.patience import Patience
+from pytest_ibmodels.engine.sweep import SweepStatus, sweep
+from pytest_ibmodels.instabase.retrying import Retrier
 from pytest_ibmodels.journal.store import Journal, TrainingJob
 from pytest_ibmodels.spec import load_environments
 from tests.plugin.conftest import PROJECT, ROOT, TOKEN, Project, Server
@@ -294,8 +294,8 @@ def test_an_environment_that_is_down_keeps_its_entries(project: Project) -> None
     made_by_the_dead(project, *folders)
     environment = load_environments(project.pytester.path / "environments.yaml").environments["down"]
     journal = Journal(journal_file(project))
-    outcomes = asyncio.run(sweep(environment, journal.left(), journal, patience=Patience(Clock())))
-    assert [one.fate for one in outcomes] == [Fate.LEFT, Fate.LEFT]
+    outcomes = asyncio.run(sweep(environment, journal.left(), journal, patience=Retrier(Clock())))
+    assert [one.fate for one in outcomes] == [SweepStatus.LEFT, SweepStatus.LEFT]
     assert "no answer from http://127.0.0.1:9" in outcomes[0].reason
     assert len(journal.left()) == 2
     journal.close()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_ibmodels.engine import publishing
-from pytest_ibmodels.engine.sweep import Fate
+from pytest_ibmodels.engine.sweep import SweepStatus
 from pytest_ibmodels.instabase import policy
 from pytest_ibmodels.journal.store import Journal
 from pytest_ibmodels.pytest import leftovers
@@ -117,17 +117,20 @@ def test_whatever_is_raised_is_that_environments_outcome(
     known = load_environments(two.folder / "environments.yaml").environments
     package = two.package()
     targets = list(known.values())
-    published, _ = publishing.everywhere(targets, lambda target: publishing.publish(target, package))
+    published, _ = publishing.for_each_environment(targets, lambda target: publishing.publish(target, package))
     assert [published[name].state for name in ("dogfood", "far")] == ["published", "failed"]
     assert published["far"].reason == "ZeroDivisionError: a fault of ours"
-    seen, _ = publishing.everywhere(targets, lambda target: publishing.look(target, package.name))
+    seen, _ = publishing.for_each_environment(targets, lambda target: publishing.look(target, package.name))
     assert (seen["dogfood"].versions, seen["far"].versions) == (("1.0.0",), None)
     assert (seen["far"].is_reachable, seen["far"].problem) == (None, "ZeroDivisionError: a fault of ours")
     journal = Journal(tmp_path / "journal.sqlite")
     entries = [journal.entry(name, "somewhere", "folder", "acme/x") for name in ("dogfood", "far")]
     swept, _ = leftovers.sweep_everywhere(known, entries, journal)
     journal.close()
-    assert [(one.entry.environment, one.fate) for one in swept] == [("dogfood", Fate.LEFT), ("far", Fate.LEFT)]
+    assert [(one.entry.environment, one.fate) for one in swept] == [
+        ("dogfood", SweepStatus.LEFT),
+        ("far", SweepStatus.LEFT),
+    ]
     assert swept[1].reason == "ZeroDivisionError: a fault of ours"
 
 

@@ -9,7 +9,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 
-from pytest_ibmodels.spec import Environment, Minimum, TableSpec, cautions, load, load_environments, load_model_tests
+from pytest_ibmodels.spec import (
+    Environment,
+    Minimum,
+    TableSpec,
+    environment_warnings,
+    load,
+    load_environments,
+    load_model_tests,
+)
 from pytest_ibmodels.spec.databases import fill_in, has_stray_at, passwords, without_password
 from pytest_ibmodels.spec.variables import Expanded
 from tests.spec.yamlfiles import said, written
@@ -194,14 +202,14 @@ def test_what_is_no_database_is_not_shown(environments: Path, database: str) -> 
 
 def test_a_password_in_the_file_warns_and_one_in_a_variable_does_not(environments: Path) -> None:
     url = "postgresql+psycopg://me:{}@h/x"
-    (caution,) = cautions(one(environments, f"host: sandbox, database: '{url.format('hunter2')}'"), {})
+    (caution,) = environment_warnings(one(environments, f"host: sandbox, database: '{url.format('hunter2')}'"), {})
     assert caution.message == (
         "environment `e` has the password of its database in the file; write `${VARIABLE}` in its place, set the "
         "variable, and change this password"
     )
     environ = {"PASSWORD": "hunter2", "URL": url.format("hunter2")}
     for database in (url.format("${PASSWORD}"), "${URL}", "sqlite:///x.db", "postgresql://me@h/x"):
-        assert cautions(one(environments, f"host: sandbox, database: '{database}'"), environ) == []
+        assert environment_warnings(one(environments, f"host: sandbox, database: '{database}'"), environ) == []
 
 
 @pytest.mark.parametrize(

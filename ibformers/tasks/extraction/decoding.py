@@ -27,7 +27,7 @@ _LEAST_PROBABILITY = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class FieldHabit:
+class FieldConstraint:
     """How a field is annotated, as far as the training documents show it.
 
     Attributes:
@@ -52,7 +52,7 @@ class WordPredictions:
     scores: NDArray[np.float64]
 
 
-def learn_habits(fields: int, annotations: Sequence[Sequence[int]]) -> tuple[FieldHabit, ...]:
+def learn_constraints(fields: int, annotations: Sequence[Sequence[int]]) -> tuple[FieldConstraint, ...]:
     """Look at the annotated documents.
 
     Args:
@@ -63,23 +63,23 @@ def learn_habits(fields: int, annotations: Sequence[Sequence[int]]) -> tuple[Fie
         One habit per field; without enough documents none is assumed.
     """
     if len(annotations) < _FEWEST_DOCUMENTS:
-        return (FieldHabit(),) * fields
+        return (FieldConstraint(),) * fields
     pieces = [
         [len(_pieces(np.asarray(classes) == number)) for classes in annotations] for number in range(1, fields + 1)
     ]
     return tuple(_habit([count for count in counts if count], len(annotations)) for counts in pieces)
 
 
-def _habit(pieces: list[int], documents: int) -> FieldHabit:
+def _habit(pieces: list[int], documents: int) -> FieldConstraint:
     if not pieces:
-        return FieldHabit()
-    return FieldHabit(
+        return FieldConstraint()
+    return FieldConstraint(
         in_one_piece=sum(count == 1 for count in pieces) >= _NEARLY_ALL * len(pieces),
         always_there=len(pieces) >= _NEARLY_ALL * documents,
     )
 
 
-def decode(probabilities: NDArray[np.float64], habits: Sequence[FieldHabit]) -> WordPredictions:
+def decode(probabilities: NDArray[np.float64], habits: Sequence[FieldConstraint]) -> WordPredictions:
     """Choose the class of every word.
 
     Args:

@@ -15,7 +15,8 @@ import numpy as np
 from ibformers.documents.annotator import OUTSIDE
 from ibformers.models.base import load_base_model
 from ibformers.registry.model_package import write_model_package
-from ibformers.tasks.extraction.decoding import learn_habits
+from ibformers.tasks.extraction.batches import training_examples
+from ibformers.tasks.extraction.decoding import learn_constraints
 from ibformers.tasks.extraction.features import Encoder, EncodingSettings
 from ibformers.tasks.extraction.intervals import describe_test_part, metric_intervals
 from ibformers.tasks.extraction.loss import extraction_loss
@@ -23,7 +24,6 @@ from ibformers.tasks.extraction.metrics import Metrics, evaluate, macro_average
 from ibformers.tasks.extraction.model import ExtractionModel
 from ibformers.tasks.extraction.prediction import Predictor
 from ibformers.tasks.extraction.results import DocumentResult
-from ibformers.trainer.data import training_examples
 from ibformers.trainer.hardware import use_all_cores
 from ibformers.trainer.run import train
 from ibformers.unicode import clean
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from ibformers.documents.annotator import AnnotatedDocument, AnnotatorProject
+    from ibformers.platform import FileClient
     from ibformers.trainer.hyperparameters import Hyperparameters
-    from ibformers.trainer.platform import FileClient
     from ibformers.trainer.reporting import JobReport
 
 BOX_GRID = 20
@@ -109,7 +109,7 @@ def _train(project: AnnotatorProject, hyperparameters: Hyperparameters, report: 
     encoder = Encoder(base.tokenizer, EncodingSettings(chunk_size, stride, BOX_GRID))
     examples = training_examples(project.training, encoder)
     # Trainer wraps the forward of the model that it trains in lower precision; what is evaluated is a plain copy of it.
-    habits = learn_habits(len(project.fields), [item.classes for item in project.training])
+    habits = learn_constraints(len(project.fields), [item.classes for item in project.training])
     for field, habit in zip(project.fields, habits, strict=True):
         logger.info("%s: in one piece %s, always there %s", field, habit.in_one_piece, habit.always_there)
     predictor = Predictor(copy.deepcopy(base.model), encoder, habits, uses_boxes=base.uses_boxes)

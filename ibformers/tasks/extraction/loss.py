@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn.functional import cross_entropy
 
+from ibformers.tasks.extraction.batches import IGNORED
 from ibformers.tasks.extraction.decoding import OUTSIDE
-from ibformers.trainer.data import IGNORED
 
 if TYPE_CHECKING:
     from torch import Tensor

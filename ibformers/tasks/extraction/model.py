@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from ibformers.models.base import quiet_transformers
-from ibformers.tasks.extraction.decoding import FieldHabit
+from ibformers.tasks.extraction.decoding import FieldConstraint
 from ibformers.tasks.extraction.features import Encoder, EncodingSettings
 from ibformers.tasks.extraction.prediction import Predictor
 from ibformers.tasks.extraction.results import entities
@@ -60,5 +60,5 @@ class ExtractionModel:
         quiet_transformers()
         model = AutoModelForTokenClassification.from_pretrained(folder, dtype="float32", local_files_only=True)
         encoder = Encoder(Tokenizer.from_file(str(folder / _TOKENIZER_FILE)), EncodingSettings(**settings["encoding"]))
-        habits = [FieldHabit(**habit) for habit in settings["habits"]]
+        habits = [FieldConstraint(**habit) for habit in settings["habits"]]
         return cls(Predictor(model, encoder, habits, uses_boxes=settings["uses_boxes"]), tuple(settings["fields"]))

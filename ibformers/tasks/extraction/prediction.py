@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from ibformers.documents.document import Document
-    from ibformers.tasks.extraction.decoding import FieldHabit, WordPredictions
+    from ibformers.tasks.extraction.decoding import FieldConstraint, WordPredictions
     from ibformers.tasks.extraction.features import Chunk, Encoder
 
 
@@ -30,7 +30,7 @@ class Predictor:
     """
 
     def __init__(
-        self, model: PreTrainedModel, encoder: Encoder, habits: Sequence[FieldHabit], *, uses_boxes: bool
+        self, model: PreTrainedModel, encoder: Encoder, habits: Sequence[FieldConstraint], *, uses_boxes: bool
     ) -> None:
         self.habits = tuple(habits)
         self.model = model.cpu().float().eval()  # type: ignore[no-untyped-call]

@@ -14,9 +14,8 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 from transformers import TrainingArguments
 
-from ibformers.errors import TrainingInputError, first_line
-from ibformers.service.errors import RequestRefused
-from ibformers.service.requests import TrainRequest
+from ibformers.errors import RequestRefused, TrainingInputError, first_line
+from ibformers.tasks.text_classification.requests import TrainRequest
 from ibformers.trainer.hardware import choose_device, choose_precision
 from ibformers.trainer.run import check_integrations
 

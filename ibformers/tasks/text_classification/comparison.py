@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.sparse import csr_array, hstack
 
-from ibformers.service.answers import (
+from ibformers.statistics import bootstrap_interval, bootstrap_weights, mcnemar, percentile_interval, wilson
+from ibformers.tasks.text_classification.answers import (
     FEWEST_ROWS,
     AccuracyDifference,
     Comparison,
@@ -16,7 +17,6 @@ from ibformers.service.answers import (
     Intervals,
     WorseRow,
 )
-from ibformers.statistics import bootstrap_interval, bootstrap_weights, mcnemar, percentile_interval, wilson
 from ibformers.tasks.text_classification.metrics import MACRO, WEIGHTED
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ibformers.service.answers import Interval, Metrics
+    from ibformers.tasks.text_classification.answers import Interval, Metrics
 
 CONFIDENCE = 0.9
 """Of the interval of a difference: its ends are one-sided bounds of 95 %."""

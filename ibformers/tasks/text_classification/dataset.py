@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from ibformers.service.errors import RequestRefused, TuningError
+from ibformers.errors import RequestRefused, TuningError
 from ibformers.tasks.text_classification.keys import text_key
 from ibformers.tasks.text_classification.labels import MOST_LABELS, label_name
 from ibformers.tasks.text_classification.texts import TextReader
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from ibformers.databases.rows import Row, RowSource
-    from ibformers.service.requests import TrainRequest
     from ibformers.tasks.text_classification.keys import Keys
+    from ibformers.tasks.text_classification.requests import TrainRequest
     from ibformers.tasks.text_classification.split import Sides
 
 BATCH = 1000

@@ -13,30 +13,30 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ibformers.errors import ModelIsWorse
 from ibformers.models.base import DEFAULT_BASE_MODEL
 from ibformers.registry.model_package import module_name, write_model_package
-from ibformers.registry.promotion import known_difference
 from ibformers.registry.store import ModelStore
-from ibformers.service.errors import ModelIsWorse
 from ibformers.service.operations import (
     RECORD,
     Tuning,
     taken,
 )
-from ibformers.service.requests import ModelSettings, TrainRequest
 from ibformers.service.service import settings_in
+from ibformers.tasks.text_classification.promotion import known_difference
+from ibformers.tasks.text_classification.requests import ModelSettings, TrainRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ibformers.databases.rows import RowSource
-    from ibformers.registry.promotion import Known
-    from ibformers.service.answers import (
+    from ibformers.platform import FileClient
+    from ibformers.tasks.text_classification.answers import (
         Metrics,
         Prediction,
         TrainAnswer,
     )
-    from ibformers.trainer.platform import FileClient
+    from ibformers.tasks.text_classification.promotion import Known
     from ibformers.trainer.reporting import JobReport
 
 SERVED = "ibformers.tasks.text_classification.served.ServedClassifier"
@@ -145,7 +145,7 @@ def promote(
         See `TakeAnswer`.
 
     Raises:
-        NothingToTake: another model is in use by now than the one that the run compared its own with.
+        NoCandidate: another model is in use by now than the one that the run compared its own with.
         ModelIsWorse: the model is certainly worse than the one in use, and `force` was not given.
         ModelBusy: the model is being trained.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from ibformers.service.errors import RequestRefused
+from ibformers.errors import RequestRefused
 from ibformers.tasks.text_classification.metrics import AVERAGES
 from ibformers.unicode import clean
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ibformers.service.answers import Metrics
+from ibformers.tasks.text_classification.answers import Metrics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

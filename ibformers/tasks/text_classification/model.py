@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ibformers.errors import first_line
+from ibformers.errors import RequestRefused, first_line
 from ibformers.models.base import DEFAULT_BASE_MODEL, counts_from_padding, drop_attention_dropout, quiet_transformers
-from ibformers.service.errors import RequestRefused
 from ibformers.tasks.text_classification.labels import own_labels
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
     from ibformers.registry.store import Version
-    from ibformers.service.requests import ModelSettings
+    from ibformers.tasks.text_classification.requests import ModelSettings
 
 CALL_ARGUMENTS = frozenset(
     {"batch_size", "function_to_apply", "max_length", "num_workers", "padding", "top_k", "truncation"}

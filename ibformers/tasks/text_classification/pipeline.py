@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import TextClassificationPipeline
 
-from ibformers.service.errors import RequestRefused
+from ibformers.errors import RequestRefused
 from ibformers.unicode import clean
 
 if TYPE_CHECKING:

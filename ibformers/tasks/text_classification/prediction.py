@@ -7,10 +7,9 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
-from ibformers.errors import first_line
+from ibformers.errors import RequestRefused, first_line
 from ibformers.registry.store import ModelStore, Version
-from ibformers.service.errors import RequestRefused
-from ibformers.service.requests import (
+from ibformers.tasks.text_classification.requests import (
     CLASSIFICATION,
     MLRequest,
     ModelSettings,

@@ -10,7 +10,7 @@ import numpy as np
 from transformers import set_seed
 
 from ibformers.registry.store import Version
-from ibformers.service.answers import (
+from ibformers.tasks.text_classification.answers import (
     Prediction,
     RowCounts,
     RowTestPart,
@@ -69,9 +69,9 @@ if TYPE_CHECKING:
     from transformers import TrainingArguments
 
     from ibformers.databases.rows import RowSource
-    from ibformers.service.answers import Comparison
-    from ibformers.service.requests import ModelSettings, TrainRequest
+    from ibformers.tasks.text_classification.answers import Comparison
     from ibformers.tasks.text_classification.keys import Keys
+    from ibformers.tasks.text_classification.requests import ModelSettings, TrainRequest
     from ibformers.trainer.reporting import StepReport
 
 SEED = 42

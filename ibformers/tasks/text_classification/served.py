@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ibformers.registry.store import Version
-from ibformers.service.requests import ModelSettings
 from ibformers.tasks.text_classification.prediction import load_pipeline
+from ibformers.tasks.text_classification.requests import ModelSettings
 
 if TYPE_CHECKING:
     from transformers import Pipeline

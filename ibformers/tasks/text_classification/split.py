@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from ibformers.service.answers import RowTestPart
-from ibformers.service.errors import RequestRefused
+from ibformers.errors import RequestRefused
+from ibformers.tasks.text_classification.answers import RowTestPart
 from ibformers.tasks.text_classification.keys import (
     are_among,
     are_training,
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ibformers.service.requests import TrainRequest
     from ibformers.tasks.text_classification.keys import Keys
     from ibformers.tasks.text_classification.learned import LearnedRows
+    from ibformers.tasks.text_classification.requests import TrainRequest
 
 TRAIN, TEST = "train", "test"
 """Values of a split column."""

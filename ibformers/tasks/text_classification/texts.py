@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
-from ibformers.errors import first_line
+from ibformers.errors import RequestRefused, first_line
 from ibformers.models.base import max_tokens
-from ibformers.service.errors import RequestRefused
 from ibformers.trainer.hardware import prediction_threads
 from ibformers.unicode import clean
 

@@ -11,15 +11,14 @@ import torch
 from transformers import PrinterCallback, Trainer, TrainerCallback
 from transformers.utils.import_utils import is_liger_kernel_available
 
-from ibformers.errors import TrainingInputError, first_line
-from ibformers.service.errors import RequestRefused
+from ibformers.errors import RequestRefused, TrainingInputError, first_line
+from ibformers.tasks.extraction.batches import BucketedExamples
 from ibformers.tasks.text_classification.arguments import unusable
 from ibformers.tasks.text_classification.metrics import (
     MACRO,
     WEIGHTED,
     classification_metrics,
 )
-from ibformers.trainer.data import BucketedExamples
 from ibformers.trainer.hardware import prediction_threads
 from ibformers.trainer.run import Progress
 
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, TrainerControl, TrainerState, TrainingArguments
     from transformers.trainer_utils import EvalPrediction
 
-    from ibformers.service.answers import Metrics
+    from ibformers.tasks.text_classification.answers import Metrics
     from ibformers.tasks.text_classification.dataset import Examples
     from ibformers.tasks.text_classification.texts import TextReader
     from ibformers.trainer.reporting import StepReport

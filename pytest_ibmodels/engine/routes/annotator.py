@@ -14,8 +14,8 @@ from pytest_ibmodels.engine.curves import reported_history
 from pytest_ibmodels.engine.routes.base import (
     InterruptedInference,
     RouteError,
+    RunContext,
     TrainingState,
-    Workplace,
 )
 from pytest_ibmodels.instabase.answers import loads
 from pytest_ibmodels.instabase.errors import UnexpectedAnswer
@@ -50,7 +50,7 @@ class AnnotatorRoute:
     name: ClassVar[str] = "annotator"
     answer_seconds: ClassVar[float] = 0.0
 
-    def pages(self, place: Workplace, test: ModelTest, job_id: str) -> Mapping[str, str]:
+    def pages(self, place: RunContext, test: ModelTest, job_id: str) -> Mapping[str, str]:
         # Protocol 9, and 1.1: the pages below /apps are for browsers, and outside /api/v1 as the log is.
         host = place.client.transport.host.rstrip("/")
         program = quote(f"{_save_path(place, test)}/{_REFINER_FILE}")
@@ -59,10 +59,10 @@ class AnnotatorRoute:
             "Refiner": f"{host}/apps/refiner-v5/edit/{program}",
         }
 
-    def model_name(self, place: Workplace, test: ModelTest) -> str:
+    def model_name(self, place: RunContext, test: ModelTest) -> str:
         return _model_name(place, test)
 
-    async def start(self, place: Workplace, test: ModelTest) -> str:
+    async def start(self, place: RunContext, test: ModelTest) -> str:
         use_gpu = test.config.get("use_gpu", True)
         return await place.client.models.train(
             TrainRequest(
@@ -79,17 +79,17 @@ class AnnotatorRoute:
             )
         )
 
-    async def started(self, place: Workplace, test: ModelTest) -> list[str]:
+    async def started(self, place: RunContext, test: ModelTest) -> list[str]:
         return await place.client.jobs.named(_model_name(place, test))
 
-    async def look(self, place: Workplace, job_id: str) -> TrainingState:
+    async def look(self, place: RunContext, job_id: str) -> TrainingState:
         status = await place.client.jobs.status(job_id, kind="async")
         return training_state(status)
 
-    async def training_predictions(self, place: Workplace, test: ModelTest) -> Mapping[str, Mapping[str, str]]:
+    async def training_predictions(self, place: RunContext, test: ModelTest) -> Mapping[str, Mapping[str, str]]:
         return parse_predictions(await place.client.drive.read(f"{_save_path(place, test)}/predictions.json"))
 
-    async def start_inference(self, place: Workplace, test: ModelTest, documents: Sequence[str]) -> str:
+    async def start_inference(self, place: RunContext, test: ModelTest, documents: Sequence[str]) -> str:
         save_path = _save_path(place, test)
         project_folder, _, project = test.ibannotator.removesuffix(".ibannotator").rpartition("/")
         await place.client.models.export_refiner(
@@ -115,7 +115,7 @@ class AnnotatorRoute:
         )
 
     async def inference_answers(
-        self, place: Workplace, job_id: str, documents: Sequence[str]
+        self, place: RunContext, job_id: str, documents: Sequence[str]
     ) -> Mapping[str, Answer] | None:
         status = await place.client.jobs.status(job_id, kind="async")
         if not status.is_over:
@@ -134,12 +134,12 @@ class AnnotatorRoute:
             if document + _RECORD in records
         }
 
-    async def leave(self, place: Workplace, test: ModelTest) -> None:
+    async def leave(self, place: RunContext, test: ModelTest) -> None:
         # The model's name is this session's own, so nothing can have been loaded under it before inference: letting
         # go afterwards is enough.
         await place.client.models.unload(_model_name(place, test))
 
-    async def start_promotion(self, place: Workplace, test: ModelTest, *, force: bool) -> None:
+    async def start_promotion(self, place: RunContext, test: ModelTest, *, force: bool) -> None:
         """Its models are used by nobody but their own run."""
 
 
@@ -218,10 +218,10 @@ def refined_answer(record: RefinedRecord) -> Answer:
     return Answer(texts)
 
 
-def _save_path(place: Workplace, test: ModelTest) -> str:
+def _save_path(place: RunContext, test: ModelTest) -> str:
     # Two files may hold entries of the same name: the folder is named as the model, which is the run's own.
     return f"{place.folder}/save_location/{_model_name(place, test)}"
 
 
-def _model_name(place: Workplace, test: ModelTest) -> str:
+def _model_name(place: RunContext, test: ModelTest) -> str:
     return f"{test.name}_{place.suffix}"

@@ -26,7 +26,7 @@ class InterruptedInference(RouteError):
 
 
 @dataclass(frozen=True)
-class Workplace:
+class RunContext:
     """Where a run does its work: the environment's client and the folder that this session made there.
 
     Attributes:
@@ -85,19 +85,19 @@ class Route(Protocol):
     name: ClassVar[str]
     answer_seconds: ClassVar[float]
 
-    def pages(self, place: Workplace, test: ModelTest, job_id: str) -> Mapping[str, str]:
+    def pages(self, place: RunContext, test: ModelTest, job_id: str) -> Mapping[str, str]:
         """Name → address of the environment's pages on a training job, for people; the Refiner's once it is made."""
         ...
 
-    def model_name(self, place: Workplace, test: ModelTest) -> str:
+    def model_name(self, place: RunContext, test: ModelTest) -> str:
         """What the environment calls the trained model while it is served."""
         ...
 
-    async def start(self, place: Workplace, test: ModelTest) -> str:
+    async def start(self, place: RunContext, test: ModelTest) -> str:
         """Start the training job; its id. The names that it uses are those of ``place``."""
         ...
 
-    async def started(self, place: Workplace, test: ModelTest) -> list[str]:
+    async def started(self, place: RunContext, test: ModelTest) -> list[str]:
         """The ids of the jobs that :meth:`start` has begun for ``place``, oldest first.
 
         Raises:
@@ -105,9 +105,9 @@ class Route(Protocol):
         """
         ...
 
-    async def look(self, place: Workplace, job_id: str) -> TrainingState: ...
+    async def look(self, place: RunContext, job_id: str) -> TrainingState: ...
 
-    async def training_predictions(self, place: Workplace, test: ModelTest) -> Mapping[str, Mapping[str, str]]:
+    async def training_predictions(self, place: RunContext, test: ModelTest) -> Mapping[str, Mapping[str, str]]:
         """Document → field → text, as training predicted them, in the order in which it wrote them.
 
         Raises:
@@ -115,12 +115,12 @@ class Route(Protocol):
         """
         ...
 
-    async def start_inference(self, place: Workplace, test: ModelTest, documents: Sequence[str]) -> str:
+    async def start_inference(self, place: RunContext, test: ModelTest, documents: Sequence[str]) -> str:
         """Have the trained model served and run on documents; the id of the job."""
         ...
 
     async def inference_answers(
-        self, place: Workplace, job_id: str, documents: Sequence[str]
+        self, place: RunContext, job_id: str, documents: Sequence[str]
     ) -> Mapping[str, Answer] | None:
         """What the served model answered; None while it is at work.
 
@@ -130,11 +130,11 @@ class Route(Protocol):
         """
         ...
 
-    async def leave(self, place: Workplace, test: ModelTest) -> None:
+    async def leave(self, place: RunContext, test: ModelTest) -> None:
         """Let go of what serving holds in the environment."""
         ...
 
-    async def start_promotion(self, place: Workplace, test: ModelTest, *, force: bool) -> str | None:
+    async def start_promotion(self, place: RunContext, test: ModelTest, *, force: bool) -> str | None:
         """Start the job that lets the new model take the place of the one in use; None where no model ever is.
 
         Args:

@@ -17,8 +17,8 @@ from urllib.parse import quote
 from pytest_ibmodels.engine.routes.annotator import parse_predictions, training_state
 from pytest_ibmodels.engine.routes.base import (
     RouteError,
+    RunContext,
     TrainingState,
-    Workplace,
 )
 from pytest_ibmodels.instabase.answers import loads
 from pytest_ibmodels.instabase.errors import ApiError
@@ -52,13 +52,13 @@ class TableRoute:
         self._field = ""
         self._at_once = 1
 
-    def pages(self, place: Workplace, test: ModelTest, job_id: str) -> Mapping[str, str]:  # noqa: ARG002 - as the others
+    def pages(self, place: RunContext, test: ModelTest, job_id: str) -> Mapping[str, str]:  # noqa: ARG002 - as the others
         return {"job log": f"{place.client.transport.host.rstrip('/')}/classifier/logs/{quote(job_id, safe='')}"}
 
-    def model_name(self, place: Workplace, test: ModelTest) -> str:
+    def model_name(self, place: RunContext, test: ModelTest) -> str:
         return f"{test.name}_{place.suffix}"
 
-    async def start(self, place: Workplace, test: ModelTest) -> str:
+    async def start(self, place: RunContext, test: ModelTest) -> str:
         table = _table(test)
         if place.database is None:
             raise ApiError("run_train", "this environment has no `database`")
@@ -76,16 +76,16 @@ class TableRoute:
         arguments["database"] = place.database.get_secret_value()
         return await self._run(place, place.package.table_function, test, arguments)
 
-    async def started(self, place: Workplace, test: ModelTest) -> list[str]:
+    async def started(self, place: RunContext, test: ModelTest) -> list[str]:
         return await place.client.jobs.named(self.model_name(place, test))
 
-    async def look(self, place: Workplace, job_id: str) -> TrainingState:
+    async def look(self, place: RunContext, job_id: str) -> TrainingState:
         return training_state(await place.client.jobs.status(job_id, kind="async"))
 
-    async def training_predictions(self, place: Workplace, test: ModelTest) -> Mapping[str, Mapping[str, str]]:
+    async def training_predictions(self, place: RunContext, test: ModelTest) -> Mapping[str, Mapping[str, str]]:
         return parse_predictions(await place.client.drive.read(f"{self._save_path(place, test)}/predictions.json"))
 
-    async def start_inference(self, place: Workplace, test: ModelTest, documents: Sequence[str]) -> str:
+    async def start_inference(self, place: RunContext, test: ModelTest, documents: Sequence[str]) -> str:
         save_path = self._save_path(place, test)
         self._field = _table(test).columns[0]
         self._answers = {}
@@ -106,7 +106,7 @@ class TableRoute:
         return await place.client.models.start_run(self._requests[documents[0]])
 
     async def inference_answers(
-        self, place: Workplace, job_id: str, documents: Sequence[str]
+        self, place: RunContext, job_id: str, documents: Sequence[str]
     ) -> Mapping[str, Answer] | None:
         if not self._answers:
             status = await place.client.jobs.status(job_id, kind="async")
@@ -124,10 +124,10 @@ class TableRoute:
             self._at_once = _AT_ONCE if time.monotonic() - asked < _SLOW_SECONDS else 1
         return self._answers
 
-    async def leave(self, place: Workplace, test: ModelTest) -> None:
+    async def leave(self, place: RunContext, test: ModelTest) -> None:
         await place.client.models.unload(self.model_name(place, test))
 
-    async def start_promotion(self, place: Workplace, test: ModelTest, *, force: bool) -> str:
+    async def start_promotion(self, place: RunContext, test: ModelTest, *, force: bool) -> str:
         arguments: dict[str, Any] = {
             "save_path": self._save_path(place, test),
             "model_name": self.model_name(place, test),
@@ -137,7 +137,7 @@ class TableRoute:
         function = f"{place.package.table_function.rpartition('.')[0]}.{_PROMOTE}"
         return await self._run(place, function, test, arguments)
 
-    async def _run(self, place: Workplace, function: str, test: ModelTest, arguments: dict[str, Any]) -> str:
+    async def _run(self, place: RunContext, function: str, test: ModelTest, arguments: dict[str, Any]) -> str:
         return await place.client.models.train(
             TrainRequest(
                 script_packages=[f"{place.folder}/{place.package.module}"],
@@ -147,7 +147,7 @@ class TableRoute:
             )
         )
 
-    async def _ask(self, place: Workplace, document: str) -> None:
+    async def _ask(self, place: RunContext, document: str) -> None:
         try:
             answer = self._answer(await place.client.models.run(self._requests[document]))
         except ApiError as error:
@@ -163,7 +163,7 @@ class TableRoute:
             return Answer({}, f"the model's answer holds no label (raw_data): {json.dumps(dict(result)):.80}")
         return Answer({self._field: label})
 
-    def _save_path(self, place: Workplace, test: ModelTest) -> str:
+    def _save_path(self, place: RunContext, test: ModelTest) -> str:
         return f"{place.folder}/save_location/{self.model_name(place, test)}"
 
 

@@ -36,8 +36,8 @@ def keep_environment(environ: MutableMapping[str, str]) -> None:
             del environ[name]
 
 
-def settle(
-    lifeline: Channel,
+def bootstrap_child(
+    parent_pipe: Channel,
     *,
     log: Path,
     folder: Path,
@@ -52,7 +52,7 @@ def settle(
     become_subreaper()
     for handled in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
         signal.signal(handled, signal.SIG_DFL)
-    threading.Thread(target=_die_with_server, args=(lifeline,), daemon=True).start()
+    threading.Thread(target=_die_with_server, args=(parent_pipe,), daemon=True).start()
     keep_environment(os.environ)
     os.environ.update(variables or {})
     # The server's command line is copied into its children; nothing in it is theirs to know.
@@ -179,11 +179,11 @@ def _frames(report: traceback.TracebackException, *, located: bool) -> str:
 
 
 def _strip(report: traceback.TracebackException) -> None:
-    own = Path(__file__).parent
+    own = Path(__file__).parents[1]
     frames = [
         frame
         for frame in report.stack
-        if Path(frame.filename).parent != own
+        if not Path(frame.filename).is_relative_to(own)
         and frame.filename != importlib.__file__
         and not frame.filename.startswith("<frozen importlib")
     ]
@@ -193,8 +193,8 @@ def _strip(report: traceback.TracebackException) -> None:
             _strip(linked)
 
 
-def _die_with_server(lifeline: Channel) -> None:
+def _die_with_server(parent_pipe: Channel) -> None:
     with suppress(EOFError, OSError):
-        lifeline.recv_bytes()
+        parent_pipe.recv_bytes()
     kill_own_descendants(_END_SECONDS)
     os.killpg(os.getpgid(0), signal.SIGKILL)

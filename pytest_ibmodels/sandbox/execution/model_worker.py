@@ -15,10 +15,10 @@ from pytest_ibmodels.sandbox.execution.channel import (
 )
 from pytest_ibmodels.sandbox.execution.child import (
     as_json,
+    bootstrap_child,
     describe,
     isolate_imports,
     load_function,
-    settle,
 )
 from pytest_ibmodels.sandbox.execution.sdk_stubs import (
     FileClient,
@@ -50,14 +50,14 @@ class ModelSpec:
         return self.scratch / "log.txt"
 
 
-def serve_model(channel: Channel, lifeline: Channel, spec: ModelSpec) -> None:
+def serve_model(channel: Channel, parent_pipe: Channel, spec: ModelSpec) -> None:
     """Load the model and answer requests until the server closes the channel.
 
     The first message is ``{"ready": true}`` or ``{"failure": ...}``, every later one the answer to one request:
     ``{"result": ...}`` or ``{"failure": ...}``.
     """
     spec.scratch.mkdir(parents=True, exist_ok=True)
-    settle(lifeline, log=spec.log, folder=spec.scratch, variables=_ONE_THREAD)
+    bootstrap_child(parent_pipe, log=spec.log, folder=spec.scratch, variables=_ONE_THREAD)
     try:
         model = _load(spec)
     except BaseException as error:  # noqa: BLE001 - packaged code may raise anything

@@ -80,9 +80,9 @@ def warm_up(*, preload: bool) -> None:
 
 
 class ChildProcess:
-    """One process that runs ``target(channel, lifeline, *args)``, a module-level function.
+    """One process that runs ``target(channel, parent_pipe, *args)``, a module-level function.
 
-    ``channel`` carries JSON both ways; ``lifeline`` reaches its end when this server is gone, however it went.
+    ``channel`` carries JSON both ways; ``parent_pipe`` reaches its end when this server is gone, however it went.
     """
 
     def __init__(self, target: Callable[..., None], *args: Any) -> None:

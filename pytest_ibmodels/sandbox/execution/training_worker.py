@@ -14,11 +14,11 @@ from typing import Any
 from pytest_ibmodels.sandbox.execution.channel import Channel, send_json
 from pytest_ibmodels.sandbox.execution.child import (
     as_json,
+    bootstrap_child,
     describe,
     isolate_imports,
     load_function,
     plain_text,
-    settle,
 )
 from pytest_ibmodels.sandbox.execution.sdk_stubs import FileClient
 from pytest_ibmodels.sandbox.execution.secrets import Secrets
@@ -88,14 +88,14 @@ class JobMetadataClient:
             send_json(self._channel, message)
 
 
-def run_training(channel: Channel, lifeline: Channel, job: TrainingJob) -> None:
+def run_training(channel: Channel, parent_pipe: Channel, job: TrainingJob) -> None:
     """Run the job in this process.
 
     The last message is ``{"result": ...}``, ``{"failure": ...}`` of the pushed code, or ``{"fault": ...}``: why the job
     could not be begun, in one sentence.
     """
     try:
-        settle(lifeline, log=job.log, folder=job.scratch, secrets=job.secrets)
+        bootstrap_child(parent_pipe, log=job.log, folder=job.scratch, secrets=job.secrets)
     except OSError as error:
         send_json(channel, {"fault": plain_text(str(error)), "peak_memory": 0})
         return

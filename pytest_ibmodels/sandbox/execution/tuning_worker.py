@@ -12,10 +12,10 @@ from pytest_ibmodels.sandbox.execution.channel import (
 )
 from pytest_ibmodels.sandbox.execution.child import (
     as_json,
+    bootstrap_child,
     describe,
     isolate_imports,
     load_function,
-    settle,
 )
 
 FACTORY = "endpoints.tuning_service"
@@ -35,14 +35,14 @@ class TuningSpec:
         return self.scratch / "log.txt"
 
 
-def serve_tuning(channel: Channel, lifeline: Channel, spec: TuningSpec) -> None:
+def serve_tuning(channel: Channel, parent_pipe: Channel, spec: TuningSpec) -> None:
     """Make the service and answer requests until the server closes the channel.
 
     The first message is ``{"ready": true}`` or ``{"failure": ...}``, every later one the answer to one request:
     ``{"answer": ...}`` or ``{"failure": ...}``.
     """
     spec.scratch.mkdir(parents=True, exist_ok=True)
-    settle(lifeline, log=spec.log, folder=spec.scratch)
+    bootstrap_child(parent_pipe, log=spec.log, folder=spec.scratch)
     try:
         isolate_imports([folder.parent for folder in spec.packages], [folder.name for folder in spec.packages])
         service: Any = load_function(f"{spec.packages[0].name}.{FACTORY}")(models_path=str(spec.models))

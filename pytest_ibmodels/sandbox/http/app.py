@@ -19,7 +19,7 @@ from pytest_ibmodels.sandbox.errors import (
     TooManyCallsError,
     refusal,
 )
-from pytest_ibmodels.sandbox.http.auth import Gate
+from pytest_ibmodels.sandbox.http.auth import AuthMiddleware
 from pytest_ibmodels.sandbox.http.openapi import describe
 from pytest_ibmodels.sandbox.http.routers import (
     annotator,
@@ -57,7 +57,7 @@ def create_app(settings: Settings, tokens: Tokens) -> FastAPI:
 
     app = FastAPI(lifespan=lifespan, title="The sandbox", docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.sandboxes = sandboxes
-    app.add_middleware(Gate, tokens=tokens, max_body=settings.max_body)
+    app.add_middleware(AuthMiddleware, tokens=tokens, max_body=settings.max_body)
     for router in ROUTERS:
         app.include_router(router)
     describe(app)

@@ -15,7 +15,7 @@ from pytest_ibmodels.sandbox.http.tokens import Tokens
 
 logger = logging.getLogger(__name__)
 
-HOLDER = "pytest_ibmodels.holder"
+TENANT = "pytest_ibmodels.holder"
 """The key of a request's scope under which the holder of its token stands."""
 IS_HEAD = "pytest_ibmodels.is_head"
 """The key that tells a HEAD request, which calls are asked to answer as GET."""
@@ -25,7 +25,7 @@ _ABSOLUTE = re.compile(rb"https?://[^/]*(.*)", re.IGNORECASE | re.DOTALL)
 _MOST_DIGITS = 18
 
 
-class Gate:
+class AuthMiddleware:
     """ASGI middleware around the application."""
 
     def __init__(self, app: ASGIApp, *, tokens: Tokens, max_body: int) -> None:
@@ -49,7 +49,7 @@ class Gate:
         if length.isdigit() and (len(length) > _MOST_DIGITS or int(length) > self._max_body):
             await _refuse(scope, receive, send, 413, str(BodyTooLargeError(self._max_body)))
             return
-        scope[HOLDER] = holder
+        scope[TENANT] = holder
         await self._guarded(scope, receive, send)
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:

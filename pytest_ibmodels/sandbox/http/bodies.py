@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from pytest_ibmodels.instabase.wire import DRIVE_ARGS_HEADER, DriveArgs, WireModel
 from pytest_ibmodels.sandbox.errors import BodyTooLargeError, SandboxError, refusal
-from pytest_ibmodels.sandbox.http.auth import HOLDER
+from pytest_ibmodels.sandbox.http.auth import TENANT
 from pytest_ibmodels.sandbox.jsontext import loads
 from pytest_ibmodels.sandbox.services.tenant import Sandbox, Sandboxes
 
@@ -24,7 +24,7 @@ _CHUNK = 2**20
 async def sandbox_of(request: Request) -> Sandbox:
     """The sandbox of the token that the request came with, as a dependency."""
     sandboxes: Sandboxes = request.app.state.sandboxes
-    return sandboxes.of(request.scope[HOLDER])
+    return sandboxes.of(request.scope[TENANT])
 
 
 async def drive_args(request: Request) -> DriveArgs:

@@ -150,7 +150,7 @@ def _unmarked(person: Person) -> list[Row]:
 
 
 def _holder(person: Person) -> list[Row]:
-    return [_words("LICENSE HOLDER"), _name(f"{person.first} {person.middle} {person.last}")]
+    return [_words("LICENSE TENANT"), _name(f"{person.first} {person.middle} {person.last}")]
 
 
 _TITLES_FIRST = ("title", "number", "extras", "name", "address")

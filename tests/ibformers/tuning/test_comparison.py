@@ -21,7 +21,7 @@ from ibformers.tasks.text_classification.metrics import (
 )
 
 if TYPE_CHECKING:
-    from ibformers.service.answers import Comparison
+    from ibformers.tasks.text_classification.answers import Comparison
 
 LABELS = ["bad", "so so", "good"]
 

@@ -13,7 +13,7 @@ from ibformers.databases.url import (
     parse_url,
     shown_url,
 )
-from ibformers.service.errors import RequestRefused
+from ibformers.errors import RequestRefused
 
 SPECIAL = "p@ss/w%41rd#1?:[x] +&=y"
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)

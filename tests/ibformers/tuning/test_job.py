@@ -13,7 +13,7 @@ import pytest
 
 from ibformers.endpoints import run_promote_table, run_train_table
 from ibformers.registry.store import ModelStore
-from ibformers.tuning import ModelBusy, ModelIsWorse, NothingToTake, Predictor, RequestRefused
+from ibformers.tuning import ModelBusy, ModelIsWorse, NoCandidate, Predictor, RequestRefused
 from tests.databases import WORDS
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def test_trained_served_promoted_and_trained_again(trained: Trained) -> None:
     assert second["current"]["version"] == in_use.name
     assert second["current"]["has_learned"]
     assert second["current"]["evaluation_results"] == results
-    with pytest.raises(NothingToTake, match=r"was compared with no model, but stars is \S+ by now: train again"):
+    with pytest.raises(NoCandidate, match=r"was compared with no model, but stars is \S+ by now: train again"):
         trained.promote("a")
     with store.training(), pytest.raises(ModelBusy):
         trained.promote("b")

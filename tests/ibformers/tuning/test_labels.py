@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from ibformers.service.errors import RequestRefused
+from ibformers.errors import RequestRefused
 from ibformers.tasks.text_classification.labels import (
     are_in_a_row,
     choose_labels,

@@ -14,7 +14,7 @@ from ibformers.tuning import (
     ModelBusy,
     ModelIsWorse,
     ModelSettings,
-    NothingToTake,
+    NoCandidate,
     Predictor,
     RequestRefused,
     Tuning,
@@ -73,7 +73,7 @@ def test_the_example_people_start_from(
 
     taken = tuning.override({})
     assert (taken.in_use, Path(answer.waiting)) == (answer.version, (models / "tiny").resolve())
-    with pytest.raises(NothingToTake, match="No new model of tiny waits: send a train request first"):
+    with pytest.raises(NoCandidate, match="No new model of tiny waits: send a train request first"):
         tuning.override({})
 
     found = predictor.predict({"inputs": "This was a really bad experience"})

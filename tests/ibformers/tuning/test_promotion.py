@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ibformers.registry.promotion import known_difference
+from ibformers.tasks.text_classification.promotion import known_difference
 
 WORSE: dict[str, Any] = {
     "rows": 400,

@@ -13,13 +13,13 @@ from unittest.mock import patch
 
 import pytest
 
+from ibformers.errors import NoCandidate
 from ibformers.registry import links, store
 from ibformers.registry.store import (
     AS_DOWNLOADED,
     ModelStore,
     Version,
 )
-from ibformers.service.errors import NothingToTake
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,7 +66,7 @@ def test_override_and_rollback(path: Path, exchanges: bool, monkeypatch: pytest.
     models = ModelStore(path, "m")
     assert models.in_use() == Version(AS_DOWNLOADED, path / "m")
     assert (models.waiting(), models.previous()) == (None, None)
-    with pytest.raises(NothingToTake, match="none to bring back"):
+    with pytest.raises(NoCandidate, match="none to bring back"):
         models.rollback()
 
     first = offer(models, "first")
@@ -74,7 +74,7 @@ def test_override_and_rollback(path: Path, exchanges: bool, monkeypatch: pytest.
     assert models.override()[0] == first
     assert (text_of(models.in_use()), text_of(models.previous()), models.waiting()) == ("first", "original", None)
     assert (path / "m/config.json").read_text() == "first"
-    with pytest.raises(NothingToTake, match="train request first"):
+    with pytest.raises(NoCandidate, match="train request first"):
         models.override()
 
     offer(models, "second")

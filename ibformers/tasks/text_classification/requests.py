@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from ibformers.service.errors import RequestRefused
+from ibformers.errors import RequestRefused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from ibformers.service.answers import FEWEST_ROWS, Comparison
+from ibformers.tasks.text_classification.answers import FEWEST_ROWS, Comparison
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

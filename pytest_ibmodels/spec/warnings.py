@@ -23,7 +23,7 @@ class EnvironmentWarning(UserWarning):
     """Something in an environment's entry works, and is better not left so."""
 
 
-def cautions(environment: Environment, environ: Mapping[str, str]) -> list[Problem]:
+def environment_warnings(environment: Environment, environ: Mapping[str, str]) -> list[Problem]:
     """What to warn of on every run with this environment, each at its place; nothing if it cannot be used at all."""
     try:
         resolved = environment.resolve(environ)
@@ -32,11 +32,11 @@ def cautions(environment: Environment, environ: Mapping[str, str]) -> list[Probl
     file = environment.file or Path("environments.yaml")
     return [
         Problem(file, *(environment.places.get(key) or environment.places.get(None, (1, 1))), message)
-        for key, message in [*_cautions(environment, resolved.host), *_short_secrets(resolved)]
+        for key, message in [*_warnings(environment, resolved.host), *_short_secrets(resolved)]
     ]
 
 
-def _cautions(environment: Environment, host: str) -> Iterator[tuple[str, str]]:
+def _warnings(environment: Environment, host: str) -> Iterator[tuple[str, str]]:
     name, token = environment.name, environment.token
     if not environment.verify:
         told = f"environment `{name}` does not verify its host's certificate: whoever is in between reads the token"

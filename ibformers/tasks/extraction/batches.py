@@ -112,7 +112,7 @@ class Collator:
         self._random = np.random.default_rng(seed)
 
     def __call__(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
-        examples = [self._thinned(example) for example in examples]
+        examples = [self._drop_lines(example) for example in examples]
         longest = max(len(example["input_ids"]) for example in examples)
         length = min(-(-longest // PAD_TO) * PAD_TO, max(self._max_tokens, longest))
         shape = (len(examples), length)
@@ -132,7 +132,7 @@ class Collator:
                 batch["bbox"][row, :tokens] = on_grid(self._jitter(example["boxes"]), self._grid)
         return {key: torch.from_numpy(value) for key, value in batch.items()}
 
-    def _thinned(self, example: Example) -> Example:
+    def _drop_lines(self, example: Example) -> Example:
         lines = example["lines"]
         with_field = lines[example["labels"] > 0]
         candidates = np.setdiff1d(lines[lines >= 0], with_field)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import httpx
 
 
-class Lanes:
+class ClientPool:
     """Hands out clients, the last one used first, so that few connections do what many could.
 
     The pool inside an httpx client looks at each of its connections, and at each request that waits for one, before and

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from pytest_ibmodels.spec.environments import read_environments
 from pytest_ibmodels.spec.errors import Problem, SpecError
+from pytest_ibmodels.spec.messages import did_you_mean
 from pytest_ibmodels.spec.model_tests import read_model_tests
-from pytest_ibmodels.spec.wording import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,30 +14,30 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from pytest_ibmodels.instabase.clock import Clock
-    from pytest_ibmodels.instabase.policy import Policy
+    from pytest_ibmodels.instabase.policy import RetryPolicy
 
-    Hearer = Callable[[BaseException, str], None]
+    OnRetry = Callable[[BaseException, str], None]
     """Called with an error that passes, and a sentence on it, before each pause."""
 
 T = TypeVar("T")
 
-HEARER: ContextVar[Hearer | None] = ContextVar("HEARER", default=None)
+ON_RETRY: ContextVar[OnRetry | None] = ContextVar("ON_RETRY", default=None)
 """Who hears of answers that were lost to calls of the present task: many runs share one client."""
 
 
-class Patience:
+class Retrier:
     """Sends calls again after faults that pass.
 
     Args:
         clock: time, and how to let it pass.
-        hearer: hears of each lost answer; by default the present task's :data:`HEARER`.
+        on_retry: hears of each lost answer; by default the present task's :data:`ON_RETRY`.
     """
 
-    def __init__(self, clock: Clock | None = None, hearer: Hearer | None = None) -> None:
+    def __init__(self, clock: Clock | None = None, on_retry: OnRetry | None = None) -> None:
         self._clock = clock or SystemClock()
-        self._hearer = hearer
+        self._hearer = on_retry
 
-    async def __call__(self, policy: Policy, call: Callable[[], Awaitable[T]]) -> T:
+    async def __call__(self, policy: RetryPolicy, call: Callable[[], Awaitable[T]]) -> T:
         """The result of ``call``, which is done again from its start where ``policy`` allows it.
 
         Raises:
@@ -67,10 +67,10 @@ class Patience:
             return state.attempt_number >= policy.tries or late
 
         def tell(state: RetryCallState) -> None:
-            hearer, error = self._hearer or HEARER.get(), _error(state)
-            if hearer is not None and error is not None:
+            on_retry, error = self._hearer or ON_RETRY.get(), _error(state)
+            if on_retry is not None and error is not None:
                 count = f"{state.attempt_number} of {policy.tries} tries"
-                hearer(error, f"{error}; trying again in {state.upcoming_sleep:g} s ({count})")
+                on_retry(error, f"{error}; trying again in {state.upcoming_sleep:g} s ({count})")
 
         retrying = AsyncRetrying(
             sleep=self._clock.sleep,
