@@ -93,7 +93,7 @@ WRITE = RetryPolicy("POST drives/PATH", "the whole file is written again", secon
 DELETE = RetryPolicy("DELETE drives/PATH", "what is gone stays gone; if the second answer says so, that is no error")
 UNZIP = RetryPolicy("POST drives/FOLDER/unzip", "the same files are written over themselves")
 STATUS = RetryPolicy(
-    "GET jobs/status", "the next look is the next try", RetryMode.NEVER, tries=1, seconds=0.0, timeout=30.0
+    "GET jobs/status", "the next poll is the next try", RetryMode.NEVER, tries=1, seconds=0.0, timeout=30.0
 )
 FIND = RetryPolicy("GET jobs/list", "reading changes nothing")
 CANCEL = RetryPolicy("POST jobs/cancel", "a job ends once", tries=4, seconds=5.0, timeout=5.0)
