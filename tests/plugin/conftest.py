@@ -16,6 +16,8 @@ import httpx
 import pytest
 import yaml
 
+from tests.plugin.forked import ForkServer
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -109,6 +111,7 @@ class Project:
     """A user's project: the two YAML files and the code that is pushed."""
 
     pytester: pytest.Pytester
+    server: ForkServer
 
     def write_tests(self, **entries: Mapping[str, object]) -> None:
         defaults = {"env": "dogfood", "ibannotator": PROJECT, "time_limit": 60, "config": {}, "metrics": {}}
@@ -119,15 +122,22 @@ class Project:
         (self.pytester.path / "environments.yaml").write_text(yaml.safe_dump(entries, sort_keys=False))
 
     def run(self, *args: str, timeout: float | None = None) -> pytest.RunResult:
-        return self.pytester.runpytest_subprocess("-p", "no:cacheprovider", *args, timeout=timeout)
+        if not self.server.can_run():
+            return self.pytester.runpytest_subprocess("-p", "no:cacheprovider", *args, timeout=timeout)
+        return self.server.run(self.pytester, "-p", "no:cacheprovider", *args, timeout=timeout)
+
+
+@pytest.fixture(scope="session")
+def fork_server() -> ForkServer:
+    return ForkServer()
 
 
 @pytest.fixture
-def project(pytester: pytest.Pytester) -> Project:
+def project(pytester: pytest.Pytester, fork_server: ForkServer) -> Project:
     """A project without any environment but the built-in sandbox."""
     pytester.makeini("[pytest]\nibmodels_package = tiny\n")
     shutil.copytree(TINY, pytester.path / "tiny")
-    return Project(pytester)
+    return Project(pytester, fork_server)
 
 
 @pytest.fixture

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from _pytest.pytester import RunResult
 
+    from tests.plugin.forked import ForkServer
+
 PASSWORD = "hunter2-of-the-database"
 ROWS = [(1, "an awful dress"), (2, "a fine dress"), (3, "a superb dress"), (2, "fine, fine")]
 
@@ -251,7 +253,12 @@ def test_the_password_of_a_database_is_nowhere(tables: Tables, tmp_path: Path) -
 
 
 def test_a_model_is_tuned_promoted_and_compared_on_postgresql(
-    pytester: pytest.Pytester, postgresql: str, tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pytester: pytest.Pytester,
+    fork_server: ForkServer,
+    postgresql: str,
+    tiny_bert: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     shutil.copytree(SOURCES / "ibformers", pytester.path / "ibformers", ignore=shutil.ignore_patterns("__pycache__"))
     pytester.makeini("[pytest]\n")
@@ -269,7 +276,7 @@ def test_a_model_is_tuned_promoted_and_compared_on_postgresql(
     entry |= {"better_than_current": {"max_drop": 0.9}}
     (pytester.path / "model_tests.yaml").write_text(yaml.safe_dump({"Stars": entry}))
     with sandbox(tmp_path / "sandbox", max_jobs=1, token=TOKEN, preload=True) as server:
-        project = Project(pytester)
+        project = Project(pytester, fork_server)
         project.write_environments(
             dogfood={"host": server.url, "path": ROOT, "token": "${DOGFOOD_TOKEN}", "database": "${REVIEWS}"}
         )
