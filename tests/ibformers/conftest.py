@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ibformers.endpoints import run_train_annotator
-from tests.databases import write_tokenizer
+from tests.databases import import_trainer, write_tokenizer
 from tests.ibformers.trainable import PROJECT, FolderDrive, JobRecorder, write_people
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     LayoutLMForTokenClassification(config).save_pretrained(folder)
     write_tokenizer(folder, 128)
+    import_trainer()
     return folder
 
 
