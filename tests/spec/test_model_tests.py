@@ -328,7 +328,7 @@ DOCUMENTS_RULE = "2:26: `inference.documents` has to be first, all, or a number 
         ("time_limit: yes", "2:15: `time_limit` has to be a number, but is the truth value true"),
         ("time_limit: 0", "2:15: `time_limit` has to be a number above 0, but is the number 0"),
         ("time_limit: -1.5", "2:15: `time_limit` has to be a number above 0, but is the number -1.5"),
-        ("time_limit: .inf", "2:15: `.inf` is no finite number: minimums, limits and hyperparameters have to be"),
+        ("time_limit: .inf", "2:15: `.inf` is not a finite number: minimums, limits and hyperparameters have to be finite"),
         (
             "time_limit: 1" + "0" * 400,
             f"2:15: `time_limit` has to be a number, but is the number 1{'0' * 59}…: it is too large",
@@ -430,7 +430,7 @@ def test_wrong_minimums(file: Path, minimum: str, expected: str) -> None:
         ("{max: ~}", "7:19: `metrics.f1.Name.max` has to be a number, but is empty"),
         ("{min: '0.9'}", '7:19: `metrics.f1.Name.min` has to be a number, but is the text "0.9": remove the quotes'),
         ("{minimum: 0.9}", "7:14: unknown key `metrics.f1.Name.minimum`: did you mean `min`? Keys here are min, max"),
-        (".nan", "7:13: `.nan` is no finite number: minimums, limits and hyperparameters have to be"),
+        (".nan", "7:13: `.nan` is not a finite number: minimums, limits and hyperparameters have to be finite"),
     ],
 )
 def test_wrong_long_minimums(file: Path, minimum: str, expected: str) -> None:
@@ -459,7 +459,7 @@ def test_wrong_metrics(file: Path, metric: str, expected: str) -> None:
 
 
 def test_a_missing_file_is_a_problem(tmp_path: Path) -> None:
-    assert said(lambda: load_model_tests(tmp_path / "model_tests.yaml")) == ["1:1: there is no such file"]
+    assert said(lambda: load_model_tests(tmp_path / "model_tests.yaml")) == ["1:1: no such file"]
 
 
 NAMES = st.text("abcXYZ019_-.", min_size=1, max_size=12).filter(lambda name: not name.startswith("."))
