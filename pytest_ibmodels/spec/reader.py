@@ -22,7 +22,7 @@ from pytest_ibmodels.spec.strays import strays
 from pytest_ibmodels.spec.syntax import syntax_problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from yaml.error import Mark
@@ -142,7 +142,7 @@ class _Composer:
     """Composes the one document of a parser by recursive descent."""
 
     def __init__(self, path: Path, parser: Any) -> None:
-        self._next = parser.get_event
+        self._next: Callable[[], Any] = parser.get_event
         self._document = Document(path, LocatedDict())
         self._anchors: dict[str, Any] = {}
         self._aliased = 0
@@ -155,10 +155,9 @@ class _Composer:
             self._compose_root()
             self._next()  # the end of the document
             event = self._next()
+            mark = event.start_mark
             if type(event) is yaml.DocumentStartEvent:
-                self._give_up(
-                    event.start_mark, "a second YAML document starts here: one file holds one, remove the `---`"
-                )
+                self._give_up(mark, "a second YAML document starts here: one file holds one, remove the `---`")
         if self._strays:
             # They may be the cause of every other problem.
             raise SpecError(self._strays)
@@ -240,15 +239,13 @@ class _Composer:
     def _mapping(self) -> LocatedDict:
         result = LocatedDict()
         marks = result.marks
-        merge: tuple[Mark, list[LocatedDict]] | None = None
+        merged: list[LocatedDict] = []
+        at_merge: Mark | None = None
         while type(event := self._next()) is not yaml.MappingEndEvent:
             at_key = event.start_mark
             key = self._key(event)
             is_merge = key == "<<" and type(event) is yaml.ScalarEvent and event.implicit[0]
-            if is_merge:
-                first = merge and merge[0]
-            else:
-                first = marks[key][0] if key in marks else None
+            first = at_merge if is_merge else marks[key][0] if key in marks else None
             if first is not None:
                 advice = "merge a list instead, `<<: [*one, *other]`" if is_merge else "keep one of them"
                 self._document.report(at_key, f"`{key}` is given twice, first on line {first.line + 1}: {advice}")
@@ -258,11 +255,11 @@ class _Composer:
             if first is not None:
                 continue
             if is_merge:
-                merge = at_key, self._mappings(value, event.start_mark)
+                at_merge, merged = at_key, self._mappings(value, event.start_mark)
             else:
                 result[key] = value
                 marks[key] = at_key, event.start_mark
-        return result if merge is None else _merge(result, merge[1])
+        return _merge(result, merged) if merged else result
 
     def _key(self, event: Any) -> str:
         if type(event) is yaml.ScalarEvent:

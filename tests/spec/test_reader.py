@@ -138,7 +138,10 @@ def test_merged_keys_keep_their_own_places(file: Path) -> None:
             ["4:3: `<<` is given twice, first on line 3: merge a list instead, `<<: [*one, *other]`"],
         ),
         ("a: .nan\n", ["1:4: `.nan` is not a finite number: minimums, limits and hyperparameters have to be finite"]),
-        ("a: [1e999]\n", ["1:5: `1e999` is not a finite number: minimums, limits and hyperparameters have to be finite"]),
+        (
+            "a: [1e999]\n",
+            ["1:5: `1e999` is not a finite number: minimums, limits and hyperparameters have to be finite"],
+        ),
         ("a: !!timestamp 2024-01-31\n", ["1:4: the YAML tag `!!timestamp` has no meaning here: remove it"]),
         ("a: !ENV {b: 1}\n", ["1:4: the YAML tag `!ENV` has no meaning here: remove it"]),
     ],
@@ -177,9 +180,9 @@ def test_problems_found_before_reading_ends_are_told_too(file: Path) -> None:
     ]
 
 
-TAB = "not YAML: a tab stands where YAML wants spaces: indent with spaces only"
+TAB = "not YAML: a tab in the indentation: indent with spaces only"
 COLON = "not YAML: a second `:` on one line, or a line that is indented too far: put quotes around text that holds `: `"
-MISFIT = "not YAML: this fits nothing above it: the indentation is wrong, or it follows a closed quote or bracket"
+MISFIT = "not YAML: unexpected text: its indentation is wrong, or it follows a closed quote or bracket"
 
 
 @pytest.mark.parametrize(
@@ -193,9 +196,9 @@ MISFIT = "not YAML: this fits nothing above it: the indentation is wrong, or it 
         ),
         (
             "A:\n  env: a\n  x\n  b: 3\n",
-            "4:3: not YAML: line 3 is no `key: value`: its `:` is missing, or it is indented wrongly",
+            "4:3: not YAML: line 3 is not `key: value`: its `:` is missing, or its indentation is wrong",
         ),
-        ('A:\n  env: "a\n  b: 3\n', "4:1: not YAML: the quoted text that begins on line 2 is not closed"),
+        ('A:\n  env: "a\n  b: 3\n', "4:1: not YAML: the quoted text that starts on line 2 is not closed"),
         (
             "A:\n  env: [a\n  b: 3\n",
             "3:4: not YAML: the `[` of line 2 is not closed: a `,` or `]` is missing before this",
@@ -207,8 +210,8 @@ MISFIT = "not YAML: this fits nothing above it: the indentation is wrong, or it 
         ("A:\n  env: a\n b: 3\n", f"3:2: {MISFIT}"),
         ("A: 'x' y\n", f"1:8: {MISFIT}"),
         ("A: @x\n", "1:4: not YAML: this character cannot start a value: put the text in quotes"),
-        ("A: & b\n", "1:5: not YAML: `&` starts the name of an anchor: put the text in quotes if it is none"),
-        ("A: *\n", "1:5: not YAML: `*` starts the name of an anchor: put the text in quotes if it is none"),
+        ("A: & b\n", "1:5: not YAML: `&` starts the name of an anchor: put the text in quotes if it is not an anchor"),
+        ("A: *\n", "1:5: not YAML: `*` starts the name of an anchor: put the text in quotes if it is not an anchor"),
         ("A: 1\nB: a\x07b\n", "2:5: not YAML: the control character '\\x07' is not allowed"),
     ],
 )

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PARSERS = [pytest.param(yaml.CBaseLoader, id="libyaml"), pytest.param(yaml.BaseLoader, id="pure Python")]
-SPACE = "stands where YAML wants a space: write a space"
-UNSEEN = "stands here, which nobody sees: remove it, or put the text in quotes"
+SPACE = "is in the place of a space: write a plain space"
+UNSEEN = "is invisible here: remove it, or put the text in quotes"
 
 
 @pytest.fixture(params=PARSERS, autouse=True)
