@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_ibmodels.packaging.archive import _is_left_out, _wanted_files
+from pytest_ibmodels.packaging.archive import _is_left_out, _package_files
 from pytest_ibmodels.packaging.gitignore import patterns_of
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Checkout:
         return {path.as_posix() for path in below if not any(_is_left_out(Path(part)) for part in path.parts)}
 
     def packed(self, folder: str) -> set[str]:
-        return set(_wanted_files(self.top / folder))
+        return set(_package_files(self.top / folder))
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +192,7 @@ def test_a_worktree_has_the_excludes_of_its_repository(empty: Checkout) -> None:
     (tree / "local.txt").write_text("")
     exclude.write_bytes(b"local.txt\n")
     try:
-        assert set(_wanted_files(tree)) == {"a.py"}
+        assert set(_package_files(tree)) == {"a.py"}
     finally:
         exclude.write_bytes(b"")
         empty.git("rm", "-q", "-f", "a.py")
@@ -212,7 +212,7 @@ def test_without_a_checkout_the_folders_own_rules_count(tmp_path: Path) -> None:
     (tmp_path / "code" / ".gitignore").write_text("b.py\n")
     for name in ("a.py", "b.py"):
         (tmp_path / "code" / name).write_text("")
-    assert set(_wanted_files(tmp_path / "code")) == {"a.py"}
+    assert set(_package_files(tmp_path / "code")) == {"a.py"}
 
 
 @pytest.mark.parametrize("line", [b"!", b"/", b"!/", b"\r", b"   ", b"#a", b"a\\", b"[a", b"[[:no:]]"])

@@ -102,7 +102,7 @@ def test_a_link_that_leads_out_of_the_folder_is_left_out(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (None, "{path}: missing; it gives the package its name and version"),
+        (None, "{path}: no such file; it contains the name and version of the package"),
         (
             "{",
             (
@@ -110,8 +110,15 @@ def test_a_link_that_leads_out_of_the_folder_is_left_out(folder: Path) -> None:
                 "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"
             ),
         ),
-        ("[]", "{path}: should be a JSON object, is a list"),
+        ("[]", "{path}: should be a JSON object, but is a list"),
         ('{"version": "1"}', '{path}: "name" is missing; it should be a text'),
+        (
+            '{"name": "x ", "version": "1"}',
+            (
+                '{path}: "name" is "x "; it should be a letter or digit, then letters, digits, dots, - and _, '
+                "with spaces only inside"
+            ),
+        ),
         ('{"name": "x", "version": 1}', '{path}: "version" is 1; it should be a text'),
     ],
 )
@@ -166,8 +173,8 @@ def half_a_character(folder: Path) -> Path:
     [
         (loop, "cannot be read: Too many levels of symbolic links"),
         (not_utf8, "the name is not UTF-8"),
-        (no_file, "should be a file, is none"),
-        (nested, "cannot be read as JSON: it is nested too deep"),
+        (no_file, "should be a file, but is not"),
+        (nested, "cannot be read as JSON: it is nested too deeply"),
         (half_a_character, "cannot be read as JSON: 'utf-8' codec can't encode"),
     ],
 )
@@ -252,7 +259,7 @@ def test_a_gitignore_that_leaves_out_what_is_needed_is_said(folder: Path, place:
 
 
 def test_a_missing_folder_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(PackageError, match="no such folder; it should hold the training code and its package.json"):
+    with pytest.raises(PackageError, match="no such folder; it should contain the training code and its package.json"):
         build_package(tmp_path / "ibformers")
 
 

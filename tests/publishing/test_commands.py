@@ -143,7 +143,7 @@ def test_an_environment_that_cannot_be_used_fails_alone_and_tells_no_secret(
         ),
         (["publish", "--env", ""], "ERROR: --env: a name is missing"),
         (["publish", "--package", "nowhere"], "ERROR: nowhere: there is no such folder"),
-        (["publish", "--package", "odd-name"], "'odd-name' is no such name"),
+        (["publish", "--package", "odd-name"], "'odd-name' is not an identifier"),
         (
             ["publish", "--package", "untyped"],
             'package.json: "solution_type" is missing; it should be a text, which is',

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pytest_ibmodels.spec import SpecError, load
+from pytest_ibmodels.spec import SpecError, check, load
 from tests.spec.test_model_tests import NO_DATA
 from tests.spec.yamlfiles import said, written
 
@@ -62,6 +62,12 @@ def test_no_environments_file_is_needed(tests: Path, environments: Path) -> None
 
 def test_unknown_environments(tests: Path, environments: Path) -> None:
     assert said(lambda: load(written(tests, TESTS), written(environments, ENVIRONMENTS))) == UNKNOWN
+
+
+def test_check_returns_the_problems(tests: Path, environments: Path) -> None:
+    problems = check(written(tests, TESTS), written(environments, ENVIRONMENTS))
+    assert [f"{problem.line}:{problem.column}: {problem.message}" for problem in problems] == UNKNOWN
+    assert check(written(tests, ""), None) == []
 
 
 def test_an_unknown_environment_in_an_anchor_is_told_once(tests: Path) -> None:
