@@ -208,7 +208,7 @@ def test_what_may_not_be_read_is_one_sentence_with_the_path(name: str) -> None:
 
 @contextlib.contextmanager
 def as_nobody(folder: Path) -> Iterator[None]:
-    """For this process, as root may read everything; files in ``folder`` can be made all the same."""
+    """Drop the rights of root, which can read every file; files can still be created in ``folder``."""
     if os.geteuid() != 0:
         yield
         return
@@ -271,7 +271,7 @@ names = st.text(
 
 
 def is_plain(name: str) -> bool:
-    """Whether a file of this name is neither made by a tool nor a secret."""
+    """Return whether a file of this name is neither a cache nor a secret."""
     secret = (".env", ".pem", ".key", ".p12", ".pfx", ".jks", ".kdbx")
     made = name.endswith((".pyc", ".pyo")) or name in {"__pycache__", "node_modules"}
     return not (made or name.lower().endswith(secret) or name.lower() in {"id_rsa", "id_dsa", "id_ecdsa"})

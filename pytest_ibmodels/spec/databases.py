@@ -31,7 +31,7 @@ def is_database(text: str) -> bool:
     return bool(_URL.fullmatch(text) or SAMPLE_DATABASE.fullmatch(text))
 
 
-def from_folder(database: str, folder: Path) -> str:
+def resolve_sqlite_file(database: str, folder: Path) -> str:
     """Resolve the file of a SQLite URL relative to `folder`; other URLs are returned unchanged.
 
     `?` and `%` in the file's name keep their meaning in a URL. The folder is a path, so it is quoted.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from pytest_ibmodels.spec.databases import fill_in, from_folder, passwords
+from pytest_ibmodels.spec.databases import fill_in, passwords, resolve_sqlite_file
 from pytest_ibmodels.spec.drive_paths import drive_path
 from pytest_ibmodels.spec.entries import EnvironmentEntry
 from pytest_ibmodels.spec.environment_rules import (
@@ -131,7 +131,7 @@ class Environment:
         if entry.host == SANDBOX:
             mounts = SANDBOX_MOUNTS if entry.mounts is None else mounts
             url = SANDBOX_DATABASE if database is None else database.get_secret_value()
-            database = SecretStr(from_folder(url, folder))
+            database = SecretStr(resolve_sqlite_file(url, folder))
         resolved = ResolvedEnvironment(
             name=self.name,
             host=entry.host.rstrip("/"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pytest_ibmodels.spec.entries import ModelTestEntry
 from pytest_ibmodels.spec.errors import Problem, SpecError
 from pytest_ibmodels.spec.messages import closest, quoted
-from pytest_ibmodels.spec.reader import Document, LocatedDict, LocatedList, collector_paused, plain, read_yaml
+from pytest_ibmodels.spec.reader import Document, LocatedDict, LocatedList, pause_gc, plain_copy, read_yaml
 from pytest_ibmodels.spec.validation import entries, spot, validate_entry
 from pytest_ibmodels.spec.values import (
     METRICS,
@@ -169,7 +169,7 @@ def read_model_tests(path: Path) -> tuple[ModelTestsFile, list[Problem]]:
     Raises:
         SpecError: The file cannot be read, or is not one YAML mapping.
     """
-    with collector_paused():
+    with pause_gc():
         return _read(path)
 
 
@@ -200,7 +200,7 @@ def _model_test(name: str, line: int, entry: ModelTestEntry, raw: LocatedDict) -
         ibannotator=entry.ibannotator or "",
         table=_table(entry),
         time_limit=entry.time_limit,
-        config=plain(entry.config),
+        config=plain_copy(entry.config),
         metrics=metrics,
         inference=InferenceSpec(entry.inference.documents),
         marks=tuple(MarkUse(text, mark.line + 1, mark.column + 1) for text, mark in _texts(raw, "marks")),

@@ -57,7 +57,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def entry(*lines: str, name: str = "A") -> str:
-    """A model test that is right, with more lines; the first of these is line 5."""
+    """A valid model test with additional lines, which start on line 5."""
     return f"{name}:\n{indent(RIGHT, '  ')}" + "".join(f"  {line}\n" for line in lines)
 
 

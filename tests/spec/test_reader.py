@@ -14,8 +14,8 @@ from pytest_ibmodels.spec.reader import (
     Document,
     LocatedDict,
     LocatedList,
-    collector_paused,
-    plain,
+    pause_gc,
+    plain_copy,
     read_yaml,
 )
 from tests.spec.yamlfiles import said, written
@@ -28,7 +28,7 @@ PARSERS = [pytest.param(yaml.CBaseLoader, id="libyaml"), pytest.param(yaml.BaseL
 
 @pytest.fixture(params=PARSERS, autouse=True)
 def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything here holds with PyYAML's fast parser and without it."""
+    """Run every test with both of PyYAML's parsers."""
     monkeypatch.setattr(reader, "PARSER", request.param)
 
 
@@ -40,17 +40,17 @@ def file(tmp_path: Path) -> Path:
 def values(file: Path, text: str) -> Any:
     document = read_yaml(written(file, text))
     assert document.problems == []
-    return plain(document.root)
+    return plain_copy(document.root)
 
 
 def noted(file: Path, text: str) -> list[str]:
-    """What is reported of a file that can be read all the same."""
+    """Problems of a file that is read in spite of them."""
     return [f"{found.line}:{found.column}: {found.message}" for found in read_yaml(written(file, text)).problems]
 
 
 def test_values_and_their_places(file: Path) -> None:
     root = read_yaml(written(file, "A:\n  n: 5e-5\n  list: [x, '5']\n")).root
-    assert plain(root) == {"A": {"n": 5e-5, "list": ["x", "5"]}}
+    assert plain_copy(root) == {"A": {"n": 5e-5, "list": ["x", "5"]}}
     inner = root["A"]
     assert isinstance(inner, LocatedDict)
     key, value = inner.marks["n"]
@@ -257,7 +257,7 @@ def test_merges_that_expand_without_end_are_refused_early(file: Path) -> None:
 
 def test_plain_values_are_nobody_elses(file: Path) -> None:
     root = read_yaml(written(file, "a: &a {x: [1]}\nb: *a\n")).root
-    copied = plain(root)
+    copied = plain_copy(root)
     copied["a"]["x"].append(2)
     assert copied["b"] == {"x": [1]}
     assert root["a"] == {"x": [1]}
@@ -269,7 +269,7 @@ def test_the_collector_runs_again_after_a_pause_that_failed() -> None:
     assert gc.isenabled()
 
     def fail() -> None:
-        with collector_paused():
+        with pause_gc():
             assert not gc.isenabled()
             raise ValueError("on purpose")
 
@@ -294,4 +294,4 @@ JSON_VALUES = st.recursive(
 def test_what_pyyaml_writes_is_read_back(file: Path, value: dict[str, Any]) -> None:
     document: Document = read_yaml(written(file, yaml.safe_dump(value, allow_unicode=True)))
     assert document.problems == []
-    assert plain(document.root) == value
+    assert plain_copy(document.root) == value
