@@ -142,11 +142,11 @@ def test_an_environment_that_cannot_be_used_fails_alone_and_tells_no_secret(
             "ERROR: --env 'dogfod': no such environment in environments.yaml; known are: ",
         ),
         (["publish", "--env", ""], "ERROR: --env: a name is missing"),
-        (["publish", "--package", "nowhere"], "ERROR: nowhere: there is no such folder"),
+        (["publish", "--package", "nowhere"], "ERROR: nowhere: no such folder"),
         (["publish", "--package", "odd-name"], "'odd-name' is not an identifier"),
         (
             ["publish", "--package", "untyped"],
-            'package.json: "solution_type" is missing; it should be a text, which is',
+            'package.json: "solution_type" is missing; it should be a text, "pypkg"',
         ),
         (["publish", "--package", "old"], 'package.json: "version" is "1.0"; it should be a semantic version'),
         (["publish", "--dry"], "No such option"),
