@@ -68,7 +68,7 @@ class _Level:
     patterns: tuple[_Pattern, ...]
 
     def verdict(self, path: tuple[bytes, ...], *, is_folder: bool) -> bool | None:
-        """Whether the path is ignored, by the last pattern that matches; None if no pattern matches."""
+        """Return whether the last matching pattern ignores the path; None if no pattern matches."""
         name = b"/".join(path[len(self.folder) :])
         for pattern in reversed(self.patterns):
             if pattern.is_for_folders and not is_folder:

@@ -114,7 +114,7 @@ class Environment:
 
     @property
     def may_have_database(self) -> bool:
-        """Whether it has a database: the embedded sandbox has a default, and a variable host may be the sandbox."""
+        """True if it has a database, or gets the default: its host is the embedded sandbox or contains a variable."""
         return self.database is not None or self.host == SANDBOX or has_variables(self.host)
 
     def resolve(self, environ: Mapping[str, str]) -> ResolvedEnvironment:

@@ -22,7 +22,7 @@ Path = tuple[str | int, ...]
 
 
 class Spot(NamedTuple):
-    """Where to point for a key and for its value, and the number of parts of a path that lead there."""
+    """Places of a key and of its value, and the number of parts of the path that the file has."""
 
     key: Mark
     value: Mark
@@ -174,5 +174,5 @@ def spot(parent: LocatedDict, name: str, *path: str | int) -> Spot:
 
 
 def value_place(at_key: Mark, at_value: Mark) -> Mark:
-    """Where to point for a wrong value: at the value, or at its key if the value starts on a later line."""
+    """Place to report for a wrong value: the value, or its key if the value starts on a later line."""
     return at_value if at_value.line == at_key.line else at_key
