@@ -43,14 +43,14 @@ class Connection:
 
 @contextlib.asynccontextmanager
 async def connected(
-    environment: Environment, *, changes: bool, patience: Retrier | None = None
+    environment: Environment, *, changes: bool, retrier: Retrier | None = None
 ) -> AsyncIterator[Connection]:
     """Open an environment.
 
     Args:
         environment: its entry in `environments.yaml`.
         changes: whether something is to be left there. If not, an embedded sandbox that has no data yet gets none.
-        patience: sends calls again after faults that pass; None: that is left to the caller.
+        retrier: sends calls again after faults that pass; None: that is left to the caller.
 
     Raises:
         SpecError: a variable is not set, or a value cannot be used.
@@ -60,7 +60,7 @@ async def connected(
     resolved = environment.resolve(os.environ)
     async with _running(resolved, changes=changes) as (host, token, is_temporary):
         try:
-            client = Instabase(host, token, patience=patience, verify=resolved.verification)
+            client = Instabase(host, token, retrier=retrier, verify=resolved.verification)
         except ClientSetupError as error:
             raise ConfigFailure(f"environment `{environment.name}`: {error.reason}") from None
         try:

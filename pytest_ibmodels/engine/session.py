@@ -274,15 +274,15 @@ class EnvironmentSession:
         resolved = self._resolved
         if resolved is None:
             raise ConfigFailure(self._broken)
-        patience = Retrier(self._clock)
+        retrier = Retrier(self._clock)
         secrets = passwords(resolved.database.get_secret_value()) if resolved.database is not None else ()
         if resolved.is_embedded:
             sandbox = await EmbeddedSandbox.start(mounts=resolved.mounts, data=resolved.data)
-            client = Instabase(sandbox.url, sandbox.token, patience=patience, secrets=secrets)
+            client = Instabase(sandbox.url, sandbox.token, retrier=retrier, secrets=secrets)
             return _Opened(client, resolved.path, sandbox)
         token = resolved.token or SecretStr("")
         try:
-            client = Instabase(resolved.host, token, patience=patience, verify=resolved.verification, secrets=secrets)
+            client = Instabase(resolved.host, token, retrier=retrier, verify=resolved.verification, secrets=secrets)
         except errors.ClientSetupError as error:
             raise ConfigFailure(f"environment `{resolved.name}`: {error.reason}") from None
         try:

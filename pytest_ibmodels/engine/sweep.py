@@ -59,7 +59,7 @@ async def sweep(
     journal: Journal,
     *,
     seconds: float | None = None,
-    patience: Retrier | None = None,
+    retrier: Retrier | None = None,
 ) -> list[SweepResult]:
     """Remove things of dead processes from their environment, and from the journal.
 
@@ -70,7 +70,7 @@ async def sweep(
         entries: all of this environment.
         journal: the one that holds them.
         seconds: after which the rest is left; None: when it is done.
-        patience: sends calls again after faults that pass; None: as the policies of the calls say.
+        retrier: sends calls again after faults that pass; None: as the policies of the calls say.
     """
     try:
         place = environment_id(environment.resolve(os.environ))
@@ -89,8 +89,8 @@ async def sweep(
         return outcomes
     errand = _SweepTask(here, journal)
     try:
-        patience = patience or Retrier()
-        async with asyncio.timeout(seconds), connected(environment, changes=True, patience=patience) as connection:
+        retrier = retrier or Retrier()
+        async with asyncio.timeout(seconds), connected(environment, changes=True, retrier=retrier) as connection:
             await errand.run(connection.client)
     except TimeoutError:
         errand.leave_rest("there was no time for it")

@@ -28,7 +28,7 @@ async def reach(client: Instabase, root: str, limits: Limits, clock: Clock, plac
     It is tried for `limits.startup`, but no longer than `limits.upload` is spent on answers that do not end.
 
     Args:
-        client: one with patience.
+        client: a client with a retrier.
         root: a drive path in it.
         limits: those of the session.
         clock: tells how long answers took.

@@ -1,4 +1,4 @@
-"""Answers of an environment as they came, and reading them: JSON with bounds, messages, pauses that it asks for."""
+"""Read the answers of an environment: bodies and JSON within limits, error messages, ``Retry-After``."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
     import httpx
 
 MAX_DEPTH = 200
-"""Levels of nesting in a JSON answer; the protocol needs about ten."""
+"""Maximum nesting of a JSON answer; the protocol needs about ten levels."""
 
 MAX_JSON_BYTES = 64 * 2**20
-"""Bytes of a JSON answer, after unpacking."""
+"""Maximum size of a JSON answer in bytes, after decompression."""
 
 ERROR_BYTES = 65_536
-"""Bytes that are read of an error: more than an excerpt has, so that it ends in no part of a token."""
+"""Bytes that are read of an error: many more than an excerpt has, so that no excerpt ends inside a token."""
 
 _TOO_DEEP = f"it is nested more than {MAX_DEPTH} levels deep"
-_HALF_CHARACTERS = re.compile(rb"\\u[dD][89a-fA-F]")
+_SURROGATES = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back from one request; of an error only the begin."""
+    """Answer to one request. ``content`` of an error may be truncated after :data:`ERROR_BYTES`."""
 
     status: int
     headers: httpx.Headers
@@ -36,22 +36,22 @@ class Answer:
 
 
 class TooDeep(ValueError):
-    """JSON that is nested deeper than anything can read it safely."""
+    """JSON is nested more than :data:`MAX_DEPTH` levels deep."""
 
 
 class TooLarge(Exception):
-    """An answer with more bytes than it may have."""
+    """An answer exceeds the maximum size."""
 
 
-async def read_answer(response: httpx.Response, most: int | None) -> Answer:
+async def read_answer(response: httpx.Response, max_bytes: int | None) -> Answer:
     """Read the body of a response.
 
     Args:
-        response: its head has come.
-        most: how many bytes it may have; None for no bound.
+        response: a streamed response whose headers have arrived.
+        max_bytes: maximum size; None means no limit.
 
     Raises:
-        TooLarge: it has more. Of an error only the begin is read, whatever follows.
+        TooLarge: the body exceeds ``max_bytes``. Errors are truncated instead.
     """
     is_error = response.status_code >= 300
     chunks: list[bytes] = []
@@ -61,21 +61,22 @@ async def read_answer(response: httpx.Response, most: int | None) -> Answer:
         size += len(chunk)
         if is_error and size >= ERROR_BYTES:
             break
-        if most is not None and size > most:
+        if max_bytes is not None and size > max_bytes:
             raise TooLarge
     return Answer(response.status_code, response.headers, b"".join(chunks))
 
 
 def loads(content: bytes) -> object:
-    """Read JSON.
+    """Parse JSON; lone surrogates are replaced by ``?``.
 
     Raises:
-        ValueError: it is none; TooDeep: it is nested more than :data:`MAX_DEPTH` levels deep.
+        TooDeep: the JSON is nested more than :data:`MAX_DEPTH` levels deep.
+        ValueError: the content is not JSON.
     """
     try:
         value: object = json.loads(content)
-        if _HALF_CHARACTERS.search(content):
-            # Half of a character, as of a text that was cut, can be written to no file and no terminal.
+        if _SURROGATES.search(content):
+            # A lone surrogate, as in a truncated text, cannot be encoded for a file or a terminal.
             value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
     except RecursionError:
         raise TooDeep(_TOO_DEEP) from None
@@ -93,8 +94,8 @@ def loads(content: bytes) -> object:
     raise TooDeep(_TOO_DEEP)
 
 
-def message_of(answer: Answer) -> str | None:
-    """The ``msg`` of an error envelope; None if there is none."""
+def error_message(answer: Answer) -> str | None:
+    """``msg`` of an error envelope; None without one."""
     try:
         value = loads(answer.content)
     except ValueError:
@@ -104,7 +105,7 @@ def message_of(answer: Answer) -> str | None:
 
 
 def retry_after(answer: Answer) -> float | None:
-    """The seconds of a ``Retry-After`` header, which gives a number or a date; None if there is none."""
+    """Seconds of the ``Retry-After`` header, which contains a number or a date; None without a valid one."""
     text = answer.headers.get("retry-after", "")
     try:
         seconds = float(text)
@@ -116,7 +117,7 @@ def retry_after(answer: Answer) -> float | None:
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
-def asked_pause(answer: Answer) -> str:
-    """What to add to a sentence on an answer that asks for a pause; empty if it asks for none."""
+def retry_after_note(answer: Answer) -> str:
+    """Suffix for a message about the answer, with the seconds of ``Retry-After``; empty without one."""
     seconds = retry_after(answer)
     return f"; it asks to wait for {seconds:.0f} s (Retry-After)" if seconds else ""

@@ -1,4 +1,4 @@
-"""HTTP clients of one connection each, for requests of which hundreds wait at once."""
+"""Pool of HTTP clients with one connection each, for hundreds of concurrent requests."""
 
 from __future__ import annotations
 
@@ -13,40 +13,39 @@ if TYPE_CHECKING:
 
 
 class ClientPool:
-    """Hands out clients, the last one used first, so that few connections do what many could.
+    """Pool of HTTP clients. The client used last is reused first, so that few connections are open.
 
-    The pool inside an httpx client looks at each of its connections, and at each request that waits for one, before and
-    after every request: with 32 connections that costs as much as the request itself, with hundreds of requests that
-    wait much more.
+    The connection pool of an httpx client examines all its connections and all waiting requests before and after each
+    request. With 32 connections that costs as much as the request itself, and more with hundreds of waiting requests.
 
     Args:
-        make: a client; called when all that there are do something.
-        most: how many requests may be under way at once; others wait.
+        make: factory of clients, called when every pooled client is busy.
+        max_clients: maximum number of concurrent requests; further ones wait.
     """
 
-    def __init__(self, make: Callable[[], httpx.AsyncClient], most: int) -> None:
+    def __init__(self, make: Callable[[], httpx.AsyncClient], max_clients: int) -> None:
         self._make = make
-        self._places = asyncio.Semaphore(most)
-        self._free: list[httpx.AsyncClient] = []
+        self._slots = asyncio.Semaphore(max_clients)
+        self._idle: list[httpx.AsyncClient] = []
         self._closing: set[asyncio.Task[None]] = set()
 
     @contextlib.asynccontextmanager
     async def client(self) -> AsyncIterator[httpx.AsyncClient]:
-        """A client for one request."""
-        async with self._places:
-            client = self._free.pop() if self._free else self._make()
+        """Lend a client for one request."""
+        async with self._slots:
+            client = self._idle.pop() if self._idle else self._make()
             try:
                 yield client
             except BaseException:
-                # Of a request that was cancelled, httpx may count the connection as used for ever: its only one.
+                # After a cancelled request, httpx may count the client's only connection as busy forever.
                 closing = asyncio.create_task(client.aclose())
                 self._closing.add(closing)
                 closing.add_done_callback(self._closing.discard)
                 raise
-            self._free.append(client)
+            self._idle.append(client)
 
     async def close(self) -> None:
-        """Close the connections that do nothing."""
-        while self._free:
-            await self._free.pop().aclose()
+        """Close all idle clients."""
+        while self._idle:
+            await self._idle.pop().aclose()
         await asyncio.gather(*self._closing, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""Time as everything sees it that waits: monotonic seconds, and a way to let them pass."""
+"""Clock used by everything that waits; tests substitute a fake."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """The seam for tests: with a clock of their own, hours of waiting pass at once."""
+    """Monotonic time and a way to sleep. With a fake clock, tests let hours pass at once."""
 
     def now(self) -> float:
         """Monotonic seconds."""
@@ -18,6 +18,8 @@ class Clock(Protocol):
 
 
 class SystemClock:
+    """Clock of the operating system."""
+
     def now(self) -> float:
         return time.monotonic()
 

@@ -1,18 +1,18 @@
-"""What can go wrong between us and an environment.
+"""Errors of the client.
 
 ::
 
-    InstabaseError              every error of the client
-      ClientSetupError          nothing can be sent: a variable of this machine, or the address, cannot be used
-      EnvironmentUnavailable    nothing answered, or only that it cannot (429, 5xx): trying again may help
-      AccessRefused             401 or 403: the token is wrong, or has no right to this
-      CertificateRefused        the host's certificate is not to be trusted
-      Redirected                the environment points elsewhere; the token does not go there
-      ApiError                  the environment understood, and said no
-      UnexpectedAnswer          the answer does not have the form that the protocol gives it
-        GarbledAnswer           it is no JSON at all: a gateway's page, nothing, or a part
+    InstabaseError              base of all errors
+      ClientSetupError          no request can be sent: an environment variable or the address is unusable
+      EnvironmentUnavailable    no answer, or HTTP 429 or 5xx: a retry may help
+      AccessRefused             HTTP 401 or 403: the token is wrong or lacks a permission
+      CertificateRefused        the host's certificate is not trusted
+      Redirected                the environment redirects; the token is not sent elsewhere
+      ApiError                  the environment understood the request and rejected it
+      UnexpectedAnswer          the answer does not have the form of the protocol
+        GarbledAnswer           the answer is not JSON: a gateway's page, empty, or truncated
 
-Each names the call (method and path, never the headers) and carries a short piece of the answer, without the token.
+Each error names the call (method and path, no headers) and contains a short excerpt of the answer, without the token.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class InstabaseError(Exception):
 
     Attributes:
         call: method and path of the request, for example ``POST drives/acme/ci/fs/Drive/x.zip``.
-        reason: what went wrong, one sentence without the call.
+        reason: the failure in one sentence, without the call.
     """
 
     def __init__(self, call: str, reason: str) -> None:
@@ -33,16 +33,16 @@ class InstabaseError(Exception):
 
 
 class ClientSetupError(InstabaseError):
-    """Nothing was sent: a variable of this machine or the environment's address cannot be used. It names which."""
+    """No request was sent, because an environment variable or the address is unusable. The reason names it."""
 
 
 class EnvironmentUnavailable(InstabaseError):
-    """Nothing answered, or only that it cannot at present: HTTP 429, or 500 and above.
+    """No answer, or HTTP 429, or HTTP 500 and above.
 
     Attributes:
-        reached: false if there was no connection, so that the request cannot have had an effect.
+        reached: False if there was no connection, so that the request cannot have had an effect.
         status: the HTTP status; None without an answer.
-        retry_after: seconds that the environment asked to wait, if it did.
+        retry_after: seconds of the ``Retry-After`` header; None without one.
     """
 
     def __init__(
@@ -65,20 +65,20 @@ class AccessRefused(InstabaseError):
 
 
 class CertificateRefused(InstabaseError):
-    """The certificate of the host is not one to trust; nothing was sent."""
+    """The host's certificate is not trusted; no request was sent."""
 
 
 class Redirected(InstabaseError):
-    """The environment points to another address. It is not followed: the token belongs to one host."""
+    """The environment redirects to another address. The redirect is not followed: the token belongs to one host."""
 
 
 class ApiError(InstabaseError):
-    """The environment answered with an error: an envelope with ``status`` ERROR, or an HTTP status of 400 and above."""
+    """The environment answered with an error envelope (``status`` ERROR), or with an HTTP status of 400 and above."""
 
 
 class UnexpectedAnswer(InstabaseError):
-    """The answer does not have the form that the protocol gives it."""
+    """The answer does not have the form of the protocol."""
 
 
 class GarbledAnswer(UnexpectedAnswer):
-    """The answer is no JSON at all. Whether the call had its effect is not known."""
+    """The answer is not JSON. The call may have had its effect."""

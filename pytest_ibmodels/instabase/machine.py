@@ -1,7 +1,7 @@
-"""What the variables of this machine say about connections: which proxy, and which certificates to trust.
+"""Proxy and trusted certificates of this machine, from its environment variables.
 
-httpx reads the same variables, and fails for all of them at once, without a name: for an entry of ``NO_PROXY`` that has
-nothing to do with the host, or for certificates where none are needed. Here each is read when it counts.
+httpx reads the same variables all at once, and its errors do not name them: it fails for an entry of ``NO_PROXY`` that
+does not concern the host, or for certificates that are not needed. This module reads each variable when it counts.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 _SOCKS = {"socks5", "socks5h"}
 _SCHEMES = {"http", "https", *_SOCKS}
 _HIGHEST_PORT = 65535
-# Entries of NO_PROXY.
+# Forms of an entry of NO_PROXY.
 _IN_BRACKETS = re.compile(r"\[(?P<host>[^\]]*)\](?P<range>/\d+)?(:(?P<port>\d+))?")
 _WITH_PORT = re.compile(r"(?P<host>[^:]*)(?P<range>)(:(?P<port>\d+))")
 
 
 class MachineError(Exception):
-    """A variable of this machine cannot be used; the text names it and says why."""
+    """An environment variable is unusable; the message names it and says why."""
 
 
 @dataclass(frozen=True)
@@ -37,21 +37,21 @@ class Proxy:
     """A proxy between this machine and a host.
 
     Attributes:
-        url: with its user and password.
-        password: may be empty.
-        sentence: the proxy and its variable, for messages.
+        url: the URL, with user and password.
+        password: the password; empty without one.
+        description: the proxy and its variable, for messages.
     """
 
     url: str = field(repr=False)
     password: str = field(repr=False)
-    sentence: str
+    description: str
 
 
 def proxy_for(host: httpx.URL, environ: Mapping[str, str] = os.environ) -> Proxy | None:
-    """The proxy for a host; None if it is asked directly.
+    """Proxy for a host; None for a direct connection.
 
     Raises:
-        MachineError: the variable that names the proxy cannot be used.
+        MachineError: the variable that names the proxy is unusable.
     """
     named = _variable(host.scheme, environ) or _variable("all", environ)
     if named is None or _is_exempt(host, environ.get("no_proxy", environ.get("NO_PROXY", ""))):
@@ -66,25 +66,25 @@ def proxy_for(host: httpx.URL, environ: Mapping[str, str] = os.environ) -> Proxy
     return Proxy(str(url), url.password, f"the proxy {url.scheme}://{url.host}{at} of {variable}")
 
 
-def public_certificates(*, trust_environ: bool) -> ssl.SSLContext:
-    """The certificates that are trusted where an environment names none.
+def default_ssl_context(*, uses_environ: bool) -> ssl.SSLContext:
+    """Certificates to trust if the environment names none.
 
     Args:
-        trust_environ: whether SSL_CERT_FILE and SSL_CERT_DIR count.
+        uses_environ: whether SSL_CERT_FILE and SSL_CERT_DIR count.
 
     Raises:
-        MachineError: a variable that counts cannot be used.
+        MachineError: a variable that counts is unusable.
     """
-    if trust_environ and not os.environ.get("SSL_CERT_FILE"):
+    if uses_environ and not os.environ.get("SSL_CERT_FILE"):
         _check_certificate_folders(os.environ.get("SSL_CERT_DIR", ""))
     try:
-        return httpx.create_ssl_context(trust_env=trust_environ)
+        return httpx.create_ssl_context(trust_env=uses_environ)
     except OSError as error:
         raise MachineError(_certificate_problem(error)) from None
 
 
-def trusted_sentence() -> str:
-    """Which variable says what is trusted, to add to a sentence on a certificate that is not; empty if none does."""
+def trust_note() -> str:
+    """Suffix for a message about an untrusted certificate, with the variable that counts; empty without one."""
     for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
         if os.environ.get(variable):
             return f" (trusted are those of {variable}, {os.environ[variable]})"
@@ -92,9 +92,9 @@ def trusted_sentence() -> str:
 
 
 def _variable(scheme: str, environ: Mapping[str, str]) -> tuple[str, str] | None:
-    """Name and value of the variable for a scheme; a small name counts before a capital one."""
+    """Name and value of the proxy variable for a scheme; lower case comes first."""
     for name in (f"{scheme}_proxy", f"{scheme}_proxy".upper()):
-        # In a CGI program, HTTP_PROXY is a header that anybody can send.
+        # In a CGI program, HTTP_PROXY is a request header that any client can set.
         if name in environ and not (name == "HTTP_PROXY" and "REQUEST_METHOD" in environ):
             return (name, environ[name].strip()) if environ[name].strip() else None
     return None
@@ -115,11 +115,11 @@ def _check(variable: str, url: httpx.URL) -> None:
 
 
 def _is_exempt(host: httpx.URL, no_proxy: str) -> bool:
-    """Whether NO_PROXY names a host: by name, domain, address, or range of addresses."""
-    return any(_names(entry, host) for entry in re.split(r"[,\s]+", no_proxy) if entry)
+    """Return whether NO_PROXY contains a host, as a name, domain, address, or range of addresses."""
+    return any(_matches(entry, host) for entry in re.split(r"[,\s]+", no_proxy) if entry)
 
 
-def _names(entry: str, host: httpx.URL) -> bool:
+def _matches(entry: str, host: httpx.URL) -> bool:
     scheme, separator, rest = entry.rpartition("://")
     if separator and scheme.lower() not in {host.scheme, "all"}:
         return False
@@ -131,7 +131,7 @@ def _names(entry: str, host: httpx.URL) -> bool:
 
 
 def _is_inside(name: str, known: str) -> bool:
-    """Whether a host's name or address is the known one, below it, or in its range."""
+    """Return whether a host's name or address equals ``known``, is a subdomain of it, or is in its range."""
     network = _network(known)
     if network is not None:
         address = _network(name)

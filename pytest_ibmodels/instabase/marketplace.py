@@ -1,4 +1,4 @@
-"""The marketplace of one environment: which packages are there, putting one there, taking it back."""
+"""Marketplace of one environment: list, publish and unpublish packages."""
 
 from __future__ import annotations
 
@@ -19,25 +19,24 @@ if TYPE_CHECKING:
 
 
 class Marketplace:
-    """Published packages (protocol: marketplace)."""
+    """Published packages (Instabase protocol, "Marketplace")."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
     async def versions(self, name: str) -> tuple[str, ...]:
-        """The versions of a package that are there, in the environment's order; none if the name is not known."""
+        """List the published versions of a package in the environment's order; empty for an unknown name."""
         listing = await self._transport.call(MarketplaceListing, "GET", "marketplace/list", policy=policy.LIST)
         found = (version for app in listing.apps if app.name == name for version in app.available_versions)
         return tuple(dict.fromkeys(found))
 
     async def publish(self, path: str) -> str | None:
-        """Publish the archive at the drive path ``path``; its ``package.json`` gives name and version.
+        """Publish the archive at the drive path ``path``; its ``package.json`` contains name and version.
 
-        The asynchronous form is asked for. An environment that does not know it leaves the flag aside and answers as
-        to the synchronous one, so that one request works with both.
+        The request asks for a job. An environment without publishing jobs ignores that, and publishes at once.
 
         Returns:
-            The id of the job that publishes; None if it is published already.
+            The id of the job; None if the package is already published.
         """
         request = PublishRequest(ibsolution_path=path, async_="true")
         answer = await self._transport.call(
@@ -49,7 +48,7 @@ class Marketplace:
         return None
 
     async def unpublish(self, name: str, version: str) -> None:
-        """Take one version back."""
+        """Unpublish one version."""
         request = UnpublishRequest(name=name, version=version)
         answer = await self._transport.call(
             Envelope, "POST", "marketplace/unpublish", body=request, policy=policy.UNPUBLISH
@@ -57,10 +56,10 @@ class Marketplace:
         self._expect_ok(answer, "POST marketplace/unpublish")
 
     def _expect_ok(self, answer: Envelope, call: str) -> None:
-        # These two calls spell their status as they like.
+        # These two calls use other spellings of the status than the rest of the protocol.
         status = (answer.status or "").upper()
         if status == "OK":
             return
         if not status:
-            raise UnexpectedAnswer(call, "the answer says neither `status` nor `job_id`")
+            raise UnexpectedAnswer(call, "the answer has neither `status` nor `job_id`")
         raise ApiError(call, self._transport.redact(answer.msg or f"status {status}; the environment gave no reason"))

@@ -112,7 +112,7 @@ def sweep_everywhere(
                 tell(environment.name, sentence)
 
         mine = by_name[environment.name]
-        return await sweep(environment, mine, journal, seconds=seconds, patience=Retrier(on_retry=hear))
+        return await sweep(environment, mine, journal, seconds=seconds, retrier=Retrier(on_retry=hear))
 
     ended, interrupted = for_each_environment([known[name] for name in by_name if name in known], visit)
     outcomes: list[SweepResult] = []

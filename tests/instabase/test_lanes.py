@@ -39,7 +39,7 @@ async def _served(test: Callable[[str], Awaitable[None]]) -> int:
     return connections
 
 
-def lanes_to(url: str, most: int) -> ClientPool:
+def pool_of(url: str, most: int) -> ClientPool:
     def client() -> httpx.AsyncClient:
         limits, timeout = httpx.Limits(max_connections=1), httpx.Timeout(5, pool=0.2)
         # There is no https, and no certificates need to be read.
@@ -48,8 +48,8 @@ def lanes_to(url: str, most: int) -> ClientPool:
     return ClientPool(client, most)
 
 
-async def ask(lanes: ClientPool) -> str:
-    async with lanes.client() as client:
+async def ask(pool: ClientPool) -> str:
+    async with pool.client() as client:
         return (await client.get("/")).text
 
 
@@ -57,26 +57,26 @@ async def ask(lanes: ClientPool) -> str:
 def test_a_request_that_is_given_up_at_any_moment_takes_no_connection_with_it(*, used: bool) -> None:
     async def test(url: str) -> None:
         for steps in range(40):
-            lanes = lanes_to(url, 1)
+            pool = pool_of(url, 1)
             if used:
-                await ask(lanes)
-            given_up = asyncio.create_task(ask(lanes))
+                await ask(pool)
+            given_up = asyncio.create_task(ask(pool))
             for _ in range(steps):
                 await asyncio.sleep(0)
             given_up.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await given_up
-            assert await ask(lanes) == "OK", f"after {steps} steps"
-            await lanes.close()
+            assert await ask(pool) == "OK", f"after {steps} steps"
+            await pool.close()
 
     asyncio.run(_served(test))
 
 
 def test_connections_are_used_again_and_no_more_are_open_than_may_be() -> None:
     async def test(url: str) -> None:
-        lanes = lanes_to(url, 3)
-        assert [await ask(lanes) for _ in range(3)] == ["OK"] * 3
-        assert await asyncio.gather(*(ask(lanes) for _ in range(20))) == ["OK"] * 20
-        await lanes.close()
+        pool = pool_of(url, 3)
+        assert [await ask(pool) for _ in range(3)] == ["OK"] * 3
+        assert await asyncio.gather(*(ask(pool) for _ in range(20))) == ["OK"] * 20
+        await pool.close()
 
     assert asyncio.run(_served(test)) == 3

@@ -73,16 +73,16 @@ class Caller:
                 raise self.errors.pop(0)
             return "answer"
 
-        patience = Retrier(self.clock, lambda _error, sentence: self.heard.append(sentence))
+        retrier = Retrier(self.clock, lambda _error, sentence: self.heard.append(sentence))
 
         async def main() -> str:
-            return await patience(by, call)
+            return await retrier(by, call)
 
         return asyncio.run(main())
 
 
 @pytest.mark.parametrize(
-    "by", [one for one in policy.POLICIES if one.again is RetryMode.ALWAYS], ids=lambda one: one.call
+    "by", [one for one in policy.POLICIES if one.mode is RetryMode.ALWAYS], ids=lambda one: one.call
 )
 def test_what_may_be_repeated_is_as_often_as_the_table_says(by: RetryPolicy) -> None:
     caller = Caller(*[RESET] * (by.tries - 1))
@@ -91,7 +91,7 @@ def test_what_may_be_repeated_is_as_often_as_the_table_says(by: RetryPolicy) -> 
     with pytest.raises(EnvironmentUnavailable):
         caller.ask(by)
     assert caller.calls == by.tries
-    assert caller.heard[0].startswith("POST x: reset; trying again in ")
+    assert caller.heard[0].startswith("POST x: reset; retrying in ")
     assert caller.heard[0].endswith(f" s (1 of {by.tries} tries)")
 
 

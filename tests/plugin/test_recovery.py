@@ -294,7 +294,7 @@ def test_an_environment_that_is_down_keeps_its_entries(project: Project) -> None
     made_by_the_dead(project, *folders)
     environment = load_environments(project.pytester.path / "environments.yaml").environments["down"]
     journal = Journal(journal_file(project))
-    outcomes = asyncio.run(sweep(environment, journal.left(), journal, patience=Retrier(Clock())))
+    outcomes = asyncio.run(sweep(environment, journal.left(), journal, retrier=Retrier(Clock())))
     assert [one.fate for one in outcomes] == [SweepStatus.LEFT, SweepStatus.LEFT]
     assert "no answer from http://127.0.0.1:9" in outcomes[0].reason
     assert len(journal.left()) == 2

@@ -92,8 +92,8 @@ def test_what_passes_is_tried_again(publisher: Publisher, what: str, answer: Rep
     assert outcome.state is State.PUBLISHED, outcome.reason
     assert publisher.clock.time >= 0.5 + 1.0
     assert [told.rpartition("; ")[2] for told in publisher.told] == [
-        "trying again in 0.5 s (1 of 8 tries)",
-        "trying again in 1 s (2 of 8 tries)",
+        "retrying in 0.5 s (1 of 8 tries)",
+        "retrying in 1 s (2 of 8 tries)",
     ]
 
 
@@ -102,7 +102,7 @@ def test_a_job_that_ends_with_unavailable_is_another_try(publisher: Publisher) -
     answers = {PUBLISH: Reply(200, '{"job_id": "j1"}'), "GET jobs/status": Reply(200, json.dumps(result))}
     publisher.gateway.meddle = lambda call: answers.pop(call.what, None)
     assert publisher.publish().state is State.PUBLISHED
-    assert publisher.told == ["only: job j1: UNAVAILABLE: no file service; trying again in 0.5 s (1 of 8 tries)"]
+    assert publisher.told == ["only: job j1: UNAVAILABLE: no file service; retrying in 0.5 s (1 of 8 tries)"]
 
 
 def test_eight_tries_are_enough(publisher: Publisher) -> None:
@@ -123,7 +123,7 @@ def test_eight_tries_are_enough(publisher: Publisher) -> None:
         ),
         (Reply(200, '{"status": "Refused", "msg": "no right, made-up-token"}'), "no right, ***"),
         (Reply(200, '{"status": "ERROR", "msg": "no right"}'), "no right"),
-        (Reply(200, "{}"), "the answer says neither `status` nor `job_id`"),
+        (Reply(200, "{}"), "the answer has neither `status` nor `job_id`"),
     ],
     ids=["lie", "odd status", "error", "nothing"],
 )
