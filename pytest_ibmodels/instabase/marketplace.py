@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from pytest_ibmodels.instabase import policy
 from pytest_ibmodels.instabase.errors import ApiError, UnexpectedAnswer
-from pytest_ibmodels.instabase.wire import (
-    Envelope,
+from pytest_ibmodels.instabase.wire import Envelope
+from pytest_ibmodels.instabase.wire_marketplace import (
     MarketplaceListing,
     PublishAnswer,
     PublishRequest,

@@ -1,8 +1,9 @@
-"""What goes over the wire: requests and answers of the Instabase v1 API, generation A (the Annotator route).
+"""Wire models: requests and answers of the Instabase v1 API, as the Instabase protocol describes them.
 
-One set of models serves both ends: the client checks answers with them, the sandbox checks requests with them and
-builds answers from them. Keys that are not named here are kept (``extra="allow"``): an environment may say more than
-we read. Paths have the form ``OWNER/REPO/fs/DRIVE/PATH``, without a leading slash.
+Client and sandbox share the models: the client validates answers, the sandbox validates requests and builds answers.
+Unknown keys are kept (``extra="allow"``), because an environment may send more than the client reads. Paths have the
+form ``OWNER/REPO/fs/DRIVE/PATH``, without a leading slash. :mod:`pytest_ibmodels.instabase.wire_marketplace` contains
+the models of the marketplace.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ DRIVE_ARGS_HEADER = "Instabase-API-Args"
 UNLOADED_MESSAGE = "Model unloading initiated"
 FINAL_TASK_STATES = frozenset({"DONE", "ERROR", "FAILURE", "SUCCESS"})
 ENVIRONMENT_FAULT = "environment"
-"""``fault`` of a failed job's result where the environment is to blame, and not the job's code: the sandbox says so."""
+"""``fault`` of a failed job's result if the environment caused the failure, not the job's code; set by the sandbox."""
 MODEL_RESULT_LABEL = "__model_result"
-"""The Refiner field that carries the model's raw answer, beside the fields made from it."""
+"""Refiner field with the raw answer of the model, besides the fields derived from it."""
 
 
 def _without_leading_slash(value: object) -> object:
@@ -30,13 +31,13 @@ IbPath = Annotated[str, BeforeValidator(_without_leading_slash)]
 
 
 class WireModel(BaseModel):
-    """Base of all wire models; unknown keys are kept, names may be those of the protocol only."""
+    """Base of all wire models. Unknown keys are kept, and names such as ``model_name`` are allowed."""
 
     model_config = ConfigDict(extra="allow", protected_namespaces=())
 
 
 class Envelope(WireModel):
-    """``{"status": "OK" | "ERROR", "msg": ...}``; several endpoints answer without ``status``."""
+    """Base of JSON answers, ``{"status": "OK" | "ERROR", "msg": ...}``; several endpoints omit ``status``."""
 
     status: str | None = None
     msg: str | None = None
@@ -50,7 +51,7 @@ class Envelope(WireModel):
 
 
 class DriveArgs(WireModel):
-    """The JSON object in the ``Instabase-API-Args`` header of drive calls."""
+    """Arguments of a drive call, sent as JSON in the header ``Instabase-API-Args``."""
 
     type: Literal["file", "folder"] | None = None
     get_content: bool | None = None
@@ -62,12 +63,12 @@ class DriveArgs(WireModel):
     force: bool | None = None
 
     def header(self) -> dict[str, str]:
-        """The header that carries these arguments; ASCII, as header values must be."""
+        """Header with these arguments; ASCII, as header values must be."""
         return {DRIVE_ARGS_HEADER: json.dumps(self.model_dump(exclude_none=True))}
 
 
 class NodeMetadata(WireModel):
-    """``size`` in bytes (files only), ``modified_timestamp`` in Unix seconds."""
+    """Metadata of a node: ``size`` in bytes (files only), ``modified_timestamp`` in Unix seconds."""
 
     type: Literal["file", "folder"]
     modified_timestamp: float
@@ -83,7 +84,7 @@ class Node(WireModel):
 
 
 class Listing(Envelope):
-    """One page of a folder."""
+    """One page of the nodes of a folder."""
 
     nodes: list[Node] = Field(default_factory=list)
     has_more: bool = False
@@ -95,7 +96,7 @@ class MetadataAnswer(Envelope):
 
 
 class Written(Envelope):
-    """``cursor`` is -1 when everything was written."""
+    """Answer to a write; ``cursor`` is -1 if the whole file was written."""
 
     cursor: int = -1
 
@@ -105,7 +106,7 @@ class DeleteRequest(WireModel):
 
 
 class CopyRequest(WireModel):
-    """Also the body of a move."""
+    """Body of a copy or a move."""
 
     new_full_path: IbPath
 
@@ -136,28 +137,28 @@ class JobStarted(Envelope):
 
 
 class JobStatus(Envelope):
-    """Answer of ``jobs/status``. ``results`` is there, and not empty, once ``state`` is not PENDING."""
+    """Answer of ``jobs/status``. ``results`` is present and not empty once ``state`` is no longer PENDING."""
 
     state: str | None = None
     job_id: str | None = None
     cur_status: str | None = None
-    """JSON text; for a training job it parses to :class:`TrainingStatus`."""
+    """JSON text; that of a training job contains a :class:`TrainingStatus`."""
     results: list[Any] | None = None
 
     @property
     def is_over(self) -> bool:
-        """Whether the job has ended. An answer without ``state`` says nothing about that."""
+        """True if the job has ended. An answer without ``state`` does not tell."""
         return self.state not in {None, "PENDING"}
 
     @property
     def first_result(self) -> dict[str, Any]:
-        """``results[0]`` if it is an object, as it is for every job but a training, which may return anything."""
+        """``results[0]`` if it is an object, else an empty dictionary. Only a training job may return something else."""
         first = self.results[0] if self.results else None
         return first if isinstance(first, dict) else {}
 
     @property
     def failure(self) -> str:
-        """Why the job failed, as far as this answer tells; empty if it does not say that it did."""
+        """Reason of the failure; empty if the answer does not report a failure."""
         first = self.first_result
         if not (self.is_error or "error" in first or str(first.get("status", "OK")).upper() == "ERROR"):
             return ""
@@ -165,12 +166,12 @@ class JobStatus(Envelope):
 
     @property
     def is_environment_fault(self) -> bool:
-        """Whether the environment says that the failure is its own: the job was not run, or could not go on."""
+        """True if the environment caused the failure: it did not run the job, or could not continue it."""
         return self.first_result.get("fault") == ENVIRONMENT_FAULT
 
 
 class TrainingStatus(WireModel):
-    """The content of ``cur_status`` of a training job."""
+    """Content of ``cur_status`` of a training job."""
 
     task_state: str | None = None
     task_data: dict[str, JsonValue] | None = None
@@ -181,7 +182,7 @@ class TrainingStatus(WireModel):
 
 
 class CancelRequest(WireModel):
-    """Body of ``jobs/cancel``: the sandbox has this call, no documented Instabase does."""
+    """Body of ``jobs/cancel``, a call of the sandbox that no documented Instabase has."""
 
     job_id: str
 
@@ -192,7 +193,7 @@ class ListedJob(WireModel):
 
 
 class JobListing(Envelope):
-    """Answer of ``jobs/list?model_name=``, oldest job first: a call of the sandbox, and of no documented Instabase."""
+    """Answer of ``jobs/list?model_name=``, oldest job first; a call of the sandbox that no documented Instabase has."""
 
     jobs: list[ListedJob]
 
@@ -212,27 +213,27 @@ class LogEntry(WireModel):
 class TrainRequest(WireModel):
     """Body of ``model-service/run_train``.
 
-    ``script_packages`` are folders; a folder's base name is the top-level module of ``function``, so its parent becomes
-    importable. Without any, the published package that has this module is meant. ``function`` is called with
-    ``arguments`` as keywords, plus those that the environment supplies.
+    ``script_packages`` are folders. A folder's base name is the top-level module of ``function``, so its parent folder
+    becomes importable. Without folders, ``function`` is imported from the published package. It is called with
+    ``arguments`` as keyword arguments, plus those that the environment supplies.
     """
 
     script_packages: list[IbPath] = Field(default_factory=list)
     function: str
     arguments: dict[str, JsonValue] = Field(repr=False)
-    """A password may be in it."""
+    """Not part of ``repr``, because it may contain a password."""
     device_type: str = "cpu"
 
 
 class RawInput(WireModel):
-    """A document in the request itself: ``data`` is base64."""
+    """Document inside a request; ``data`` is base64."""
 
     type: str
     data: str
 
 
 class RunRequest(WireModel):
-    """Body of ``model-service/run`` and ``run_async``; the first record of the document is meant."""
+    """Body of ``model-service/run`` and ``run_async``; the model runs on the first record of the document."""
 
     model_name: str
     input_path: str
@@ -268,7 +269,7 @@ class Exported(Envelope):
 
 
 class RefinerRequest(WireModel):
-    """Body of ``refiner-v5/run``; a record key is the document's path, ``-`` and the record's index."""
+    """Body of ``refiner-v5/run``; a record key is ``PATH-INDEX``, of the document's path and the record's index."""
 
     program: str
     program_path: IbPath
@@ -282,7 +283,7 @@ class RefinerRequest(WireModel):
 
 
 class RefinedPhrase(WireModel):
-    """``word`` of the phrase ``__model_result`` is JSON text: ``{FIELD: [[text, score], ...]}``."""
+    """One refined field; ``word`` of the label ``__model_result`` is JSON text, ``{FIELD: [[text, score], ...]}``."""
 
     label: str
     word: str | None = None
@@ -299,81 +300,11 @@ class RefinerResult(WireModel):
     results_by_record: dict[str, RefinedRecord]
 
 
-# --- marketplace and solutions ---
-
-
-def _async_flag(value: object) -> object:
-    # The protocol's flag is the text "true"; a JSON boolean, which others would send, means the same.
-    return ("true" if value else None) if isinstance(value, bool) else value
-
-
-class MaybeAsync(WireModel):
-    """A request that is answered at once, or, with ``async_="true"``, by a job; the flag is text, or absent."""
-
-    model_config = ConfigDict(validate_by_name=True, serialize_by_alias=True)
-
-    async_: Annotated[Literal["true"] | None, BeforeValidator(_async_flag)] = Field(
-        default=None, alias="async", exclude_if=lambda flag: flag is None
-    )
-
-
-class MarketplaceApp(WireModel):
-    """A published name; versions in semantic order, ``src_paths`` the drive paths of their archives."""
-
-    name: str
-    available_versions: list[str] = Field(default_factory=list)
-    installed_versions: list[str] = Field(default_factory=list)
-    open_urls: dict[str, str | None] = Field(default_factory=dict)
-    src_paths: dict[str, str | None] = Field(default_factory=dict)
-
-
-class MarketplaceListing(Envelope):
-    """Answer of ``marketplace/list``; a name stands in it once."""
-
-    apps: list[MarketplaceApp] = Field(default_factory=list)
-
-
-class PublishRequest(MaybeAsync):
-    """Body of ``marketplace/publish``; name and version stand in the archive's ``package.json``."""
-
-    ibsolution_path: IbPath
-
-
-class PublishAnswer(Envelope):
-    """``status`` OK when it is published, or the ``job_id`` whose ``results[0]`` will tell."""
-
-    job_id: str | None = None
-
-
-class UnpublishRequest(WireModel):
-    name: str
-    version: str
-
-
-class InstallRequest(WireModel):
-    name: str
-    version: str
-
-
-class CreateSolutionRequest(MaybeAsync):
-    """Body of ``solution/create``: packs ``content_folder`` as ``OUTPUT_FOLDER/NAME-VERSION.ibsolution``."""
-
-    content_folder: IbPath
-    output_folder: IbPath
-
-
-class SolutionAnswer(Envelope):
-    """``solution_path`` when it is packed, or the ``job_id`` whose ``results[0]`` will tell it."""
-
-    job_id: str | None = None
-    solution_path: IbPath | None = None
-
-
 # --- files that training writes ---
 
 
 class Prediction(WireModel):
-    """One field of one document in ``predictions.json``; an undefined ``avg_confidence`` is null or NaN."""
+    """Prediction of one field in ``predictions.json``; an undefined ``avg_confidence`` is null or NaN."""
 
     text: str = ""
     avg_confidence: float | None = None
@@ -384,7 +315,7 @@ class Prediction(WireModel):
 
 
 class DocumentPrediction(WireModel):
-    """The nested form of one document in ``predictions.json`` (the flat form has the fields alone)."""
+    """One document in the nested form of ``predictions.json``; the flat form contains only the fields."""
 
     is_test_file: bool | None = None
     entities: dict[str, Prediction]

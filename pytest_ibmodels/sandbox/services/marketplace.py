@@ -8,7 +8,7 @@ from pathlib import Path
 
 from semver import Version
 
-from pytest_ibmodels.instabase.wire import MarketplaceApp
+from pytest_ibmodels.instabase.wire_marketplace import MarketplaceApp
 from pytest_ibmodels.sandbox.errors import SandboxError
 from pytest_ibmodels.sandbox.services.packages import (
     DESCRIPTION,

@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 
-from pytest_ibmodels.instabase.wire import (
+from pytest_ibmodels.instabase.wire import Envelope
+from pytest_ibmodels.instabase.wire_marketplace import (
     CreateSolutionRequest,
-    Envelope,
     InstallRequest,
     MarketplaceListing,
     PublishAnswer,
