@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from pytest_ibmodels.redaction import hide
 from pytest_ibmodels.spec.databases import passwords
 
 if TYPE_CHECKING:
@@ -213,7 +214,4 @@ def _shown(url: URL) -> str:
 
 def _reason(error: Exception, url: URL) -> str:
     lines = str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__]
-    reason = lines[0]
-    for secret in passwords(url.render_as_string(hide_password=False)):
-        reason = reason.replace(secret, "***")
-    return reason
+    return hide(lines[0], passwords(url.render_as_string(hide_password=False)))

@@ -152,7 +152,7 @@ class JobStatus(Envelope):
 
     @property
     def first_result(self) -> dict[str, Any]:
-        """``results[0]`` if it is an object, else an empty dictionary. Only a training job may return something else."""
+        """``results[0]`` if it is an object, else an empty dictionary. Only a training may return something else."""
         first = self.results[0] if self.results else None
         return first if isinstance(first, dict) else {}
 

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, unquote
 
+from pytest_ibmodels.redaction import hide
 from pytest_ibmodels.spec.variables import REFERENCE, Expanded, expand, has_variables
 
 if TYPE_CHECKING:
@@ -64,9 +65,7 @@ def has_plain_password(database: str) -> bool:
 
 def without_password(database: str) -> str:
     """The URL with `***` in the place of its passwords."""
-    for secret in passwords(database):
-        database = database.replace(secret, "***")
-    return database
+    return hide(database, passwords(database))
 
 
 def has_stray_at(database: str) -> bool:

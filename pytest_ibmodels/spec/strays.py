@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_ibmodels.redaction import described, is_blank, is_invisible
+from pytest_ibmodels.redaction import character_name, is_blank, is_invisible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,9 +24,9 @@ def strays(text: str) -> Iterator[tuple[int, str]]:
         before, after = text[index - 1 : index], text[index + 1 : index + 2]
         if is_blank(character):
             if not before or not after or before in _MARKUP or after == "#":
-                yield index, f"{described(character)} is in the place of a space: write a plain space"
+                yield index, f"{character_name(character)} is in the place of a space: write a plain space"
         elif not before or not after or (before.isascii() and after.isascii()):
-            yield index, f"{described(character)} is invisible here: remove it, or put the text in quotes"
+            yield index, f"{character_name(character)} is invisible here: remove it, or put the text in quotes"
 
 
 def stray_before(lines: list[str], line: int) -> tuple[int, int, str] | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import yaml
 from yaml.reader import ReaderError
 
-from pytest_ibmodels.redaction import described, is_invisible
+from pytest_ibmodels.redaction import character_name, is_invisible
 from pytest_ibmodels.spec.errors import Problem
 from pytest_ibmodels.spec.strays import stray_before
 
@@ -50,7 +50,7 @@ def syntax_problem(path: Path, text: str, error: yaml.YAMLError) -> Problem:
         column = len(before) - before.rfind("\n")
         what = f"the control character {character!r} is not allowed"
         if is_invisible(character):
-            what = f"{described(character)} is here: remove it"
+            what = f"{character_name(character)} is here: remove it"
         return Problem(path, before.count("\n") + 1, column, f"not YAML: {what}")
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
         return Problem(path, 1, 1, f"not YAML: {error}")
