@@ -1,17 +1,19 @@
-"""What the commands do, for `pytest --publish-only` and for `ibmodels` alike.
+"""Functions behind the commands of `ibmodels` and `pytest --publish-only`.
 
-Each function takes plain values, writes a table to stdout and what happens on the way to stderr, and returns an exit
-code of pytest's. What cannot be meant raises `pytest.UsageError`, before anything is asked of an environment.
+Each function takes plain values, writes its result to stdout and its progress to stderr, and returns an exit code of
+pytest. A wrong argument raises `pytest.UsageError` before the first request to an environment.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import pytest
 
+from pytest_ibmodels import spec
 from pytest_ibmodels.engine import publishing
 from pytest_ibmodels.engine.publishing import (
     EnvironmentFacts,
@@ -33,27 +35,54 @@ from pytest_ibmodels.spec.databases import fill_in, has_plain_password, has_stra
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
-    from pathlib import Path
 
     from pytest_ibmodels.spec import Environment
 
-"""A URL with a password that is written out."""
+_SKIPPED = {"build", "dist", "node_modules", "venv"}
+"""Folders that are not searched for model tests."""
+
+
+def check(path: Path, file_names: Sequence[str], environments: Path) -> pytest.ExitCode:
+    """Check model tests and environments without starting anything, and show every problem with its file and line.
+
+    Args:
+        path: a file of model tests, or a folder to search for such files.
+        file_names: names of the files in a folder that contain model tests.
+        environments: the file that describes the environments; it need not exist.
+
+    Raises:
+        pytest.UsageError: there is nothing to check.
+    """
+    # A project that only publishes has environments and no model tests.
+    has_environments = environments.is_file()
+    files = [path] if path.is_file() else _model_test_files(path, file_names, only_certain=not has_environments)
+    if not files and not has_environments:
+        raise pytest.UsageError(f"{path}: found no model tests ({', '.join(file_names)}) and no {environments.name}")
+    problems = {problem for file in files for problem in spec.check(file, environments)}
+    if problems:
+        _write([str(problem) for problem in sorted(problems)])
+        return pytest.ExitCode.USAGE_ERROR
+    tests = [spec.load_model_tests(file) for file in files]
+    used = {use.environment for file in tests for use in file.uses} or _environments(environments, ())
+    counts = _count(sum(len(file.tests) for file in tests), "model test"), _count(len(used), "environment")
+    _write([f"{' on '.join(counts)}: no problems"])
+    return pytest.ExitCode.OK
 
 
 def publish(
     environments: Path, chosen: Sequence[str], folder: Path, *, dry_run: bool = False, journal_file: Path | None = None
 ) -> pytest.ExitCode:
-    """Publish a package wherever its version is not there yet.
+    """Publish a package on every environment that does not have its version yet.
 
     Args:
         environments: the file that describes the environments.
-        chosen: names of those that are meant; empty: all that the file describes.
+        chosen: names of environments; empty means all that the file describes.
         folder: the package's folder.
-        dry_run: only say what would be done.
-        journal_file: where it is written down what is uploaded, until it is removed; None: nowhere.
+        dry_run: show what would happen, and change nothing.
+        journal_file: journal of uploads not yet deleted. None disables journaling.
 
     Raises:
-        pytest.UsageError: the file or the package is not as it has to be, or an environment is not known.
+        pytest.UsageError: the file or the package is invalid, or an environment is unknown.
     """
     targets = _environments(environments, chosen)
     try:
@@ -74,7 +103,7 @@ def publish(
 
 
 def publish_only(config: pytest.Config) -> pytest.ExitCode:
-    """`pytest --publish-only`: :func:`publish`, with pytest's options and settings."""
+    """Publish as :func:`publish` does, with pytest's options and settings (`pytest --publish-only`)."""
     project = Project.of(config)
     dry_run: bool = config.getoption("ibmodels_dry_run")
     chosen = options.chosen_environments(config)
@@ -90,12 +119,13 @@ def unpublish(
     missing_ok: bool = False,
     dry_run: bool = False,
 ) -> pytest.ExitCode:
-    """Take a version of a package back wherever it is; as :func:`publish`.
+    """Unpublish a version of a package on every environment that has it.
 
-    With ``missing_ok`` it is a success where the version is not there.
+    Arguments and errors are those of :func:`publish`. With ``missing_ok``, an environment without the version is a
+    success.
     """
     targets = _environments(environments, chosen)
-    _tell(f"taking {name} {version} back from {_names(targets)}")
+    _tell(f"unpublishing {name} {version} on {_names(targets)}")
     return _change(
         targets,
         (name, version),
@@ -108,9 +138,9 @@ def unpublish(
 def list_environments(
     environments: Path, chosen: Sequence[str], folder: Path, package: str | None = None
 ) -> pytest.ExitCode:
-    """Show which environments answer and accept their token, and which versions of a package are there.
+    """Show which environments answer and accept their token, and which versions of a package they have.
 
-    If ``package`` names none, that of ``folder`` is meant.
+    If ``package`` is None, the package in ``folder`` counts.
     """
     targets = _environments(environments, chosen)
     if package is None:
@@ -128,16 +158,16 @@ def list_environments(
 
 
 def sweep(environments: Path, chosen: Sequence[str], journal_file: Path, *, dry_run: bool = False) -> pytest.ExitCode:
-    """Remove from environments what the journal still holds of processes that are no longer alive.
+    """Remove from environments what killed processes left behind, as the journal tells.
 
     Args:
         environments: the file that describes the environments.
-        chosen: names of those that are meant; empty: all that the journal names.
-        journal_file: the journal; it need not be there.
-        dry_run: only say what would be removed.
+        chosen: names of environments; empty means all that the journal names.
+        journal_file: the journal; it need not exist.
+        dry_run: show what would be removed, and change nothing.
 
     Raises:
-        pytest.UsageError: a file is not as it has to be, or an environment is not known.
+        pytest.UsageError: a file is invalid, or an environment is unknown.
     """
     journal = Journal(journal_file)
     try:
@@ -150,7 +180,7 @@ def sweep(environments: Path, chosen: Sequence[str], journal_file: Path, *, dry_
         meant = [entry for entry in left if not chosen or entry.environment in chosen]
         if used:
             processes = ", ".join(sorted({str(entry.pid) for entry in used}))
-            _tell(f"what pytest makes at present is left alone (process {processes})")
+            _tell(f"entries of running processes are kept (process {processes})")
         if not meant:
             _tell("nothing is left behind")
             return pytest.ExitCode.OK
@@ -169,30 +199,30 @@ def sweep(environments: Path, chosen: Sequence[str], journal_file: Path, *, dry_
 
 
 def load(file: Path, table: str, database: str, *, replace: bool = False) -> pytest.ExitCode:
-    """Make a database table from a CSV file.
+    """Create a database table from a CSV file.
 
     Args:
-        file: with a header.
-        table: its name.
-        database: URL of SQLAlchemy, in which `${VARIABLE}` is filled in.
-        replace: drop a table of this name first.
+        file: the CSV file, with a header.
+        table: the table's name.
+        database: URL of SQLAlchemy; `${VARIABLE}` is replaced by the environment variable.
+        replace: drop an existing table of this name first.
 
     Raises:
-        pytest.UsageError: the URL holds a password, or a variable that is not set.
+        pytest.UsageError: the URL contains a password or an unset variable.
     """
     from pytest_ibmodels.cli.csv_import import TableError, load_csv
 
     if has_plain_password(database):
         raise pytest.UsageError(
-            "--database holds a password, which everybody on this machine can see there: write ${VARIABLE} for it"
+            "--database holds a password, which every user of this machine can see: write ${VARIABLE} for it"
         )
     filled = fill_in(database, os.environ)
     if filled.missing:
         raise pytest.UsageError(f"--database: the environment variable {filled.missing[0]} is not set")
     if has_stray_at(filled.text):
         raise pytest.UsageError(
-            "--database has an @ where none belongs: in a user, password or name of a database it is written %40; "
-            "write ${VARIABLE} for a password, and it is quoted by itself"
+            "--database has a misplaced @: write %40 for an @ in a user, password or name of a database, or "
+            "${VARIABLE} for a password, which is then quoted automatically"
         )
     try:
         loaded = load_csv(file, table, filled.text, replace=replace)
@@ -205,7 +235,7 @@ def load(file: Path, table: str, database: str, *, replace: bool = False) -> pyt
 
 
 def download(name: str, to: Path) -> pytest.ExitCode:
-    """Fetch a model from the Hugging Face hub into a folder of `to`."""
+    """Download a model from the Hugging Face hub into a subfolder of `to`."""
     from pytest_ibmodels.cli.hub import DownloadError, download
 
     try:
@@ -217,8 +247,24 @@ def download(name: str, to: Path) -> pytest.ExitCode:
     return pytest.ExitCode.OK
 
 
+def _model_test_files(folder: Path, names: Sequence[str], *, only_certain: bool) -> list[Path]:
+    """Files of model tests below a folder, outside of hidden folders, build folders and virtual environments.
+
+    With ``only_certain``, a file counts only if its content looks like model tests: other tools use such names, too.
+    """
+    found: list[Path] = []
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [
+            name
+            for name in sorted(folders)
+            if not name.startswith(".") and name not in _SKIPPED and not Path(parent, name, "pyvenv.cfg").is_file()
+        ]
+        found += [Path(parent, name) for name in names if name in files]
+    return [file for file in found if not only_certain or spec.looks_like_model_tests(file)]
+
+
 def _environments(path: Path, chosen: Sequence[str]) -> list[Environment]:
-    """Those that are chosen; else all that the file describes; else the built-in sandbox."""
+    """Chosen environments; without a choice all that the file describes, or else the built-in sandbox."""
     try:
         known = load_environments(path).environments
     except SpecError as error:
@@ -247,6 +293,10 @@ def _change(
     return pytest.ExitCode.OK if all(one.is_success for one in outcomes) else pytest.ExitCode.TESTS_FAILED
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def _names(environments: Sequence[Environment]) -> str:
     return ", ".join(environment.name for environment in environments)
 
@@ -260,7 +310,7 @@ def _tell(sentence: str) -> None:
 
 
 def _put(stream: TextIO, text: str) -> None:
-    """Write a text, with escapes for what the stream has no letters for: the work is done, and has to be told."""
+    """Write a text, with escapes for characters that the stream cannot encode."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
     stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
 

@@ -1,8 +1,9 @@
-"""Fills a database table from a CSV file: `ibmodels load`. SQLAlchemy is imported when it is needed."""
+"""Create a database table from a CSV file: `ibmodels load`. SQLAlchemy is imported only when it is needed."""
 
 from __future__ import annotations
 
 import csv
+import operator
 import re
 from dataclasses import dataclass
 from itertools import islice
@@ -19,26 +20,26 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
 BATCH = 1000
-"""Rows that are inserted at once."""
+"""Rows per INSERT."""
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_WHOLE = re.compile(r"-?[0-9]{1,18}")
-_LONGEST_VALUE = 2**31 - 1
-"""Characters of a value; the csv module refuses more than 131,072 unless it is told."""
+_INTEGER = re.compile(r"-?[0-9]{1,18}")
+_MAX_VALUE_LENGTH = 2**31 - 1
+"""Maximum number of characters of a value; the csv module's default is 131,072."""
 
 
 class TableError(Exception):
-    """A table was not filled, and nothing of it is there. The text is one sentence, without any password."""
+    """The table was not created. The message is one sentence without any password."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What was written.
+    """Created table.
 
     Attributes:
-        table: with its schema, as the database has it.
-        columns: name and SQL type of each.
-        rows: how many were written.
+        table: the table's name, with the schema if the database has schemas.
+        columns: name and SQL type of each column.
+        rows: number of rows.
     """
 
     table: str
@@ -50,24 +51,23 @@ class Loaded:
 class _Csv:
     file: Path
     columns: tuple[str, ...]
-    whole: tuple[bool, ...]
+    are_integers: tuple[bool, ...]
 
 
 def load_csv(file: Path, table: str, database: str, *, replace: bool = False) -> Loaded:
-    """Make a table from a CSV file with a header, all or nothing.
+    """Create a table from a CSV file with a header, completely or not at all.
 
-    A column becomes INTEGER if each of its values is a whole number, written as the database would write it; any other
-    one becomes TEXT, so that a code such as `0111` stays what it is. An empty value is NULL. On SQLite, which has no
-    schemas, the schema is left out.
+    A column becomes INTEGER if all its values are integers in the database's notation. All other columns become TEXT,
+    so that a code such as `0111` is kept. An empty value is NULL. SQLite has no schemas and ignores them.
 
     Args:
-        file: in UTF-8, values separated by commas.
-        table: its name, with a schema if need be; a schema that is not there is made.
+        file: a CSV file in UTF-8, with commas.
+        table: the table's name, optionally with a schema; a missing schema is created.
         database: URL of SQLAlchemy.
-        replace: drop a table of this name first; if anything fails, the old one is still there.
+        replace: drop an existing table of this name first; after a failure the old table is still there.
 
     Raises:
-        TableError: the file or a name cannot be used, the table exists already, or the database refuses.
+        TableError: the file or a name is invalid, the table exists, or the database reports an error.
     """
     from sqlalchemy import create_engine
     from sqlalchemy.engine import make_url
@@ -75,18 +75,18 @@ def load_csv(file: Path, table: str, database: str, *, replace: bool = False) ->
 
     schema, _, name = table.rpartition(".")
     for part in ([schema] if "." in table else []) + [name]:
-        _plain(part, f"--table {table}")
-    source = _inspected(file)
+        _check_identifier(part, f"--table {table}")
+    source = _inspect(file)
     try:
         url = make_url(database)
     except (ArgumentError, ValueError):
         raise TableError(
-            "--database is no URL of SQLAlchemy, such as sqlite:///reviews.db or postgresql+psycopg://…"
+            "--database is not a URL of SQLAlchemy, such as sqlite:///reviews.db or postgresql+psycopg://…"
         ) from None
     try:
         engine = create_engine(url)
     except (NoSuchModuleError, ImportError):
-        raise TableError(f"--database: {url.drivername} is not installed here.") from None
+        raise TableError(f"--database: {url.drivername} is not installed.") from None
     if engine.dialect.name == "sqlite":
         _begin_before_ddl(engine)
     try:
@@ -94,7 +94,7 @@ def load_csv(file: Path, table: str, database: str, *, replace: bool = False) ->
             made = _create(connection, schema or None, name, source, replace=replace)
             rows = _fill(connection, made, source)
     except (SQLAlchemyError, RuntimeError) as error:
-        raise TableError(f"The database {_shown(url)} refused: {_reason(error, url)}") from None
+        raise TableError(f"The database {_shown(url)} reported an error: {_reason(error, url)}") from None
     finally:
         engine.dispose()
     columns = tuple((column.name, str(column.type.compile(engine.dialect))) for column in made.columns)
@@ -102,14 +102,14 @@ def load_csv(file: Path, table: str, database: str, *, replace: bool = False) ->
 
 
 def _begin_before_ddl(engine: Engine) -> None:
-    """Let statements that make or drop a table be part of the transaction, which Python's sqlite3 leaves out.
+    """Include statements that create or drop tables in the transaction, which Python's sqlite3 does not.
 
     Source: SQLAlchemy's documentation of SQLite, "Transactions with SQLite and the sqlite3 driver".
     """
     from sqlalchemy import event
 
     @event.listens_for(engine, "connect")
-    def _no_begin_by_the_driver(connection: Any, _record: object) -> None:
+    def _disable_begin_of_driver(connection: Any, _record: object) -> None:
         connection.isolation_level = None
 
     @event.listens_for(engine, "begin")
@@ -129,16 +129,16 @@ def _create(connection: Connection, schema: str | None, name: str, source: _Csv,
         elif connection.dialect.name == "postgresql":
             connection.execute(CreateSchema(schema))
     if name in catalogue.get_view_names(schema):
-        raise TableError(f"--table: {name} is a view; take another name.")
+        raise TableError(f"--table: {name} is a view; choose another name.")
     if catalogue.has_table(name, schema):
         if not replace:
             raise TableError(
-                f"--table: {name} exists already; take another name, or replace it with what is in the file: --replace."
+                f"--table: {name} already exists; choose another name, or replace the table with --replace."
             )
         Table(name, MetaData(), schema=schema).drop(connection)
     columns = [
-        Column(column, BigInteger() if whole else Text())
-        for column, whole in zip(source.columns, source.whole, strict=True)
+        Column(column, BigInteger() if is_integer else Text())
+        for column, is_integer in zip(source.columns, source.are_integers, strict=True)
     ]
     table = Table(name, MetaData(), *columns, schema=schema)
     table.create(connection)
@@ -151,8 +151,8 @@ def _fill(connection: Connection, table: Table, source: _Csv) -> int:
     while batch := list(islice(rows, BATCH)):
         values = [
             {
-                column: None if value == "" else int(value) if whole else value
-                for column, value, whole in zip(source.columns, row, source.whole, strict=True)
+                column: None if value == "" else int(value) if is_integer else value
+                for column, value, is_integer in zip(source.columns, row, source.are_integers, strict=True)
             }
             for row in batch
         ]
@@ -161,33 +161,33 @@ def _fill(connection: Connection, table: Table, source: _Csv) -> int:
     return count
 
 
-def _inspected(file: Path) -> _Csv:
-    """Read the file once, so that a mistake in its last line is found before anything is written."""
+def _inspect(file: Path) -> _Csv:
+    """Read the whole file, so that an error in its last line is found before the table is created."""
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
             header = tuple(next(csv.reader(stream, strict=True), ()))
         for column in header:
-            _plain(column, f"{file}: the header")
+            _check_identifier(column, f"{file}: the header")
         if not header:
-            raise TableError(f"{file}: it is empty; its first line must name the columns.")
+            raise TableError(f"{file}: the file is empty; its first line must name the columns.")
         if len({column.lower() for column in header}) != len(header):
             raise TableError(f"{file}: the header names a column twice: {', '.join(header)}.")
-        whole = [True] * len(header)
-        filled = [False] * len(header)
+        are_integers = [True] * len(header)
+        have_values = [False] * len(header)
         for row in _rows(file):
             for index, value in enumerate(row):
-                filled[index] |= value != ""
-                # A code such as 0111 or +5 is no number: it would lose what it is written with.
-                whole[index] &= value == "" or bool(_WHOLE.fullmatch(value) and str(int(value)) == value)
+                have_values[index] |= value != ""
+                # A code such as 0111 or +5 would lose its zero or its sign as a number.
+                are_integers[index] &= value == "" or bool(_INTEGER.fullmatch(value) and str(int(value)) == value)
     except OSError as error:
         raise TableError(f"{file}: {error.strerror}.") from None
     except UnicodeDecodeError as error:
-        raise TableError(f"{file}: it is not in UTF-8 (byte {error.start}).") from None
-    return _Csv(file, header, tuple(one and other for one, other in zip(whole, filled, strict=True)))
+        raise TableError(f"{file}: the file is not in UTF-8 (byte {error.start}).") from None
+    return _Csv(file, header, tuple(map(operator.and_, are_integers, have_values)))
 
 
 def _rows(file: Path) -> Iterator[Sequence[str]]:
-    csv.field_size_limit(_LONGEST_VALUE)
+    csv.field_size_limit(_MAX_VALUE_LENGTH)
     with file.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.reader(stream, strict=True)
         try:
@@ -202,13 +202,13 @@ def _rows(file: Path) -> Iterator[Sequence[str]]:
             raise TableError(f"{file}:{reader.line_num}: {error}.") from None
 
 
-def _plain(name: str, where: str) -> None:
+def _check_identifier(name: str, where: str) -> None:
     if not _IDENTIFIER.fullmatch(name):
-        raise TableError(f"{where}: {name!r} is no plain name (letters, digits and _, and no digit first).")
+        raise TableError(f"{where}: {name!r} is not a valid name (letters, digits and _, not starting with a digit).")
 
 
 def _shown(url: URL) -> str:
-    # A query may hold a password, too.
+    # The query may contain a password, too.
     return url.set(query={}).render_as_string(hide_password=True)
 
 

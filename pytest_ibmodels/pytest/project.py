@@ -22,16 +22,23 @@ class Project:
         environments: the file that describes the environments; it need not be there.
         package: the folder of the training code.
         journal: the file in which stands what was made in environments; it need not be there.
+        model_tests: names of the files that hold model tests.
     """
 
     environments: Path
     package: Path
     journal: Path
+    model_tests: tuple[str, ...]
 
     @classmethod
     def of(cls, config: pytest.Config) -> Project:
         """The project that pytest runs in."""
-        return cls(options.environments_path(config), options.package_folder(config), options.journal_file(config))
+        return cls(
+            options.environments_path(config),
+            options.package_folder(config),
+            options.journal_file(config),
+            tuple(options.file_names(config)),
+        )
 
     @classmethod
     def here(cls) -> Project:
