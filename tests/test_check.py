@@ -1,4 +1,4 @@
-"""`ibmodels check`: which files it reads, what it prints, and how it exits."""
+"""Files, output and exit codes of `ibmodels check`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Secrets in the forms in which texts have them."""
+"""Secrets are hidden in all their escaped forms."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Names(list[str]):
 
 
 class Odd(tuple[str, ...]):
-    """A tuple that cannot be made of its items."""
+    """Tuple that cannot be rebuilt from its items."""
 
     __slots__ = ()
 
@@ -167,7 +167,7 @@ def test_no_handler_sees_a_secret_whoever_adds_it_and_whenever() -> None:
 
 
 class Verbose(logging.Formatter):
-    """Writes an exception in its own way."""
+    """Formatter with its own format of exceptions."""
 
     def formatException(self, ei: object) -> str:  # noqa: N802 - the name that logging calls
         assert isinstance(ei, tuple)

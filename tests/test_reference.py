@@ -24,7 +24,7 @@ FIXTURE = type(pytest.fixture(lambda: None))
 
 
 def rows(section: str) -> dict[str, list[str]]:
-    """First cell → the others, of the table in a section; code as plain text."""
+    """Rows of the table in a section, by their first cell; code as plain text."""
     text = REFERENCE.partition(f"\n## {section}\n")[2].partition("\n## ")[0].replace("`", "")
     cells = [
         [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")
@@ -33,7 +33,7 @@ def rows(section: str) -> dict[str, list[str]]:
 
 
 class Recorder:
-    """Stands for pytest's parser, which does not tell what was added to it."""
+    """Fake parser of pytest that records what is added to it."""
 
     def __init__(self) -> None:
         self.options: list[str] = []

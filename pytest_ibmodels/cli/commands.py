@@ -182,7 +182,7 @@ def sweep(environments: Path, chosen: Sequence[str], journal_file: Path, *, dry_
             processes = ", ".join(sorted({str(entry.pid) for entry in used}))
             _tell(f"entries of running processes are kept (process {processes})")
         if not meant:
-            _tell("nothing is left behind")
+            _tell("nothing to remove")
             return pytest.ExitCode.OK
         outcomes, interrupted = dry(meant), False
         if not dry_run:

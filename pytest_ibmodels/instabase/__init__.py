@@ -1,1 +1,1 @@
-"""The client of an Instabase environment: transport, calls, errors, and the models of what goes over the wire."""
+"""Client of an Instabase environment: transport, retries, calls, errors and wire models."""

@@ -98,7 +98,7 @@ class Transport:
             ssl_context = _ssl_context(address, verify, uses_environ=uses_environ)
             self._trust_note = trust_note() if uses_environ and verify is True else ""
         except (httpx.InvalidURL, UnicodeError) as error:
-            raise ClientSetupError(self.host, f"`host` is no address: {error}") from None
+            raise ClientSetupError(self.host, f"`host` is not a valid address: {error}") from None
         except MachineError as error:
             raise ClientSetupError(self.host, str(error)) from None
         if self._proxy is not None:
@@ -203,7 +203,7 @@ class Transport:
         if not answer.content:
             raise GarbledAnswer(name, "the answer is empty")
         if kind.startswith("text/html") and not path.endswith((".html", ".htm")):
-            raise GarbledAnswer(name, f"a web page came in place of the file: {self._excerpt(answer)}")
+            raise GarbledAnswer(name, f"the answer is a web page instead of the file: {self._excerpt(answer)}")
         if kind.startswith("application/json"):
             try:
                 value = loads(answer.content)
@@ -255,7 +255,7 @@ class Transport:
     def _failure(self, error: Exception, name: str, seconds: float | None) -> InstabaseError:
         """Convert an error of the HTTP client."""
         if isinstance(error, TimeoutError) and seconds is not None:
-            return EnvironmentUnavailable(name, f"{self._target} did not answer to the end within {seconds:.0f} s")
+            return EnvironmentUnavailable(name, f"{self._target} did not send a complete answer within {seconds:.0f} s")
         if isinstance(error, httpx.TimeoutException):
             reason = f"{self._target} did not answer in time ({type(error).__name__})"
             reached = not isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout)
@@ -267,7 +267,7 @@ class Transport:
                 return self._certificate_refused(verification, name)
             reached = not isinstance(error, httpx.ConnectError | httpx.ProxyError)
             return EnvironmentUnavailable(name, f"no answer from {self._target}: {text}", reached=reached)
-        return ClientSetupError(name, f"{self._target} cannot be asked: {text}")
+        return ClientSetupError(name, f"no request can be sent to {self._target}: {text}")
 
     def _certificate_refused(self, error: ssl.SSLCertVerificationError, name: str) -> CertificateRefused:
         reason = f"the certificate of {self.host} is not trusted ({error.verify_message})"
@@ -289,7 +289,7 @@ class Transport:
             target = self.redact(answer.headers.get("location", "elsewhere"))
             raise Redirected(name, f"HTTP {code} points to {target}; the token is not sent there: correct `host`")
         if code == _PROXY_AUTHENTICATION_REQUIRED and self._proxy is not None:
-            raise ClientSetupError(name, f"{self._proxy.description} wants a user and a password (HTTP {code})")
+            raise ClientSetupError(name, f"{self._proxy.description} requires a user and a password (HTTP {code})")
         message = error_message(answer) or self._excerpt(answer)
         raise ApiError(name, f"{self.redact(message)} (HTTP {code}){retry_after_note(answer)}")
 

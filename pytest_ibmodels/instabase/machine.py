@@ -60,7 +60,7 @@ def proxy_for(host: httpx.URL, environ: Mapping[str, str] = os.environ) -> Proxy
     try:
         url = httpx.URL(text if "://" in text else f"http://{text}")
     except (httpx.InvalidURL, UnicodeError) as error:
-        raise MachineError(f"{variable} names no proxy that can be asked: {error}") from None
+        raise MachineError(f"{variable} does not name a valid proxy: {error}") from None
     _check(variable, url)
     at = "" if url.port is None else f":{url.port}"
     return Proxy(str(url), url.password, f"the proxy {url.scheme}://{url.host}{at} of {variable}")
@@ -103,7 +103,7 @@ def _variable(scheme: str, environ: Mapping[str, str]) -> tuple[str, str] | None
 def _check(variable: str, url: httpx.URL) -> None:
     if url.scheme not in _SCHEMES:
         known = "http, https, socks5, socks5h"
-        raise MachineError(f"{variable} names a proxy of the scheme {url.scheme}; the schemes are {known}")
+        raise MachineError(f"{variable} names a proxy with the unknown scheme {url.scheme} (schemes: {known})")
     if not url.host:
         raise MachineError(f"{variable} names a proxy without a host")
     if url.port is not None and not 0 < url.port <= _HIGHEST_PORT:
@@ -149,7 +149,7 @@ def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
 
 def _check_certificate_folders(folders: str) -> None:
     if folders and not any(Path(folder).is_dir() for folder in folders.split(os.pathsep)):
-        raise MachineError(f"SSL_CERT_DIR names {folders}, which is not there")
+        raise MachineError(f"SSL_CERT_DIR names {folders}, which does not exist")
 
 
 def _certificate_problem(error: OSError) -> str:
@@ -159,7 +159,7 @@ def _certificate_problem(error: OSError) -> str:
     if not file:
         return f"the certificates of this machine cannot be read: {error}"
     if isinstance(error, FileNotFoundError):
-        return f"SSL_CERT_FILE names {file}, which is not there"
+        return f"SSL_CERT_FILE names {file}, which does not exist"
     reason = "which holds no certificate (PEM)"
     return f"SSL_CERT_FILE names {file}, " + (
         reason if isinstance(error, ssl.SSLError) else f"which cannot be read: {error.strerror}"

@@ -1,4 +1,4 @@
-"""Certificates are verified, against those that the environment's entry names, if it names any."""
+"""Verification of certificates, with those of the environment's entry if it names any."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
 
 class QuietServer(http.server.ThreadingHTTPServer):
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that does not trust us hangs up."""
+        """Ignore the error of a client that does not trust the certificate and hangs up."""
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ Handler = Callable[[httpx.Request], httpx.Response]
 
 
 def ask(handler: Handler, question: Callable[[Instabase], Coroutine[Any, Any, ResultT]]) -> ResultT:
-    """Ask an environment that answers as ``handler`` does: for faults that no server of ours can be made to have."""
+    """Ask an environment that answers with ``handler``, for faults that the sandbox cannot cause."""
 
     async def main() -> ResultT:
         client = Instabase("https://ib.example.com/", SecretStr(TOKEN), transport=httpx.MockTransport(handler))
@@ -213,7 +213,7 @@ def test_an_answer_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) 
     for first in (b"", b"HTTP/1.1 200 OK\r\nX-Slow:"):
         with (
             DripServer(first) as server,
-            pytest.raises(EnvironmentUnavailable, match="to the end within 1 s") as caught,
+            pytest.raises(EnvironmentUnavailable, match="a complete answer within 1 s") as caught,
         ):
             asyncio.run(asked(server.url))
         assert caught.value.reached

@@ -1,4 +1,4 @@
-"""Requests that fail, or are given up, take no connection from those that follow."""
+"""Pool of clients: failed and cancelled requests take no connection from later ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nOK"
 
 
 async def _served(test: Callable[[str], Awaitable[None]]) -> int:
-    """Run ``test`` with the address of a server; how many connections that had."""
+    """Run ``test`` with the address of a server, and return the number of connections."""
     connections = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -42,7 +42,7 @@ async def _served(test: Callable[[str], Awaitable[None]]) -> int:
 def pool_of(url: str, most: int) -> ClientPool:
     def client() -> httpx.AsyncClient:
         limits, timeout = httpx.Limits(max_connections=1), httpx.Timeout(5, pool=0.2)
-        # There is no https, and no certificates need to be read.
+        # Without https, no certificates need to be read.
         return httpx.AsyncClient(base_url=url, limits=limits, timeout=timeout, verify=False)  # noqa: S501
 
     return ClientPool(client, most)

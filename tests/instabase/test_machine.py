@@ -1,4 +1,4 @@
-"""Variables of the machine: which proxy counts for a host, and what is said of those that cannot be used."""
+"""Environment variables: the proxy that counts for a host, and messages about unusable variables."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def closed_port() -> Iterator[int]:
-    """Nothing answers there, and nothing else can begin to."""
+    """Port at which nothing listens, reserved so that nothing else can."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield int(bound.getsockname()[1])
@@ -114,12 +114,12 @@ def test_no_proxy_names_hosts_domains_addresses_and_ranges(host: str, no_proxy: 
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        ("ftp://p:1", "ALL_PROXY names a proxy of the scheme ftp; the schemes are http, https, socks5, socks5h"),
-        ("socks4://p:1", "ALL_PROXY names a proxy of the scheme socks4"),
-        ("http://p:port", "ALL_PROXY names no proxy that can be asked: Invalid port: 'port'"),
+        ("ftp://p:1", "ALL_PROXY names a proxy with the unknown scheme ftp (schemes: http, https, socks5, socks5h)"),
+        ("socks4://p:1", "ALL_PROXY names a proxy with the unknown scheme socks4"),
+        ("http://p:port", "ALL_PROXY does not name a valid proxy: Invalid port: 'port'"),
         ("http://p:99999", "ALL_PROXY names a proxy with the port 99999; ports go from 1 to 65535"),
         ("http://:8080", "ALL_PROXY names a proxy without a host"),
-        ("http://[::1", "ALL_PROXY names no proxy"),
+        ("http://[::1", "ALL_PROXY does not name a valid proxy"),
     ],
 )
 def test_a_proxy_that_cannot_be_used_is_named_with_its_variable(value: str, reason: str) -> None:
@@ -139,10 +139,10 @@ def test_a_socks_proxy_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("variable", "content", "reason"),
     [
-        ("SSL_CERT_FILE", None, "SSL_CERT_FILE names {path}, which is not there"),
+        ("SSL_CERT_FILE", None, "SSL_CERT_FILE names {path}, which does not exist"),
         ("SSL_CERT_FILE", "", "SSL_CERT_FILE names {path}, which holds no certificate (PEM)"),
         ("SSL_CERT_FILE", "no certificate", "SSL_CERT_FILE names {path}, which holds no certificate (PEM)"),
-        ("SSL_CERT_DIR", None, "SSL_CERT_DIR names {path}, which is not there"),
+        ("SSL_CERT_DIR", None, "SSL_CERT_DIR names {path}, which does not exist"),
         ("SSLKEYLOGFILE", None, "SSLKEYLOGFILE names {path}, which cannot be written: No such file or directory"),
     ],
 )
@@ -180,5 +180,5 @@ def test_an_address_that_no_library_takes_is_an_error_of_ours(host: str) -> None
 
 @pytest.mark.parametrize("host", ["http://999.999.1.1", "http://[::1", "http://h:port"])
 def test_an_address_that_is_none_is_said_when_it_is_opened(host: str) -> None:
-    with pytest.raises(ClientSetupError, match="`host` is no address"):
+    with pytest.raises(ClientSetupError, match="`host` is not a valid address"):
         opened(host)

@@ -1,4 +1,4 @@
-"""The table of what is tried again: what passes, how often, how long, and that the documentation shows the same."""
+"""Retry policies: transient errors, tries and times, and the same table in the documentation."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_which_errors_pass_and_which_leave_the_effect_in_doubt(
 
 
 class Caller:
-    """Fails with each of the errors in turn, and then answers."""
+    """A call that fails with each of the errors in turn, and then answers."""
 
     def __init__(self, *errors: Exception) -> None:
         self.clock = FakeClock()

@@ -24,7 +24,7 @@ def test_a_variable_that_spoils_the_connection_is_config_and_names_it(
     monkeypatch.setenv("SSL_CERT_FILE", "/none.pem")
     result = served.run()
     result.assert_outcomes(passed=2, failed=1, skipped=1)
-    result.stdout.fnmatch_lines(["config: environment `far`: SSL_CERT_FILE names /none.pem, which is not there"])
+    result.stdout.fnmatch_lines(["config: environment `far`: SSL_CERT_FILE names /none.pem, which does not exist"])
     assert "Traceback" not in result.stdout.str() + result.stderr.str()
 
 
@@ -40,7 +40,10 @@ def test_an_environment_whose_answers_never_end_is_given_up_within_the_upload_li
     assert time.monotonic() - begun < 40
     result.assert_outcomes(failed=1, skipped=1)
     result.stdout.fnmatch_lines(
-        ["environment unavailable: http://127.0.0.1:* did not answer to the end within 3 s; tried for 3 s, as long as*"]
+        [
+            "environment unavailable: http://127.0.0.1:* did not send a complete answer within 3 s; "
+            "tried for 3 s, as long as*"
+        ]
     )
 
 

@@ -46,8 +46,8 @@ def two(shop: Shop, sandboxes: tuple[RunningSandbox, RunningSandbox]) -> Shop:
 @pytest.mark.parametrize(
     ("variable", "value", "reason"),
     [
-        ("SSL_CERT_FILE", "/none.pem", "SSL_CERT_FILE names /none.pem, which is not there"),
-        ("HTTPS_PROXY", "http://proxy:port", "HTTPS_PROXY names no proxy that can be asked: Invalid port"),
+        ("SSL_CERT_FILE", "/none.pem", "SSL_CERT_FILE names /none.pem, which does not exist"),
+        ("HTTPS_PROXY", "http://proxy:port", "HTTPS_PROXY does not name a valid proxy: Invalid port"),
         ("ALL_PROXY", "socks5://127.0.0.1:1080", "ALL_PROXY names a SOCKS proxy, which needs the package socksio"),
         ("NO_PROXY", "[::1],fd00::/8", "no answer from https://far.invalid: "),
     ],
@@ -139,4 +139,4 @@ def test_an_environment_that_drips_is_given_up_and_shown(shop: Shop, monkeypatch
     with DripServer() as server:
         facts = asyncio.run(publishing.look(shop.environment(server.url), "none"))
     assert facts.is_reachable is False
-    assert facts.problem.endswith(f"{server.url} did not answer to the end within 1 s")
+    assert facts.problem.endswith(f"{server.url} did not send a complete answer within 1 s")

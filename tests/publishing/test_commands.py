@@ -1,4 +1,4 @@
-"""`ibmodels`, `publish.py` and `pytest --publish-only`: what they print, and how they exit."""
+"""Output and exit codes of `ibmodels`, `publish.py` and `pytest --publish-only`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("uploads")
 
 @pytest.fixture
 def ibmodels(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
-    """Runs a command; its exit code, and what it printed."""
+    """Run a command and return its exit code and output."""
 
     def run(*arguments: str) -> tuple[int, str]:
         code = cli.main(arguments)
@@ -43,7 +43,7 @@ def ibmodels(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str
 
 
 def rows(printed: str) -> dict[str, list[str]]:
-    """Environment → the other cells of its line."""
+    """Cells of each environment's line, by environment."""
     header, *lines = (line for line in printed.splitlines() if "  " in line)
     assert header.startswith("environment")
     return {(cells := re.split("  +", line))[0]: cells[1:] for line in lines}
@@ -123,7 +123,9 @@ def test_an_environment_that_cannot_be_used_fails_alone_and_tells_no_secret(
     assert table["good"][3] == "published"
     assert table["unset"][3].startswith("failed: environments.yaml:7:10: environment `unset` needs the variable")
     assert "refused the token (HTTP 401): check `token`" in table["wrong"][3]
-    assert table["nowhere"][3].startswith("failed: environment `nowhere`: `host` is no address: Invalid IPv4 address")
+    assert table["nowhere"][3].startswith(
+        "failed: environment `nowhere`: `host` is not a valid address: Invalid IPv4 address"
+    )
     assert table["broken"][3].startswith("failed: the sandbox did not start: ")
     assert "se-cret" not in printed
     code, printed = ibmodels("environments", "--package", shop.package_name, "--env", "good,unset,wrong")
@@ -231,7 +233,7 @@ def test_pytest_publishes_in_place_of_a_run(
         (["--publish-only", "test_a.py::test_b"], "so test_a.py::test_b selects nothing"),
         (["--publish-only", "--collect-only"], "--dry-run shows what would be published"),
         (["--publish-only", "--env", "nowhere"], "--env 'nowhere': no such environment in environments.yaml"),
-        (["--publish-only", "--package", "nowhere"], "nowhere: there is no such folder"),
+        (["--publish-only", "--package", "nowhere"], "nowhere: no such folder"),
         (["--dry-run"], "--dry-run: goes with --publish-only; a run of tests has --collect-only"),
     ],
 )
@@ -324,7 +326,7 @@ def test_settings_in_pytest_addopts_count_and_what_cannot_be_read_is_said_to_be_
     shop: Shop, ibmodels: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTEST_ADDOPTS", "--run-slow -o ibmodels_package=other")
-    assert "other: there is no such folder" in ibmodels("publish")[1]
+    assert "other: no such folder" in ibmodels("publish")[1]
     monkeypatch.setenv("PYTEST_ADDOPTS", "-c gone.ini")
     code, printed = ibmodels("publish")
     assert code == 4
