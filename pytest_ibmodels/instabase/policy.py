@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from pytest_ibmodels.instabase.errors import ApiError, EnvironmentUnavailable, GarbledAnswer
@@ -101,9 +101,7 @@ FIND = RetryPolicy("GET jobs/list", "reading changes nothing")
 CANCEL = RetryPolicy("POST jobs/cancel", "a job can only be cancelled once", tries=4, seconds=5.0, timeout=5.0)
 LOG = RetryPolicy("GET /classifier/logs/JOB", "reading changes nothing", tries=4, seconds=10.0, timeout=10.0)
 TRAIN = RetryPolicy(
-    "POST model-service/run_train",
-    "a second call would train twice: the engine looks for the job first",
-    RetryMode.IF_NO_EFFECT,
+    "POST model-service/run_train", "it would train twice: the job is looked up first", RetryMode.IF_NO_EFFECT
 )
 UNLOAD = RetryPolicy(
     "POST model-service/unload_model", "an unloaded model stays unloaded", tries=4, seconds=5.0, timeout=5.0
@@ -115,19 +113,9 @@ LIST = RetryPolicy(
     "GET marketplace/list", "reading changes nothing", tries=8, timeout=30.0, jitter=0.0, retry_refused=False
 )
 PUBLISH = RetryPolicy(
-    "POST marketplace/publish",
-    "the list of packages tells whether it had its effect",
-    tries=8,
-    jitter=0.0,
-    retry_refused=False,
+    "POST marketplace/publish", "the marketplace's list tells the effect", tries=8, jitter=0.0, retry_refused=False
 )
-UNPUBLISH = RetryPolicy(
-    "POST marketplace/unpublish",
-    "the list of packages tells whether it had its effect",
-    tries=8,
-    jitter=0.0,
-    retry_refused=False,
-)
+UNPUBLISH = replace(PUBLISH, call="POST marketplace/unpublish")
 
 POLICIES = (
     *(READ, WRITE, DELETE, UNZIP, STATUS, FIND, CANCEL, LOG),
