@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ibformers.documents.content import check_distinct
+from ibformers.documents.document import AnnotatedDocument
 from ibformers.documents.ocr import parse_document
 from ibformers.documents.places import WordPlace, WordPlaces
 from ibformers.errors import DocumentError, TrainingInputError
@@ -21,25 +22,6 @@ OUTSIDE = "O"
 """Class of the words that belong to no field; a project cannot have a field of this name."""
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class AnnotatedDocument:
-    """A document of a project.
-
-    Attributes:
-        document: what was read from the resolved path, which is `document.name`.
-        classes: for each word the class of its field: 0 is none, 1 the project's first field.
-        annotated: whether somebody annotated it at all; if not, `classes` says nothing.
-        is_test: whether the project keeps it out of training.
-        file_id: its id in the project.
-    """
-
-    document: Document
-    classes: tuple[int, ...]
-    annotated: bool
-    is_test: bool
-    file_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,7 @@ from ibformers.errors import TrainingInputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from ibformers.documents.annotator import AnnotatedDocument
-    from ibformers.documents.document import Document
+    from ibformers.documents.document import AnnotatedDocument, Document
 
 SHOWN_PAIRS = 5
 """Most pairs of equal documents that a message names."""

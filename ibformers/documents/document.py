@@ -1,4 +1,4 @@
-"""The one document type that every reader produces and every task consumes."""
+"""Documents as readers produce them and tasks consume them."""
 
 from __future__ import annotations
 
@@ -57,3 +57,22 @@ class Document:
     text: str
     words: tuple[Word, ...]
     pages: tuple[Page, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatedDocument:
+    """A document of a project.
+
+    Attributes:
+        document: what was read from the resolved path, which is `document.name`.
+        classes: for each word the class of its field: 0 is none, 1 the project's first field.
+        annotated: whether somebody annotated it at all; if not, `classes` says nothing.
+        is_test: whether the project keeps it out of training.
+        file_id: its id in the project.
+    """
+
+    document: Document
+    classes: tuple[int, ...]
+    annotated: bool
+    is_test: bool
+    file_id: str = ""

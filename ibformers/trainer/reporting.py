@@ -5,12 +5,17 @@ from __future__ import annotations
 import copy
 import logging
 import time
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from ibformers.platform import JobMetadataClient
-    from ibformers.tasks.extraction.intervals import Intervals
-    from ibformers.tasks.extraction.metrics import Metrics
+
+Metrics = Mapping[str, Mapping[str, float | str]]
+"""Metric → field → value, or the text "NAN"."""
+
+Intervals = Mapping[str, Mapping[str, Sequence[float]]]
+"""Metric → field → lower and upper bound."""
 
 TRAINING_SHARE = 0.95
 """Progress when the last step is done; the rest is predicting and writing."""

@@ -14,7 +14,7 @@ from transformers.integrations.integration_utils import get_available_reporting_
 
 from ibformers.errors import TrainingInputError
 from ibformers.models.base import quiet_transformers
-from ibformers.tasks.extraction.batches import BucketedExamples, Collator
+from ibformers.trainer.bucketing import BucketedExamples
 from ibformers.trainer.hardware import choose_device, choose_precision
 
 if TYPE_CHECKING:
@@ -23,9 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel, TrainerControl, TrainerState
 
-    from ibformers.models.base import BaseModel
-    from ibformers.tasks.extraction.batches import Example
-    from ibformers.tasks.extraction.features import Encoder
+    from ibformers.trainer.bucketing import Example
     from ibformers.trainer.hyperparameters import Hyperparameters
     from ibformers.trainer.reporting import JobReport, StepReport
 
@@ -107,21 +105,21 @@ class _Evaluation(TrainerCallback):
 
 
 def train(
-    base: BaseModel,
-    encoder: Encoder,
+    model: PreTrainedModel,
     examples: Sequence[Example],
+    collator: Callable[[Sequence[Example]], dict[str, Tensor]],
     hyperparameters: Hyperparameters,
     report: JobReport,
     evaluate: Callable[[PreTrainedModel, float], None],
     loss: Callable[[Tensor, Tensor], Tensor],
 ) -> TrainingSummary:
-    """Fine-tune `base.model` in place.
+    """Fine-tune a model in place.
 
     Args:
-        base: the model.
-        encoder: what the examples were encoded with.
-        examples: the chunks to learn from, at least one.
-        hyperparameters: how.
+        model: the model.
+        examples: the examples to learn from, at least one.
+        collator: makes a batch of examples.
+        hyperparameters: settings of the training.
         report: told of steps and the training curve.
         evaluate: called with the model and the number of the epoch, after every epoch but the last; must not change it.
         loss: of logits, shape (batch, tokens, classes), and labels, shape (batch, tokens), a scalar.
@@ -131,11 +129,10 @@ def train(
     """
     quiet_transformers()
     check_integrations(hyperparameters.report_to)
-    collator = Collator(encoder, pad_id=base.pad_id, uses_boxes=base.uses_boxes, seed=hyperparameters.seed)
     with tempfile.TemporaryDirectory(prefix="ibformers-") as folder:
         arguments = training_arguments(hyperparameters, len(examples), folder)
         trainer = Trainer(
-            model=base.model,
+            model=model,
             args=arguments,
             train_dataset=BucketedExamples(examples, arguments.per_device_train_batch_size, seed=hyperparameters.seed),
             data_collator=collator,

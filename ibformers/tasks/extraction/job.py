@@ -15,7 +15,7 @@ import numpy as np
 from ibformers.documents.annotator import OUTSIDE
 from ibformers.models.base import load_base_model
 from ibformers.registry.model_package import write_model_package
-from ibformers.tasks.extraction.batches import training_examples
+from ibformers.tasks.extraction.batches import Collator, training_examples
 from ibformers.tasks.extraction.decoding import learn_constraints
 from ibformers.tasks.extraction.features import Encoder, EncodingSettings
 from ibformers.tasks.extraction.intervals import describe_test_part, metric_intervals
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedModel
 
-    from ibformers.documents.annotator import AnnotatedDocument, AnnotatorProject
+    from ibformers.documents.annotator import AnnotatorProject
+    from ibformers.documents.document import AnnotatedDocument
     from ibformers.platform import FileClient
     from ibformers.trainer.hyperparameters import Hyperparameters
     from ibformers.trainer.reporting import JobReport
@@ -121,7 +122,8 @@ def _train(project: AnnotatorProject, hyperparameters: Hyperparameters, report: 
         report.evaluation(metrics)
 
     report.message("Model training in progress.")
-    summary = train(base, encoder, examples, hyperparameters, report, evaluate_epoch, extraction_loss)
+    collator = Collator(encoder, pad_id=base.pad_id, uses_boxes=base.uses_boxes, seed=hyperparameters.seed)
+    summary = train(base.model, examples, collator, hyperparameters, report, evaluate_epoch, extraction_loss)
     logger.info("trained %d steps in %.1f s", summary.steps, summary.seconds)
     predictor.model.load_state_dict(base.model.state_dict())
     return ExtractionModel(predictor, project.fields)

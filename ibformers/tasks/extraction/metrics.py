@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
+
+from ibformers.tasks.extraction.text_match import same_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,10 +34,6 @@ class FieldCounts(NamedTuple):
     gold: NDArray[np.int64]
     both: NDArray[np.int64]
     matches: NDArray[np.int64]
-
-
-_GLYPH_CHOICES = re.compile("[\u034f\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
-"""Variation selectors and the grapheme joiner: marks that change how a character looks, and not which one it is."""
 
 
 def evaluate(fields: Sequence[str], results: Sequence[DocumentResult]) -> Metrics:
@@ -73,40 +69,10 @@ def count(fields: Sequence[str], results: Sequence[DocumentResult]) -> dict[str,
     return counts
 
 
-def same_text(predicted: str, gold: str) -> bool:
-    """Tell whether two texts are the same field value.
-
-    They are if their letters and digits, each with the marks that belong to it (accents, vowel signs and vowel points),
-    are equal in upper case. Where neither has a letter or a digit, the texts are compared as they are. Where no text is
-    annotated, only an empty prediction matches. Unicode's forms of the same character are equal (NFC).
-    """
-    if not (predicted and gold):
-        return predicted == gold
-    letters = _letters(predicted), _letters(gold)
-    if any(character.isalnum() for text in letters for character in text):
-        return letters[0] == letters[1]
-    return _composed(predicted) == _composed(gold)
-
-
 def macro_average(metrics: Metrics, name: str) -> float:
     """Mean over the fields of one metric; a field whose value is undefined counts as 0."""
     values = [0.0 if value == "NAN" else value for value in metrics[name].values()]
     return sum(values) / len(values)
-
-
-def _composed(text: str) -> str:
-    """Return the NFC form, without what only chooses between glyphs of a character."""
-    return unicodedata.normalize("NFC", _GLYPH_CHOICES.sub("", text))
-
-
-def _letters(text: str) -> str:
-    """Return letters, digits and their marks in upper case, in NFC."""
-    kept = (
-        character
-        for character in _composed(text).upper()
-        if character.isalnum() or unicodedata.category(character) in {"Mn", "Mc"}
-    )
-    return unicodedata.normalize("NFC", "".join(kept))
 
 
 def _ratio(part: int, whole: int) -> Metric:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ibformers.tasks.extraction.metrics import same_text
+from ibformers.tasks.extraction.text_match import same_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,13 +12,13 @@ from transformers import PrinterCallback, Trainer, TrainerCallback
 from transformers.utils.import_utils import is_liger_kernel_available
 
 from ibformers.errors import RequestRefused, TrainingInputError, first_line
-from ibformers.tasks.extraction.batches import BucketedExamples
 from ibformers.tasks.text_classification.arguments import unusable
 from ibformers.tasks.text_classification.metrics import (
     MACRO,
     WEIGHTED,
     classification_metrics,
 )
+from ibformers.trainer.bucketing import BucketedExamples
 from ibformers.trainer.hardware import prediction_threads
 from ibformers.trainer.run import Progress
 
