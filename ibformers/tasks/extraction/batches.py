@@ -1,4 +1,4 @@
-"""Training examples and how they become batches: labels on first tokens, page jitter, short padding."""
+"""Training examples of extraction, and their collation into batches."""
 
 from __future__ import annotations
 
@@ -19,27 +19,26 @@ if TYPE_CHECKING:
     from ibformers.trainer.bucketing import Example
 
 IGNORED = -100
-"""Label of the tokens that the loss leaves out (the default of torch's cross entropy)."""
+"""Label of tokens that the loss ignores (the default of torch's cross entropy)."""
 
 PAD_TO = 32
-"""Lengths are padded to multiples of this: fewer shapes, so that torch's CPU kernels keep fewer plans and buffers."""
+"""Multiple that lengths are padded to; fewer shapes need fewer plans and buffers of torch's CPU kernels."""
 
 JITTER = 0.05
-"""Pages are scaled and shifted by up to this share while training, so that no exact position is learned by heart."""
+"""Maximum random scaling and shift of a page in training (fraction), so that exact positions are not memorised."""
 
 LINE_DROPOUT = 0.25
-"""Mean share of the lines without any field that an example leaves out while training, drawn anew each time.
+"""Mean fraction of the lines without a field that are dropped from a training example, at random for each batch.
 
-What stands around a field differs from one layout to the next; a model that has seen it vary finds the field in layouts
-that training did not have.
+The surroundings of a field differ between layouts; random surroundings help with unknown layouts.
 """
 
 
 def training_examples(documents: Sequence[AnnotatedDocument], encoder: Encoder) -> list[Example]:
-    """Encode documents: one example for every chunk, with `input_ids`, `boxes`, `labels` and `lines` of its tokens.
+    """Encode documents into one example per chunk, with `input_ids`, `boxes`, `labels` and `lines` of its tokens.
 
-    A word's class is the label of its first token; its other tokens and the special ones are left out of the loss.
-    `lines` is the number of the word's line, -1 for special tokens.
+    The first token of a word has the class of the word as its label; all other tokens have `IGNORED`. `lines` holds
+    the line number of the word, -1 for special tokens.
     """
     examples = []
     for item in documents:
@@ -52,13 +51,13 @@ def training_examples(documents: Sequence[AnnotatedDocument], encoder: Encoder) 
 
 
 class Collator:
-    """Makes a batch of examples: leaves out lines, jitters the pages, puts the boxes on the grid, pads to `PAD_TO`.
+    """Collator that drops lines, jitters pages, puts boxes on the grid, and pads to multiples of `PAD_TO`.
 
     Args:
-        encoder: gives the box grid and the most tokens that a batch may have.
-        pad_id: the padding token.
-        uses_boxes: whether the model reads `bbox`.
-        seed: of what is left out, and of the jitter.
+        encoder: source of the box grid and of the token limit of a batch.
+        pad_id: id of the padding token.
+        uses_boxes: True if the model takes `bbox`.
+        seed: seed of the dropped lines and of the jitter.
     """
 
     def __init__(self, encoder: Encoder, *, pad_id: int, uses_boxes: bool, seed: int) -> None:

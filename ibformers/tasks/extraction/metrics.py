@@ -1,4 +1,4 @@
-"""Metrics per field: precision, recall and F1 over words, exact match over documents."""
+"""Metrics of extraction per field: precision, recall and F1 over words, exact match over documents."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 Metric = float | Literal["NAN"]
 Metrics = dict[str, dict[str, Metric]]
-"""Metric → field → value. The text "NAN" stands for a ratio that has no denominator."""
+"""Metric → field → value. The text "NAN" stands for a ratio with denominator 0."""
 
 
 class FieldCounts(NamedTuple):
-    """Of one field in each document, shape (documents,): words by prediction and annotation, and equal texts.
+    """Counts of one field in each document; arrays of shape (documents,).
 
     Attributes:
-        predicted: words predicted as the field.
-        gold: words annotated as the field.
-        both: words of both kinds.
-        matches: 1 where the predicted text is the annotated one, else 0.
+        predicted: number of words predicted as the field.
+        gold: number of words annotated as the field.
+        both: number of words predicted and annotated as the field.
+        matches: 1 if the predicted text equals the annotated text, else 0.
     """
 
     predicted: NDArray[np.int64]
@@ -39,12 +39,12 @@ class FieldCounts(NamedTuple):
 def evaluate(fields: Sequence[str], results: Sequence[DocumentResult]) -> Metrics:
     """Compute the metrics of every field.
 
-    precision: share of the words predicted as the field that are annotated as it; "NAN" where none is predicted.
-    recall: share of the words annotated as the field that are predicted as it; "NAN" where none is annotated.
-    f1: 2 * right / (predicted + annotated) over words, the harmonic mean of the two; 0 where no word is right; "NAN"
-    where no word is predicted and none is annotated.
-    exact_match: share of the documents whose predicted text equals the annotated one (see `same_text`); "NAN" without
-    documents.
+    precision: fraction of the predicted words that are annotated; "NAN" if no word is predicted.
+    recall: fraction of the annotated words that are predicted; "NAN" if no word is annotated.
+    f1: 2 * right / (predicted + annotated) over words, the harmonic mean of the two; 0 if no word is right; "NAN" if no
+    word is predicted or annotated.
+    exact_match: fraction of the documents whose predicted text equals the annotated text (see `same_text`); "NAN"
+    without documents.
     """
     metrics: Metrics = {"precision": {}, "recall": {}, "f1": {}, "exact_match": {}}
     for field, counts in count(fields, results).items():
@@ -57,7 +57,7 @@ def evaluate(fields: Sequence[str], results: Sequence[DocumentResult]) -> Metric
 
 
 def count(fields: Sequence[str], results: Sequence[DocumentResult]) -> dict[str, FieldCounts]:
-    """Count for every field what its metrics are made of, in each document."""
+    """Count the words of each field in each document."""
     counts = {}
     for number, field in enumerate(fields, start=1):
         rows = []
@@ -70,7 +70,7 @@ def count(fields: Sequence[str], results: Sequence[DocumentResult]) -> dict[str,
 
 
 def macro_average(metrics: Metrics, name: str) -> float:
-    """Mean over the fields of one metric; a field whose value is undefined counts as 0."""
+    """Return the mean of a metric over the fields; an undefined value counts as 0."""
     values = [0.0 if value == "NAN" else value for value in metrics[name].values()]
     return sum(values) / len(values)
 

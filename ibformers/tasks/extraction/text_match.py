@@ -6,15 +6,14 @@ import re
 import unicodedata
 
 _GLYPH_CHOICES = re.compile("[\u034f\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
-"""Variation selectors and the grapheme joiner: marks that change how a character looks, and not which one it is."""
+"""Variation selectors and the grapheme joiner: they change the look of a character, not its identity."""
 
 
 def same_text(predicted: str, gold: str) -> bool:
-    """Tell whether two texts are the same field value.
+    """Return whether two texts are the same field value.
 
-    They are if their letters and digits, each with the marks that belong to it (accents, vowel signs and vowel points),
-    are equal in upper case. Where neither has a letter or a digit, the texts are compared as they are. Where no text is
-    annotated, only an empty prediction matches. Unicode's forms of the same character are equal (NFC).
+    They are if their letters and digits, with accents, vowel signs and vowel points, are equal in upper case and NFC.
+    Texts without letters and digits are compared unchanged. An empty annotation matches an empty prediction only.
     """
     if not (predicted and gold):
         return predicted == gold
@@ -25,12 +24,12 @@ def same_text(predicted: str, gold: str) -> bool:
 
 
 def _composed(text: str) -> str:
-    """Return the NFC form, without what only chooses between glyphs of a character."""
+    """Return the NFC form without variation selectors and grapheme joiners."""
     return unicodedata.normalize("NFC", _GLYPH_CHOICES.sub("", text))
 
 
 def _letters(text: str) -> str:
-    """Return letters, digits and their marks in upper case, in NFC."""
+    """Return letters, digits and their marks, in upper case and NFC."""
     kept = (
         character
         for character in _composed(text).upper()
