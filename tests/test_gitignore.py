@@ -1,4 +1,4 @@
-"""What is packed beside what git itself would track: random trees and files of patterns, asked of a real git."""
+"""Compare the packed files with those that git would track, on random trees and patterns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_ibmodels.packaging.archive import _is_left_out, _wanted_files
+from pytest_ibmodels.packaging.archive import _is_left_out, _package_files
 from pytest_ibmodels.packaging.gitignore import patterns_of
 
 if TYPE_CHECKING:
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 
 Tree = dict[str, bytes]
-"""Path below the checkout → content."""
+"""Path below the checkout -> content."""
 
 
 class Checkout:
-    """An empty checkout, and a home of its own for git's settings."""
+    """An empty checkout, with a home folder of its own for git's settings."""
 
     def __init__(self, folder: Path) -> None:
         self.top = folder / "checkout"
@@ -46,7 +46,7 @@ class Checkout:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def write(self, tree: Tree) -> None:
-        """Write what fits: a path whose parent is a file already, or that is a folder already, is left out."""
+        """Write the files, without those whose path is already a folder or lies below a file."""
         for name, content in tree.items():
             path = self.top / name
             if path.is_dir() or any(parent.is_file() for parent in path.parents):
@@ -55,13 +55,13 @@ class Checkout:
             path.write_bytes(content)
 
     def by_git(self, folder: str) -> set[str]:
-        """What git would add below a folder, without what is never packed."""
+        """Files that git would add below a folder, without those that are never packed."""
         names = self.git("ls-files", "-o", "--exclude-standard", "-z", "--", folder).decode().split("\0")[:-1]
         below = [Path(name).relative_to(folder) for name in names]
         return {path.as_posix() for path in below if not any(_is_left_out(Path(part)) for part in path.parts)}
 
     def packed(self, folder: str) -> set[str]:
-        return set(_wanted_files(self.top / folder))
+        return set(_package_files(self.top / folder))
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +175,7 @@ def test_the_checkouts_own_excludes_count_and_the_users(empty: Checkout, monkeyp
         (empty.home / "other").write_bytes(b"local.txt\n*.py\n")
         (empty.home / ".gitconfig").write_text("[core]\nexcludesFile = ~/other\n")
         assert empty.packed("code") == {"kept.txt", "mine.txt"} == empty.by_git("code")
-        monkeypatch.setenv("PATH", "/nowhere")  # without git its own default place counts
+        monkeypatch.setenv("PATH", "/nowhere")  # without git, the default file applies
         assert empty.packed("code") == {"a.py", "kept.txt"}
     finally:
         exclude.write_bytes(before)
@@ -192,7 +192,7 @@ def test_a_worktree_has_the_excludes_of_its_repository(empty: Checkout) -> None:
     (tree / "local.txt").write_text("")
     exclude.write_bytes(b"local.txt\n")
     try:
-        assert set(_wanted_files(tree)) == {"a.py"}
+        assert set(_package_files(tree)) == {"a.py"}
     finally:
         exclude.write_bytes(b"")
         empty.git("rm", "-q", "-f", "a.py")
@@ -212,7 +212,7 @@ def test_without_a_checkout_the_folders_own_rules_count(tmp_path: Path) -> None:
     (tmp_path / "code" / ".gitignore").write_text("b.py\n")
     for name in ("a.py", "b.py"):
         (tmp_path / "code" / name).write_text("")
-    assert set(_wanted_files(tmp_path / "code")) == {"a.py"}
+    assert set(_package_files(tmp_path / "code")) == {"a.py"}
 
 
 @pytest.mark.parametrize("line", [b"!", b"/", b"!/", b"\r", b"   ", b"#a", b"a\\", b"[a", b"[[:no:]]"])

@@ -102,7 +102,7 @@ def test_a_link_that_leads_out_of_the_folder_is_left_out(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (None, "{path}: missing; it gives the package its name and version"),
+        (None, "{path}: no such file; it contains the name and version of the package"),
         (
             "{",
             (
@@ -110,8 +110,15 @@ def test_a_link_that_leads_out_of_the_folder_is_left_out(folder: Path) -> None:
                 "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"
             ),
         ),
-        ("[]", "{path}: should be a JSON object, is a list"),
+        ("[]", "{path}: should be a JSON object, but is a list"),
         ('{"version": "1"}', '{path}: "name" is missing; it should be a text'),
+        (
+            '{"name": "x ", "version": "1"}',
+            (
+                '{path}: "name" is "x "; it should be a letter or digit, then letters, digits, dots, - and _, '
+                "with spaces only inside"
+            ),
+        ),
         ('{"name": "x", "version": 1}', '{path}: "version" is 1; it should be a text'),
     ],
 )
@@ -166,8 +173,8 @@ def half_a_character(folder: Path) -> Path:
     [
         (loop, "cannot be read: Too many levels of symbolic links"),
         (not_utf8, "the name is not UTF-8"),
-        (no_file, "should be a file, is none"),
-        (nested, "cannot be read as JSON: it is nested too deep"),
+        (no_file, "should be a file, but is not"),
+        (nested, "cannot be read as JSON: it is nested too deeply"),
         (half_a_character, "cannot be read as JSON: 'utf-8' codec can't encode"),
     ],
 )
@@ -201,7 +208,7 @@ def test_what_may_not_be_read_is_one_sentence_with_the_path(name: str) -> None:
 
 @contextlib.contextmanager
 def as_nobody(folder: Path) -> Iterator[None]:
-    """For this process, as root may read everything; files in ``folder`` can be made all the same."""
+    """Drop the rights of root, which can read every file; files can still be created in ``folder``."""
     if os.geteuid() != 0:
         yield
         return
@@ -252,7 +259,7 @@ def test_a_gitignore_that_leaves_out_what_is_needed_is_said(folder: Path, place:
 
 
 def test_a_missing_folder_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(PackageError, match="no such folder; it should hold the training code and its package.json"):
+    with pytest.raises(PackageError, match="no such folder; it should contain the training code and its package.json"):
         build_package(tmp_path / "ibformers")
 
 
@@ -264,7 +271,7 @@ names = st.text(
 
 
 def is_plain(name: str) -> bool:
-    """Whether a file of this name is neither made by a tool nor a secret."""
+    """Return whether a file of this name is neither a cache nor a secret."""
     secret = (".env", ".pem", ".key", ".p12", ".pfx", ".jks", ".kdbx")
     made = name.endswith((".pyc", ".pyo")) or name in {"__pycache__", "node_modules"}
     return not (made or name.lower().endswith(secret) or name.lower() in {"id_rsa", "id_dsa", "id_ecdsa"})

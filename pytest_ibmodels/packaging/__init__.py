@@ -1,4 +1,4 @@
-"""Packages: the code folder and its `package.json` in one reproducible zip."""
+"""Build packages: zip the code folder and its `package.json` reproducibly."""
 
 from pytest_ibmodels.packaging.archive import (
     Package,

@@ -1,7 +1,7 @@
-"""The package: the code folder and its ``package.json`` in one reproducible zip (protocol: ``.ibsolution``).
+"""Zip the code folder and its ``package.json`` reproducibly (Instabase protocol, "Packages").
 
-The same tree gives the same bytes: names sorted, times and permissions fixed. Left out are caches, dot files, links
-that lead out of the folder or to something else that is left out, files of tokens and keys, and whatever git ignores.
+The same files give the same bytes: names are sorted, times and permissions are fixed. Caches, dot files, files of
+tokens and keys, files that git ignores, and links to any of these or out of the folder are left out.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import hashlib
 import io
 import json
 import os
-import re
 import stat
 import zipfile
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import semver
 
+from pytest_ibmodels.instabase.names import MAX_PACKAGE_FILE_NAME, PACKAGE_NAME, package_file_name
 from pytest_ibmodels.packaging.gitignore import IgnoreRules
 
 if TYPE_CHECKING:
@@ -32,32 +32,30 @@ _SECRET_FILES = (
     *("environments.yaml", "environments.yml", "*.env", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.kdbx"),
     *("id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", "credentials.json"),
 )
-"""Tokens and keys: training needs none of them."""
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest time that a zip can hold
+"""Globs of files of tokens and keys, which no training needs."""
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time of the zip format
+_NAME_RULE = "a letter or digit, then letters, digits, dots, - and _"
 _DEFAULT_FUNCTION = "endpoints.run_train_annotator"
 _TABLE_FUNCTION = "endpoints.run_train_table"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]*")  # it becomes part of paths
-_MARKETPLACE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_LONGEST_FILE_NAME = 200
-"""Characters of `NAME-VERSION.ibsolution`, as which a marketplace keeps a package."""
 
 
 class PackageError(Exception):
-    """The folder cannot be packaged; the text says which file, why, and what to do."""
+    """The folder cannot be packaged; the message names the file, the reason, and what to do."""
 
 
 @dataclass(frozen=True)
 class Package:
-    """A package ready to be pushed.
+    """A package ready to upload.
 
     Attributes:
-        name, version: from ``package.json``.
-        module: the top-level module of the code, which is the folder's name.
-        train_function: dotted name of the function that a training job calls.
-        table_function: the same of a training on a database table.
+        name: name of the package, from ``package.json``.
+        version: version of the package, from ``package.json``.
+        module: top-level module of the code, which is the folder's name.
+        train_function: dotted name of the function that trains on an Annotator project.
+        table_function: dotted name of the function that trains on a database table.
         data: the zip.
-        content_hash: SHA-256 over names and contents, in hexadecimal; independent of the compression.
-        files: the names in the zip, sorted.
+        content_hash: SHA-256 of names and contents, in hexadecimal; independent of the compression.
+        files: names in the zip, sorted.
     """
 
     name: str
@@ -74,63 +72,62 @@ def build_package(folder: Path) -> Package:
     """Zip a code folder.
 
     Args:
-        folder: holds ``package.json`` and the code, for example ``ibformers/``.
+        folder: folder with ``package.json`` and the code, for example ``ibformers/``.
 
     Returns:
-        The package: ``package.json`` at the top of the zip, the code below the folder's own name.
+        The package, with ``package.json`` at the top of the zip, and the code below the folder's name.
 
     Raises:
-        PackageError: no such folder, ``package.json`` is missing or malformed, or something cannot be read.
+        PackageError: The folder does not exist, ``package.json`` is missing or invalid, or a file cannot be read.
     """
-    with _told_as_package_errors(folder):
-        return _built(folder)
+    with _os_errors_as_package_errors(folder):
+        return _build(folder)
 
 
 def build_marketplace_package(folder: Path) -> Package:
-    """As :func:`build_package`, for a folder whose ``package.json`` also says what a marketplace has to know.
+    """Zip a code folder to publish it: :func:`build_package`, with the rules of a marketplace for ``package.json``.
 
     Raises:
-        PackageError: as :func:`build_package`; or no marketplace takes the name, the version is no semantic one, or
-            ``solution_type`` is missing.
+        PackageError: As :func:`build_package`; or the name contains a space or is too long, the version is not a
+            semantic version, or ``solution_type`` is missing.
     """
     package = build_package(folder)
     path = folder / _PACKAGE_FILE
-    with _told_as_package_errors(folder):
+    with _os_errors_as_package_errors(folder):
         description = _read_description(path)
-    if not _MARKETPLACE_NAME.fullmatch(package.name):
-        wanted = "without spaces, to be published: of letters, digits, and after the first of dots, - and _ too"
-        raise _wrong(path, description, "name", wanted)
-    if len(f"{package.name}-{package.version}.ibsolution") > _LONGEST_FILE_NAME:
-        most = _LONGEST_FILE_NAME - len("-.ibsolution")
+    if " " in package.name:
+        raise _invalid(path, description, "name", f"without spaces, to be published: {_NAME_RULE}")
+    if len(package_file_name(package.name, package.version)) > MAX_PACKAGE_FILE_NAME:
+        longest = MAX_PACKAGE_FILE_NAME - len(package_file_name("", ""))
         raise PackageError(
-            f'{shown(path)}: "name" and "version" are too long to be published: together at most {most} characters'
+            f'{shown(path)}: "name" and "version" are too long to be published: together at most {longest} characters'
         )
     if not semver.Version.is_valid(package.version):
-        raise _wrong(path, description, "version", "a semantic version, MAJOR.MINOR.PATCH, such as 1.0.0")
+        raise _invalid(path, description, "version", "a semantic version, MAJOR.MINOR.PATCH, such as 1.0.0")
     solution_type = description.get("solution_type")
     if not isinstance(solution_type, str) or not solution_type.strip():
-        raise _wrong(path, description, "solution_type", 'a text, which is "pypkg" for a package of code')
+        raise _invalid(path, description, "solution_type", 'a text, "pypkg" for a package of code')
     return package
 
 
 def package_name(folder: Path) -> str:
-    """The name that a folder's ``package.json`` gives it.
+    """Name of the package of a folder, from its ``package.json``.
 
     Raises:
-        PackageError: the file is missing or malformed.
+        PackageError: The file is missing or invalid.
     """
-    with _told_as_package_errors(folder):
+    with _os_errors_as_package_errors(folder):
         return str(_read_description(folder / _PACKAGE_FILE)["name"])
 
 
 def shown(path: Path) -> str:
-    """A path for messages, with escapes for bytes that are no text."""
+    """Path for messages, with bytes that are not UTF-8 escaped."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 @contextlib.contextmanager
-def _told_as_package_errors(folder: Path) -> Iterator[None]:
-    """Turn whatever the file system raises into a PackageError with the path."""
+def _os_errors_as_package_errors(folder: Path) -> Iterator[None]:
+    """Raise OSErrors of the file system as PackageErrors that name the path."""
     try:
         yield
     except OSError as error:
@@ -138,29 +135,29 @@ def _told_as_package_errors(folder: Path) -> Iterator[None]:
         raise PackageError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
-def _built(folder: Path) -> Package:
+def _build(folder: Path) -> Package:
     if not folder.is_dir():
         raise PackageError(
-            f"{shown(folder)}: there is no such folder; it should hold the training code and its {_PACKAGE_FILE}"
+            f"{shown(folder)}: no such folder; it should contain the training code and its {_PACKAGE_FILE}"
         )
     description = _read_description(folder / _PACKAGE_FILE)
     module = folder.absolute().name
     if not module.isidentifier():
         raise PackageError(
-            f"{shown(folder)}: the folder's name becomes that of the pushed module; {module!r} is no such name"
+            f"{shown(folder)}: rename the folder: its name becomes a module, and {module!r} is not an identifier"
         )
     contents = {
-        (name if name == _PACKAGE_FILE else f"{module}/{name}"): path for name, path in _wanted_files(folder).items()
+        (name if name == _PACKAGE_FILE else f"{module}/{name}"): path for name, path in _package_files(folder).items()
     }
     if _PACKAGE_FILE not in contents or not any(name.endswith(".py") for name in contents):
         raise PackageError(
             f"{shown(folder)}: a .gitignore leaves out its {_PACKAGE_FILE}, or all of its Python files "
             "(or .git/info/exclude, or your own excludes file of git)"
         )
-    return _packed(contents, description, module)
+    return _pack(contents, description, module)
 
 
-def _packed(contents: dict[str, Path], description: dict[str, Any], module: str) -> Package:
+def _pack(contents: dict[str, Path], description: dict[str, Any], module: str) -> Package:
     digest = hashlib.sha256()
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
@@ -192,31 +189,31 @@ def _entry(name: str) -> zipfile.ZipInfo:
 def _read_description(path: Path) -> dict[str, Any]:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise PackageError(f"{shown(path)}: should be a file, is none")
+            raise PackageError(f"{shown(path)}: should be a file, but is not")
         description = json.loads(path.read_text(encoding="utf-8-sig"))
-        # What can be read from JSON may have halves of characters, which nothing can send.
+        # JSON may contain lone surrogates, which cannot be sent as UTF-8.
         json.dumps(description, ensure_ascii=False).encode()
     except FileNotFoundError:
-        raise PackageError(f"{shown(path)}: missing; it gives the package its name and version") from None
+        raise PackageError(f"{shown(path)}: no such file; it contains the name and version of the package") from None
     except RecursionError:
-        raise PackageError(f"{shown(path)}: cannot be read as JSON: it is nested too deep") from None
+        raise PackageError(f"{shown(path)}: cannot be read as JSON: it is nested too deeply") from None
     except (ValueError, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise PackageError(f"{shown(path)}: cannot be read as JSON: {reason}") from None
     if not isinstance(description, dict):
-        raise PackageError(f"{shown(path)}: should be a JSON object, is a {type(description).__name__}")
+        raise PackageError(f"{shown(path)}: should be a JSON object, but is a {type(description).__name__}")
     for key in ("name", "version"):
         value = description.get(key)
         if not isinstance(value, str) or not value:
-            raise _wrong(path, description, key, "a text")
-    if not _NAME.fullmatch(description["name"]):
-        raise _wrong(path, description, "name", "of letters, digits, and after the first of spaces, dots, - and _ too")
+            raise _invalid(path, description, key, "a text")
+    if not PACKAGE_NAME.fullmatch(description["name"]):
+        raise _invalid(path, description, "name", f"{_NAME_RULE}, with spaces only inside")
     return description
 
 
-def _wrong(path: Path, description: dict[str, Any], key: str, wanted: str) -> PackageError:
+def _invalid(path: Path, description: dict[str, Any], key: str, expected: str) -> PackageError:
     found = f"is {json.dumps(description[key])}" if key in description else "is missing"
-    return PackageError(f'{shown(path)}: "{key}" {found}; it should be {wanted}')
+    return PackageError(f'{shown(path)}: "{key}" {found}; it should be {expected}')
 
 
 def _function(description: dict[str, Any], keys: tuple[str, ...]) -> str:
@@ -228,12 +225,12 @@ def _function(description: dict[str, Any], keys: tuple[str, ...]) -> str:
     return ""
 
 
-def _wanted_files(folder: Path) -> dict[str, Path]:
-    """All files that belong into the package: name below the folder, with `/` → path.
+def _package_files(folder: Path) -> dict[str, Path]:
+    """Files of the package: name below the folder, with `/` -> path.
 
     Raises:
-        OSError: something cannot be read.
-        PackageError: a name is not UTF-8, as names in a zip are.
+        OSError: A file or folder cannot be read.
+        PackageError: A name is not UTF-8.
     """
     top = folder.resolve(strict=True)
     rules = IgnoreRules.for_folder(top)
@@ -241,23 +238,23 @@ def _wanted_files(folder: Path) -> dict[str, Path]:
         return {}
     files: dict[str, Path] = {}
     links: dict[str, Path] = {}
-    waiting = [(top, rules)]
-    while waiting:
-        parent, rules = waiting.pop()
+    folders = [(top, rules)]
+    while folders:
+        parent, rules = folders.pop()
         for path in sorted(parent.iterdir()):
             is_link = path.is_symlink()
-            # As git, which takes a link for a file, whatever it leads to.
+            # git treats a link as a file, even a link to a folder.
             is_folder = path.is_dir() and not is_link
-            if _is_left_out(path) or rules.ignore(path, is_folder=is_folder):
+            if _is_left_out(path) or rules.is_ignored(path, is_folder=is_folder):
                 continue
             if is_link:
                 links[_name_of(path, top)] = path
             elif is_folder:
-                waiting.append((path, rules.within(path)))
-            elif path.is_file():  # neither a pipe nor a socket
+                folders.append((path, rules.within(path)))
+            elif path.is_file():  # skips pipes and sockets
                 files[_name_of(path, top)] = path
-    wanted = set(files.values())
-    files.update((name, path) for name, path in links.items() if _target(path) in wanted)
+    packed = set(files.values())
+    files.update((name, path) for name, path in links.items() if _target(path) in packed)
     return files
 
 
@@ -269,7 +266,11 @@ def _is_left_out(path: Path) -> bool:
 
 
 def _target(link: Path) -> Path | None:
-    """What a link leads to; None if that is not there. Raises: OSError if it leads to itself."""
+    """Target of a link; None if it does not exist.
+
+    Raises:
+        OSError: The link leads to itself.
+    """
     try:
         link.stat()
         return link.resolve(strict=True)
@@ -282,5 +283,5 @@ def _name_of(path: Path, top: Path) -> str:
     try:
         name.encode()
     except UnicodeEncodeError:
-        raise PackageError(f"{shown(path)}: the name is not UTF-8, which names in a package are: rename it") from None
+        raise PackageError(f"{shown(path)}: the name is not UTF-8, as names in a zip have to be: rename it") from None
     return name

@@ -1,9 +1,9 @@
-"""Which files git ignores, by git's own rules.
+"""Decide which files git ignores.
 
-git compares bytes, asks every folder on the way to a file apart, and looks at one pattern with ``wildmatch``. This
-module does the same (git's ``dir.c`` and ``wildmatch.c``): a library that turns patterns into expressions for whole
-paths packs files that git ignores, as soon as there are two ``.gitignore`` files or a class such as ``[[:alpha:]]``.
-The index is not looked at: a file that git tracks although a pattern names it counts as ignored.
+As git's ``dir.c`` and ``wildmatch.c`` do, this module compares bytes and checks every folder of a path separately.
+Libraries that compile patterns into expressions for whole paths let ignored files through if there are two
+``.gitignore`` files, or a class such as ``[[:alpha:]]``. The index is not read: a tracked file that matches a pattern
+counts as ignored.
 """
 
 from __future__ import annotations
@@ -40,74 +40,74 @@ _CLASSES = {
 
 
 class _NeverMatches(Exception):
-    """git takes a pattern of this form, and it matches nothing."""
+    """A pattern that git accepts, but that matches nothing."""
 
 
 @dataclass(frozen=True)
 class _Pattern:
-    """One line of a file of patterns.
+    """One pattern of a ``.gitignore`` file.
 
     Attributes:
-        regex: for the last part of a path, or for the path from the file's folder.
-        is_negative: whether the line takes back what earlier lines say.
-        only_folders: whether it ends with a slash.
-        last_part: whether it has no other slash, and so is compared with the last part alone.
+        regex: expression for the name of a file, or for its path relative to the folder of the ``.gitignore``.
+        is_negative: whether it starts with `!`, and so includes files again.
+        is_for_folders: whether it ends with a slash, and so matches folders only.
+        is_for_names: whether it has no other slash, and so matches the name alone.
     """
 
     regex: re.Pattern[bytes]
     is_negative: bool
-    only_folders: bool
-    last_part: bool
+    is_for_folders: bool
+    is_for_names: bool
 
 
 @dataclass(frozen=True)
 class _Level:
-    """The patterns of one file, and the folder that they count from."""
+    """The patterns of one file, and the folder that they are relative to."""
 
     folder: tuple[bytes, ...]
     patterns: tuple[_Pattern, ...]
 
     def verdict(self, path: tuple[bytes, ...], *, is_folder: bool) -> bool | None:
-        """Whether the last pattern that matches says *ignored*; None if no pattern matches."""
+        """Return whether the last matching pattern ignores the path; None if no pattern matches."""
         name = b"/".join(path[len(self.folder) :])
         for pattern in reversed(self.patterns):
-            if pattern.only_folders and not is_folder:
+            if pattern.is_for_folders and not is_folder:
                 continue
-            if pattern.regex.fullmatch(path[-1] if pattern.last_part else name):
+            if pattern.regex.fullmatch(path[-1] if pattern.is_for_names else name):
                 return not pattern.is_negative
         return None
 
 
 @dataclass(frozen=True)
 class IgnoreRules:
-    """The rules that count in one folder.
+    """The rules of one folder.
 
-    They are those of the ``.gitignore`` files from the top of the checkout down to the folder, of ``.git/info/exclude``
-    and of the user's own excludes file. Outside of a checkout, those of the folder's own ``.gitignore``.
+    In a checkout, they come from the ``.gitignore`` files from its top down to the folder, from ``.git/info/exclude``,
+    and from the user's excludes file. Elsewhere, they come from the folder's own ``.gitignore``.
     """
 
     _levels: tuple[_Level, ...] = ()
 
     @classmethod
     def for_folder(cls, folder: Path) -> IgnoreRules | None:
-        """The rules of a folder; None if the folder is ignored itself.
+        """Rules of a folder; None if the folder itself is ignored.
 
         Args:
-            folder: absolute, without links.
+            folder: absolute path without links.
 
         Raises:
-            OSError: a ``.gitignore`` cannot be read.
+            OSError: A ``.gitignore`` cannot be read.
         """
         chain = _folders_down_to(folder)
         rules = cls(tuple(_user_levels(chain[0]))).within(chain[0])
         for inner in chain[1:]:
-            if rules.ignore(inner, is_folder=True):
+            if rules.is_ignored(inner, is_folder=True):
                 return None
             rules = rules.within(inner)
         return rules
 
-    def ignore(self, path: Path, *, is_folder: bool) -> bool:
-        """Whether git ignores ``path``, whose parent folder these rules are for. A link counts as a file."""
+    def is_ignored(self, path: Path, *, is_folder: bool) -> bool:
+        """Return whether git ignores ``path``, a child of the folder of these rules. A link counts as a file."""
         parts = _parts(path)
         for level in reversed(self._levels):
             verdict = level.verdict(parts, is_folder=is_folder)
@@ -116,17 +116,21 @@ class IgnoreRules:
         return False
 
     def within(self, folder: Path) -> IgnoreRules:
-        """The rules inside a folder that is not ignored. Raises: as :meth:`for_folder`."""
+        """Rules of a child folder that is not ignored.
+
+        Raises:
+            OSError: Its ``.gitignore`` cannot be read.
+        """
         added = [*_levels_of(_git_folder(folder) / "info" / "exclude", folder)] if (folder / ".git").exists() else []
         ignore = folder / ".gitignore"
-        # git does not follow a link of this name.
+        # git does not follow a .gitignore that is a link.
         if not ignore.is_symlink() and ignore.is_file():
             added.append(_Level(_parts(folder), patterns_of(ignore.read_bytes())))
         return IgnoreRules((*self._levels, *added)) if added else self
 
 
 def patterns_of(data: bytes) -> tuple[_Pattern, ...]:
-    """The patterns of a file in the form of ``.gitignore``; lines that git passes over are left out."""
+    """Patterns of the content of a ``.gitignore`` file, without the lines that git skips."""
     lines = data.removeprefix(_BOM).split(b"\n")
     return tuple(pattern for line in lines if (pattern := _pattern_of(line)) is not None)
 
@@ -137,21 +141,21 @@ def _pattern_of(line: bytes) -> _Pattern | None:
     text = _without_trailing_spaces(line.removesuffix(b"\r").partition(b"\0")[0])
     is_negative = text.startswith(b"!")
     text = text[1:] if is_negative else text
-    only_folders = text.endswith(b"/")
-    text = text[:-1] if only_folders else text
-    last_part = b"/" not in text
-    text = text if last_part else text.removeprefix(b"/")
+    is_for_folders = text.endswith(b"/")
+    text = text[:-1] if is_for_folders else text
+    is_for_names = b"/" not in text
+    text = text if is_for_names else text.removeprefix(b"/")
     if not text:
         return None
     try:
-        regex = _expression(text, across=last_part)
+        regex = _expression(text, across=is_for_names)
     except _NeverMatches:
         return None
-    return _Pattern(re.compile(regex, re.DOTALL), is_negative, only_folders, last_part)
+    return _Pattern(re.compile(regex, re.DOTALL), is_negative, is_for_folders, is_for_names)
 
 
 def _without_trailing_spaces(text: bytes) -> bytes:
-    """Without the spaces at the end, but for one behind a backslash."""
+    """Strip the spaces at the end, except a space after a backslash."""
     kept = index = 0
     while index < len(text):
         if text[index : index + 1] == b"\\":
@@ -165,16 +169,16 @@ def _without_trailing_spaces(text: bytes) -> bytes:
 
 
 def _expression(text: bytes, *, across: bool) -> bytes:
-    """A regular expression for one pattern.
+    """Regular expression for one pattern.
 
     Args:
         text: the pattern.
-        across: whether wildcards match slashes, as in a name that has none.
+        across: whether wildcards match slashes; True for names, which have no slashes.
 
     Raises:
-        _NeverMatches: the pattern can match nothing, such as an open bracket.
+        _NeverMatches: The pattern can match nothing, for example because a bracket is not closed.
     """
-    # git compares what precedes the first wildcard as it is: to the rest that is the begin of the pattern.
+    # git compares the text before the first wildcard literally, and the rest as a pattern of its own.
     begin = next((index for index, byte in enumerate(text) if byte in _SPECIAL), len(text))
     parts, text, index = [re.escape(text[:begin])], text[begin:], 0
     one = b"." if across else b"[^/]"
@@ -197,7 +201,7 @@ def _expression(text: bytes, *, across: bool) -> bytes:
 
 
 def _stars(text: bytes, index: int, *, across: bool) -> tuple[bytes, int]:
-    """The expression for the asterisks at ``index``, and where the pattern goes on."""
+    """Expression for the asterisks at ``index``, and the index after them."""
     end = index
     while text[end : end + 1] == b"*":
         end += 1
@@ -213,7 +217,7 @@ def _stars(text: bytes, index: int, *, across: bool) -> tuple[bytes, int]:
 
 
 def _bracket(text: bytes, index: int, *, across: bool) -> tuple[bytes, int]:
-    """The expression for the class whose content begins at ``index``, and where the pattern goes on behind it."""
+    """Expression for the class whose content starts at ``index``, and the index after its bracket."""
     is_negative = text[index : index + 1] in {b"!", b"^"}
     index += is_negative
     chosen: set[int] = set()
@@ -226,7 +230,7 @@ def _bracket(text: bytes, index: int, *, across: bool) -> tuple[bytes, int]:
         if text[index : index + 2] == b"[:":
             named, behind = _named_class(text, index)
             chosen.update(named)
-            # Without an end, `[:` is two characters as others.
+            # An unclosed `[:` is two literal characters.
             before, index = (ord("["), index + 1) if behind is None else (None, behind)
         elif text[index] == ord("-") and before is not None and text[index + 1 : index + 2] not in {b"", b"]"}:
             last, index = _literal(text, index + 1)
@@ -244,7 +248,7 @@ def _bracket(text: bytes, index: int, *, across: bool) -> tuple[bytes, int]:
 
 
 def _literal(text: bytes, index: int) -> tuple[int, int]:
-    """The character at ``index`` of a class, and where the class goes on."""
+    """Character at ``index`` of a class, and the index after it."""
     index += text[index : index + 1] == b"\\"
     if index >= len(text):
         raise _NeverMatches
@@ -252,7 +256,7 @@ def _literal(text: bytes, index: int) -> tuple[int, int]:
 
 
 def _named_class(text: bytes, index: int) -> tuple[bytes, int | None]:
-    """The members of `[:name:]` at ``index``, and where it ends; None if this is no such name."""
+    """Members of the `[:name:]` at ``index``, and the index after it; None if there is no `[:name:]`."""
     end = text.find(b"]", index + 2)
     if end < 0:
         raise _NeverMatches
@@ -269,7 +273,7 @@ def _parts(path: Path) -> tuple[bytes, ...]:
 
 
 def _folders_down_to(folder: Path) -> list[Path]:
-    """The folders whose ``.gitignore`` counts: from the top of the git checkout, if there is one, to ``folder``."""
+    """Folders whose ``.gitignore`` applies: from the top of the git checkout, if there is one, to ``folder``."""
     chain = [folder, *folder.parents]
     for index, parent in enumerate(chain):
         if (parent / ".git").exists():
@@ -282,14 +286,14 @@ def _levels_of(file: Path, folder: Path) -> Iterator[_Level]:
         if file.is_file():
             yield _Level(_parts(folder), patterns_of(file.read_bytes()))
     except OSError:
-        return  # as git, which warns and goes on
+        return  # git warns and continues
 
 
 def _git_folder(top: Path) -> Path:
-    """Where git keeps what belongs to a checkout and all its worktrees."""
+    """Folder in which git keeps the data that a checkout shares with all its worktrees."""
     folder = top / ".git"
     try:
-        if folder.is_file():  # of a worktree or a submodule
+        if folder.is_file():  # in a worktree or a submodule
             folder = top / os.fsdecode(folder.read_bytes().removeprefix(b"gitdir:").strip())
         common = folder / "commondir"
         if common.is_file():
@@ -300,7 +304,7 @@ def _git_folder(top: Path) -> Path:
 
 
 def _user_levels(top: Path) -> Iterator[_Level]:
-    """The patterns of the user's own excludes file, if ``top`` is a checkout."""
+    """Patterns of the user's excludes file, if ``top`` is a checkout."""
     if not (top / ".git").exists():
         return
     file = _configured_excludes(top)
@@ -311,7 +315,7 @@ def _user_levels(top: Path) -> Iterator[_Level]:
 
 
 def _configured_excludes(top: Path) -> Path | None:
-    """The file that the setting ``core.excludesFile`` names; None without the setting, or without git."""
+    """File that the setting ``core.excludesFile`` names; None without the setting or without git."""
     git = shutil.which("git")
     if git is None:
         return None

@@ -1,9 +1,9 @@
-"""The two YAML files, `model_tests.yaml` and `environments.yaml`: strict, every mistake at once and with its place.
+"""Read `model_tests.yaml` and `environments.yaml` strictly, and report all problems at once, each with its place.
 
 The reference of both files is `docs/yaml.md`.
 """
 
-from pytest_ibmodels.spec.cross_checks import load
+from pytest_ibmodels.spec.cross_checks import check, load
 from pytest_ibmodels.spec.environments import Environment, EnvironmentsFile, ResolvedEnvironment, load_environments
 from pytest_ibmodels.spec.errors import Problem, SpecError
 from pytest_ibmodels.spec.model_tests import (
@@ -33,6 +33,7 @@ __all__ = [
     "ResolvedEnvironment",
     "SpecError",
     "TableSpec",
+    "check",
     "environment_warnings",
     "load",
     "load_environments",

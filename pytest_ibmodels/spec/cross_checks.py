@@ -1,8 +1,8 @@
-"""Both files at once: what is wrong with either, and with the two together."""
+"""Read both YAML files at once, and check one against the other."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pytest_ibmodels.spec.environments import read_environments
 from pytest_ibmodels.spec.errors import Problem, SpecError
@@ -10,60 +10,75 @@ from pytest_ibmodels.spec.messages import did_you_mean
 from pytest_ibmodels.spec.model_tests import read_model_tests
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from pytest_ibmodels.spec.environments import EnvironmentsFile
     from pytest_ibmodels.spec.model_tests import ModelTestsFile
 
+PathT = TypeVar("PathT")
+FileT = TypeVar("FileT")
+
 
 def load(model_tests: Path, environments: Path | None, *, missing: str = "") -> tuple[ModelTestsFile, EnvironmentsFile]:
-    """Read both files. Without an `environments.yaml` there is only the built-in `sandbox`.
+    """Read both files. Without an `environments.yaml`, the only environment is the built-in `sandbox`.
 
     Args:
         model_tests: the file of model tests.
-        environments: the file that describes environments; it need not be there.
-        missing: what to say where an environment is not known, because that file is not there.
+        environments: the file of environments, which need not exist; None means there is none.
+        missing: advice to add to the message about an unknown environment if there is no file of environments.
 
     Raises:
-        SpecError: With everything that is wrong with the files, alone and together.
+        SpecError: Either file, or the two together, are invalid; with all their problems.
     """
-    problems: list[Problem] = []
-    tests = known = None
-    try:
-        tests, found = read_model_tests(model_tests)
-        problems += found
-    except SpecError as error:
-        problems += error.problems
-    try:
-        known, found = read_environments(environments)
-        problems += found
-    except SpecError as error:
-        problems += error.problems
+    tests, problems = _read(read_model_tests, model_tests)
+    known, more = _read(read_environments, environments)
+    problems += more
     if tests is not None and known is not None:
         problems += _unknown_environments(tests, known, missing)
-        problems += _without_database(tests, known)
+        problems += _missing_databases(tests, known)
         if not problems:
             return tests, known
     raise SpecError(problems)
+
+
+def check(model_tests: Path, environments: Path | None) -> list[Problem]:
+    """All problems of both files, sorted by file, line and column; empty if both are valid.
+
+    Args:
+        model_tests: the file of model tests.
+        environments: the file of environments, which need not exist; None means there is none.
+    """
+    try:
+        load(model_tests, environments)
+    except SpecError as error:
+        return list(error.problems)
+    return []
+
+
+def _read(read: Callable[[PathT], tuple[FileT, list[Problem]]], path: PathT) -> tuple[FileT | None, list[Problem]]:
+    try:
+        return read(path)
+    except SpecError as error:
+        return None, list(error.problems)
 
 
 def _unknown_environments(tests: ModelTestsFile, environments: EnvironmentsFile, missing: str) -> Iterator[Problem]:
     known = environments.names
     for use in tests.uses:
         if use.environment not in known:
-            advice = did_you_mean(use.environment, known) or "."
-            message = f"there is no environment `{use.environment}`{advice} Environments are {', '.join(known)}"
+            advice = did_you_mean(use.environment, known)
+            message = f"unknown environment `{use.environment}`{advice} (environments: {', '.join(known)})"
             message += f". {missing}" if missing else ""
             yield Problem(tests.path, use.line, use.column, message)
 
 
-def _without_database(tests: ModelTestsFile, environments: EnvironmentsFile) -> Iterator[Problem]:
+def _missing_databases(tests: ModelTestsFile, environments: EnvironmentsFile) -> Iterator[Problem]:
     for use in tests.uses:
         environment = environments.environments.get(use.environment)
         if use.needs_database and environment is not None and not environment.may_have_database:
             message = (
-                f"a model test with a `table` needs a database, but environment `{use.environment}` has none: write "
-                "`database: URL` into its entry"
+                f"a model test with a `table` needs a database, but environment `{use.environment}` has none: add "
+                "`database: URL` to its entry"
             )
             yield Problem(tests.path, use.line, use.column, message)

@@ -1,4 +1,4 @@
-"""URLs of databases, as far as they can be judged without opening one; and what is secret in them."""
+"""URLs of databases: check them, resolve them, and find the passwords in them, without opening a database."""
 
 from __future__ import annotations
 
@@ -16,23 +16,25 @@ if TYPE_CHECKING:
 SAMPLE_DATABASE = re.compile(r"sample:[A-Za-z0-9_-]+")
 _URL = re.compile(r"[a-z][a-z0-9]*(\+[a-z0-9_]+)?://\S*", re.IGNORECASE)
 _SECRET = re.compile("pass|pwd|secret|token", re.IGNORECASE)
-# The user's part as SQLAlchemy's make_url reads it: a password may hold any character but `@`.
-_PARTS = re.compile(r"(?P<scheme>[\w+\0]+://)(?P<user>[^:/@]*(?::[^@]*)?@)?(?P<place>[^?]*)(?P<query>\?.*)?", re.DOTALL)
+# SQLAlchemy's make_url reads the user's part like this: a password may contain any character but `@`.
+_PARTS = re.compile(
+    r"(?P<scheme>[\w+\0]+://)(?P<user>[^:/@]*(?::[^@]*)?@)?(?P<location>[^?]*)(?P<query>\?.*)?", re.DOTALL
+)
 _MARK = re.compile("\0(\\d+)\0")
 _LOCAL_FILE = re.compile(r"(sqlite(?:\+[a-z0-9_]+)?:///)([^?].*)")
-_SAFE = (("scheme", "+"), ("user", ""), ("place", "/:@[],"), ("query", ""))
-"""Parts of a URL, and the characters that are not quoted in the value of a variable there."""
+_SAFE = (("scheme", "+"), ("user", ""), ("location", "/:@[],"), ("query", ""))
+"""Parts of a URL, each with the characters that stay unquoted in the value of a variable there."""
 
 
 def is_database(text: str) -> bool:
-    """Whether the text is the URL of a database, or names a built-in sample."""
+    """Return whether the text is the URL of a database or the name of a built-in sample."""
     return bool(_URL.fullmatch(text) or SAMPLE_DATABASE.fullmatch(text))
 
 
-def from_folder(database: str, folder: Path) -> str:
-    """The same URL, where the file of a SQLite database counts from ``folder``; absolute ones stay as they are.
+def resolve_sqlite_file(database: str, folder: Path) -> str:
+    """Resolve the file of a SQLite URL relative to `folder`; other URLs are returned unchanged.
 
-    The file's name is part of a URL already, so `?` and `%` in it mean what they mean there. The folder is a path.
+    `?` and `%` in the file's name keep their meaning in a URL. The folder is a path, so it is quoted.
     """
     parts = _LOCAL_FILE.fullmatch(database)
     if parts is None:
@@ -41,13 +43,13 @@ def from_folder(database: str, folder: Path) -> str:
     name = parts[2].removeprefix(uri)
     if not name or unquote(name).startswith(("/", ":memory:", "?")):
         return database
-    # As SQLAlchemy writes the file of a URL; in a URI, SQLite undoes the quoting of the path once more.
+    # SQLAlchemy unquotes the file of a URL; SQLite unquotes the path of a URI a second time.
     path = quote(os.fsencode(folder), safe=" +/")
     return f"{parts[1]}{uri}{quote(path, safe=' +/') if uri else path}/{name}"
 
 
 def passwords(database: str) -> tuple[str, ...]:
-    """Every form in which a message may show the password of a database URL; empty without one."""
+    """Every form in which a message may show a password of a database URL, longest first; empty without one."""
     found: set[str] = set()
     for secret in _secrets(database):
         plain = unquote(secret)
@@ -56,28 +58,28 @@ def passwords(database: str) -> tuple[str, ...]:
 
 
 def has_plain_password(database: str) -> bool:
-    """Whether a password is written in the URL, and not as a variable."""
+    """Return whether the URL contains a password that is not a variable."""
     return any(not has_variables(unquote(secret)) for secret in passwords(database))
 
 
 def without_password(database: str) -> str:
-    """The URL as it may be kept: the same for every password."""
+    """The URL with `***` in the place of its passwords."""
     for secret in passwords(database):
         database = database.replace(secret, "***")
     return database
 
 
 def has_stray_at(database: str) -> bool:
-    """Whether an `@` stands where none belongs, so that what follows the first one may be a part of the password."""
+    """Return whether the URL has a misplaced `@`: the text after its first `@` may be part of the password."""
     parts = _PARTS.fullmatch(database)
     return parts is not None and parts["user"] is not None and "@" in database[parts.end("user") :]
 
 
 def fill_in(database: str, environ: Mapping[str, str]) -> Expanded:
-    """Fill in the variables of a URL, each quoted for the place where it stands.
+    """Fill in the variables of a URL, each quoted for its part of the URL.
 
-    A password is quoted in full, so that a variable holds the password itself. A variable that holds the whole URL, or
-    its beginning, is taken as it is.
+    The value of a variable for a password is the plain password, because it is quoted in full. A variable for the
+    whole URL or its beginning is not quoted.
     """
     if "\0" in database:
         return expand(database, environ)

@@ -1,4 +1,4 @@
-"""Paths on an environment's drives."""
+"""Paths on the drives of an environment, as users write them into the YAML files."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ FORM = "OWNER/REPO/fs/DRIVE/…"
 
 
 def drive_path(text: str) -> str:
-    """The path without its outer slashes.
+    """Check a drive path and strip its outer slashes.
 
     Raises:
-        ValueError: It is not of the form `OWNER/REPO/fs/DRIVE/…`; the message goes on after the key's name.
+        ValueError: Not of the form `OWNER/REPO/fs/DRIVE/…`. The message continues after the name of the key.
     """
     path = text.removeprefix("/").removesuffix("/")
     parts = path.split("/")
@@ -19,18 +19,18 @@ def drive_path(text: str) -> str:
         raise ValueError(f"has to be a drive path, {FORM}, but is {quoted(text)}")
     dots = next((part for part in parts if part in {".", ".."}), None)
     if dots is not None:
-        raise ValueError(f"has to be a whole drive path, but {quoted(text)} has `{dots}` in it")
+        raise ValueError(f"has to be a full drive path, but {quoted(text)} contains `{dots}`")
     if not path.isprintable():
-        raise ValueError(f"has to be a drive path, but {quoted(text)} has a control character in it")
+        raise ValueError(f"has to be a drive path, but {quoted(text)} contains a control character")
     return path
 
 
-def project_path(text: str) -> str:
-    """The drive path of an `.ibannotator` file, without its outer slashes.
+def annotator_project_path(text: str) -> str:
+    """Check the drive path of an `.ibannotator` file and strip its outer slashes.
 
     Raises:
-        ValueError: It is not of the form `OWNER/REPO/fs/DRIVE/…/NAME.ibannotator`; the message goes on after the
-            key's name.
+        ValueError: Not of the form `OWNER/REPO/fs/DRIVE/…/NAME.ibannotator`. The message continues after the name of
+            the key.
     """
     path = drive_path(text)
     if not path.endswith(".ibannotator") or path.count("/") < 4 or path.endswith("/.ibannotator"):

@@ -1,6 +1,6 @@
-"""The YAML files' entries as pydantic models: what may be written, key by key. The JSON Schemas are made from these.
+"""Pydantic models of the entries of both YAML files.
 
-Descriptions are shown by editors while the files are written.
+The JSON Schemas are generated from these models. Docstrings of fields become descriptions, which editors show.
 """
 
 from __future__ import annotations
@@ -14,50 +14,72 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
-    WithJsonSchema,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
 from pytest_ibmodels.spec import values
 
+UNIQUE: dict[str, Any] = {"uniqueItems": True}
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+EnvironmentName = Annotated[str, Field(pattern=values.NAME_PATTERN)]
+MarkName = Annotated[
+    str, Field(pattern=values.MARK_PATTERN, json_schema_extra={"not": {"enum": sorted(values.RESERVED_MARKS)}})
+]
+ColumnName = Annotated[str, Field(pattern=values.COLUMN_PATTERN)]
+Seconds = Annotated[float, Field(gt=0)]
+
 
 class _Entry(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_not_empty(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is None:
+            optional = not cls.model_fields[str(info.field_name)].is_required()
+            raise values.spec_error("is empty: give it a value" + (", or remove the key" if optional else ""))
+        return value
 
 
-_NOT_GIVEN: Any = None
-
-
-def _either_form(schema: dict[str, Any]) -> None:
-    """Let the JSON Schema of bounds take the short form too."""
+def _add_short_form(schema: dict[str, Any]) -> None:
+    """Allow a number in place of bounds in the JSON Schema."""
     number = {"type": "number", "minimum": 0}
     long_form = {key: schema.pop(key) for key in ("type", "properties", "additionalProperties")}
     schema.update(examples=[0.9, {"min": 0.9}, {"max": 0.4}], anyOf=[number, {**long_form, "minProperties": 1}])
 
 
 class BoundsEntry(_Entry):
-    """The values of this metric that pass for this field: a minimum, or `min` and `max`, one of them or both."""
+    """Values of the metric that pass for this field: a minimum, or `min`, `max`, or both."""
 
-    model_config = ConfigDict(json_schema_extra=_either_form)
+    model_config = ConfigDict(json_schema_extra=_add_short_form)
 
-    min: Annotated[float, Field(ge=0, description="The smallest value that still passes.")] = _NOT_GIVEN
-    max: Annotated[
-        float, Field(ge=0, description="The largest value that still passes, of a metric that should be low.")
-    ] = _NOT_GIVEN
+    min: Annotated[float | None, Field(ge=0)] = None
+    """Smallest value that passes."""
+
+    max: Annotated[float | None, Field(ge=0)] = None
+    """Largest value that passes, for a metric that should be low."""
 
     @model_validator(mode="before")
     @classmethod
-    def _short_form(cls, value: Any) -> Any:
+    def _expand_short_form(cls, value: Any) -> Any:
         return value if isinstance(value, dict) else {"min": value}
 
     @model_validator(mode="after")
-    def _some_bound(self) -> Self:
-        values.check_bounds(self.min, self.max)
+    def _check_bounds(self) -> Self:
+        if self.min is None and self.max is None:
+            raise values.spec_error("has no bound: give it a `min`, a `max`, or both")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise values.spec_error(f"has a `min` of {self.min:g} above its `max` of {self.max:g}: no value could pass")
         return self
 
 
 def _name_metrics(schema: dict[str, Any]) -> None:
-    """Let editors offer the metrics' names."""
+    """Let editors offer the names of the metrics."""
     schema["properties"] = dict.fromkeys(values.METRICS, schema["additionalProperties"])
     number = {"type": "number", "minimum": 0}
     schema["properties"]["accuracy"] = {"anyOf": [number, schema["additionalProperties"]]}
@@ -65,367 +87,209 @@ def _name_metrics(schema: dict[str, Any]) -> None:
 
 
 class InferenceEntry(_Entry):
-    """How the trained model is tried out."""
+    """How inference with the trained model is tested."""
 
     documents: Annotated[
         Literal["first", "all"] | int,
-        BeforeValidator(values.documents),
-        WithJsonSchema({"anyOf": [{"enum": ["first", "all"]}, {"type": "integer", "minimum": 1}]}),
-        Field(
-            description=(
-                "Which of the documents that training wrote predictions for are served and compared: "
-                "the first, all, or the first N."
-            ),
-            examples=["first", "all", 10],
-        ),
+        BeforeValidator(values.documents, json_schema_input_type=Literal["first", "all"] | Annotated[int, Field(ge=1)]),
+        Field(examples=["first", "all", 10]),
     ] = "first"
+    """Documents to run inference on, of those that the training wrote predictions for: the first, all, or the first
+    N."""
 
 
 class BetterEntry(_Entry):
-    """How far the new model may fall behind the one in use."""
+    """How far the new model may fall behind the model in use."""
 
-    max_drop: Annotated[
-        float,
-        Field(
-            ge=0,
-            lt=1,
-            description=(
-                "By so much the F1 (weighted avg) may be lower than that of the model in use: 0.01 is one point of 100."
-            ),
-        ),
-    ] = 0.0
-    undecided: Annotated[
-        Literal["pass", "fail"],
-        Field(
-            description=(
-                "What it means where the rows are too few to tell: `pass` (the default) passes with a warning that "
-                "says how many rows would decide it, `fail` fails."
-            )
-        ),
-    ] = "pass"
+    max_drop: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Largest drop of the F1 (weighted avg) below that of the model in use, as a fraction: 0.01 is one point of
+    100."""
 
-
-_MARK_SCHEMA: dict[str, Any] = {
-    "type": "string",
-    "pattern": values.MARK_PATTERN,
-    "not": {"enum": sorted(values.NO_MARKS)},
-}
+    undecided: Literal["pass", "fail"] = "pass"
+    """Verdict if there are too few rows to decide: `pass` (the default) passes with a warning that says how many rows
+    would decide, `fail` fails."""
 
 
 class ModelTestEntry(_Entry):
-    """One model test: a training that has to keep working, and how good it has to be."""
+    """One model test: a training that must keep working, and how good it must be."""
 
     env: Annotated[
         tuple[str, ...],
-        BeforeValidator(values.environment_names),
-        WithJsonSchema(
-            {
-                "anyOf": [
-                    {"type": "string", "pattern": values.NAME_PATTERN},
-                    {
-                        "type": "array",
-                        "items": {"type": "string", "pattern": values.NAME_PATTERN},
-                        "minItems": 1,
-                        "uniqueItems": True,
-                    },
-                ]
-            }
+        BeforeValidator(
+            values.environment_names,
+            json_schema_input_type=EnvironmentName
+            | Annotated[list[EnvironmentName], Field(min_length=1, json_schema_extra=UNIQUE)],
         ),
-        Field(
-            description=(
-                "The environment to train on, by its name in environments.yaml, or a list of them. "
-                "There is always `sandbox`."
-            ),
-            examples=["sandbox", ["dogfood", "sandbox"]],
-        ),
+        Field(examples=["sandbox", ["dogfood", "sandbox"]]),
     ]
+    """Environment to train on, by its name in environments.yaml, or a list of environments. `sandbox` always
+    exists."""
+
     ibannotator: Annotated[
         str | None,
-        BeforeValidator(values.not_empty, json_schema_input_type=str),
-        AfterValidator(values.in_project),
+        AfterValidator(values.annotator_project),
         Field(
-            description="Drive path of the Annotator project to train on, readable with the environment's token.",
             examples=["ib_annotation/data/fs/Prod Drive/datasets/Something.ibannotator"],
             json_schema_extra={"pattern": r"^/?[^/]+/[^/]+/fs/[^/]+(/[^/]+)*/[^/]+\.ibannotator$"},
         ),
     ] = None
-    table: Annotated[
-        str | None,
-        BeforeValidator(values.not_empty, json_schema_input_type=str),
-        AfterValidator(lambda value: None if value is None else values.table(value)),
-        Field(
-            description=(
-                "In place of `ibannotator`: the table of the environment's `database` whose labelled texts are to be "
-                "learned, TABLE or SCHEMA.TABLE."
-            ),
-            examples=["Review", "iris.Review"],
-            json_schema_extra={"pattern": r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?$"},
-        ),
-    ] = None
+    """Drive path of the Annotator project to train on, readable with the environment's token."""
+
+    table: Annotated[str | None, Field(pattern=values.TABLE_PATTERN, examples=["Review", "iris.Review"])] = None
+    """Instead of `ibannotator`: table of the environment's `database` with the labelled texts to train on, TABLE or
+    SCHEMA.TABLE."""
+
     columns: Annotated[
         tuple[str, str] | None,
-        BeforeValidator(values.columns),
-        WithJsonSchema(
-            {
-                "anyOf": [
-                    {"type": "string", "pattern": r"^[^,]+,[^,]+$"},
-                    {"type": "array", "items": {"type": "string"}, "minItems": 2, "maxItems": 2, "uniqueItems": True},
-                ]
-            }
+        BeforeValidator(
+            values.columns,
+            json_schema_input_type=Annotated[str, Field(pattern=r"^[^,]+,[^,]+$")]
+            | Annotated[list[str], Field(min_length=2, max_length=2, json_schema_extra=UNIQUE)],
         ),
-        Field(
-            description="With `table`: first the column of the label, second that of the text.",
-            examples=[["ReviewLabel", "ReviewText"], "ReviewLabel,ReviewText"],
-        ),
+        Field(examples=[["ReviewLabel", "ReviewText"], "ReviewLabel,ReviewText"]),
     ] = None
-    limit: Annotated[
-        int | None,
-        BeforeValidator(values.limit, json_schema_input_type=int),
-        WithJsonSchema({"type": "integer", "minimum": 2}),
-        Field(description="With `table`: most rows that are read. Default: all.", examples=[2000]),
-    ] = None
-    p_of_train: Annotated[
-        float | None,
-        BeforeValidator(values.share, json_schema_input_type=float),
-        WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}),
-        Field(
-            description=(
-                "With `table`: the share of the rows that is learned from, in the mean; the others test. Default: 0.8."
-            ),
-            examples=[0.8],
-        ),
-    ] = None
-    group_column: Annotated[
-        str | None,
-        BeforeValidator(values.column, json_schema_input_type=str),
-        Field(
-            description=(
-                "With `table`: the column that decides, in place of the text, whether a row is learned from or tests, "
-                "so that all rows of an author or a customer are on one side."
-            ),
-            examples=["Author"],
-            json_schema_extra={"pattern": values.TABLE_NAME_PATTERN},
-        ),
-    ] = None
-    split_column: Annotated[
-        str | None,
-        BeforeValidator(values.column, json_schema_input_type=str),
-        Field(
-            description=(
-                "With `table`: the column that says of each row whether it is learned from or tests, `train` or `test`."
-            ),
-            examples=["Part"],
-            json_schema_extra={"pattern": values.TABLE_NAME_PATTERN},
-        ),
-    ] = None
+    """With `table`: the column of the label, then the column of the text."""
+
+    limit: Annotated[int | None, Field(ge=2, examples=[2000])] = None
+    """With `table`: maximum number of rows to read. Default: all."""
+
+    p_of_train: Annotated[float | None, Field(gt=0, lt=1, examples=[0.8])] = None
+    """With `table`: expected fraction of the rows that are trained on; the other rows test. Default: 0.8."""
+
+    group_column: Annotated[ColumnName | None, Field(examples=["Author"])] = None
+    """With `table`: column that decides, instead of the text, whether a row trains or tests, so that all rows of an
+    author or a customer are on one side."""
+
+    split_column: Annotated[ColumnName | None, Field(examples=["Part"])] = None
+    """With `table`: column that holds the side of each row, `train` or `test`."""
+
     better_than_current: Annotated[
         BetterEntry | None,
-        BeforeValidator(values.better),
-        WithJsonSchema(
-            {
-                "anyOf": [
-                    {"type": "boolean"},
-                    {
-                        "type": "object",
-                        "properties": {
-                            "max_drop": {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
-                            "undecided": {"enum": ["pass", "fail"]},
-                        },
-                        "additionalProperties": False,
-                    },
-                ]
-            }
-        ),
-        Field(
-            description=(
-                "With `table`: the new model's F1 (weighted avg) must be as good as that of the model in use on the "
-                "same rows, or lower by `max_drop` at most, as far as these rows can tell."
-            ),
-            examples=[True, {"max_drop": 0.01}, {"max_drop": 0.01, "undecided": "fail"}],
-        ),
+        BeforeValidator(values.better, json_schema_input_type=bool | BetterEntry),
+        Field(examples=[True, {"max_drop": 0.01}, {"max_drop": 0.01, "undecided": "fail"}]),
     ] = None
-    time_limit: Annotated[
-        float,
-        Field(
-            gt=0,
-            description=(
-                "Seconds that the training may take, from the moment the environment begins it. "
-                "Past them the job is cancelled."
-            ),
-            examples=[1200],
-        ),
-    ]
+    """With `table`: the F1 (weighted avg) of the new model must not be lower than that of the model in use on the
+    same rows by more than `max_drop`, as far as these rows can tell."""
+
+    time_limit: Annotated[Seconds, Field(examples=[1200])]
+    """Maximum duration of the training in seconds, from the moment the environment starts it. A job that takes longer
+    is cancelled."""
+
     config: Annotated[
-        dict[str, Any],
-        Field(
-            description="Hyperparameters, passed on to the training as they are; for others the training has defaults.",
-            examples=[{"batch_size": 2, "learning_rate": 5.0e-5, "epochs": 3, "upload": False}],
-        ),
+        dict[str, Any], Field(examples=[{"batch_size": 2, "learning_rate": 5e-5, "epochs": 3, "upload": False}])
     ] = {}
+    """Hyperparameters, passed to the training unchanged. The training has defaults for the others."""
+
     metrics: Annotated[
         dict[str, dict[str, BoundsEntry]],
-        BeforeValidator(values.one_value_for_all),
-        Field(
-            description=(
-                "Metric -> field -> minimum, or bounds: `{min: 0.9}`, `{max: 0.4}`. The metrics are exact_match, "
-                "precision, recall and f1, and whatever else the training reports. Not every metric and not every "
-                "field has to be there. With `table`, fields are labels, `macro avg` and `weighted avg`; accuracy is "
-                "one number. Of a metric of your own that is one number, the bounds stand below its name."
-            ),
-            examples=[{"f1": {"DL Number": 0.9}}, {"loss": {"max": 0.4}}],
-            json_schema_extra=_name_metrics,
-        ),
+        BeforeValidator(values.expand_single_values),
+        Field(examples=[{"f1": {"DL Number": 0.9}}, {"loss": {"max": 0.4}}], json_schema_extra=_name_metrics),
     ] = {}
-    inference: Annotated[InferenceEntry, Field(description="How the trained model is tried out.")] = InferenceEntry()
+    """Metric -> field -> minimum, or bounds: `{min: 0.9}`, `{max: 0.4}`. The metrics are exact_match, precision,
+    recall, f1, and any other that the training reports. Metrics and fields may be left out. With `table`, the fields
+    are the labels, `macro avg` and `weighted avg`, and accuracy is one number. The bounds of a metric of your own
+    that is one number go right below its name."""
+
+    inference: InferenceEntry = InferenceEntry()
+    """How inference with the trained model is tested."""
+
     marks: Annotated[
         tuple[str, ...],
-        BeforeValidator(values.marks),
-        WithJsonSchema(
-            {
-                "anyOf": [
-                    _MARK_SCHEMA,
-                    {"type": "array", "items": _MARK_SCHEMA, "minItems": 1, "uniqueItems": True},
-                ]
-            }
+        BeforeValidator(
+            values.marks,
+            json_schema_input_type=MarkName | Annotated[list[MarkName], Field(min_length=1, json_schema_extra=UNIQUE)],
         ),
-        Field(
-            description="Marks of pytest for both items, one name or a list, to select by with -m.",
-            examples=["nightly", ["nightly", "licenses"]],
-        ),
+        Field(examples=["nightly", ["nightly", "licenses"]]),
     ] = ()
-    skip: Annotated[
-        str | None,
-        BeforeValidator(values.reason, json_schema_input_type=str),
-        Field(description="Why this model test is not run at present.", examples=["The data set is being relabelled"]),
-    ] = None
-    xfail: Annotated[
-        str | None,
-        BeforeValidator(values.reason, json_schema_input_type=str),
-        Field(
-            description="Why this model test is expected to fail; it runs, and its failure does not fail the session.",
-            examples=["Known to lose addresses since 1.4"],
-        ),
-    ] = None
-    package: Annotated[
-        str | None,
-        BeforeValidator(values.folder, json_schema_input_type=str),
-        Field(
-            description=(
-                "Folder of the training code to push for this model test, from pytest's root folder. "
-                "Default: the one that the setting ibmodels_package names."
-            ),
-            examples=["ibformers_next"],
-        ),
-    ] = None
+    """Marks of pytest for both items, one name or a list, to select by with -m."""
+
+    skip: Annotated[Text | None, Field(examples=["The data set is being relabelled"])] = None
+    """Reason why this model test is not run at present."""
+
+    xfail: Annotated[Text | None, Field(examples=["Known to lose addresses since 1.4"])] = None
+    """Reason why this model test is expected to fail; it runs, but does not fail the session."""
+
+    package: Annotated[Text | None, Field(examples=["ibformers_next"])] = None
+    """Folder of the training code to upload for this model test, relative to pytest's root folder. Default: the
+    setting ibmodels_package."""
 
 
 class LimitsEntry(_Entry):
-    """Seconds that something may take in this environment, in place of pytest's settings."""
+    """Timeouts of this environment in seconds, instead of those of pytest's settings."""
 
-    upload: Annotated[
-        float | None,
-        BeforeValidator(values.not_empty, json_schema_input_type=float),
-        Field(gt=0, description="Seconds that unpacking the pushed code may take.", examples=[300]),
-    ] = None
-    queue: Annotated[
-        float | None,
-        BeforeValidator(values.not_empty, json_schema_input_type=float),
-        Field(gt=0, description="Seconds that a training may wait until the environment begins it.", examples=[3600]),
-    ] = None
-    inference: Annotated[
-        float | None,
-        BeforeValidator(values.not_empty, json_schema_input_type=float),
-        Field(gt=0, description="Seconds that inference of one model test may take.", examples=[300]),
-    ] = None
+    upload: Annotated[Seconds | None, Field(examples=[300])] = None
+    """Timeout for unpacking the uploaded code, in seconds."""
+
+    queue: Annotated[Seconds | None, Field(examples=[3600])] = None
+    """Timeout for a training to leave the queue of the environment, in seconds."""
+
+    inference: Annotated[Seconds | None, Field(examples=[300])] = None
+    """Timeout for the inference of one model test, in seconds."""
+
+
+def _limits(value: Any) -> dict[str, float]:
+    return LimitsEntry.model_validate(value).model_dump(exclude_none=True)
 
 
 class EnvironmentEntry(_Entry):
-    """An Instabase to publish to and train on, or the embedded sandbox. Texts may hold `${VARIABLE}`."""
+    """An Instabase to publish to and train on, or the embedded sandbox. Any text may contain `${VARIABLE}`."""
 
-    host: Annotated[
-        str,
-        Field(
-            description="Address of the Instabase, http(s)://…, or `sandbox` for the embedded one.",
-            examples=["https://dogfood.instabase.com", "sandbox", "${IB_HOST:-sandbox}"],
-        ),
-    ]
-    path: Annotated[
-        str | None,
-        BeforeValidator(values.not_empty, json_schema_input_type=str),
-        Field(
-            description=(
-                "Drive folder for test files, OWNER/REPO/fs/DRIVE/…: a place where things can be saved and deleted. "
-                "The embedded sandbox has a default."
-            ),
-            examples=["me/my-repo/fs/Instabase Drive/model-tests"],
-        ),
-    ] = None
-    token: Annotated[
-        SecretStr | None,
-        BeforeValidator(values.not_empty, json_schema_input_type=str),
-        Field(description="API token. Keep it out of the file: `${VARIABLE}`.", examples=["${DOGFOOD_TOKEN}"]),
-    ] = None
+    host: Annotated[str, Field(examples=["https://dogfood.instabase.com", "sandbox", "${IB_HOST:-sandbox}"])]
+    """Address of the Instabase, http(s)://…, or `sandbox` for the embedded one."""
+
+    path: Annotated[str | None, Field(examples=["me/my-repo/fs/Instabase Drive/model-tests"])] = None
+    """Drive folder for test files, OWNER/REPO/fs/DRIVE/…, where the token may write and delete. The embedded sandbox
+    has a default."""
+
+    token: Annotated[SecretStr | None, Field(examples=["${DOGFOOD_TOKEN}"])] = None
+    """API token. Keep it out of the file: `${VARIABLE}`."""
+
     mounts: Annotated[
         dict[str, str] | None,
-        BeforeValidator(values.not_empty, json_schema_input_type=dict[str, str]),
         Field(
-            description=(
-                "Embedded sandbox only. Drive folder -> what is to be seen there: a local folder, "
-                "relative to this file, or a built-in sample."
-            ),
             examples=[
                 {"me/data/fs/Drive/receipts": "../receipts", "me/data/fs/Drive/licenses": "sample:drivers-licenses"}
-            ],
+            ]
         ),
     ] = None
+    """Embedded sandbox only. Drive folder -> its content: a local folder, relative to this file, or a built-in
+    sample."""
+
     max_parallel: Annotated[
         int | str | None,
-        BeforeValidator(values.max_parallel),
-        WithJsonSchema(
-            {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": values.VARIABLE_PATTERN}]}
+        BeforeValidator(
+            values.max_parallel,
+            json_schema_input_type=Annotated[int, Field(ge=1)] | Annotated[str, Field(pattern=values.VARIABLE_PATTERN)],
         ),
-        Field(
-            description=(
-                "How many trainings may run at once. Default: as many as are selected; on the embedded sandbox, half "
-                "the processor's cores (at least 1), since trainings on one machine take the cores from each other."
-            ),
-            examples=[2],
-        ),
+        Field(examples=[2]),
     ] = None
-    data: Annotated[
-        str | None,
-        BeforeValidator(values.not_empty, json_schema_input_type=str),
-        Field(
-            description="Embedded sandbox only. Folder for its files, relative to this one. Default: a temporary one.",
-            examples=[".sandbox"],
-        ),
-    ] = None
+    """Maximum number of trainings at the same time. Default: no maximum; on the embedded sandbox half the processor's
+    cores (at least 1), because trainings on one machine share its cores."""
+
+    data: Annotated[str | None, Field(examples=[".sandbox"])] = None
+    """Embedded sandbox only. Folder for its files, relative to this file. Default: a temporary one."""
+
     database: Annotated[
         SecretStr | None,
-        BeforeValidator(values.not_empty, json_schema_input_type=str),
-        Field(
-            description=(
-                "The database of model tests with a `table`: a URL of SQLAlchemy as the environment reaches it, or a "
-                "built-in sample. Keep passwords out of the file: `${VARIABLE}`."
-            ),
-            examples=["postgresql+psycopg://me:${REVIEWS_PASSWORD}@db.example.com/reviews", "sample:reviews"],
-        ),
+        Field(examples=["postgresql+psycopg://me:${REVIEWS_PASSWORD}@db.example.com/reviews", "sample:reviews"]),
     ] = None
-    ca_bundle: Annotated[
-        str | None,
-        BeforeValidator(values.not_empty, json_schema_input_type=str),
-        Field(
-            description=(
-                "File of the certificates (PEM) that the host's own is verified with, in place of the public ones; "
-                "relative to this file."
-            ),
-            examples=["certificates/company.pem"],
-        ),
-    ] = None
-    verify: Annotated[
-        bool,
-        Field(description="false: the host's certificate is not verified, and whoever is in between reads the token."),
-    ] = True
-    limits: Annotated[LimitsEntry, Field(description="Seconds that something may take, where it differs here.")] = (
-        LimitsEntry()
-    )
+    """Database of model tests with a `table`: its SQLAlchemy URL as seen from the environment, or a built-in sample.
+    Keep passwords out of the file: `${VARIABLE}`."""
+
+    ca_bundle: Annotated[str | None, Field(examples=["certificates/company.pem"])] = None
+    """PEM file of the certificates to verify the host with, instead of the public ones; relative to this file."""
+
+    verify: bool = True
+    """false: the certificate of the host is not verified, and anybody in between can read the token."""
+
+    limits: Annotated[dict[str, float], BeforeValidator(_limits, json_schema_input_type=LimitsEntry)] = {}
+    """Timeouts of this environment in seconds, instead of those of pytest's settings."""
+
+
+NESTED: dict[str, type[BaseModel]] = {
+    "better_than_current": BetterEntry,
+    "inference": InferenceEntry,
+    "limits": LimitsEntry,
+    "metrics": BoundsEntry,
+}
+"""Model of the mapping below a key of an entry."""

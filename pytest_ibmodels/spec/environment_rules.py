@@ -1,10 +1,12 @@
-"""What an environment's values have to be beyond their types, as far as no variable hides them."""
+"""Rules for the values of an environment beyond their types. Values with variables are checked once resolved."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
+
+from pydantic import SecretStr
 
 from pytest_ibmodels.spec.databases import has_stray_at, is_database
 from pytest_ibmodels.spec.drive_paths import drive_path
@@ -12,10 +14,12 @@ from pytest_ibmodels.spec.messages import closest, quoted
 from pytest_ibmodels.spec.variables import has_variables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
+
+    from pytest_ibmodels.spec.entries import EnvironmentEntry
 
 SANDBOX = "sandbox"
-"""The host that means the embedded environment, and the name of the one that exists without being written down."""
+"""Host of every embedded environment, and name of the environment that exists in no file."""
 
 SAMPLE_PREFIX = "sample:"
 SANDBOX_PATH = "sandbox/ci/fs/Instabase Drive/model-tests"
@@ -23,115 +27,105 @@ SANDBOX_DATABASE = f"{SAMPLE_PREFIX}reviews"
 SANDBOX_MOUNTS = {"sandbox/ci/fs/Instabase Drive/samples/drivers-licenses": f"{SAMPLE_PREFIX}drivers-licenses"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Values:
-    """The values of one environment."""
+def map_texts(entry: EnvironmentEntry, change: Callable[[str, str], str]) -> EnvironmentEntry:
+    """Copy the entry with `change(key, text)` for every text; keys and values of a mapping are texts of its key."""
 
-    host: str
-    path: str | None
-    token: str | None = field(repr=False)
-    mounts: Mapping[str, str] | None
-    max_parallel: str | int | None
-    data: str | None
-    database: str | None = field(default=None, repr=False)
-    ca_bundle: str | None = None
-    verify: bool = True
+    def changed(key: str, value: Any) -> Any:
+        if isinstance(value, str):
+            return change(key, value)
+        if isinstance(value, SecretStr):
+            return SecretStr(change(key, value.get_secret_value()))
+        if isinstance(value, Mapping):
+            return {changed(key, name): changed(key, item) for name, item in value.items()}
+        return value
 
-    def with_texts(self, change: Callable[[str, str], str]) -> Values:
-        """The same with `change(key, text)` for every text; those of `mounts` are its keys and its values."""
+    return entry.model_copy(update={key: changed(key, value) for key, value in entry})
 
-        def changed(key: str) -> str | None:
-            text = getattr(self, key)
-            return change(key, text) if isinstance(text, str) else text
 
-        mounts = self.mounts
-        if mounts is not None:
-            mounts = {change("mounts", folder): change("mounts", source) for folder, source in mounts.items()}
-        texts: dict[str, Any] = {
-            key: changed(key) for key in ("path", "token", "max_parallel", "data", "database", "ca_bundle")
-        }
-        return replace(self, host=change("host", self.host), mounts=mounts, **texts)
+def keys_with_variables(entry: EnvironmentEntry) -> frozenset[str]:
+    """Keys whose values depend on the process environment."""
+    keys = set()
 
-    def keys_with_variables(self) -> frozenset[str]:
-        """The keys whose values only the process environment knows."""
-        keys = set()
+    def note(key: str, text: str) -> str:
+        if has_variables(text):
+            keys.add(key)
+        return text
 
-        def note(key: str, text: str) -> str:
-            if has_variables(text):
-                keys.add(key)
-            return text
-
-        self.with_texts(note)
-        return frozenset(keys)
+    map_texts(entry, note)
+    return frozenset(keys)
 
 
 class Violation(NamedTuple):
-    """A rule that does not hold: at which key (none: the environment as such), and the message."""
+    """A broken rule: its key (None for the environment as a whole) and the message."""
 
     key: str | None
     message: str
 
 
-def violations(name: str, values: Values, hidden: frozenset[str] = frozenset()) -> Iterator[Violation]:
-    """Every rule that the values of environment `name` break; the values of keys in `hidden` are not known."""
-    for broken in _rules(name, values, known_host="host" not in hidden):
-        if broken.key not in hidden:
-            yield broken
+def violations(name: str, entry: EnvironmentEntry, hidden: frozenset[str] = frozenset()) -> Iterator[Violation]:
+    """Yield the rules that environment `name` breaks, except those about the keys in `hidden`."""
+    for violation in _violations(name, entry, is_host_known="host" not in hidden):
+        if violation.key not in hidden:
+            yield violation
 
 
-def _rules(name: str, values: Values, *, known_host: bool) -> Iterator[Violation]:
-    if known_host and values.host != SANDBOX:
-        yield from _remote_rules(name, values)
-    yield from _certificate_rules(values, known_host=known_host)
-    if values.path is not None:
-        yield from _drive_path_rule("path", values.path, "`path`")
-    if values.token is not None:
-        yield from _token_rules(values.token)
-    if values.mounts is not None:
-        yield from _mounts_rules(values.mounts)
-    if values.database is not None and not is_database(values.database):
-        # What is written there may hold a password.
-        wanted = "DIALECT://…, or a built-in sample, as sample:NAME"
-        yield Violation("database", f"`database` has to be a URL of SQLAlchemy, {wanted}, but is something else")
-    elif values.database is not None and has_stray_at(values.database):
-        written = "in a user, password or name it is written `%40`; a variable for a password is quoted by itself"
-        yield Violation("database", f"`database` has an `@` where none belongs: {written}")
-    if values.data == "":
+def _violations(name: str, entry: EnvironmentEntry, *, is_host_known: bool) -> Iterator[Violation]:
+    if is_host_known and entry.host != SANDBOX:
+        yield from _remote_rules(name, entry)
+    yield from _certificate_rules(entry, is_host_known=is_host_known)
+    if entry.path is not None:
+        yield from _drive_path_rule("path", entry.path, "`path`")
+    if entry.token is not None:
+        yield from _token_rules(entry.token.get_secret_value())
+    if entry.mounts is not None:
+        yield from _mounts_rules(entry.mounts)
+    if entry.database is not None:
+        yield from _database_rules(entry.database.get_secret_value())
+    if entry.data == "":
         yield Violation("data", "`data` has to be a folder, but is empty")
-    if isinstance(values.max_parallel, str):
-        yield from _max_parallel_rule(values.max_parallel)
+    if isinstance(entry.max_parallel, str):
+        yield from _max_parallel_rule(entry.max_parallel)
 
 
-def _certificate_rules(values: Values, *, known_host: bool) -> Iterator[Violation]:
-    if values.ca_bundle is not None and not values.verify:
+def _database_rules(database: str) -> Iterator[Violation]:
+    # The value is not shown, because it may contain a password.
+    if not is_database(database):
         yield Violation(
-            "ca_bundle", "`ca_bundle` names whom to trust, `verify: false` means anybody: remove one of them"
+            "database", "`database` has to be an SQLAlchemy URL, DIALECT://…, or a built-in sample, sample:NAME"
         )
-    elif known_host and not values.host.startswith("https://"):
-        for key, is_given in (("ca_bundle", values.ca_bundle is not None), ("verify", not values.verify)):
+    elif has_stray_at(database):
+        advice = "write `%40` for an `@` in a user, password or name; the value of a variable is quoted automatically"
+        yield Violation("database", f"`database` has a misplaced `@`: {advice}")
+
+
+def _certificate_rules(entry: EnvironmentEntry, *, is_host_known: bool) -> Iterator[Violation]:
+    if entry.ca_bundle is not None and not entry.verify:
+        yield Violation("ca_bundle", "`ca_bundle` has no effect with `verify: false`: remove one of them")
+    elif is_host_known and not entry.host.startswith("https://"):
+        for key, is_given in (("ca_bundle", entry.ca_bundle is not None), ("verify", not entry.verify)):
             if is_given:
-                yield Violation(key, f"`{key}` is for a `host` with https:// only: remove it")
+                yield Violation(key, f"`{key}` needs a `host` with https://: remove it")
 
 
 def _mounts_rules(mounts: Mapping[str, str]) -> Iterator[Violation]:
     for folder, source in mounts.items():
         yield from _drive_path_rule("mounts", folder, f"the key {quoted(folder)} of `mounts`")
         if source in {"", SAMPLE_PREFIX}:
-            wanted = f"a local folder, or a sample as {SAMPLE_PREFIX}NAME"
+            wanted = f"a local folder, or a built-in sample, {SAMPLE_PREFIX}NAME"
             yield Violation("mounts", f"`mounts.{folder}` has to be {wanted}, but is {quoted(source)}")
 
 
-def _remote_rules(name: str, values: Values) -> Iterator[Violation]:
-    yield from _host_rules(values.host)
-    if values.path is None:
+def _remote_rules(name: str, entry: EnvironmentEntry) -> Iterator[Violation]:
+    yield from _host_rules(entry.host)
+    if entry.path is None:
         yield Violation(
             None, f"environment `{name}` has no `path`: the drive folder for test files, OWNER/REPO/fs/DRIVE/…"
         )
-    if values.token is None:
+    if entry.token is None:
         yield Violation(None, f"environment `{name}` has no `token`: write `token: ${{VARIABLE}}` and set the variable")
     for key in ("mounts", "data"):
-        if getattr(values, key) is not None:
-            yield Violation(key, f"`{key}` is for the embedded sandbox only, `host: sandbox`: remove it")
+        if getattr(entry, key) is not None:
+            yield Violation(key, f"`{key}` needs the embedded sandbox, `host: sandbox`: remove it")
 
 
 def _host_rules(host: str) -> Iterator[Violation]:
@@ -146,13 +140,13 @@ def _host_rules(host: str) -> Iterator[Violation]:
     except ValueError:
         address, valid = urlsplit(""), False
     if not valid:
-        # What stands before an `@` may be a password.
+        # The text before an `@` may be a password.
         found = "is something else" if "@" in host else f"is {quoted(host)}{_host_hint(host)}"
         yield Violation("host", f"`host` has to be an address, http(s)://…, or sandbox, but {found}")
     elif address.username is not None or address.password is not None:
-        yield Violation("host", "`host` has a user or password in it: remove them, the `token` is all that is sent")
+        yield Violation("host", "`host` contains a user or password: remove them, only the `token` is sent")
     elif address.query or address.fragment:
-        yield Violation("host", "`host` has to end before the `?` or `#` in it")
+        yield Violation("host", "`host` has to end before its `?` or `#`")
 
 
 def _host_hint(host: str) -> str:
@@ -165,11 +159,8 @@ def _token_rules(token: str) -> Iterator[Violation]:
     if not token:
         yield Violation("token", "`token` is empty")
     elif not token.isascii() or not token.isprintable() or " " in token:
-        # Neither the token nor the character is shown.
-        yield Violation(
-            "token",
-            "`token` has a space, a line break or a letter beyond ASCII in it, which no token has",
-        )
+        # The character is not shown either: it is part of a secret.
+        yield Violation("token", "`token` contains a space, a line break or a non-ASCII character: copy it again")
 
 
 def _max_parallel_rule(text: str) -> Iterator[Violation]:

@@ -1,4 +1,4 @@
-"""`environments.yaml`: where model tests run."""
+"""Read `environments.yaml`, which describes where model tests run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from pytest_ibmodels.spec.databases import fill_in, from_folder, passwords
+from pytest_ibmodels.spec.databases import fill_in, passwords, resolve_sqlite_file
 from pytest_ibmodels.spec.drive_paths import drive_path
 from pytest_ibmodels.spec.entries import EnvironmentEntry
 from pytest_ibmodels.spec.environment_rules import (
@@ -19,17 +19,18 @@ from pytest_ibmodels.spec.environment_rules import (
     SANDBOX_DATABASE,
     SANDBOX_MOUNTS,
     SANDBOX_PATH,
-    Values,
     Violation,
+    keys_with_variables,
+    map_texts,
     violations,
 )
 from pytest_ibmodels.spec.errors import Problem, SpecError
 from pytest_ibmodels.spec.reader import Document, LocatedDict, read_yaml
-from pytest_ibmodels.spec.validation import entries, entry_names, validated, value_place
+from pytest_ibmodels.spec.validation import entries, entry_names, validate_entry, value_place
 from pytest_ibmodels.spec.variables import broken_reference, expand, has_variables
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from yaml.error import Mark
 
@@ -39,14 +40,21 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolvedEnvironment:
-    """An environment ready for use, its variables filled in.
+    """An environment with its variables and defaults filled in.
 
-    `host` has no trailing slash; it is `sandbox` for the embedded one. `path` and the keys of `mounts` are drive paths
-    without outer slashes. A value of `mounts` is an absolute local folder, or `sample:NAME`. `data` is an absolute
-    local folder; None: a temporary one. `token` is None for an embedded environment that names none. `max_parallel` is
-    at least 1; None: half the processor's cores (at least 1) for an embedded environment, no bound for any other.
-    `database` is a URL, or `sample:NAME`; its SQLite file is absolute for an embedded environment. `ca_bundle` is an
-    absolute local file. `limits` are seconds by name: upload, queue, inference, as far as given.
+    Attributes:
+        name: its name in `environments.yaml`.
+        host: address without a trailing slash, or `sandbox` for an embedded environment.
+        path: drive folder for test files, without outer slashes.
+        token: API token; None for an embedded environment without one.
+        mounts: drive folder without outer slashes -> absolute local folder, or `sample:NAME`.
+        max_parallel: maximum number of trainings at the same time, at least 1. None means half the processor's cores
+            (at least 1) for an embedded environment, and no maximum for any other.
+        data: absolute folder of an embedded environment; None means a temporary folder.
+        database: SQLAlchemy URL, or `sample:NAME`; the SQLite file of an embedded environment is absolute.
+        ca_bundle: absolute file of the certificates to verify the host with; None means the public ones.
+        verify: whether the certificate of the host is verified.
+        limits: timeouts in seconds by name (`upload`, `queue`, `inference`), without those that are not given.
     """
 
     name: str
@@ -67,19 +75,26 @@ class ResolvedEnvironment:
 
     @property
     def verification(self) -> ssl.SSLContext | bool:
-        """How the host's certificate is verified: against `ca_bundle`, the public certificates, or (False) not at all.
+        """The `verify` of httpx: a context with the certificates of `ca_bundle`, or `verify` itself.
 
         Raises:
-            OSError: `ca_bundle` cannot be read, or (ssl.SSLError) holds no certificate.
+            OSError: `ca_bundle` cannot be read.
+            ssl.SSLError: `ca_bundle` contains no certificate; a subclass of OSError.
         """
         return self.verify if self.ca_bundle is None else ssl.create_default_context(cafile=self.ca_bundle)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """One entry of `environments.yaml` as it is written, `${VARIABLE}` and all.
+    """One entry of `environments.yaml` as written, with its `${VARIABLE}`s.
 
-    `line` (from 1) is that of its name; 0 for the sandbox that no file names.
+    Attributes:
+        name: its name.
+        line: line of the name, from 1; 0 for the built-in `sandbox`.
+        file: the file; None for the built-in `sandbox` if there is no file.
+        places: line and column of each key, and with the key None of the name.
+
+    The other attributes are the keys of the entry; None means that the key is not given.
     """
 
     name: str
@@ -99,48 +114,47 @@ class Environment:
 
     @property
     def may_have_database(self) -> bool:
-        """Whether it has one; the embedded sandbox has a default, and a host with a variable may be that."""
+        """True if it has a database, or gets the default: its host is the embedded sandbox or contains a variable."""
         return self.database is not None or self.host == SANDBOX or has_variables(self.host)
 
     def resolve(self, environ: Mapping[str, str]) -> ResolvedEnvironment:
         """Fill in the variables from `environ`, and the defaults.
 
         Raises:
-            SpecError: A variable without default is not set, or a value is not what it has to be once they are filled
-                in, or a local folder to mount is not there.
+            SpecError: A variable without default is not set, a value is invalid once the variables are filled in, a
+                local folder to mount does not exist, or `ca_bundle` cannot be read.
         """
-        values = self._filled_in(environ)
-        self._raise(list(violations(self.name, values)))
+        entry = self._fill_in(environ)
+        self._raise(violations(self.name, entry))
         folder = self.file.parent.absolute() if self.file is not None else Path.cwd()
-        mounts = values.mounts
-        if mounts is None:
-            mounts = SANDBOX_MOUNTS if values.host == SANDBOX else {}
-        database = values.database
-        if values.host == SANDBOX:
-            database = from_folder(database or SANDBOX_DATABASE, folder)
+        mounts, database = entry.mounts or {}, entry.database
+        if entry.host == SANDBOX:
+            mounts = SANDBOX_MOUNTS if entry.mounts is None else mounts
+            url = SANDBOX_DATABASE if database is None else database.get_secret_value()
+            database = SecretStr(resolve_sqlite_file(url, folder))
         resolved = ResolvedEnvironment(
             name=self.name,
-            host=values.host.rstrip("/"),
-            path=drive_path(values.path or SANDBOX_PATH),
-            token=SecretStr(values.token) if values.token is not None else None,
+            host=entry.host.rstrip("/"),
+            path=drive_path(entry.path or SANDBOX_PATH),
+            token=entry.token,
             mounts=self._mounts(mounts, folder),
-            max_parallel=int(values.max_parallel) if values.max_parallel is not None else None,
-            data=folder / values.data if values.data is not None else None,
-            database=SecretStr(database) if database is not None else None,
-            ca_bundle=folder / values.ca_bundle if values.ca_bundle is not None else None,
-            verify=values.verify,
-            limits=self.limits,
+            max_parallel=int(entry.max_parallel) if entry.max_parallel is not None else None,
+            data=folder / entry.data if entry.data is not None else None,
+            database=database,
+            ca_bundle=folder / entry.ca_bundle if entry.ca_bundle is not None else None,
+            verify=entry.verify,
+            limits=entry.limits,
         )
         try:
-            resolved.verification  # noqa: B018 - whether it can be had
+            resolved.verification  # noqa: B018 - reads the file
         except OSError as error:
-            unread = f"cannot be read: {error.strerror}"
-            reason = "holds no certificate (PEM)" if isinstance(error, ssl.SSLError) else unread
+            unreadable = f"cannot be read: {error.strerror}"
+            reason = "contains no certificate (PEM)" if isinstance(error, ssl.SSLError) else unreadable
             self._raise([Violation("ca_bundle", f"`ca_bundle`: {resolved.ca_bundle} {reason}")])
         return resolved
 
     def secrets(self, environ: Mapping[str, str]) -> tuple[str, ...]:
-        """The token and the forms of the database's password, as far as their variables are set."""
+        """The token and every form of the database's password, as far as their variables are set."""
         token, database = (
             "" if text is None or (filled := expand(text.get_secret_value(), environ)).missing else filled.text
             for text in (self.token, self.database)
@@ -148,24 +162,14 @@ class Environment:
         return (*([token] if token else []), *passwords(database))
 
     def problems(self) -> list[Problem]:
-        """What is wrong with the entry, as far as that can be said before its variables are filled in."""
-        values = self._written()
-        return [self._problem(broken) for broken in violations(self.name, values, values.keys_with_variables())]
+        """Problems that do not depend on variables."""
+        entry = self._entry()
+        return [self.problem(violation) for violation in violations(self.name, entry, keys_with_variables(entry))]
 
-    def _written(self) -> Values:
-        return Values(
-            host=self.host,
-            path=self.path,
-            token=self.token.get_secret_value() if self.token is not None else None,
-            mounts=self.mounts,
-            max_parallel=self.max_parallel,
-            data=self.data,
-            database=self.database.get_secret_value() if self.database is not None else None,
-            ca_bundle=self.ca_bundle,
-            verify=self.verify,
-        )
+    def _entry(self) -> EnvironmentEntry:
+        return EnvironmentEntry.model_construct(**{key: getattr(self, key) for key in EnvironmentEntry.model_fields})
 
-    def _filled_in(self, environ: Mapping[str, str]) -> Values:
+    def _fill_in(self, environ: Mapping[str, str]) -> EnvironmentEntry:
         missing: list[Violation] = []
 
         def fill(key: str, text: str) -> str:
@@ -176,9 +180,9 @@ class Environment:
                 missing.append(Violation(key, f"{needs}: {advice}"))
             return expanded.text
 
-        values = self._written().with_texts(fill)
+        entry = map_texts(self._entry(), fill)
         self._raise(missing)
-        return values
+        return entry
 
     def _mounts(self, mounts: Mapping[str, str], folder: Path) -> dict[str, str]:
         sources = {
@@ -186,32 +190,35 @@ class Environment:
             for drive_folder, source in mounts.items()
         }
         self._raise(
-            [
-                Violation("mounts", f"environment `{self.name}` mounts the local folder {source}, which is not there")
-                for source in sources.values()
-                if not source.startswith(SAMPLE_PREFIX) and not Path(source).is_dir()
-            ]
+            Violation("mounts", f"environment `{self.name}` mounts the local folder {source}, which does not exist")
+            for source in sources.values()
+            if not source.startswith(SAMPLE_PREFIX) and not Path(source).is_dir()
         )
         return sources
 
-    def _raise(self, broken: list[Violation]) -> None:
-        if broken:
-            raise SpecError(map(self._problem, broken))
+    def _raise(self, violations: Iterable[Violation]) -> None:
+        problems = [self.problem(violation) for violation in violations]
+        if problems:
+            raise SpecError(problems)
 
-    def _problem(self, broken: Violation) -> Problem:
-        line, column = self.places.get(broken.key) or self.places.get(None, (1, 1))
-        return Problem(self.file or Path("environments.yaml"), line, column, broken.message)
+    def problem(self, violation: Violation) -> Problem:
+        """The violation as a problem at the place of its key."""
+        line, column = self.places.get(violation.key) or self.places.get(None, (1, 1))
+        return Problem(self.file or Path("environments.yaml"), line, column, violation.message)
 
 
 BUILT_IN = Environment(name=SANDBOX, line=0, host=SANDBOX)
-"""The environment that exists even if no file names it."""
+"""Environment that exists in no file."""
 
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentsFile:
-    """What `environments.yaml` says, and `sandbox`; `environments` by name, in the order of the file.
+    """The content of `environments.yaml`, and the built-in `sandbox`.
 
-    `path` is None without a file. `names` also has those whose entry is wrong: they do exist.
+    Attributes:
+        path: the file; None if there is none.
+        environments: the valid environments by name, in the order of the file.
+        names: names of all environments, those with an invalid entry included.
     """
 
     path: Path | None
@@ -220,10 +227,10 @@ class EnvironmentsFile:
 
 
 def load_environments(path: Path | None) -> EnvironmentsFile:
-    """Read `environments.yaml`. Without a file there is only the built-in `sandbox`.
+    """Read `environments.yaml`. Without a file, the only environment is the built-in `sandbox`.
 
     Raises:
-        SpecError: The file cannot be read, or something in it is wrong; with everything that is.
+        SpecError: The file cannot be read, or is invalid; with all its problems.
     """
     environments, problems = read_environments(path)
     if problems:
@@ -232,10 +239,10 @@ def load_environments(path: Path | None) -> EnvironmentsFile:
 
 
 def read_environments(path: Path | None) -> tuple[EnvironmentsFile, list[Problem]]:
-    """The entries of the file that are right, with `sandbox`, and what is wrong with the others.
+    """Read the valid environments and the problems of the others.
 
     Raises:
-        SpecError: The file has no structure to go on with.
+        SpecError: The file cannot be read, or is not one YAML mapping.
     """
     if path is None or not path.exists():
         return EnvironmentsFile(None, MappingProxyType({SANDBOX: BUILT_IN}), (SANDBOX,)), []
@@ -244,7 +251,7 @@ def read_environments(path: Path | None) -> tuple[EnvironmentsFile, list[Problem
     names = entry_names(document)
     for name, _ in entries(document, "environment"):
         _check_variables(document, document.root[name])
-        entry = validated(document, name, EnvironmentEntry, "environment")
+        entry = validate_entry(document, name, EnvironmentEntry, "environment")
         if entry is not None:
             environment = _environment(document, name, entry)
             document.problems += environment.problems()
@@ -261,20 +268,7 @@ def _environment(document: Document, name: str, entry: EnvironmentEntry) -> Envi
     places: dict[str | None, Place] = {key: _place(value_place(*marks)) for key, marks in raw.marks.items()}
     places[None] = _place(at_name)
     return Environment(
-        name=name,
-        line=at_name.line + 1,
-        host=entry.host,
-        path=entry.path,
-        token=entry.token,
-        mounts=entry.mounts,
-        max_parallel=entry.max_parallel,
-        data=entry.data,
-        database=entry.database,
-        ca_bundle=entry.ca_bundle,
-        verify=entry.verify,
-        limits=MappingProxyType(entry.limits.model_dump(exclude_none=True)),
-        file=document.path,
-        places=MappingProxyType(places),
+        name=name, line=at_name.line + 1, file=document.path, places=MappingProxyType(places), **dict(entry)
     )
 
 
@@ -290,8 +284,8 @@ def _check_variables(document: Document, value: LocatedDict) -> None:
         for text, mark in ((key, at_key), (item, at_value)):
             broken = broken_reference(text) if isinstance(text, str) else None
             if broken is not None:
-                # What follows `${` may be a secret that was pasted in: it is not shown.
+                # The text after `${` is not shown: it may be a pasted secret.
                 document.report(
                     mark,
-                    "a `${` here starts no variable: write `${NAME}` or `${NAME:-default}`, or `$${` for `${` itself",
+                    "this `${` starts no variable: write `${NAME}` or `${NAME:-default}`, or `$${` for `${` itself",
                 )

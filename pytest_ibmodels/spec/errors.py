@@ -1,4 +1,4 @@
-"""What can be wrong with a YAML file, as data: problems with a place, gathered into one exception."""
+"""Problems in the YAML files, each with its place, and the exception that holds them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, order=True, slots=True)
 class Problem:
-    """One mistake in one file.
+    """One mistake in one file; `line` and `column` count from 1.
 
-    `line` and `column` count from 1. `str()` gives `FILE:LINE:COLUMN: MESSAGE`, the form that editors and CI logs
-    make clickable, with escapes for what nobody sees in the message; the file is shown relative to the current folder
-    where it lies below it.
+    `str()` returns `FILE:LINE:COLUMN: MESSAGE`, which editors and CI logs make clickable. Invisible characters of the
+    message are escaped, and a file below the current folder is shown relative to it.
     """
 
     path: Path
@@ -31,10 +30,10 @@ class Problem:
 
 
 class SpecError(Exception):
-    """Everything that is wrong with `model_tests.yaml`, `environments.yaml`, or the two together.
+    """All problems of `model_tests.yaml`, of `environments.yaml`, and of the two together.
 
-    `problems` is sorted by file, line and column, without repetitions: a mistake in an anchored mapping is one mistake,
-    however often the anchor is used.
+    `problems` is sorted by file, line and column, and has no duplicates: a mistake in an anchored mapping is reported
+    once, however often the anchor is used.
     """
 
     def __init__(self, problems: Iterable[Problem]) -> None:

@@ -1,4 +1,4 @@
-"""The words that all messages about the YAML files share."""
+"""Phrases that the messages about the YAML files share."""
 
 from __future__ import annotations
 
@@ -12,42 +12,47 @@ from pytest_ibmodels.spec.scalars import number_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_LONGEST = 60
+_MAX_LENGTH = 60
 
 
 def is_a(value: Any) -> str:
-    """What a value is, as the rest of the sentence "`key` has to be ..., but"."""
+    """Description of a value, as the end of the sentence "`key` has to be ..., but"."""
     if value is None:
         return "is empty"
     if isinstance(value, bool):
         return f"is the truth value {str(value).lower()}"
     if isinstance(value, int | float):
-        return f"is the number {_cut(str(value))}"
+        return f"is the number {_shortened(str(value))}"
     if isinstance(value, str):
         return f"is the text {quoted(value)}"
     return "is a list" if isinstance(value, list) else "is a mapping"
 
 
 def quoted(text: str) -> str:
-    """Text in double quotes, cut where it is long, with escapes for controls and for what nobody sees."""
-    return visible(json.dumps(_cut(text), ensure_ascii=False))
+    """Text in double quotes, shortened, with invisible and control characters escaped."""
+    return visible(json.dumps(_shortened(text), ensure_ascii=False))
 
 
 def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
-    """`: did you mean …?` where one of the known words is close, else nothing."""
+    """`: did you mean …?` with the most similar known word; empty if no word is similar."""
     close = closest(word, known, cutoff)
     return f": did you mean `{close}`?" if close else ""
 
 
 def closest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """The known word most like this one, capitals and `-` for `_` aside; None where none is close."""
+    """Most similar known word, regardless of case and of `-` for `_`; None if no word is similar."""
     by_plain_form = {_plain_form(name): name for name in known}
     matches = get_close_matches(_plain_form(word), by_plain_form, n=1, cutoff=cutoff)
     return by_plain_form[matches[0]] if matches else None
 
 
+def quotes_hint(value: Any) -> str:
+    """Advice for an unquoted word that YAML reads as a truth value or a number; empty for other values."""
+    return ": put it in quotes" if isinstance(value, bool | int | float) else ""
+
+
 def number_hint(text: str) -> str:
-    """What to do about text where a number belongs, with its colon; nothing where there is no telling."""
+    """Advice for text in the place of a number; empty if the number cannot be guessed."""
     text = text.strip()
     if number_of(text) is not None:
         return ": remove the quotes"
@@ -59,8 +64,8 @@ def number_hint(text: str) -> str:
     return f": write {percent / 100:g}" if percent is not None else ""
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MAX_LENGTH else text[:_MAX_LENGTH] + "…"
 
 
 def _plain_form(word: str) -> str:

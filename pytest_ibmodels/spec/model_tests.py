@@ -1,4 +1,4 @@
-"""`model_tests.yaml`: which trainings must keep working, and how good they must be."""
+"""Read `model_tests.yaml`, which lists the trainings that must keep working and how good they must be."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from pytest_ibmodels.spec.entries import ModelTestEntry
 from pytest_ibmodels.spec.errors import Problem, SpecError
 from pytest_ibmodels.spec.messages import closest, quoted
-from pytest_ibmodels.spec.reader import Document, LocatedDict, LocatedList, collector_paused, plain, read_yaml
-from pytest_ibmodels.spec.validation import entries, spot, validated
+from pytest_ibmodels.spec.reader import Document, LocatedDict, LocatedList, pause_gc, plain_copy, read_yaml
+from pytest_ibmodels.spec.validation import entries, spot, validate_entry
 from pytest_ibmodels.spec.values import (
-    BOUNDS,
     METRICS,
-    OF_TABLES,
-    is_for_all,
+    TABLE_KEYS,
+    invalid_character,
+    is_single_value,
     is_variant,
     should_be_low,
-    wrong_character,
 )
 
 if TYPE_CHECKING:
@@ -28,35 +27,38 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
     from yaml.error import Mark
 
-_MISSPELT = 0.8
-"""How like one of `METRICS` another metric's name may be (difflib's ratio) before it is taken for a slip."""
+_TYPO = 0.8
+"""Similarity to one of `METRICS` (difflib's ratio, 0..1) from which another metric's name counts as a typo."""
 
 
 @dataclass(frozen=True, slots=True)
 class Minimum:
-    """The smallest value of a metric that passes, or the largest, or both; and the line (from 1) on which it is set."""
+    """Smallest and largest value of a metric that pass; None means no bound."""
 
     min: float | None
-    line: int
     max: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class InferenceSpec:
-    """Which documents are served and compared: the first with predictions, all, or the first N."""
+    """Documents to run inference on: the first with predictions, all, or the first N."""
 
     documents: Literal["first", "all"] | int = "first"
 
 
 @dataclass(frozen=True, slots=True)
 class TableSpec:
-    """The rows of a database to learn from.
+    """The rows of a database to train on.
 
-    ``name`` may have its schema before a dot; ``columns`` are first the label, second the text; ``limit`` None is all
-    rows; ``p_of_train`` None is the training's default; ``group_column`` decides on which side a row is, and
-    ``split_column`` says it, where they are not None; ``max_drop``: by so much the new model may be worse than the one
-    in use, None if that does not matter; ``line`` (from 1) is that of ``better_than_current``; ``undecided`` is what it
-    means where the rows are too few to tell.
+    Attributes:
+        name: TABLE or SCHEMA.TABLE.
+        columns: the column of the label, then the column of the text.
+        limit: maximum number of rows; None means all.
+        p_of_train: expected fraction of the rows that are trained on; None means the training's default.
+        max_drop: largest allowed drop below the model in use, as a fraction; None disables the comparison.
+        group_column: column that decides on which side a row is; None means the text decides.
+        split_column: column that holds the side of each row; None if there is none.
+        undecided: verdict if there are too few rows to decide.
     """
 
     name: str
@@ -64,7 +66,6 @@ class TableSpec:
     limit: int | None = None
     p_of_train: float | None = None
     max_drop: float | None = None
-    line: int = 0
     group_column: str | None = None
     split_column: str | None = None
     undecided: Literal["pass", "fail"] = "pass"
@@ -77,14 +78,14 @@ class TableSpec:
 
     @property
     def side_column(self) -> dict[str, str]:
-        """The column that decides on which side a row is, by its key; empty where the text decides."""
+        """The column that decides on which side a row is, by its key; empty if the text decides."""
         named = {"group_column": self.group_column, "split_column": self.split_column}
         return {key: column for key, column in named.items() if column is not None}
 
 
 @dataclass(frozen=True, slots=True)
 class MarkUse:
-    """A mark of pytest, and the place (from 1) where a model test names it."""
+    """Use of a mark of pytest; line and column count from 1."""
 
     name: str
     line: int
@@ -95,10 +96,20 @@ class MarkUse:
 class ModelTest:
     """One entry of `model_tests.yaml`.
 
-    `line` (from 1) is that of its name; `env` has at least one name; `ibannotator` is a drive path without leading
-    slash, and empty where there is a `table` in its place; `time_limit` is in seconds; `config` goes to the training as
-    it is; `metrics` is metric -> field -> bounds; `skip` and `xfail` are reasons; `package` is a folder as written,
-    and None where the default one is meant.
+    Attributes:
+        name: its name.
+        line: line of the name, from 1.
+        env: names of environments, at least one.
+        ibannotator: drive path of the Annotator project, without outer slashes; empty if there is a `table`.
+        time_limit: timeout of the training, in seconds.
+        table: rows of a database to train on; None if there is an `ibannotator`.
+        config: hyperparameters, passed to the training unchanged.
+        metrics: metric -> field -> bounds.
+        inference: documents to run inference on.
+        marks: marks of pytest for both items.
+        skip: reason not to run it; None runs it.
+        xfail: reason why a failure is expected; None if it is not.
+        package: folder of the training code, as written; None means the default package.
     """
 
     name: str
@@ -117,13 +128,13 @@ class ModelTest:
 
     @property
     def dataset(self) -> str:
-        """What it trains on, for people, and to know the same again."""
+        """Description of the training data, which also identifies it."""
         return self.ibannotator or str(self.table)
 
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentUse:
-    """A place (from 1) where a model test names an environment; whether that needs a `database`."""
+    """Use of an environment by a model test; line and column count from 1."""
 
     environment: str
     line: int
@@ -133,7 +144,7 @@ class EnvironmentUse:
 
 @dataclass(frozen=True, slots=True)
 class ModelTestsFile:
-    """What `model_tests.yaml` says; `tests` by name, in the order of the file."""
+    """The content of `model_tests.yaml`; `tests` by name, in the order of the file."""
 
     path: Path
     tests: Mapping[str, ModelTest]
@@ -144,7 +155,7 @@ def load_model_tests(path: Path) -> ModelTestsFile:
     """Read `model_tests.yaml`. An empty file has no tests.
 
     Raises:
-        SpecError: The file cannot be read, or something in it is wrong; with everything that is.
+        SpecError: The file cannot be read, or is invalid; with all its problems.
     """
     tests, problems = read_model_tests(path)
     if problems:
@@ -153,12 +164,12 @@ def load_model_tests(path: Path) -> ModelTestsFile:
 
 
 def read_model_tests(path: Path) -> tuple[ModelTestsFile, list[Problem]]:
-    """The entries of the file that are right, and what is wrong with the others.
+    """Read the valid model tests and the problems of the others.
 
     Raises:
-        SpecError: The file has no structure to go on with.
+        SpecError: The file cannot be read, or is not one YAML mapping.
     """
-    with collector_paused():
+    with pause_gc():
         return _read(path)
 
 
@@ -171,7 +182,7 @@ def _read(path: Path) -> tuple[ModelTestsFile, list[Problem]]:
         uses.extend(_uses(raw))
         _check_metrics(document, name, raw.get("metrics"))
         _check_data(document, name, raw)
-        entry = validated(document, name, ModelTestEntry, "model test")
+        entry = validate_entry(document, name, ModelTestEntry, "model test")
         if entry is not None:
             tests[name] = _model_test(name, at_name.line + 1, entry, raw)
     return ModelTestsFile(path, MappingProxyType(tests), tuple(uses)), document.problems
@@ -179,10 +190,7 @@ def _read(path: Path) -> tuple[ModelTestsFile, list[Problem]]:
 
 def _model_test(name: str, line: int, entry: ModelTestEntry, raw: LocatedDict) -> ModelTest:
     metrics = {
-        metric: {
-            field: Minimum(bounds.min, _line_of_bounds(raw["metrics"], metric, field), bounds.max)
-            for field, bounds in fields.items()
-        }
+        metric: {field: Minimum(bounds.min, bounds.max) for field, bounds in fields.items()}
         for metric, fields in entry.metrics.items()
     }
     return ModelTest(
@@ -190,9 +198,9 @@ def _model_test(name: str, line: int, entry: ModelTestEntry, raw: LocatedDict) -
         line=line,
         env=entry.env,
         ibannotator=entry.ibannotator or "",
-        table=_table(entry, raw),
+        table=_table(entry),
         time_limit=entry.time_limit,
-        config=plain(entry.config),
+        config=plain_copy(entry.config),
         metrics=metrics,
         inference=InferenceSpec(entry.inference.documents),
         marks=tuple(MarkUse(text, mark.line + 1, mark.column + 1) for text, mark in _texts(raw, "marks")),
@@ -202,7 +210,7 @@ def _model_test(name: str, line: int, entry: ModelTestEntry, raw: LocatedDict) -
     )
 
 
-def _table(entry: ModelTestEntry, raw: LocatedDict) -> TableSpec | None:
+def _table(entry: ModelTestEntry) -> TableSpec | None:
     if entry.table is None or entry.columns is None:
         return None
     better = entry.better_than_current
@@ -214,19 +222,8 @@ def _table(entry: ModelTestEntry, raw: LocatedDict) -> TableSpec | None:
         group_column=entry.group_column,
         split_column=entry.split_column,
         max_drop=None if better is None else better.max_drop,
-        line=0 if better is None else raw.marks["better_than_current"][0].line + 1,
         undecided="pass" if better is None else better.undecided,
     )
-
-
-def _line_of_bounds(metrics: LocatedDict, metric: str, field: str) -> int:
-    fields = metrics[metric]
-    if not isinstance(fields, LocatedDict) or is_for_all(metric, fields):
-        return metrics.marks[metric][1].line + 1
-    value = fields[field]
-    bound = next((name for name in BOUNDS if isinstance(value, LocatedDict) and name in value.marks), None)
-    mark = fields.marks[field][1] if bound is None else value.marks[bound][1]
-    return mark.line + 1
 
 
 def _uses(raw: LocatedDict) -> Iterator[EnvironmentUse]:
@@ -235,7 +232,7 @@ def _uses(raw: LocatedDict) -> Iterator[EnvironmentUse]:
 
 
 def _texts(raw: LocatedDict, key: str) -> Iterator[tuple[str, Mark]]:
-    """The one text of a key, or those of its list, each with its place."""
+    """Yield the text of a key, or each text of its list, with its place."""
     value: Any = raw.get(key)
     if isinstance(value, str):
         yield value, raw.marks[key][1]
@@ -247,44 +244,40 @@ _DATA = ("ibannotator", "table")
 
 
 def _check_data(document: Document, name: str, raw: LocatedDict) -> None:
-    """A model test has one kind of data, and the keys that belong to it."""
+    """Check that the model test has one kind of data, and only keys that belong to it."""
     given = [key for key in _DATA if key in raw]
     unknown = [key for key in raw if key not in ModelTestEntry.model_fields]
     at_name = document.root.marks[name][0]
     if not given:
-        if not any(closest(key, _DATA) for key in unknown):  # a misspelt key is one mistake, not two
+        if not any(closest(key, _DATA) for key in unknown):  # the misspelt key is reported already
             document.report(
                 at_name,
                 f"model test `{name}` has no data to train on: give it `ibannotator`, the drive path of an Annotator "
-                "project, or `table` and `columns`, of the environment's database",
+                "project, or `table` and `columns` of the environment's database",
             )
     elif len(given) > 1:
         at_table = spot(document.root, name, "table").key
-        document.report(at_table, "`table` stands beside `ibannotator`: a model test trains on one of them")
+        document.report(at_table, "`table` and `ibannotator` exclude each other: remove one of them")
     elif given == ["table"]:
         if "columns" not in raw and not any(closest(key, ("columns",)) for key in unknown):
             document.report(
-                at_name, f"model test `{name}` has no `columns`: with `table`, first the label, second the text"
+                at_name, f"model test `{name}` has no `columns`: name the label, then the text of the `table`"
             )
         _check_sides(document, name, raw)
     else:
-        for key in OF_TABLES:
+        for key in TABLE_KEYS:
             if key in raw:
-                document.report(spot(document.root, name, key).key, f"`{key}` is for a `table` only: remove it")
+                document.report(spot(document.root, name, key).key, f"`{key}` needs a `table`: remove it")
 
 
 def _check_sides(document: Document, name: str, raw: LocatedDict) -> None:
-    """At most one thing decides on which side a row is, and no column is used twice."""
+    """Check that at most one key decides on which side a row is, and that no column is used twice."""
     if "split_column" in raw:
         at_split = spot(document.root, name, "split_column").key
         if "group_column" in raw:
-            document.report(
-                at_split, "`split_column` stands beside `group_column`: one of them decides on which side a row is"
-            )
+            document.report(at_split, "`split_column` and `group_column` exclude each other: remove one of them")
         elif "p_of_train" in raw:
-            document.report(
-                at_split, "`split_column` says the side of each row, so `p_of_train` has no effect: remove one of them"
-            )
+            document.report(at_split, "`p_of_train` has no effect with `split_column`: remove one of them")
     columns = raw.get("columns")
     used = columns.split(",") if isinstance(columns, str) else columns if isinstance(columns, list) else []
     lower = {column.strip().lower() for column in used if isinstance(column, str)}
@@ -292,7 +285,7 @@ def _check_sides(document: Document, name: str, raw: LocatedDict) -> None:
         column = raw.get(key)
         if isinstance(column, str) and column.lower() in lower:
             document.report(
-                spot(document.root, name, key).value, f"`{key}` is {quoted(column)}, which `columns` name already"
+                spot(document.root, name, key).value, f"`{key}` is {quoted(column)}, which is also one of `columns`"
             )
 
 
@@ -302,25 +295,25 @@ def _check_metrics(document: Document, name: str, metrics: Any) -> None:
     for metric, fields in metrics.items():
         if metric in METRICS:
             continue
-        wrong = _wrong_metric(metric)
-        if wrong:
-            document.report(spot(document.root, name, "metrics", metric).key, wrong)
-        elif should_be_low(metric) and isinstance(fields, LocatedDict) and not is_for_all(metric, fields):
+        message = _metric_problem(metric)
+        if message:
+            document.report(spot(document.root, name, "metrics", metric).key, message)
+        elif should_be_low(metric) and isinstance(fields, LocatedDict) and not is_single_value(metric, fields):
             _check_directions(document, name, metric, fields)
 
 
-def _wrong_metric(metric: str) -> str:
-    """Why this is no metric's name; empty if it may be one."""
-    known = f"Metrics are {', '.join(METRICS)}"
-    wrong = wrong_character(metric)
-    meant = None if is_variant(metric) else closest(metric, METRICS, _MISSPELT)
+def _metric_problem(metric: str) -> str:
+    """Message about an invalid metric name; empty for a valid name."""
+    known = f"(metrics: {', '.join(METRICS)})"
+    invalid = invalid_character(metric)
+    meant = None if is_variant(metric) else closest(metric, METRICS, _TYPO)
     if meant is not None:
-        return f"{quoted(metric)} is no metric: did you mean `{meant}`? {known}"
-    return "" if wrong is None else f"{quoted(metric)} is no metric, as {quoted(wrong)} is in it. {known}"
+        return f"unknown metric `{metric}`: did you mean `{meant}`? {known}"
+    return "" if invalid is None else f"invalid metric name {quoted(metric)}: it contains {quoted(invalid)} {known}"
 
 
 def _check_directions(document: Document, name: str, metric: str, fields: LocatedDict) -> None:
-    """A bare number is a minimum, which would let pass what is bad of a metric that should be low."""
+    """Report bare numbers of a metric that should be low: a minimum would let bad values pass."""
     for field_name, value in fields.items():
         if isinstance(value, int | float) and not isinstance(value, bool):
             place = spot(document.root, name, "metrics", metric, field_name).value

@@ -1,7 +1,7 @@
-"""A YAML file as plain values that know where they stand.
+"""Read a YAML file into plain values with positions.
 
-The parser's events are turned into values directly: half the work of PyYAML's nodes and constructors, and the place to
-be strict about what those let pass (duplicate keys, tags, aliases that expand without end).
+Values are built from the parser's events, because PyYAML's own composer stops at the first mistake and accepts
+duplicate keys, tags and aliases that expand without end.
 """
 
 from __future__ import annotations
@@ -22,26 +22,31 @@ from pytest_ibmodels.spec.strays import strays
 from pytest_ibmodels.spec.syntax import syntax_problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from yaml.error import Mark
 
-# libyaml's parser where PyYAML was built with it; the same events, ten times slower, where it was not.
+# The pure Python parser emits the same events, ten times slower.
 PARSER: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
 MAX_DEPTH = 100
-"""Levels of nesting in one file."""
+"""Maximum number of nested collections in one file."""
 
 MAX_ALIASED = 2_000_000
-"""Values that all aliases of one file may stand for together."""
+"""Maximum number of values in one file after all aliases are expanded."""
 
 _TAGS = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "seq", "map")}
 _TEXT_TAGS = {"!", "tag:yaml.org,2002:str"}
 
 
 class LocatedDict(dict[str, Any]):
-    """A YAML mapping; `marks` has the places of every key and its value, `size` counts values, aliases expanded."""
+    """YAML mapping with positions.
+
+    Attributes:
+        marks: start of the key and start of the value, by key.
+        size: number of values inside, aliases expanded, plus one.
+    """
 
     __slots__ = ("marks", "size")
 
@@ -52,7 +57,7 @@ class LocatedDict(dict[str, Any]):
 
 
 class LocatedList(list[Any]):
-    """A YAML sequence; `marks` has the place of every item. `size` as in `LocatedDict`."""
+    """YAML sequence with positions: `marks` holds the start of each item, `size` is that of `LocatedDict`."""
 
     __slots__ = ("marks", "size")
 
@@ -64,7 +69,7 @@ class LocatedList(list[Any]):
 
 @dataclass
 class Document:
-    """The mapping that a file holds, and the problems that reading it has found so far."""
+    """The top-level mapping of a file, and the problems found in the file so far."""
 
     path: Path
     root: LocatedDict
@@ -77,22 +82,22 @@ class Document:
 def read_yaml(path: Path) -> Document:
     """Read a file that holds one YAML mapping, or nothing.
 
-    Keys are text as they stand (`No` and `2024` too), values are text, numbers, truth values, None, `LocatedList` and
-    `LocatedDict`. Merge keys are merged, aliases are the very object they stand for.
+    Keys are always text, `No` and `2024` included. Values are text, numbers, truth values, None, `LocatedList` and
+    `LocatedDict`. Merge keys are merged; an alias is the same object as its anchor's value.
 
     Raises:
-        SpecError: The file cannot be read, or what it holds has no structure to go on with.
+        SpecError: The file cannot be read, or is not one YAML mapping.
     """
-    text = _text_of(path)
+    text = _read_text(path)
     try:
-        return _Composer(path).compose(PARSER(text))
+        return _Composer(path, PARSER(text)).compose()
     except yaml.YAMLError as error:
         raise SpecError([syntax_problem(path, text, error)]) from None
 
 
 @contextmanager
-def collector_paused() -> Iterator[None]:
-    """What is read is no garbage while it is read: looking for some takes half of the time that a large file needs."""
+def pause_gc() -> Iterator[None]:
+    """Pause the garbage collector, which takes half of the time that reading a large file needs."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -102,20 +107,20 @@ def collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def plain(value: Any) -> Any:
-    """The same value in dicts and lists of Python's own, which nobody else holds."""
+def plain_copy(value: Any) -> Any:
+    """Deep copy of a value, made of plain dicts and lists."""
     if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
+        return {key: plain_copy(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [plain(item) for item in value]
+        return [plain_copy(item) for item in value]
     return value
 
 
-def _text_of(path: Path) -> str:
+def _read_text(path: Path) -> str:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise SpecError([Problem(path, 1, 1, "there is no such file")]) from None
+        raise SpecError([Problem(path, 1, 1, "no such file")]) from None
     except IsADirectoryError:
         raise SpecError([Problem(path, 1, 1, "this is a folder, not a file")]) from None
     except OSError as error:
@@ -129,54 +134,32 @@ def _text_of(path: Path) -> str:
         raise SpecError([Problem(path, line, column, message)]) from None
 
 
-class _Frame:
-    """A list or mapping whose end has not come yet."""
-
-    __slots__ = ("anchor", "container", "key", "key_mark", "mark", "merged")
-
-    def __init__(self, container: LocatedDict | LocatedList, event: yaml.CollectionStartEvent) -> None:
-        self.container = container
-        self.anchor: str | None = event.anchor
-        self.mark: Any = event.start_mark
-        self.key: str | None = None
-        self.key_mark: Mark | None = None
-        self.merged: list[LocatedDict] | None = None
-
-
-_DUPLICATE = "\0duplicate"
-_MERGE = "\0merge"
-"""Keys that no file can hold: control characters are not YAML."""
+_OPEN: Any = object()
+"""Value of an anchor whose collection has not ended yet."""
 
 
 class _Composer:
-    """Makes one document of a parser's events."""
+    """Composes the one document of a parser by recursive descent."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, parser: Any) -> None:
+        self._next: Callable[[], Any] = parser.get_event
         self._document = Document(path, LocatedDict())
-        self._open: list[_Frame] = []
-        # A name whose mapping or list is still open stands for None.
-        self._anchors: dict[str, tuple[Any, int] | None] = {}
+        self._anchors: dict[str, Any] = {}
         self._aliased = 0
-        self._documents = 0
+        self._depth = 0
         self._strays: list[Problem] = []
-        self._handlers = {
-            yaml.ScalarEvent: self._scalar,
-            yaml.MappingStartEvent: self._start,
-            yaml.SequenceStartEvent: self._start,
-            yaml.MappingEndEvent: self._end,
-            yaml.SequenceEndEvent: self._end,
-            yaml.AliasEvent: self._alias,
-            yaml.DocumentStartEvent: self._document_start,
-        }
 
-    def compose(self, parser: Any) -> Document:
-        handler_of = self._handlers.get
-        while (event := parser.get_event()) is not None:
-            handler = handler_of(type(event))
-            if handler is not None:
-                handler(event)
+    def compose(self) -> Document:
+        self._next()  # the start of the stream
+        if type(self._next()) is yaml.DocumentStartEvent:
+            self._compose_root()
+            self._next()  # the end of the document
+            event = self._next()
+            mark = event.start_mark
+            if type(event) is yaml.DocumentStartEvent:
+                self._give_up(mark, "a second YAML document starts here: one file holds one, remove the `---`")
         if self._strays:
-            # Whatever else is wrong may be so because of them.
+            # They may be the cause of every other problem.
             raise SpecError(self._strays)
         return self._document
 
@@ -184,155 +167,140 @@ class _Composer:
         self._document.report(mark, message)
         raise SpecError(self._document.problems)
 
-    def _document_start(self, event: Any) -> None:
-        self._documents += 1
-        if self._documents > 1:
-            self._give_up(event.start_mark, "a second YAML document starts here: one file holds one, remove the `---`")
+    def _compose_root(self) -> None:
+        event = self._next()
+        root = self._node(event)
+        if type(root) is LocatedDict:
+            self._document.root = root
+        elif root is not None:
+            self._give_up(
+                event.start_mark, f"the file has to be a mapping, `name:` and below it its keys, but {is_a(root)}"
+            )
+
+    def _node(self, event: Any) -> Any:
+        if type(event) is yaml.AliasEvent:
+            return self._alias(event)
+        value = self._scalar(event) if type(event) is yaml.ScalarEvent else self._collection(event)
+        if event.anchor is not None:
+            self._anchors[event.anchor] = value
+        return value
+
+    def _scalar(self, event: Any) -> Any:
+        self._note_strays(event)
+        tag = event.tag
+        if tag in _TEXT_TAGS or (tag is None and not event.implicit[0]):
+            return event.value
+        if tag is not None and tag not in _TAGS:
+            self._report_tag(event)
+        value = value_of_word(event.value)
+        if type(value) is float and not isfinite(value):
+            self._document.report(
+                event.start_mark,
+                f"`{event.value}` is not a finite number: minimums, limits and hyperparameters have to be finite",
+            )
+            return 1.0  # accepted by every later check, so the mistake is reported once
+        return value
 
     def _note_strays(self, event: Any) -> None:
-        """Note characters that nobody sees in a text without quotes, where they cannot be meant."""
+        """Note misplaced invisible characters of an unquoted scalar."""
+        if event.style or event.value.isascii():
+            return
         mark = event.start_mark
         is_one_line = event.end_mark.line == mark.line
         for index, message in strays(event.value):
             column = mark.column + 1 + (index if is_one_line else 0)
             self._strays.append(Problem(self._document.path, mark.line + 1, column, message))
 
-    def _scalar(self, event: Any) -> None:
-        if not event.style and not event.value.isascii():
-            self._note_strays(event)
-        frame = self._open[-1] if self._open else None
-        if frame is not None and frame.key is None and type(frame.container) is LocatedDict:
-            if event.anchor is not None:
-                self._anchors[event.anchor] = (event.value, 1)
-            self._key(
-                frame, frame.container, event.value, event.start_mark, merges=event.implicit[0] and event.value == "<<"
-            )
-            return
-        value = self._value_of(event)
-        if event.anchor is not None:
-            self._anchors[event.anchor] = (value, 1)
-        self._put(value, event.start_mark, 1)
-
-    def _value_of(self, event: Any) -> Any:
-        tag = event.tag
-        if tag is None:
-            if not event.implicit[0]:
-                return event.value
-        elif tag in _TEXT_TAGS:
-            return event.value
-        elif tag not in _TAGS:
-            self._report_tag(event)
-        value = value_of_word(event.value)
-        if type(value) is float and not isfinite(value):
-            self._document.report(
-                event.start_mark,
-                f"`{event.value}` is no finite number: minimums, limits and hyperparameters have to be",
-            )
-            # Said once is enough: a number that no later check objects to stands in for it.
-            return 1.0
-        return value
-
     def _report_tag(self, event: Any) -> None:
         shown = event.tag.replace("tag:yaml.org,2002:", "!!")
-        self._document.report(event.start_mark, f"the YAML tag `{shown}` means nothing here: remove it")
+        self._document.report(event.start_mark, f"the YAML tag `{shown}` has no meaning here: remove it")
 
-    def _key(self, frame: _Frame, container: LocatedDict, key: str, mark: Mark, *, merges: bool) -> None:
-        if merges:
-            first = frame.key_mark if frame.merged is not None else None
-            advice = "merge a list instead, `<<: [*one, *other]`"
-        else:
-            first = container.marks[key][0] if key in container.marks else None
-            advice = "keep one of them"
-        if first is not None:
-            self._document.report(mark, f"`{key}` is given twice, first on line {first.line + 1}: {advice}")
-            frame.key = _DUPLICATE
-        else:
-            frame.key = _MERGE if merges else key
-        frame.key_mark = mark
-
-    def _start(self, event: Any) -> None:
-        if len(self._open) >= MAX_DEPTH:
+    def _collection(self, event: Any) -> LocatedDict | LocatedList:
+        if self._depth >= MAX_DEPTH:
             self._give_up(event.start_mark, f"nested more than {MAX_DEPTH} levels deep")
         if event.tag not in (None, "!") and event.tag not in _TAGS:
             self._report_tag(event)
         if event.anchor is not None:
-            self._anchors[event.anchor] = None
-        container = LocatedDict() if type(event) is yaml.MappingStartEvent else LocatedList()
-        self._open.append(_Frame(container, event))
+            self._anchors[event.anchor] = _OPEN
+        self._depth += 1
+        collection = self._mapping() if type(event) is yaml.MappingStartEvent else self._sequence()
+        self._depth -= 1
+        return collection
 
-    def _end(self, _: Any) -> None:
-        frame = self._open.pop()
-        container = frame.container
-        if frame.merged is not None and type(container) is LocatedDict:
-            container = _merge(container, frame.merged)
-        if frame.anchor is not None:
-            self._anchors[frame.anchor] = (container, container.size)
-        self._put(container, frame.mark, container.size)
+    def _sequence(self) -> LocatedList:
+        result = LocatedList()
+        while type(event := self._next()) is not yaml.SequenceEndEvent:
+            value = self._node(event)
+            result.size += _size(value)
+            result.append(value)
+            result.marks.append(event.start_mark)
+        return result
 
-    def _alias(self, event: Any) -> None:
-        name = event.anchor
-        if name not in self._anchors:
+    def _mapping(self) -> LocatedDict:
+        result = LocatedDict()
+        marks = result.marks
+        merged: list[LocatedDict] = []
+        at_merge: Mark | None = None
+        while type(event := self._next()) is not yaml.MappingEndEvent:
+            at_key = event.start_mark
+            key = self._key(event)
+            is_merge = key == "<<" and type(event) is yaml.ScalarEvent and event.implicit[0]
+            first = at_merge if is_merge else marks[key][0] if key in marks else None
+            if first is not None:
+                advice = "merge a list instead, `<<: [*one, *other]`" if is_merge else "keep one of them"
+                self._document.report(at_key, f"`{key}` is given twice, first on line {first.line + 1}: {advice}")
+            event = self._next()
+            value = self._node(event)
+            result.size += _size(value)
+            if first is not None:
+                continue
+            if is_merge:
+                at_merge, merged = at_key, self._mappings(value, event.start_mark)
+            else:
+                result[key] = value
+                marks[key] = at_key, event.start_mark
+        return _merge(result, merged) if merged else result
+
+    def _key(self, event: Any) -> str:
+        if type(event) is yaml.ScalarEvent:
+            self._note_strays(event)
+            if event.anchor is not None:
+                self._anchors[event.anchor] = event.value
+            return str(event.value)
+        key = self._node(event)
+        if type(key) is not str:
             self._give_up(
-                event.start_mark, f"`*{name}` has no anchor `&{name}` above it{did_you_mean(name, self._anchors)}"
+                event.start_mark, f"a key has to be text, but {is_a(key)}: put it in quotes if it is text in brackets"
             )
-        anchored = self._anchors[name]
-        if anchored is None:
-            self._give_up(event.start_mark, f"`*{name}` stands inside `&{name}`: a value cannot hold itself")
-        value, size = anchored
-        self._aliased += size
-        if self._aliased > MAX_ALIASED:
-            self._give_up(
-                event.start_mark,
-                f"the aliases of this file stand for more than {MAX_ALIASED:,} values: write less with `*`",
-            )
-        self._put(value, event.start_mark, size)
+        return key
 
-    def _put(self, value: Any, mark: Mark, size: int) -> None:
-        """Hand a complete value to what it stands in."""
-        if not self._open:
-            self._put_root(value, mark)
-            return
-        frame = self._open[-1]
-        container = frame.container
-        container.size += size
-        if type(container) is LocatedList:
-            container.append(value)
-            container.marks.append(mark)
-        elif type(container) is LocatedDict:
-            self._put_in_mapping(frame, container, value, mark)
-
-    def _put_in_mapping(self, frame: _Frame, container: LocatedDict, value: Any, mark: Mark) -> None:
-        key, key_mark = frame.key, frame.key_mark
-        if key is None or key_mark is None:
-            if type(value) is not str:
-                self._give_up(
-                    mark, f"a key has to be text, but {is_a(value)}: put it in quotes if it is text in brackets"
-                )
-            self._key(frame, container, value, mark, merges=False)
-            return
-        frame.key = None
-        if key is _MERGE:
-            frame.merged = self._mappings_of(value, mark)
-        elif key is not _DUPLICATE:
-            container[key] = value
-            container.marks[key] = (key_mark, mark)
-
-    def _mappings_of(self, value: Any, mark: Mark) -> list[LocatedDict]:
+    def _mappings(self, value: Any, mark: Mark) -> list[LocatedDict]:
+        """The mappings that `<<: value` merges."""
         parts = value if type(value) is LocatedList else [value]
         for part in parts:
             if type(part) is not LocatedDict:
                 self._give_up(mark, f"`<<` merges a mapping or a list of mappings, but this {is_a(part)}")
         return list(parts)
 
-    def _put_root(self, value: Any, mark: Mark) -> None:
-        if type(value) is LocatedDict:
-            self._document.root = value
-        elif value is not None:
-            self._give_up(mark, f"the file has to be a mapping, `name:` and below it its keys, but {is_a(value)}")
+    def _alias(self, event: Any) -> Any:
+        name, mark = event.anchor, event.start_mark
+        if name not in self._anchors:
+            self._give_up(mark, f"`*{name}` has no anchor `&{name}` above it{did_you_mean(name, self._anchors)}")
+        value = self._anchors[name]
+        if value is _OPEN:
+            self._give_up(mark, f"`*{name}` stands inside `&{name}`: a value cannot contain itself")
+        self._aliased += _size(value)
+        if self._aliased > MAX_ALIASED:
+            self._give_up(mark, f"the aliases of this file expand to more than {MAX_ALIASED:,} values: use fewer `*`")
+        return value
+
+
+def _size(value: Any) -> int:
+    return value.size if isinstance(value, LocatedDict | LocatedList) else 1
 
 
 def _merge(own: LocatedDict, merged: list[LocatedDict]) -> LocatedDict:
-    """`own` and, for keys it lacks, the first of `merged` that has them; merged keys come first."""
+    """`own` with the keys of `merged` that it lacks, from the first that has them; merged keys come first."""
     result = LocatedDict()
     for part in chain(reversed(merged), [own]):
         result.update(part)

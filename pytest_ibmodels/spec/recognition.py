@@ -1,4 +1,4 @@
-"""Whether a file with the name of `model_tests.yaml` holds model tests at all: other tools may use that name."""
+"""Recognize model tests, because other tools may use the file name `model_tests.yaml`, too."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _LINE_OF_AN_ENTRY = re.compile(r"^\s+(env|ibannotator)\s*:", re.MULTILINE)
 
 
 def looks_like_model_tests(path: Path) -> bool:
-    """Whether an entry of the file has `ibannotator`, or `env` beside another key of a model test.
+    """Return whether an entry of the file has `ibannotator`, or `env` beside another key of a model test.
 
-    Of a file that is no YAML, whether a line reads like one of these. False for a file that cannot be read.
+    In a file that is not YAML, one line with either key is enough. False for a file that cannot be read.
     """
     try:
         text = path.read_bytes().decode("utf-8", errors="replace")

@@ -1,6 +1,6 @@
-"""JSON Schemas of both files, for editors.
+"""Generate the JSON Schemas of both YAML files, for editors.
 
-`python -m pytest_ibmodels.spec.schemas [--check] [FOLDER]` writes them, or says which are not current.
+`python -m pytest_ibmodels.spec.schemas [--check] [FOLDER]` writes the schemas, or lists those that are not current.
 """
 
 from __future__ import annotations
@@ -15,20 +15,21 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from pytest_ibmodels.spec.entries import EnvironmentEntry, ModelTestEntry
 from pytest_ibmodels.spec.environment_rules import SANDBOX
-from pytest_ibmodels.spec.values import ENTRY_PATTERN, HIDDEN_PATTERN, OF_TABLES
+from pytest_ibmodels.spec.values import ENTRY_PATTERN, HIDDEN_PATTERN, TABLE_KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pydantic import BaseModel
-    from pydantic_core.core_schema import ModelSchema, WithDefaultSchema
+    from pydantic.json_schema import JsonSchemaMode
+    from pydantic_core.core_schema import CoreSchema, ModelSchema, NullableSchema, WithDefaultSchema
 
 MODEL_TESTS = "model_tests.schema.json"
 ENVIRONMENTS = "environments.schema.json"
 
 
 class PlainSchema(GenerateJsonSchema):
-    """Without what is noise in an editor: titles that repeat the keys, and defaults that stand for "not given"."""
+    """Schema without noise for an editor: no titles that repeat keys, no null for keys that are not given."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002  # pydantic's signature
         return False
@@ -45,12 +46,28 @@ class PlainSchema(GenerateJsonSchema):
         return made
 
 
+class EntrySchema(PlainSchema):
+    """Schema of an entry: no key may be null, and each description is one line."""
+
+    def nullable_schema(self, schema: NullableSchema) -> dict[str, Any]:
+        return self.generate_inner(schema["schema"])
+
+    def generate(self, schema: CoreSchema, mode: JsonSchemaMode = "validation") -> dict[str, Any]:
+        return {key: _joined(key, value) for key, value in super().generate(schema, mode).items()}
+
+
+def _joined(key: str, value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _joined(name, item) for name, item in value.items()}
+    return " ".join(value.split()) if key == "description" and isinstance(value, str) else value
+
+
 def schemas() -> dict[str, dict[str, Any]]:
     """File name -> JSON Schema (draft 2020-12)."""
     model_tests = _schema(
         ModelTestEntry,
         "model_tests.yaml",
-        "Which trainings must keep working, and how good they must be: name -> model test.",
+        "Trainings that must keep working, and how good they must be: name -> model test.",
     )
     model_test = model_tests["$defs"][ModelTestEntry.__name__]
     model_test["if"] = {"required": ["table"]}
@@ -59,10 +76,10 @@ def schemas() -> dict[str, dict[str, Any]]:
         "properties": {"ibannotator": False},
         "dependentSchemas": {"split_column": {"properties": {"group_column": False, "p_of_train": False}}},
     }
-    model_test["else"] = {"required": ["ibannotator"], "properties": dict.fromkeys(OF_TABLES, False)}
+    model_test["else"] = {"required": ["ibannotator"], "properties": dict.fromkeys(TABLE_KEYS, False)}
     environments = _schema(EnvironmentEntry, "environments.yaml", "Where model tests run: name -> environment.")
     entry = environments["$defs"][EnvironmentEntry.__name__]
-    # A host with a variable may turn out to be either kind.
+    # A host with a variable may be remote or embedded.
     entry["if"] = {"properties": {"host": {"pattern": "^https?://"}}, "required": ["host"]}
     entry["then"] = {"required": ["path", "token"], "properties": {"mounts": False, "data": False}}
     entry["properties"]["host"]["pattern"] = rf"^(https?://|{SANDBOX}$|.*\$\{{)"
@@ -70,7 +87,7 @@ def schemas() -> dict[str, dict[str, Any]]:
 
 
 def _schema(model: type[BaseModel], title: str, description: str) -> dict[str, Any]:
-    entry = model.model_json_schema(schema_generator=PlainSchema)
+    entry = model.model_json_schema(schema_generator=EntrySchema)
     definitions = entry.pop("$defs", {})
     definitions[model.__name__] = entry
     return {
@@ -80,7 +97,7 @@ def _schema(model: type[BaseModel], title: str, description: str) -> dict[str, A
         "type": "object",
         "patternProperties": {
             ENTRY_PATTERN: {"$ref": f"#/$defs/{model.__name__}"},
-            HIDDEN_PATTERN: {"description": "Not an entry: a place for an anchor."},
+            HIDDEN_PATTERN: {"description": "Not an entry; holds an anchor."},
         },
         "additionalProperties": False,
         "$defs": definitions,
@@ -88,18 +105,18 @@ def _schema(model: type[BaseModel], title: str, description: str) -> dict[str, A
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the schemas into a folder, or with `--check` say which are not current: exit status 1."""
+    """Write the schemas into a folder; with `--check` list those that are not current and return 1."""
     return write_or_check(schemas(), "pytest_ibmodels.spec.schemas", "JSON Schemas of the YAML files.", arguments)
 
 
 def write_or_check(
     made: Mapping[str, Mapping[str, Any]], module: str, description: str, arguments: Sequence[str] | None
 ) -> int:
-    """The command line of a module that makes schemas: file name -> schema in `made`."""
+    """Command line of the module `module`, which generates the schemas `made`, by file name."""
     parser = argparse.ArgumentParser(prog=f"python -m {module}", description=description)
-    parser.add_argument("--check", action="store_true", help="write nothing, compare")
+    parser.add_argument("--check", action="store_true", help="compare only, write nothing")
     parser.add_argument(
-        "folder", nargs="?", type=Path, default=Path("schemas"), help="where the files are (default: schemas)"
+        "folder", nargs="?", type=Path, default=Path("schemas"), help="folder of the files (default: schemas)"
     )
     options = parser.parse_args(arguments)
     stale = []

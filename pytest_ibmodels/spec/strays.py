@@ -1,26 +1,22 @@
-"""Characters that nobody sees, where they cannot be meant in a YAML file."""
+"""Find invisible characters that are a mistake in a YAML file."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_ibmodels.redaction import (
-    described,
-    is_blank,
-    is_invisible,
-)
+from pytest_ibmodels.redaction import described, is_blank, is_invisible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _MARKUP = ":-,?[{"
-"""What may stand before a space in YAML, and means something with it."""
+"""Characters of YAML's syntax that a space may have to follow."""
 
 
 def strays(text: str) -> Iterator[tuple[int, str]]:
-    """What is wrong with a text without quotes: index → message.
+    """Yield index and message of each misplaced invisible character of an unquoted text.
 
-    In the middle of a text, a no-break space and what joins or turns letters may be meant.
+    A no-break space, or a character that joins letters or changes their direction, is accepted inside a text.
     """
     for index, character in enumerate(text):
         if not is_invisible(character):
@@ -28,13 +24,13 @@ def strays(text: str) -> Iterator[tuple[int, str]]:
         before, after = text[index - 1 : index], text[index + 1 : index + 2]
         if is_blank(character):
             if not before or not after or before in _MARKUP or after == "#":
-                yield index, f"{described(character)} stands where YAML wants a space: write a space"
+                yield index, f"{described(character)} is in the place of a space: write a plain space"
         elif not before or not after or (before.isascii() and after.isascii()):
-            yield index, f"{described(character)} stands here, which nobody sees: remove it, or put the text in quotes"
+            yield index, f"{described(character)} is invisible here: remove it, or put the text in quotes"
 
 
 def stray_before(lines: list[str], line: int) -> tuple[int, int, str] | None:
-    """The last stray character up to a line, of a file that is no YAML: line and column from 0, and the message."""
+    """Last misplaced invisible character up to `line`: its line and column, from 0, and the message; None if none."""
     for number in range(min(line, len(lines) - 1), -1, -1):
         text = lines[number].strip(" ")
         if text.startswith("#") or text.isascii():

@@ -1,4 +1,4 @@
-"""The values of keys: the form that each must have, and what is said of one that has it not."""
+"""Patterns, known names, and the validators of values that need more than a pydantic constraint."""
 
 from __future__ import annotations
 
@@ -7,23 +7,28 @@ from typing import Any
 
 from pydantic_core import PydanticCustomError
 
-from pytest_ibmodels.spec.drive_paths import project_path
-from pytest_ibmodels.spec.messages import is_a, quoted
+from pytest_ibmodels.spec.drive_paths import annotator_project_path
+from pytest_ibmodels.spec.messages import is_a, quoted, quotes_hint
 from pytest_ibmodels.spec.variables import has_variables
 
 NAME_PATTERN = r"^[A-Za-z0-9_.-]+$"
 ENTRY_PATTERN = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$"
 HIDDEN_PATTERN = r"^\."
-"""Top-level keys that are no entries: places for anchors."""
+"""Top-level keys that hold anchors and are not entries."""
+
+COLUMN_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
+MARK_PATTERN = COLUMN_PATTERN
+TABLE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?$"
+VARIABLE_PATTERN = r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}"
 
 METRICS = ("exact_match", "precision", "recall", "f1", "accuracy")
-"""The metrics that trainings of ours report. Others may be named too."""
+"""Metrics that our own trainings report. A model test may name others."""
 
 PER_FIELD = ("exact_match", "precision", "recall", "f1")
 """Those of `METRICS` that have a value for each field: `min` and `max` right below them are names of fields."""
 
 ALL_ROWS = "all"
-"""The field of a metric that has one value for everything, as accuracy has."""
+"""Field of a metric that has a single value, such as accuracy."""
 
 BOUNDS = ("min", "max")
 
@@ -33,114 +38,91 @@ LOW_IS_BETTER = frozenset(
 )
 """Words in the name of a metric that should be low: a bare number, which is a minimum, is a mistake there."""
 
-OF_TABLES = ("columns", "limit", "p_of_train", "group_column", "split_column", "better_than_current")
-"""Keys of a model test that belong to `table`."""
+TABLE_KEYS = ("columns", "limit", "p_of_train", "group_column", "split_column", "better_than_current")
+"""Keys of a model test that need `table`."""
 
-TABLE_NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
-
-MARK_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
-NO_MARKS = {
+RESERVED_MARKS = {
     "skip": "write `skip: REASON` beside `marks`",
     "xfail": "write `xfail: REASON` beside `marks`",
     "training": "every training item has it",
     "inference": "every inference item has it",
-    "timeout": "`time_limit` bounds the training",
+    "timeout": "`time_limit` is the timeout of the training",
     **dict.fromkeys(
         ("filterwarnings", "parametrize", "skipif", "usefixtures"), "it needs arguments, which only Python can give"
     ),
 }
-"""Marks that mean something else on a model test, or nothing -> what to do."""
-
-VARIABLE_PATTERN = r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}"
+"""Marks that a model test cannot have, and why or what to write instead."""
 
 
-def refused(message: str) -> PydanticCustomError:
-    """An error whose message is already the one to show."""
+def spec_error(message: str) -> PydanticCustomError:
+    """Validation error whose message continues after the name of the key."""
     return PydanticCustomError("spec", "{message}", {"message": message})
 
 
-def in_project(text: str | None) -> str | None:
-    if text is None:
-        return None
+def annotator_project(text: str | None) -> str | None:
     try:
-        return project_path(text)
+        return None if text is None else annotator_project_path(text)
     except ValueError as error:
-        raise refused(str(error)) from None
+        raise spec_error(str(error)) from None
 
 
-def environment_names(value: Any) -> Any:
+def environment_names(value: Any) -> tuple[str, ...]:
+    return _distinct_names(value, "an environment")
+
+
+def marks(value: Any) -> tuple[str, ...]:
+    names = _distinct_names(value, "a mark")
+    for name in names:
+        if not re.fullmatch(MARK_PATTERN, name):
+            raise spec_error(f"has to be names of marks, of letters, digits and `_`, but has {quoted(name)}")
+        if name in RESERVED_MARKS:
+            raise spec_error(f"cannot have `{name}`: {RESERVED_MARKS[name]}")
+    return names
+
+
+def _distinct_names(value: Any, what: str) -> tuple[str, ...]:
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, list) or not names:
-        found = "is an empty list" if names == [] else is_a(value) + _word_hint(value)
-        raise refused(f"has to be the name of an environment or a list of names, but {found}")
+        found = "is an empty list" if names == [] else is_a(value) + quotes_hint(value)
+        raise spec_error(f"has to be the name of {what} or a list of names, but {found}")
     for index, name in enumerate(names):
         if not isinstance(name, str):
-            raise refused(f"has to be a list of names, but its item {index + 1} {is_a(name)}{_word_hint(name)}")
+            raise spec_error(f"has to be a list of names, but its item {index + 1} {is_a(name)}{quotes_hint(name)}")
         if name in names[:index]:
-            raise refused(f"names the environment `{name}` twice: keep one of them")
+            raise spec_error(f"has `{name}` twice: keep one of them")
     return tuple(names)
 
 
-def _word_hint(value: Any) -> str:
-    return ": put it in quotes" if isinstance(value, bool | int | float) else ""
-
-
-def columns(value: Any) -> Any:
+def columns(value: Any) -> tuple[str, ...]:
     names = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
     if not isinstance(names, list) or len(names) != 2 or not all(isinstance(name, str) for name in names):
-        raise refused(f"has to be two columns, first the label, second the text, as [Stars, Text], but {is_a(value)}")
+        raise spec_error(f"has to be two columns, the label and the text, as in [Stars, Text], but {is_a(value)}")
     for name in names:
-        if not re.fullmatch(TABLE_NAME_PATTERN, name):
-            raise refused(f'has to be plain names, of letters, digits and "_", but {quoted(name)} is none')
+        if not re.fullmatch(COLUMN_PATTERN, name):
+            raise spec_error(f"has to be names of columns, of letters, digits and `_`, but has {quoted(name)}")
     if names[0] == names[1]:
-        raise refused(f"names {quoted(names[0])} twice: first the label, second the text")
+        raise spec_error(f"has {quoted(names[0])} twice: name the label, then the text")
     return tuple(names)
-
-
-def table(value: str) -> str:
-    parts = value.split(".")
-    if len(parts) > 2 or not all(re.fullmatch(TABLE_NAME_PATTERN, part) for part in parts):
-        raise refused(
-            f'has to be a plain name, TABLE or SCHEMA.TABLE, of letters, digits and "_", but is {quoted(value)}'
-        )
-    return value
-
-
-def column(value: Any) -> Any:
-    if isinstance(value, str) and re.fullmatch(TABLE_NAME_PATTERN, value):
-        return value
-    raise refused(f'has to be the plain name of a column, of letters, digits and "_", but {is_a(value)}')
-
-
-def limit(value: Any) -> Any:
-    if type(value) is int and value >= 2:
-        return value
-    raise refused(f"has to be a whole number of rows from 2, but {is_a(value)}")
-
-
-def share(value: Any) -> Any:
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1:
-        return float(value)
-    raise refused(f"has to be a number between 0 and 1, the share that is learned from, but {is_a(value)}")
 
 
 def better(value: Any) -> Any:
+    """Expand `true` to the defaults and `false` to None, which disables the comparison."""
     if isinstance(value, bool):
-        return {"max_drop": 0.0} if value else None
+        return {} if value else None
     if isinstance(value, dict):
         return value
-    raise refused(f"has to be true, false, or {{max_drop: NUMBER, undecided: pass or fail}}, but {is_a(value)}")
+    raise spec_error(f"has to be true, false, or {{max_drop: NUMBER, undecided: pass or fail}}, but {is_a(value)}")
 
 
-def one_value_for_all(metrics: Any) -> Any:
-    """`accuracy: 0.9` is short for `accuracy: {all: 0.9}`, and `loss: {max: 0.4}` for `loss: {all: {max: 0.4}}`."""
+def expand_single_values(metrics: Any) -> Any:
+    """Expand `accuracy: 0.9` to `accuracy: {all: 0.9}`, and `loss: {max: 0.4}` to `loss: {all: {max: 0.4}}`."""
     if not isinstance(metrics, dict):
         return metrics
-    return {metric: {ALL_ROWS: value} if is_for_all(metric, value) else value for metric, value in metrics.items()}
+    return {metric: {ALL_ROWS: value} if is_single_value(metric, value) else value for metric, value in metrics.items()}
 
 
-def is_for_all(metric: str, value: Any) -> bool:
-    """Whether what stands below a metric's name is the bounds of its one value, rather than fields."""
+def is_single_value(metric: str, value: Any) -> bool:
+    """Return whether the value below a metric's name is the bounds of its single value, not a mapping of fields."""
     if metric == "accuracy" and isinstance(value, int | float) and not isinstance(value, bool):
         return True
     if metric in PER_FIELD or not isinstance(value, dict) or not value:
@@ -148,74 +130,29 @@ def is_for_all(metric: str, value: Any) -> bool:
     return set(value) <= set(BOUNDS) and not any(isinstance(bound, dict) for bound in value.values())
 
 
-def check_bounds(minimum: float | None, maximum: float | None) -> None:
-    if minimum is None and maximum is None:
-        raise refused("has no bound: give it a `min`, a `max`, or both")
-    if minimum is not None and maximum is not None and minimum > maximum:
-        raise refused(f"has a `min` of {minimum:g} above its `max` of {maximum:g}: nothing could pass")
-
-
 def should_be_low(metric: str) -> bool:
     return not LOW_IS_BETTER.isdisjoint(re.split(r"[._-]", metric.lower()))
 
 
 def is_variant(metric: str) -> bool:
-    """Whether a name has one of `METRICS` in it as a word of its own, as `macro_f1` and `precision_5`: no slip."""
+    """Return whether one of `METRICS` is a word of the name, as in `macro_f1` and `precision_5`, so it is no typo."""
     known = "|".join(METRICS)
     return metric not in METRICS and re.fullmatch(rf"(.+[._-])?({known})([._-].+)?", metric) is not None
-
-
-def not_empty(value: Any) -> Any:
-    if value is None:
-        raise refused("is empty: give it a value, or remove the key")
-    return value
 
 
 def documents(value: Any) -> Any:
     if value in {"first", "all"} if isinstance(value, str) else type(value) is int and value >= 1:
         return value
-    raise refused(f"has to be first, all, or a number of documents from 1, but {is_a(value)}")
-
-
-def marks(value: Any) -> Any:
-    names = [value] if isinstance(value, str) else value
-    if not isinstance(names, list) or not names:
-        found = "is an empty list" if names == [] else is_a(value)
-        raise refused(f"has to be the name of a mark or a list of names, but {found}")
-    for index, name in enumerate(names):
-        if not isinstance(name, str):
-            raise refused(f"has to be a list of names, but its item {index + 1} {is_a(name)}")
-        if not re.fullmatch(MARK_PATTERN, name):
-            raise refused(f'has to be names of marks, of letters, digits and "_", but {quoted(name)} is none')
-        if name in NO_MARKS:
-            raise refused(f"cannot have `{name}`: {NO_MARKS[name]}")
-        if name in names[:index]:
-            raise refused(f"has `{name}` twice: keep one of them")
-    return tuple(names)
-
-
-def reason(value: Any) -> Any:
-    return _some_text(value, "the reason")
-
-
-def folder(value: Any) -> Any:
-    return _some_text(value, "a folder")
-
-
-def _some_text(value: Any, what: str) -> str:
-    if isinstance(value, str) and value.strip():
-        return value.strip()
-    found = "is empty text" if isinstance(value, str) else is_a(value)
-    raise refused(f"has to be {what}, as text, but {found}{_word_hint(value)}")
+    raise spec_error(f"has to be first, all, or a number of documents from 1, but {is_a(value)}")
 
 
 def max_parallel(value: Any) -> Any:
     if (isinstance(value, str) and has_variables(value)) or (type(value) is int and value >= 1):
         return value
-    raise refused(f"has to be a whole number from 1, but {is_a(value)}")
+    raise spec_error(f"has to be a whole number from 1, but {is_a(value)}")
 
 
-def wrong_character(name: str) -> str | None:
-    """The first character that no name may have; "" for an empty name, None for one that is fine."""
+def invalid_character(name: str) -> str | None:
+    """First character that is not allowed in a name; "" for an empty name, None for a valid one."""
     match = re.search(r"[^A-Za-z0-9_.-]", name)
     return match.group() if match else None if name else ""

@@ -1,4 +1,4 @@
-"""`${VARIABLE}` and `${VARIABLE:-default}` in the texts of `environments.yaml`."""
+"""Expand `${VARIABLE}` and `${VARIABLE:-default}` in the texts of `environments.yaml`."""
 
 from __future__ import annotations
 
@@ -16,27 +16,26 @@ REFERENCE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Expanded:
-    """A text with its variables filled in, and the names of those that have neither a value nor a default."""
+    """Text with its variables filled in, and the names of those that have neither a value nor a default."""
 
     text: str
     missing: tuple[str, ...]
 
 
 def has_variables(text: str) -> bool:
-    """Whether the text stands for something that only the process environment knows, or holds an escaped `$${`."""
+    """Return whether the text depends on the process environment, or contains an escaped `$${`."""
     return "${" in text
 
 
 def broken_reference(text: str) -> str | None:
-    """The first `${…` that is neither `${NAME}` nor `${NAME:-default}`."""
+    """First `${…` that is neither `${NAME}` nor `${NAME:-default}`; None if there is none."""
     return next((match["broken"] for match in REFERENCE.finditer(text) if match["broken"] is not None), None)
 
 
 def expand(text: str, environ: Mapping[str, str]) -> Expanded:
-    """Fill in variables; `$${` becomes `${`.
+    """Fill in the variables of a text; `$${` becomes `${`.
 
-    A variable that is set but empty counts as missing, as CI systems set secrets that are not there to "".
-    `${NAME:-}` may be empty.
+    An empty variable counts as missing, because CI systems set missing secrets to "". `${NAME:-}` may be empty.
     """
     missing: list[str] = []
 

@@ -19,7 +19,7 @@ BAD = TrainingState("ERROR", finished=True, error="boom")
 
 def tell_all(most_failures: int, *ends: TrainingState, wanted: int | None = None) -> list[Run]:
     """Tell stories of which one may train at once, and return after all that may begin has ended."""
-    minimums = {"f1": {"Name": Minimum(0.5, 1)}}
+    minimums = {"f1": {"Name": Minimum(0.5)}}
     test = ModelTest(name="T", line=1, env=("e",), ibannotator="p", time_limit=1000, metrics=minimums)
     runs = [Run(Case(test, "e", with_inference=False)) for _ in ends]
 

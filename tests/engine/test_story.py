@@ -165,7 +165,7 @@ def tell(
     clock: FakeClock | None = None,
 ) -> Run:
     """Tell the story of one run to its end."""
-    minimums = {"f1": {"Name": Minimum(0.5, 1)}}
+    minimums = {"f1": {"Name": Minimum(0.5)}}
     test = ModelTest(name="T", line=1, env=("e",), ibannotator="p", time_limit=1000, metrics=minimums)
     run = Run(Case(test, "e"))
 

@@ -107,8 +107,8 @@ def test_verify_false_trusts_anybody_and_is_warned_of(host: str, tmp_path: Path)
     assert ask(environment) == {"kind": "S3"}
     (caution,) = environment_warnings(environment, {"T": "t0ken"})
     assert caution.message == (
-        "environment `e` does not verify its host's certificate: whoever is in between reads the token; "
-        "name the certificates to trust in `ca_bundle`, in place of `verify: false`"
+        "environment `e` does not verify its host's certificate: anybody in between can read the token; "
+        "name the certificates to trust in `ca_bundle` instead of `verify: false`"
     )
 
 
@@ -116,7 +116,7 @@ def test_verify_false_trusts_anybody_and_is_warned_of(host: str, tmp_path: Path)
     ("name", "content", "said"),
     [
         ("none.pem", None, "cannot be read: No such file or directory"),
-        ("empty.pem", "not a certificate", "holds no certificate (PEM)"),
+        ("empty.pem", "not a certificate", "contains no certificate (PEM)"),
     ],
 )
 def test_a_bundle_that_is_none_is_a_mistake(tmp_path: Path, name: str, content: str | None, said: str) -> None:
@@ -165,5 +165,5 @@ def test_a_secret_that_is_too_short_to_hide_is_warned_of(
     environment = replace(entry("https://ib.example.com", tmp_path), database=url)
     told = [str(caution) for caution in environment_warnings(environment, {"T": token, "D": database or ""})]
     assert [one.partition("environment `e`: ")[2] for one in told] == [
-        f"{one}, too few to be hidden in what is written; take a longer one" for one in warned
+        f"{one}, too few to be redacted from output; use a longer one" for one in warned
     ]

@@ -222,7 +222,7 @@ def test_a_package_of_its_own_is_pushed_for_a_model_test(hooked: Outcome) -> Non
     assert all(len(found) == 1 for found in uploads.values())
     assert [name for name, found in uploads.items() if found != uploads["Good"]] == ["Served"]
     assert hooked.of("NoPackage") == ("failed", "failed", "config")
-    assert re.match(r"config: .*/nowhere: there is no such folder; it should", hooked.text("NoPackage"))
+    assert re.match(r"config: .*/nowhere: no such folder; it should", hooked.text("NoPackage"))
 
 
 def test_reasons_to_skip_and_to_fail(hooked: Outcome) -> None:

@@ -116,8 +116,8 @@ def test_an_environment_is_meant_by_its_whole_name(tmp_path: Path) -> None:
     )
     with pytest.raises(SpecError) as caught:
         load(tmp_path / "model_tests.yaml", tmp_path / "environments.yaml")
-    assert "there is no environment `dog`" in str(caught.value)
-    assert "there is no environment `xdogfood`" in str(caught.value)
+    assert "unknown environment `dog`" in str(caught.value)
+    assert "unknown environment `xdogfood`" in str(caught.value)
 
 
 @pytest.mark.parametrize("current", [None, "{}", '{"task_state": null, "task_data": null}'])

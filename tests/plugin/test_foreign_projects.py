@@ -210,7 +210,7 @@ def test_a_missing_file_of_environments_is_said_with_its_path_and_what_to_set(pr
     (root / "environments.yaml").unlink(missing_ok=True)
     advice = f"there is no {root}/environments.yaml, *root folder, which is {root}: set it with --rootdir, or set *"
     result = project.pytester.runpytest_inprocess()
-    result.stdout.fnmatch_lines([f"*there is no environment `dogfood`*{advice}"])
+    result.stdout.fnmatch_lines([f"*unknown environment `dogfood`*{advice}"])
     result = project.pytester.runpytest_inprocess("--env", "dogfood")
     result.stderr.fnmatch_lines([f"ERROR: --env 'dogfood': no such environment*{advice}"])
 

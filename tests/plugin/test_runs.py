@@ -240,7 +240,9 @@ def test_a_package_that_cannot_be_built_is_one_sentence(served: Project) -> None
     served.write_tests(Any={})
     result = served.run()
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    result.stdout.fnmatch_lines(["config: *tiny/package.json: missing; it gives the package its name and version"])
+    result.stdout.fnmatch_lines(
+        ["config: *tiny/package.json: no such file; it contains the name and version of the package"]
+    )
     result.stdout.no_fnmatch_line("*Traceback*")
 
 

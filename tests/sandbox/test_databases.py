@@ -15,7 +15,7 @@ from pytest_ibmodels.sandbox.samples import sample_database
 from pytest_ibmodels.sandbox.settings import Settings
 from pytest_ibmodels.sandbox.storage.databases import refuse_shared_databases, sqlite_file
 from pytest_ibmodels.sandbox.storage.job_store import PackageRow, Store
-from pytest_ibmodels.spec.databases import from_folder
+from pytest_ibmodels.spec.databases import resolve_sqlite_file
 from tests.sandbox.running import RunningSandbox, zipped
 from tests.sandbox.test_server import main_of
 
@@ -50,7 +50,7 @@ def test_the_database_lies_in_the_data_folder(tmp_path: Path, name: str) -> None
 @pytest.mark.parametrize("name", ODD_NAMES)
 def test_the_url_of_a_path_leads_to_that_path(tmp_path: Path, name: str) -> None:
     folder = tmp_path / name
-    url = make_url(from_folder("sqlite:///data/reviews.db?timeout=5", folder))
+    url = make_url(resolve_sqlite_file("sqlite:///data/reviews.db?timeout=5", folder))
     assert (url.database, dict(url.query)) == (str(folder / "data/reviews.db"), {"timeout": "5"})
     sample = make_url(sample_database("reviews", folder)).database
     assert sample is not None
@@ -60,7 +60,7 @@ def test_the_url_of_a_path_leads_to_that_path(tmp_path: Path, name: str) -> None
 
 def test_which_urls_count_from_a_folder() -> None:
     here = Path("/a b/c%20?")
-    assert make_url(from_folder("sqlite+pysqlite:///x%20y.db", here)).database == "/a b/c%20?/x y.db"
+    assert make_url(resolve_sqlite_file("sqlite+pysqlite:///x%20y.db", here)).database == "/a b/c%20?/x y.db"
     for as_it_is in (
         "sqlite://",
         "sqlite:////x.db",
@@ -69,7 +69,7 @@ def test_which_urls_count_from_a_folder() -> None:
         "sqlite:///?x=y",
         "iris://h/x",
     ):
-        assert from_folder(as_it_is, here) == as_it_is
+        assert resolve_sqlite_file(as_it_is, here) == as_it_is
 
 
 def test_tenants_in_an_odd_folder_do_not_meet(start: Callable[..., RunningSandbox], tmp_path: Path) -> None:

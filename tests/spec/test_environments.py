@@ -25,7 +25,7 @@ SANDBOX_PATH = "sandbox/ci/fs/Instabase Drive/model-tests"
 SANDBOX_MOUNTS = {"sandbox/ci/fs/Instabase Drive/samples/drivers-licenses": "sample:drivers-licenses"}
 
 HOST = "`host` has to be an address, http(s)://…, or sandbox, but is"
-KEYS = "Keys here are host, path, token, mounts, max_parallel, data, database, ca_bundle, verify, limits"
+KEYS = "(keys: host, path, token, mounts, max_parallel, data, database, ca_bundle, verify, limits)"
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_no_mounts_may_be_said_too(file: Path) -> None:
 def test_a_mounted_folder_that_is_not_there(file: Path, tmp_path: Path) -> None:
     environment = one(file, "host: sandbox\nmounts:\n  a/b/fs/c: nowhere\n")
     assert said(lambda: environment.resolve({})) == [
-        f"3:3: environment `e` mounts the local folder {tmp_path / 'nowhere'}, which is not there"
+        f"3:3: environment `e` mounts the local folder {tmp_path / 'nowhere'}, which does not exist"
     ]
 
 
@@ -166,7 +166,7 @@ def test_text_without_dollars_is_never_changed(text: str) -> None:
 @pytest.mark.parametrize("text", ["${}", "${1A}", "${A", "${A-b}", "${A B}"])
 def test_what_starts_no_variable_is_an_error_that_shows_nothing(file: Path, text: str) -> None:
     assert problems_of(file, "host: sandbox", f"token: '{text}'") == [
-        "3:10: a `${` here starts no variable: write `${NAME}` or `${NAME:-default}`, or `$${` for `${` itself"
+        "3:10: this `${` starts no variable: write `${NAME}` or `${NAME:-default}`, or `$${` for `${` itself"
     ]
 
 
@@ -176,7 +176,7 @@ def test_values_are_checked_again_when_variables_are_filled_in(file: Path) -> No
     assert said(lambda: environment.resolve(environ)) == [
         f'2:9: {HOST} "dogfood.instabase.com": write https://dogfood.instabase.com',
         '3:9: `path` has to be a drive path, OWNER/REPO/fs/DRIVE/…, but is "me/x"',
-        "4:10: `token` has a space, a line break or a letter beyond ASCII in it, which no token has",
+        "4:10: `token` contains a space, a line break or a non-ASCII character: copy it again",
         '5:17: `max_parallel` has to be a whole number from 1, but is "0"',
     ]
 
@@ -204,19 +204,19 @@ def test_an_escaped_variable_does_not_hide_a_wrong_value(file: Path) -> None:
         ("host: https://x:99999", f'2:9: {HOST} "https://x:99999"'),
         (
             "host: https://me:pw@x.org",
-            "2:9: `host` has a user or password in it: remove them, the `token` is all that is sent",
+            "2:9: `host` contains a user or password: remove them, only the `token` is sent",
         ),
-        ("host: https://x.org/?a=1", "2:9: `host` has to end before the `?` or `#` in it"),
+        ("host: https://x.org/?a=1", "2:9: `host` has to end before its `?` or `#`"),
         ("host: ftp://me:pw@x.org", f"2:9: {HOST.removesuffix(' is')} is something else"),
         ("path: x", '2:9: `path` has to be a drive path, OWNER/REPO/fs/DRIVE/…, but is "x"'),
-        ("path: a/b/fs/../c", '2:9: `path` has to be a whole drive path, but "a/b/fs/../c" has `..` in it'),
+        ("path: a/b/fs/../c", '2:9: `path` has to be a full drive path, but "a/b/fs/../c" contains `..`'),
         ("path: ", "2:8: `path` is empty: give it a value, or remove the key"),
         ("path: 5", "2:9: `path` has to be text, but is the number 5: put it in quotes"),
         ("token: 12345", "2:10: `token` has to be text, but is something else: put it in quotes"),
         ("token: ''", "2:10: `token` is empty"),
-        ("token: pa ss", "2:10: `token` has a space, a line break or a letter beyond ASCII in it, which no token has"),
-        ("mounts: {}", "2:11: `mounts` is for the embedded sandbox only, `host: sandbox`: remove it"),
-        ("data: x", "2:9: `data` is for the embedded sandbox only, `host: sandbox`: remove it"),
+        ("token: pa ss", "2:10: `token` contains a space, a line break or a non-ASCII character: copy it again"),
+        ("mounts: {}", "2:11: `mounts` needs the embedded sandbox, `host: sandbox`: remove it"),
+        ("data: x", "2:9: `data` needs the embedded sandbox, `host: sandbox`: remove it"),
         ("max_parallel: 0", "2:17: `max_parallel` has to be a whole number from 1, but is the number 0"),
         ("max_parallel: 1.5", "2:17: `max_parallel` has to be a whole number from 1, but is the number 1.5"),
         ("max_parallel: true", "2:17: `max_parallel` has to be a whole number from 1, but is the truth value true"),
@@ -225,7 +225,7 @@ def test_an_escaped_variable_does_not_hide_a_wrong_value(file: Path) -> None:
             "tokn: x",
             f"2:3: unknown key `tokn`: did you mean `token`? {KEYS}",
         ),
-        ("name: x", f"2:3: unknown key `name`. {KEYS}"),
+        ("name: x", f"2:3: unknown key `name` {KEYS}"),
     ],
 )
 def test_wrong_entries_of_a_remote_environment(file: Path, line: str, expected: str) -> None:
@@ -246,11 +246,11 @@ def test_wrong_entries_of_a_remote_environment(file: Path, line: str, expected: 
         ),
         (
             "mounts: {a/b/fs/c: ''}",
-            '3:11: `mounts.a/b/fs/c` has to be a local folder, or a sample as sample:NAME, but is ""',
+            '3:11: `mounts.a/b/fs/c` has to be a local folder, or a built-in sample, sample:NAME, but is ""',
         ),
         (
             "mounts: {a/b/fs/c: 'sample:'}",
-            '3:11: `mounts.a/b/fs/c` has to be a local folder, or a sample as sample:NAME, but is "sample:"',
+            '3:11: `mounts.a/b/fs/c` has to be a local folder, or a built-in sample, sample:NAME, but is "sample:"',
         ),
         ("data: ''", "3:9: `data` has to be a folder, but is empty"),
     ],
@@ -272,7 +272,7 @@ def test_what_a_remote_environment_has_to_have(file: Path) -> None:
 def test_wrong_names_and_entries(file: Path) -> None:
     text = "my env:\n  host: sandbox\nb: https://x.org\n"
     assert said(lambda: load_environments(written(file, text))) == [
-        '1:1: names of environments are made of letters, digits, "_", "-" and ".", but "my env" has " " in it',
+        '1:1: names of environments consist of letters, digits, `_`, `-` and `.`, but "my env" contains " "',
         '3:1: environment `b` has to be a mapping, but is the text "https://x.org"',
     ]
 
@@ -321,18 +321,18 @@ def test_limits_and_certificates_are_read(file: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (HTTPS + "limits: {training: 9}", "unknown key `limits.training`. Keys here are upload, queue, inference"),
+        (HTTPS + "limits: {training: 9}", "unknown key `limits.training` (keys: upload, queue, inference)"),
         (HTTPS + "limits: {queue: 0}", "`limits.queue` has to be a number above 0, but is the number 0"),
         (HTTPS + "limits: 60", "`limits` has to be a mapping, but is the number 60"),
         (HTTPS + "verify: 'false'", '`verify` has to be true or false, but is the text "false"'),
         (
             HTTPS + "verify: false\nca_bundle: x.pem",
-            "`ca_bundle` names whom to trust, `verify: false` means anybody: remove one of them",
+            "`ca_bundle` has no effect with `verify: false`: remove one of them",
         ),
-        ("host: sandbox\nverify: false", "`verify` is for a `host` with https:// only: remove it"),
+        ("host: sandbox\nverify: false", "`verify` needs a `host` with https://: remove it"),
         (
             HTTPS.replace("https", "http") + "ca_bundle: x.pem",
-            "`ca_bundle` is for a `host` with https:// only: remove it",
+            "`ca_bundle` needs a `host` with https://: remove it",
         ),
     ],
 )

@@ -14,8 +14,8 @@ from pytest_ibmodels.spec.reader import (
     Document,
     LocatedDict,
     LocatedList,
-    collector_paused,
-    plain,
+    pause_gc,
+    plain_copy,
     read_yaml,
 )
 from tests.spec.yamlfiles import said, written
@@ -28,7 +28,7 @@ PARSERS = [pytest.param(yaml.CBaseLoader, id="libyaml"), pytest.param(yaml.BaseL
 
 @pytest.fixture(params=PARSERS, autouse=True)
 def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything here holds with PyYAML's fast parser and without it."""
+    """Run every test with both of PyYAML's parsers."""
     monkeypatch.setattr(reader, "PARSER", request.param)
 
 
@@ -40,17 +40,17 @@ def file(tmp_path: Path) -> Path:
 def values(file: Path, text: str) -> Any:
     document = read_yaml(written(file, text))
     assert document.problems == []
-    return plain(document.root)
+    return plain_copy(document.root)
 
 
 def noted(file: Path, text: str) -> list[str]:
-    """What is reported of a file that can be read all the same."""
+    """Problems of a file that is read in spite of them."""
     return [f"{found.line}:{found.column}: {found.message}" for found in read_yaml(written(file, text)).problems]
 
 
 def test_values_and_their_places(file: Path) -> None:
     root = read_yaml(written(file, "A:\n  n: 5e-5\n  list: [x, '5']\n")).root
-    assert plain(root) == {"A": {"n": 5e-5, "list": ["x", "5"]}}
+    assert plain_copy(root) == {"A": {"n": 5e-5, "list": ["x", "5"]}}
     inner = root["A"]
     assert isinstance(inner, LocatedDict)
     key, value = inner.marks["n"]
@@ -137,10 +137,13 @@ def test_merged_keys_keep_their_own_places(file: Path) -> None:
             "a: &a {x: 1}\nb:\n  <<: *a\n  <<: *a\n",
             ["4:3: `<<` is given twice, first on line 3: merge a list instead, `<<: [*one, *other]`"],
         ),
-        ("a: .nan\n", ["1:4: `.nan` is no finite number: minimums, limits and hyperparameters have to be"]),
-        ("a: [1e999]\n", ["1:5: `1e999` is no finite number: minimums, limits and hyperparameters have to be"]),
-        ("a: !!timestamp 2024-01-31\n", ["1:4: the YAML tag `!!timestamp` means nothing here: remove it"]),
-        ("a: !ENV {b: 1}\n", ["1:4: the YAML tag `!ENV` means nothing here: remove it"]),
+        ("a: .nan\n", ["1:4: `.nan` is not a finite number: minimums, limits and hyperparameters have to be finite"]),
+        (
+            "a: [1e999]\n",
+            ["1:5: `1e999` is not a finite number: minimums, limits and hyperparameters have to be finite"],
+        ),
+        ("a: !!timestamp 2024-01-31\n", ["1:4: the YAML tag `!!timestamp` has no meaning here: remove it"]),
+        ("a: !ENV {b: 1}\n", ["1:4: the YAML tag `!ENV` has no meaning here: remove it"]),
     ],
 )
 def test_what_is_reported_while_reading_goes_on(file: Path, text: str, expected: list[str]) -> None:
@@ -155,7 +158,7 @@ def test_what_is_reported_while_reading_goes_on(file: Path, text: str, expected:
         ("a: 1\n---\nb: 2\n", "2:1: a second YAML document starts here: one file holds one, remove the `---`"),
         ("a: *x\n", "1:4: `*x` has no anchor `&x` above it"),
         ("b: &base 1\na: *bse\n", "2:4: `*bse` has no anchor `&bse` above it: did you mean `base`?"),
-        ("a: &a [*a]\n", "1:8: `*a` stands inside `&a`: a value cannot hold itself"),
+        ("a: &a [*a]\n", "1:8: `*a` stands inside `&a`: a value cannot contain itself"),
         ("a: {{x}}\n", "1:5: a key has to be text, but is a mapping: put it in quotes if it is text in brackets"),
         (
             "a: &n 5\n*n : 1\n",
@@ -177,9 +180,9 @@ def test_problems_found_before_reading_ends_are_told_too(file: Path) -> None:
     ]
 
 
-TAB = "not YAML: a tab stands where YAML wants spaces: indent with spaces only"
+TAB = "not YAML: a tab in the indentation: indent with spaces only"
 COLON = "not YAML: a second `:` on one line, or a line that is indented too far: put quotes around text that holds `: `"
-MISFIT = "not YAML: this fits nothing above it: the indentation is wrong, or it follows a closed quote or bracket"
+MISFIT = "not YAML: unexpected text: its indentation is wrong, or it follows a closed quote or bracket"
 
 
 @pytest.mark.parametrize(
@@ -193,9 +196,9 @@ MISFIT = "not YAML: this fits nothing above it: the indentation is wrong, or it 
         ),
         (
             "A:\n  env: a\n  x\n  b: 3\n",
-            "4:3: not YAML: line 3 is no `key: value`: its `:` is missing, or it is indented wrongly",
+            "4:3: not YAML: line 3 is not `key: value`: its `:` is missing, or its indentation is wrong",
         ),
-        ('A:\n  env: "a\n  b: 3\n', "4:1: not YAML: the quoted text that begins on line 2 is not closed"),
+        ('A:\n  env: "a\n  b: 3\n', "4:1: not YAML: the quoted text that starts on line 2 is not closed"),
         (
             "A:\n  env: [a\n  b: 3\n",
             "3:4: not YAML: the `[` of line 2 is not closed: a `,` or `]` is missing before this",
@@ -207,8 +210,8 @@ MISFIT = "not YAML: this fits nothing above it: the indentation is wrong, or it 
         ("A:\n  env: a\n b: 3\n", f"3:2: {MISFIT}"),
         ("A: 'x' y\n", f"1:8: {MISFIT}"),
         ("A: @x\n", "1:4: not YAML: this character cannot start a value: put the text in quotes"),
-        ("A: & b\n", "1:5: not YAML: `&` starts the name of an anchor: put the text in quotes if it is none"),
-        ("A: *\n", "1:5: not YAML: `*` starts the name of an anchor: put the text in quotes if it is none"),
+        ("A: & b\n", "1:5: not YAML: `&` starts the name of an anchor: put the text in quotes if it is not an anchor"),
+        ("A: *\n", "1:5: not YAML: `*` starts the name of an anchor: put the text in quotes if it is not an anchor"),
         ("A: 1\nB: a\x07b\n", "2:5: not YAML: the control character '\\x07' is not allowed"),
     ],
 )
@@ -226,7 +229,7 @@ def test_an_unknown_escape_names_the_way_out(file: Path) -> None:
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    assert said(lambda: read_yaml(tmp_path / "none.yaml")) == ["1:1: there is no such file"]
+    assert said(lambda: read_yaml(tmp_path / "none.yaml")) == ["1:1: no such file"]
     assert said(lambda: read_yaml(tmp_path)) == ["1:1: this is a folder, not a file"]
     assert said(lambda: read_yaml(written(tmp_path / "f", "") / "file.yaml")) == [
         "1:1: the file cannot be read: Not a directory"
@@ -242,7 +245,7 @@ def test_aliases_that_expand_without_end_are_refused_early(file: Path) -> None:
     levels = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     levels += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
     (problem,) = said(lambda: read_yaml(written(file, "\n".join(levels))))
-    assert problem.endswith(f"the aliases of this file stand for more than {MAX_ALIASED:,} values: write less with `*`")
+    assert problem.endswith(f"the aliases of this file expand to more than {MAX_ALIASED:,} values: use fewer `*`")
 
 
 def test_merges_that_expand_without_end_are_refused_early(file: Path) -> None:
@@ -254,7 +257,7 @@ def test_merges_that_expand_without_end_are_refused_early(file: Path) -> None:
 
 def test_plain_values_are_nobody_elses(file: Path) -> None:
     root = read_yaml(written(file, "a: &a {x: [1]}\nb: *a\n")).root
-    copied = plain(root)
+    copied = plain_copy(root)
     copied["a"]["x"].append(2)
     assert copied["b"] == {"x": [1]}
     assert root["a"] == {"x": [1]}
@@ -266,7 +269,7 @@ def test_the_collector_runs_again_after_a_pause_that_failed() -> None:
     assert gc.isenabled()
 
     def fail() -> None:
-        with collector_paused():
+        with pause_gc():
             assert not gc.isenabled()
             raise ValueError("on purpose")
 
@@ -291,4 +294,4 @@ JSON_VALUES = st.recursive(
 def test_what_pyyaml_writes_is_read_back(file: Path, value: dict[str, Any]) -> None:
     document: Document = read_yaml(written(file, yaml.safe_dump(value, allow_unicode=True)))
     assert document.problems == []
-    assert plain(document.root) == value
+    assert plain_copy(document.root) == value

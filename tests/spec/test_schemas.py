@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from pytest_ibmodels.spec import schemas
-from pytest_ibmodels.spec.reader import plain, read_yaml
+from pytest_ibmodels.spec.reader import plain_copy, read_yaml
 
 ROOT = Path(__file__).parents[2]
 ENTRY: dict[str, Any] = {"env": "sandbox", "ibannotator": "a/b/fs/c/d.ibannotator", "time_limit": 60}
@@ -56,7 +56,7 @@ def test_schemas_are_valid_and_describe_every_key(name: str) -> None:
 
 
 def reference_files() -> list[tuple[str, str]]:
-    """The examples of the reference that come before its mistakes."""
+    """Examples of the reference before its section "Mistakes"."""
     text = (ROOT / "docs" / "yaml.md").read_text(encoding="utf-8").partition("## Mistakes")[0]
     return re.findall(r"^```yaml\n# (model_tests|environments)\.yaml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
@@ -65,17 +65,17 @@ def reference_files() -> list[tuple[str, str]]:
 def test_the_examples_of_the_reference_are_accepted(kind: str, text: str, tmp_path: Path) -> None:
     file = tmp_path / "file.yaml"
     file.write_text(text, encoding="utf-8")
-    value = plain(read_yaml(file).root)
+    value = plain_copy(read_yaml(file).root)
     assert value
     assert errors(f"{kind}.schema.json", value) == []
-    # Editors read YAML 1.1 or 1.2, not our dialect of it.
+    # Editors read YAML 1.1 or 1.2, not our dialect.
     assert errors(f"{kind}.schema.json", yaml.safe_load(text)) == []
 
 
 @pytest.mark.parametrize("kind", ["model_tests", "environments"])
 def test_the_files_of_this_repository_are_accepted(kind: str) -> None:
     file = ROOT / f"{kind}.yaml"
-    assert errors(f"{kind}.schema.json", plain(read_yaml(file).root)) == []
+    assert errors(f"{kind}.schema.json", plain_copy(read_yaml(file).root)) == []
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Characters that nobody sees are named, with their code point and place."""
+"""Invisible characters are reported with their name, code point and place."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import yaml
 
 from pytest_ibmodels.redaction import is_invisible, visible
 from pytest_ibmodels.spec import SpecError, load, load_environments, reader
-from pytest_ibmodels.spec.reader import plain, read_yaml
+from pytest_ibmodels.spec.reader import plain_copy, read_yaml
 from tests.spec.yamlfiles import said, written
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 PARSERS = [pytest.param(yaml.CBaseLoader, id="libyaml"), pytest.param(yaml.BaseLoader, id="pure Python")]
-SPACE = "stands where YAML wants a space: write a space"
-UNSEEN = "stands here, which nobody sees: remove it, or put the text in quotes"
+SPACE = "is in the place of a space: write a plain space"
+UNSEEN = "is invisible here: remove it, or put the text in quotes"
 
 
 @pytest.fixture(params=PARSERS, autouse=True)
@@ -70,7 +70,7 @@ def test_a_stray_character_is_named_where_it_stands(tmp_path: Path, text: str, p
 def test_what_may_be_meant_is_read(tmp_path: Path, text: str) -> None:
     document = read_yaml(written(tmp_path / "file.yaml", f"A:\n  skip: {text}\n"))
     assert document.problems == []
-    assert plain(document.root) == yaml.safe_load(f"A:\n  skip: {text}\n")
+    assert plain_copy(document.root) == yaml.safe_load(f"A:\n  skip: {text}\n")
 
 
 def test_messages_show_what_cannot_be_seen(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pytest_ibmodels.spec import SpecError, load
+from pytest_ibmodels.spec import SpecError, check, load
 from tests.spec.test_model_tests import NO_DATA
 from tests.spec.yamlfiles import said, written
 
@@ -31,8 +31,8 @@ dogfood:
   token: ${DOGFOOD_TOKEN}
 """
 UNKNOWN = [
-    "3:8: there is no environment `dogfod`: did you mean `dogfood`? Environments are dogfood, sandbox",
-    "7:18: there is no environment `elsewhere`. Environments are dogfood, sandbox",
+    "3:8: unknown environment `dogfod`: did you mean `dogfood`? (environments: dogfood, sandbox)",
+    "7:18: unknown environment `elsewhere` (environments: dogfood, sandbox)",
 ]
 
 
@@ -64,11 +64,15 @@ def test_unknown_environments(tests: Path, environments: Path) -> None:
     assert said(lambda: load(written(tests, TESTS), written(environments, ENVIRONMENTS))) == UNKNOWN
 
 
+def test_check_returns_the_problems(tests: Path, environments: Path) -> None:
+    problems = check(written(tests, TESTS), written(environments, ENVIRONMENTS))
+    assert [f"{problem.line}:{problem.column}: {problem.message}" for problem in problems] == UNKNOWN
+    assert check(written(tests, ""), None) == []
+
+
 def test_an_unknown_environment_in_an_anchor_is_told_once(tests: Path) -> None:
     text = ".d: &d\n  env: x\n  ibannotator: a/b/fs/c/d.ibannotator\n  time_limit: 5\nA: {<<: *d}\nB: {<<: *d}\n"
-    assert said(lambda: load(written(tests, text), None)) == [
-        "2:8: there is no environment `x`. Environments are sandbox"
-    ]
+    assert said(lambda: load(written(tests, text), None)) == ["2:8: unknown environment `x` (environments: sandbox)"]
 
 
 def test_everything_that_is_wrong_is_told_at_once(tests: Path, environments: Path) -> None:
@@ -76,14 +80,14 @@ def test_everything_that_is_wrong_is_told_at_once(tests: Path, environments: Pat
     written(environments, ENVIRONMENTS + "staging: {hots: sandbox}\nelsewhere: 5\n")
     with pytest.raises(SpecError) as caught:
         load(tests, environments)
-    known = "Environments are dogfood, staging, elsewhere, sandbox"
-    keys = "Keys here are host, path, token, mounts, max_parallel, data, database, ca_bundle, verify, limits"
+    known = "(environments: dogfood, staging, elsewhere, sandbox)"
+    keys = "(keys: host, path, token, mounts, max_parallel, data, database, ca_bundle, verify, limits)"
     assert str(caught.value).splitlines() == [
         f"{environments}:6:11: unknown key `hots`: did you mean `host`? {keys}",
         f"{environments}:7:1: environment `elsewhere` has to be a mapping, but is the number 5",
-        f"{tests}:3:8: there is no environment `dogfod`: did you mean `dogfood`? {known}",
+        f"{tests}:3:8: unknown environment `dogfod`: did you mean `dogfood`? {known}",
         f"{tests}:10:1: model test `C` {NO_DATA}",
-        f"{tests}:10:10: there is no environment `nowhere`: did you mean `elsewhere`? {known}",
+        f"{tests}:10:10: unknown environment `nowhere`: did you mean `elsewhere`? {known}",
     ]
 
 
@@ -91,7 +95,7 @@ def test_a_file_that_is_no_yaml_does_not_hide_the_other(tests: Path, environment
     written(tests, "A: {time_limit: 5, env: sandbox, ibannotator: 5}\n")
     written(environments, "a: 'x\n")
     assert said(lambda: load(tests, environments)) == [
-        "2:1: not YAML: the quoted text that begins on line 1 is not closed",
+        "2:1: not YAML: the quoted text that starts on line 1 is not closed",
         "1:47: `ibannotator` has to be text, but is the number 5: put it in quotes",
     ]
 

@@ -1,4 +1,4 @@
-"""What `docs/yaml.md` shows is what happens."""
+"""The examples of `docs/yaml.md` behave as shown."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 class Example(NamedTuple):
-    """YAML files by name, and what is said about them (nothing: they are right)."""
+    """YAML files by name, and the problems that are shown for them; None means that they are valid."""
 
     files: dict[str, str]
     said: str | None

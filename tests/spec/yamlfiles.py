@@ -1,4 +1,4 @@
-"""YAML files made for a test, and what is said about them."""
+"""Write YAML files for a test, and collect their problems."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def written(file: Path, text: str) -> Path:
 
 
 def said(call: Callable[[], object]) -> list[str]:
-    """`LINE:COLUMN: MESSAGE` of every problem that the call raises."""
+    """Call it, and return `LINE:COLUMN: MESSAGE` of each problem that it raises."""
     with pytest.raises(SpecError) as caught:
         call()
     return [f"{problem.line}:{problem.column}: {problem.message}" for problem in caught.value.problems]

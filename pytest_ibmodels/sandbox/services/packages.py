@@ -1,19 +1,17 @@
 """Packages, as far as the environment must understand them (protocol sections 10.8 and 10.9)."""
 
 import json
-import re
 from dataclasses import dataclass
 
 from semver import Version
 
+from pytest_ibmodels.instabase.names import MAX_PACKAGE_FILE_NAME, PACKAGE_NAME, package_file_name
 from pytest_ibmodels.sandbox.errors import SandboxError
 from pytest_ibmodels.sandbox.jsontext import loads
 from pytest_ibmodels.sandbox.storage.drive import Drive
 from pytest_ibmodels.sandbox.storage.paths import DrivePath
 
 DESCRIPTION = "package.json"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]*(?<! )")
-_MAX_FILE_NAME = 200
 
 
 @dataclass(frozen=True)
@@ -25,7 +23,7 @@ class PackageId:
 
     @property
     def file_name(self) -> str:
-        return f"{self.name}-{self.version}.ibsolution"
+        return package_file_name(self.name, self.version)
 
 
 def parse_package_id(content: bytes, where: str) -> PackageId:
@@ -43,7 +41,7 @@ def parse_package_id(content: bytes, where: str) -> PackageId:
         msg = f"{where}: its {DESCRIPTION} is no JSON object"
         raise SandboxError(msg)
     name, version = description.get("name"), description.get("version")
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not PACKAGE_NAME.fullmatch(name):
         msg = (
             f"{where}: 'name' in its {DESCRIPTION} is {_shown(name)}; expected letters, digits, "
             "and after the first of them spaces, '_', '.' and '-'"
@@ -53,10 +51,9 @@ def parse_package_id(content: bytes, where: str) -> PackageId:
         msg = f"{where}: 'version' in its {DESCRIPTION} is {_shown(version)}; expected a semantic version such as 1.4.0"
         raise SandboxError(msg)
     package = PackageId(name, version)
-    if len(package.file_name) > _MAX_FILE_NAME:
-        msg = (
-            f"{where}: name and version in its {DESCRIPTION} are too long; together at most {_MAX_FILE_NAME} characters"
-        )
+    if len(package.file_name) > MAX_PACKAGE_FILE_NAME:
+        longest = f"together at most {MAX_PACKAGE_FILE_NAME} characters"
+        msg = f"{where}: name and version in its {DESCRIPTION} are too long; {longest}"
         raise SandboxError(msg)
     return package
 
