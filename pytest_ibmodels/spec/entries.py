@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from pytest_ibmodels.spec import values
+from pytest_ibmodels.verdicts.metrics import METRICS
 
 
 class _Entry(BaseModel):
@@ -58,7 +59,7 @@ class BoundsEntry(_Entry):
 
 def _name_metrics(schema: dict[str, Any]) -> None:
     """Let editors offer the metrics' names."""
-    schema["properties"] = dict.fromkeys(values.METRICS, schema["additionalProperties"])
+    schema["properties"] = dict.fromkeys(METRICS, schema["additionalProperties"])
     number = {"type": "number", "minimum": 0}
     schema["properties"]["accuracy"] = {"anyOf": [number, schema["additionalProperties"]]}
     schema["propertyNames"] = {"pattern": values.NAME_PATTERN}

@@ -13,13 +13,12 @@ from pytest_ibmodels.spec.reader import Document, LocatedDict, LocatedList, coll
 from pytest_ibmodels.spec.validation import entries, spot, validated
 from pytest_ibmodels.spec.values import (
     BOUNDS,
-    METRICS,
     OF_TABLES,
     is_for_all,
     is_variant,
-    should_be_low,
     wrong_character,
 )
+from pytest_ibmodels.verdicts.metrics import METRICS, is_low_better
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -305,7 +304,7 @@ def _check_metrics(document: Document, name: str, metrics: Any) -> None:
         wrong = _wrong_metric(metric)
         if wrong:
             document.report(spot(document.root, name, "metrics", metric).key, wrong)
-        elif should_be_low(metric) and isinstance(fields, LocatedDict) and not is_for_all(metric, fields):
+        elif is_low_better(metric) and isinstance(fields, LocatedDict) and not is_for_all(metric, fields):
             _check_directions(document, name, metric, fields)
 
 

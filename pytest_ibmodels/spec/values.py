@@ -10,28 +10,17 @@ from pydantic_core import PydanticCustomError
 from pytest_ibmodels.spec.drive_paths import project_path
 from pytest_ibmodels.spec.messages import is_a, quoted
 from pytest_ibmodels.spec.variables import has_variables
+from pytest_ibmodels.verdicts.metrics import ALL, METRICS
 
 NAME_PATTERN = r"^[A-Za-z0-9_.-]+$"
 ENTRY_PATTERN = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$"
 HIDDEN_PATTERN = r"^\."
 """Top-level keys that are no entries: places for anchors."""
 
-METRICS = ("exact_match", "precision", "recall", "f1", "accuracy")
-"""The metrics that trainings of ours report. Others may be named too."""
-
-PER_FIELD = ("exact_match", "precision", "recall", "f1")
-"""Those of `METRICS` that have a value for each field: `min` and `max` right below them are names of fields."""
-
-ALL_ROWS = "all"
-"""The field of a metric that has one value for everything, as accuracy has."""
+PER_FIELD = tuple(name for name, metric in METRICS.items() if metric.is_per_field)
+"""Known metrics with a value for each field: `min` and `max` right below them are names of fields."""
 
 BOUNDS = ("min", "max")
-
-LOW_IS_BETTER = frozenset(
-    {"cer", "distance", "duration", "error", "latency", "loss", "mae", "mape", "mse", "perplexity", "rmse"}
-    | {"seconds", "time", "wer"}
-)
-"""Words in the name of a metric that should be low: a bare number, which is a minimum, is a mistake there."""
 
 OF_TABLES = ("columns", "limit", "p_of_train", "group_column", "split_column", "better_than_current")
 """Keys of a model test that belong to `table`."""
@@ -136,7 +125,7 @@ def one_value_for_all(metrics: Any) -> Any:
     """`accuracy: 0.9` is short for `accuracy: {all: 0.9}`, and `loss: {max: 0.4}` for `loss: {all: {max: 0.4}}`."""
     if not isinstance(metrics, dict):
         return metrics
-    return {metric: {ALL_ROWS: value} if is_for_all(metric, value) else value for metric, value in metrics.items()}
+    return {metric: {ALL: value} if is_for_all(metric, value) else value for metric, value in metrics.items()}
 
 
 def is_for_all(metric: str, value: Any) -> bool:
@@ -153,10 +142,6 @@ def check_bounds(minimum: float | None, maximum: float | None) -> None:
         raise refused("has no bound: give it a `min`, a `max`, or both")
     if minimum is not None and maximum is not None and minimum > maximum:
         raise refused(f"has a `min` of {minimum:g} above its `max` of {maximum:g}: nothing could pass")
-
-
-def should_be_low(metric: str) -> bool:
-    return not LOW_IS_BETTER.isdisjoint(re.split(r"[._-]", metric.lower()))
 
 
 def is_variant(metric: str) -> bool:
