@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_ibmodels.reports.comparison import compare
+from pytest_ibmodels.reports.comparison import side_by_side
 from pytest_ibmodels.reports.github import MOST_BYTES, append_summary, summary
 from pytest_ibmodels.reports.record import CheckRecord, FailureRecord, RunRecord, TrainingRecord
 from tests.reports.html_samples import BROKEN, DIFFERING, NOT_STARTED, PASSED, SKIPPED, TOO_LOW, check, run
@@ -77,13 +77,13 @@ def test_the_lowest_is_marked_where_environments_differ() -> None:
         trained("c", check("f1", "Name", 0.5, 0.5), check("f1", "Total", 0.5, None, "no such field")),
         trained("b", check("f1", "Name", 0.5, 1.0), test="Alone"),
     ]
-    comparison = compare(runs)
-    assert comparison.environments == ("a", "b", "c")
-    assert [(row.field, row.observed, sorted(row.worst)) for row in comparison.rows] == [
+    compared = side_by_side(runs)
+    assert compared.environments == ("a", "b", "c")
+    assert [(row.field, row.observed, sorted(row.worst)) for row in compared.rows] == [
         ("Name", (0.5, 0.75, 0.5), [0, 2]),
         ("Total", (1.0, 1.0, None), []),
     ]
 
 
 def test_one_environment_has_nothing_beside_it() -> None:
-    assert compare([PASSED, NOT_STARTED, SKIPPED]).rows == ()
+    assert side_by_side([PASSED, NOT_STARTED, SKIPPED]).rows == ()
