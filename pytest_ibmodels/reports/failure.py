@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pytest_ibmodels.engine.case import Run
     from pytest_ibmodels.reports.figures import Figures
-    from pytest_ibmodels.verdicts.metrics import MetricCheck
+    from pytest_ibmodels.verdicts.checks import MetricCheck
     from pytest_ibmodels.verdicts.predictions import PredictionsVerdict
 
 _MOST_DIFFERENCES = 30

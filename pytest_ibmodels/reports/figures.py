@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Check: TypeAlias = MetricCheck | CheckRecord
 
 _FEWEST, _MOST = 4, 12
-"""Decimals."""
+"""Fewest and most decimals."""
 _HUGE = 1e7
 """From here on, numbers are written with an exponent."""
 _MANY, _TINY = 9, 1e-4
@@ -50,12 +50,12 @@ class Figures:
 def figures(check: Check) -> Figures:
     """The numbers of a check, with four decimals, and more if those do not tell the numbers apart."""
     decimals = _decimals(check)
-    observed, minimum, maximum = (_decimal(value, decimals) for value in (check.observed, check.minimum, check.maximum))
+    observed, minimum, maximum = (number(value, decimals) for value in (check.observed, check.minimum, check.maximum))
     return Figures(
         observed=observed,
         minimum=minimum,
         maximum=maximum,
-        margin=_margin(check, decimals),
+        margin=signed(check.margin, decimals),
         required=_required(check, minimum, maximum),
         missed="" if check.passed else _missed(check, decimals),
         interval=interval_text(check),
@@ -67,17 +67,25 @@ def distinct_figures(values: Sequence[float | None]) -> list[str]:
     numbers = sorted({value for value in values if value is not None})
     gaps = [(low, high) for low, high in pairwise(numbers) if high - low > TOLERANCE]
     decimals = next((count for count in range(_FEWEST, _MOST) if _differ(gaps, count)), _MOST)
-    return [_decimal(value, decimals) for value in values]
+    return [number(value, decimals) for value in values]
 
 
-def number(value: float | None) -> str:
-    """One number, with four decimals."""
-    return _decimal(value, _FEWEST)
+def number(value: float | None, decimals: int = _FEWEST) -> str:
+    """A number, with an exponent if it is too large or too small for the decimals; `-` for None."""
+    if value is None:
+        return NOTHING
+    if abs(value) >= _HUGE:
+        text = f"{value:.{decimals + 3}g}"
+    elif decimals >= _MANY and abs(value) < _TINY:
+        text = f"{value:.{decimals + 3 - _MANY}g}"
+    else:
+        text = f"{value:.{decimals}f}"
+    return text if text.strip("-0.") else text.lstrip("-")  # no -0.0000
 
 
-def signed(value: float) -> str:
-    """A difference, with four decimals and its sign."""
-    text = _decimal(value, _FEWEST)
+def signed(value: float | None, decimals: int = _FEWEST) -> str:
+    """A difference with its sign; `-` for None."""
+    text = number(value, decimals)
     return text if text.startswith("-") else f"+{text}"
 
 
@@ -85,7 +93,7 @@ def span(interval: Interval) -> str:
     """An interval, with two decimals if it is wide, else four."""
     low, high = interval
     decimals = 2 if high - low >= 0.02 else 4
-    return f"{_decimal(low, decimals)} to {_decimal(high, decimals)}"
+    return f"{number(low, decimals)} to {number(high, decimals)}"
 
 
 def interval_text(check: Check) -> str:
@@ -94,12 +102,12 @@ def interval_text(check: Check) -> str:
 
 
 def remark(check: Check) -> str:
-    """Remark of a check, of which `undecided` is the most important one."""
+    """Remark of a check; `undecided` replaces any other."""
     return "undecided" if check.undecided else check.remark
 
 
 def counted(count: int, noun: str) -> str:
-    """A number of things: `1 row`, `2 rows`."""
+    """A count with its noun: `1 row`, `2 rows`."""
     return f"{count} {noun}{'s' * (count != 1)}"
 
 
@@ -124,26 +132,7 @@ def _decimals(check: Check) -> int:
 
 
 def _differ(pairs: Sequence[tuple[float, float]], decimals: int) -> bool:
-    return all(_decimal(one, decimals) != _decimal(other, decimals) for one, other in pairs)
-
-
-def _decimal(value: float | None, decimals: int) -> str:
-    if value is None:
-        return NOTHING
-    if abs(value) >= _HUGE:
-        text = f"{value:.{decimals + 3}g}"
-    elif decimals >= _MANY and abs(value) < _TINY:
-        text = f"{value:.{decimals + 3 - _MANY}g}"
-    else:
-        text = f"{value:.{decimals}f}"
-    return text if text.strip("-0.") else text.lstrip("-")  # no -0.0000
-
-
-def _margin(check: Check, decimals: int) -> str:
-    if check.margin is None:
-        return NOTHING
-    text = _decimal(check.margin, decimals)  # 0.0000 if the value passes by the tolerance
-    return text if text.startswith("-") else f"+{text}"
+    return all(number(one, decimals) != number(other, decimals) for one, other in pairs)
 
 
 def _required(check: Check, minimum: str, maximum: str) -> str:
@@ -158,4 +147,4 @@ def _missed(check: Check, decimals: int) -> str:
     if check.observed is None or check.margin >= 0:
         return "worse"
     direction = "low" if check.minimum is not None and check.observed < check.minimum else "high"
-    return f"too {direction} by {_decimal(-check.margin, decimals)}"
+    return f"too {direction} by {number(-check.margin, decimals)}"

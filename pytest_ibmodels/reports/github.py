@@ -33,7 +33,7 @@ def append_summary(path: Path, runs: Sequence[RunRecord]) -> None:
     """Append the summary to the file of the step, which stays below GitHub's limit.
 
     Raises:
-        OSError: the file cannot be numbers.
+        OSError: the file cannot be written.
     """
     size = path.stat().st_size if path.exists() else 0
     with path.open("a", encoding="utf-8", newline="\n") as file:

@@ -5,7 +5,7 @@ Records are made where the run was, and travel from xdist's workers to the contr
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
@@ -36,17 +36,14 @@ class PackageRecord(_Record):
 
     name: str
     version: str
-    content_hash: Annotated[str, Field(description="SHA-256 of the names and contents of its files.")]
+    content_hash: str = Field(description="SHA-256 of the names and contents of its files.")
 
 
 class SecondsRecord(_Record):
     """Duration of each part of a run, in seconds; null if the run did not reach it."""
 
     upload: float | None = None
-    queue: Annotated[
-        float | None,
-        Field(description="Wait for a free slot (max_parallel), and for the environment to start the job."),
-    ] = None
+    queue: float | None = Field(None, description="Wait for a free slot and for the start of the job.")
     training: float | None = None
     inference: float | None = None
 
@@ -54,14 +51,9 @@ class SecondsRecord(_Record):
 class FailureRecord(_Record):
     """Failure of a phase."""
 
-    kind: Annotated[
-        str,
-        Field(
-            description="Kind of the failure, such as `metrics` or `time limit`; `error` for a fault outside the run."
-        ),
-    ]
-    reason: Annotated[str, Field(description="First line of the failure.")]
-    text: Annotated[str, Field(description="The failure as the terminal shows it, in plain text.")]
+    kind: str = Field(description="`metrics`, `time limit`, ...; `error` for a fault outside the run.")
+    reason: str = Field(description="First line of the failure.")
+    text: str = Field(description="The failure as the terminal shows it, in plain text.")
 
 
 class CheckRecord(_Record):
@@ -69,21 +61,15 @@ class CheckRecord(_Record):
 
     metric: str
     field: str
-    minimum: Annotated[float | None, Field(description="Null if there is only a maximum.")]
-    observed: Annotated[float | None, Field(description="Reported value; null if no possible number was reported.")]
-    margin: Annotated[float | None, Field(description="Distance from the nearer bound; negative outside the bounds.")]
+    minimum: float | None = Field(description="Null if there is only a maximum.")
+    observed: float | None = Field(description="Reported value; null if no possible number was reported.")
+    margin: float | None = Field(description="Distance from the nearer bound; negative outside the bounds.")
     passed: bool
-    problem: Annotated[str, Field(description="Why there is no number; empty if there is one.")] = ""
-    maximum: Annotated[float | None, Field(description="Null if there is only a minimum.")] = None
-    interval: Annotated[
-        tuple[float, float] | None, Field(description="Low and high end of the observed value's 95 % interval.")
-    ] = None
-    remark: Annotated[
-        str, Field(description="Note on the value, such as that the minimum lies within the interval.")
-    ] = ""
-    undecided: Annotated[
-        bool, Field(description="For better_than_current: true if there were too few rows to decide.")
-    ] = False
+    problem: str = Field("", description="Why there is no number; empty if there is one.")
+    maximum: float | None = Field(None, description="Null if there is only a minimum.")
+    interval: tuple[float, float] | None = Field(None, description="95 % interval of the observed value.")
+    remark: str = Field("", description="Note, such as that the minimum lies within the interval.")
+    undecided: bool = Field(False, description="True if there were too few rows to decide.")
 
 
 class HistoryRecord(_Record):
@@ -91,10 +77,10 @@ class HistoryRecord(_Record):
 
     epoch: float | None = None
     step: float | None = None
-    progress: Annotated[float | None, Field(description="Fraction of the training, 0 to 1.")] = None
+    progress: float | None = Field(None, description="Fraction of the training, 0 to 1.")
     loss: float | None = None
     learning_rate: float | None = None
-    metrics: Annotated[dict[str, dict[str, float]], Field(description="metric -> field -> value")] = {}
+    metrics: dict[str, dict[str, float]] = Field({}, description="metric -> field -> value")
 
 
 class DifferenceRecord(_Record):
@@ -112,7 +98,7 @@ class ValueRecord(_Record):
     metric: str
     field: str
     value: float
-    interval: Annotated[tuple[float, float] | None, Field(description="Low and high end of its 95 % interval.")] = None
+    interval: tuple[float, float] | None = Field(None, description="95 % interval of the value.")
 
 
 class TestPartRecord(_Record):
@@ -122,21 +108,15 @@ class TestPartRecord(_Record):
 
     unit: Literal["rows", "documents"]
     count: int
-    fingerprint: Annotated[str, Field(description="Hash of the keys of the rows or documents.")]
-    seed: Annotated[int | None, Field(description="Seed of the split; null if none was used.")] = None
-    split: Annotated[str, Field(description="Criterion of the split.")] = ""
-    duplicates: Annotated[
-        int | None, Field(description="Number of rows or documents found more than once; null if not counted.")
-    ] = None
-    on_both_sides: Annotated[
-        int | None, Field(description="Number of them that are in the training part as well; null if not counted.")
-    ] = None
-    learned_before: Annotated[
-        int | None, Field(description="Number of them that the model in use has learned from; null if unknown.")
-    ] = None
-    labels_without_test_rows: Annotated[
-        tuple[str, ...], Field(description="Labels, or fields, that are missing in the test part.")
-    ] = ()
+    fingerprint: str = Field(description="Hash of the keys of the rows or documents.")
+    seed: int | None = Field(None, description="Seed of the split; null if none was used.")
+    split: str = Field("", description="Criterion of the split.")
+    duplicates: int | None = Field(None, description="Number of duplicate rows or documents; null if not counted.")
+    on_both_sides: int | None = Field(None, description="Number also in the training part; null if not counted.")
+    learned_before: int | None = Field(
+        None, description="Number that the model in use has learned from; null if unknown."
+    )
+    labels_without_test_rows: tuple[str, ...] = Field((), description="Labels, or fields, missing in the test part.")
 
 
 class PairedRecord(_Record):
@@ -144,9 +124,9 @@ class PairedRecord(_Record):
 
     old: float
     new: float
-    difference: Annotated[float, Field(description="New minus old.")]
-    low: Annotated[float, Field(description="Low end of the difference's interval.")]
-    high: Annotated[float, Field(description="High end of the difference's interval.")]
+    difference: float = Field(description="New minus old.")
+    low: float = Field(description="Low end of the difference's interval.")
+    high: float = Field(description="High end of the difference's interval.")
     p_value: float | None = None
 
 
@@ -163,84 +143,75 @@ class WorseRowRecord(_Record):
 class ComparisonRecord(_Record):
     """Row-by-row comparison of the new model with the model in use."""
 
-    rows: Annotated[int, Field(description="Number of test rows compared.")]
-    learned: Annotated[
-        int | None,
-        Field(description="Number of test rows left out because the model in use has learned them; null if unknown."),
-    ]
-    reason: Annotated[str, Field(description="Why nothing could be compared; empty otherwise.")]
-    confidence: Annotated[float, Field(description="Confidence of the intervals, 0 to 1.")]
+    rows: int = Field(description="Number of test rows compared.")
+    learned: int | None = Field(
+        description="Number of rows left out as the model in use has learned them; null if unknown."
+    )
+    reason: str = Field(description="Why nothing could be compared; empty otherwise.")
+    confidence: float = Field(description="Confidence of the intervals, 0 to 1.")
     accuracy: PairedRecord | None
-    f1: Annotated[PairedRecord | None, Field(description="Weighted average.")]
+    f1: PairedRecord | None = Field(description="Weighted average.")
     only_old_right: int
     only_new_right: int
-    worse: Annotated[tuple[WorseRowRecord, ...], Field(description="The first rows that got worse, at most 50.")] = ()
-    verdict: Annotated[
-        Literal["holds", "fails", "undecided"] | None,
-        Field(description="Verdict of better_than_current; null if the model test does not have it."),
-    ] = None
+    worse: tuple[WorseRowRecord, ...] = Field((), description="The first rows that got worse, at most 50.")
+    verdict: Literal["holds", "fails", "undecided"] | None = Field(
+        None, description="Null without better_than_current."
+    )
     max_drop: float | None = None
     if_undecided: Literal["pass", "fail"] | None = None
-    rows_to_decide: Annotated[
-        int | None,
-        Field(description="Number of rows that would decide an undecided verdict; null if decided or unknown."),
-    ] = None
+    rows_to_decide: int | None = Field(
+        None, description="Rows that would decide an undecided verdict; null if unknown."
+    )
 
 
 class TrainingRecord(_Record):
     """The training phase."""
 
     outcome: Outcome = "not run"
-    reason: Annotated[str, Field(description="Reason of a skip or of an expected failure.")] = ""
+    reason: str = Field("", description="Reason of a skip or of an expected failure.")
     failure: FailureRecord | None = None
     checks: tuple[CheckRecord, ...] = ()
-    values: Annotated[tuple[ValueRecord, ...], Field(description="All reported metrics.")] = ()
+    values: tuple[ValueRecord, ...] = Field((), description="All reported metrics.")
     test_part: TestPartRecord | None = None
-    comparison: Annotated[
-        ComparisonRecord | None, Field(description="Comparison with the model in use; null if none was made.")
-    ] = None
-    history: Annotated[
-        tuple[HistoryRecord, ...], Field(description="Training curves, in the order of the training.")
-    ] = ()
+    comparison: ComparisonRecord | None = Field(None, description="Null if no rows were compared.")
+    history: tuple[HistoryRecord, ...] = Field((), description="Training curves.")
 
 
 class InferenceRecord(_Record):
     """The inference phase."""
 
     outcome: Outcome = "not run"
-    reason: Annotated[str, Field(description="Reason of a skip or of an expected failure.")] = ""
+    reason: str = Field("", description="Reason of a skip or of an expected failure.")
     failure: FailureRecord | None = None
-    checks: Annotated[tuple[CheckRecord, ...], Field(description="Checks added by the project's own hooks.")] = ()
-    documents: Annotated[tuple[str, ...], Field(description="Documents that inference was asked about.")] = ()
-    fields: Annotated[int, Field(description="Number of fields compared, over all documents.")] = 0
-    texts: Annotated[int, Field(description="Number of these with a text on either side.")] = 0
+    checks: tuple[CheckRecord, ...] = Field((), description="Checks added by the project's own hooks.")
+    documents: tuple[str, ...] = Field((), description="Documents that inference was asked about.")
+    fields: int = Field(0, description="Number of fields compared, over all documents.")
+    texts: int = Field(0, description="Number of these with a text on either side.")
     differences: tuple[DifferenceRecord, ...] = ()
-    unanswered: Annotated[dict[str, str], Field(description="document -> reason why it could not be compared")] = {}
+    unanswered: dict[str, str] = Field({}, description="document -> reason why it could not be compared")
 
 
 class RunRecord(_Record):
     """A run: one execution of a model test on an environment."""
 
-    nodeid: Annotated[
-        str, Field(description="Node id of the case; its items are ::test_training and ::test_inference.")
-    ]
+    nodeid: str = Field(description="Node id of the case; its items add ::test_training and ::test_inference.")
     test: str
     environment: str
-    file: Annotated[str, Field(description="File with the model test, relative to the root folder.")]
-    line: Annotated[int, Field(description="First line of the model test, from 1.")]
+    file: str = Field(description="File with the model test, relative to the root folder.")
+    line: int = Field(description="First line of the model test, from 1.")
     host: str = ""
     route: str = ""
     job_id: str | None = None
-    reattached: Annotated[bool, Field(description="True if an earlier session started the job (--reattach).")] = False
+    reattached: bool = Field(False, description="True if an earlier session started the job (--reattach).")
     package: PackageRecord | None = None
     started: AwareDatetime | None = None
     finished: AwareDatetime | None = None
     seconds: SecondsRecord = SecondsRecord()
     training: TrainingRecord = TrainingRecord()
     inference: InferenceRecord = InferenceRecord()
-    job_log: Annotated[tuple[str, ...], Field(description="Last lines of the training job's log.")] = ()
+    job_log: tuple[str, ...] = Field((), description="Last lines of the training job's log.")
     notes: tuple[str, ...] = ()
-    links: Annotated[dict[str, str], Field(description="name -> page of the environment")] = {}
+    links: dict[str, str] = Field({}, description="name -> page of the environment")
 
     @property
     def title(self) -> str:
@@ -252,10 +223,10 @@ class SessionRecord(_Record):
 
     started: AwareDatetime
     finished: AwareDatetime
-    exit_status: Annotated[int, Field(description="pytest's exit status: 0 all passed, 1 some failed, 2 interrupted.")]
-    plugin: Annotated[str, Field(description="Version of pytest-ibmodels.")]
-    pytest: Annotated[str, Field(description="Version of pytest.")]
-    python: Annotated[str, Field(description="Version of Python.")]
+    exit_status: int = Field(description="pytest's exit status: 0 all passed, 1 some failed, 2 interrupted.")
+    plugin: str = Field(description="Version of pytest-ibmodels.")
+    pytest: str = Field(description="Version of pytest.")
+    python: str = Field(description="Version of Python.")
 
 
 class ModelReport(_Record):

@@ -20,19 +20,6 @@ if TYPE_CHECKING:
     from pytest_ibmodels.verdicts.parts import TestPart
     from pytest_ibmodels.verdicts.reported import Interval
 
-__all__ = [
-    "ALL",
-    "METRICS",
-    "Bounds",
-    "Metric",
-    "MetricCheck",
-    "MetricsVerdict",
-    "check_metrics",
-    "is_low_better",
-    "one_value_as_field",
-    "reported_metrics",
-]
-
 ALL = "all"
 """The field of a metric that has one value for everything."""
 
@@ -68,7 +55,7 @@ _LOW_IS_BETTER = frozenset(
     {"cer", "distance", "duration", "error", "latency", "loss", "mae", "mape", "mse", "perplexity", "rmse"}
     | {"seconds", "time", "wer"}
 )
-"""Words in the names of other metrics of which lower values are better."""
+"""Words in the names of other metrics that mean that lower values are better."""
 
 
 def is_low_better(metric: str) -> bool:

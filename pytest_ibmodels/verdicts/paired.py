@@ -60,7 +60,7 @@ def _by_rows(comparison: Comparison, max_drop: float, if_undecided: IfUndecided)
         if verdict == "undecided":
             needed = rows_to_decide(f1.difference, f1.low, f1.high, rows, max_drop)
         elif verdict == "fails" and comparison.learned is None:
-            # The lead of a model in use that may know these rows by heart proves nothing.
+            # The lead of a model in use that may have learned these rows proves nothing.
             verdict = "undecided"
     return BetterCheck(
         NAME,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pytest_ibmodels.verdicts.metrics import MetricCheck
+    from pytest_ibmodels.verdicts.checks import MetricCheck
 
 
 @dataclass(frozen=True)

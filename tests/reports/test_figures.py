@@ -1,4 +1,4 @@
-"""As many digits as tell a value from its bound, in every report; and texts of others that no CI server obeys."""
+"""Digits that tell a value from its bound, in every report, and texts that no CI server executes."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ from pytest_ibmodels.reports.junit import complete, properties
 from pytest_ibmodels.reports.record import CheckRecord, TrainingRecord
 from pytest_ibmodels.reports.summary import write_summary
 from pytest_ibmodels.reports.tables import harmless, one_line, table
-from pytest_ibmodels.verdicts.checks import MetricCheck
-from pytest_ibmodels.verdicts.metrics import MetricsVerdict
+from pytest_ibmodels.verdicts.checks import MetricCheck, MetricsVerdict
 from tests.reports.html_samples import TOO_LOW, run
 
 

@@ -1,4 +1,4 @@
-"""Which curves of a training are shown, and of two texts, what differs."""
+"""Training curves, differences of texts, and numbers of the HTML report."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pytest_ibmodels.reports.record import HistoryRecord
 from tests.reports.html_samples import check, history
 
 
-def metric(value: float, field: str = "Name", **place: float) -> HistoryRecord:
-    return HistoryRecord(metrics={"f1": {field: value}}, **place)
+def metric(value: float, field: str = "Name", **axis: float) -> HistoryRecord:
+    return HistoryRecord(metrics={"f1": {field: value}}, **axis)
 
 
 def test_the_loss_comes_first_then_metrics_that_have_a_minimum() -> None:
@@ -70,8 +70,8 @@ def test_the_pieces_of_two_texts_are_these_texts(before: str, after: str) -> Non
 
 @given(st.text(min_size=1, max_size=40), st.text(min_size=1, max_size=40))
 def test_what_two_texts_share_is_the_same_on_both_sides(before: str, after: str) -> None:
-    mine, other = split_differences(before, after)
-    shared = ["".join(piece for piece, differs in pieces if not differs) for pieces in (mine, other)]
+    first, second = split_differences(before, after)
+    shared = ["".join(piece for piece, differs in pieces if not differs) for pieces in (first, second)]
     assert shared[0] == shared[1]
     assert before != after or shared[0] == before
 

@@ -1,4 +1,4 @@
-"""The verdict on a new model against the one in use: by the interval of the difference, by two values, by nothing."""
+"""The check `better_than_current`: by the interval of the difference, or by two values."""
 
 from __future__ import annotations
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_ibmodels.verdicts.metrics import MetricCheck, check_metrics
+from pytest_ibmodels.verdicts.checks import MetricCheck
+from pytest_ibmodels.verdicts.metrics import check_metrics
 from pytest_ibmodels.verdicts.parts import read_test_part
 
 REPORTED = {"f1": {"Name": 0.9, "Total": 0.5}, "recall": {"Name": 1}}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CheckView:
-    """A check with its numbers as text; a dash for a missing number, and an empty margin for a missing one."""
+    """A check with its numbers as text. A missing number is a dash, a missing margin is empty."""
 
     record: CheckRecord
     observed: str

@@ -37,7 +37,7 @@ _SHOWN_ABOVE = {"metrics", "predictions differ", "check"}
 
 @dataclass(frozen=True)
 class OutcomeView:
-    """An outcome as a word, with a sign, so that it can be told without colour, and a tone."""
+    """An outcome as a word, a sign, and a tone that decides its colour."""
 
     word: str
     sign: str
