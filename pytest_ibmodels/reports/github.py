@@ -65,7 +65,7 @@ def _blocks(runs: Sequence[RunRecord]) -> Iterator[str]:
     yield from _margins(runs)
     compared = side_by_side(runs)
     if compared.rows:
-        yield "\n### Environments side by side, the worst in bold\n\n"
+        yield "\n### Side by side, the worst in bold\n\n"
         yield from _table(
             ("model test", "field", "metric", *compared.environments), map(_side_by_side_row, compared.rows)
         )
