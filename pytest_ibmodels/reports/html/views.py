@@ -55,7 +55,7 @@ class MetricView:
     @property
     def description(self) -> str:
         """The plot in words, for screen readers."""
-        bounds = bounds_word(check.record for check in self.checks)
+        bounds = _bounds_word(check.record for check in self.checks)
         return f"{self.name} against its {bounds}: " + "; ".join(check.description for check in self.checks)
 
 
@@ -83,7 +83,7 @@ class PhaseView:
 
     @property
     def bounds(self) -> str:
-        return bounds_word(self.record.checks)
+        return _bounds_word(self.record.checks)
 
     @property
     def has_maximum(self) -> bool:
@@ -190,17 +190,9 @@ def _metrics(checks: Sequence[CheckRecord]) -> Iterator[MetricView]:
         yield MetricView(metric, views, plots.margins(views))
 
 
-def bounds_word(checks: Iterable[CheckRecord]) -> str:
+def _bounds_word(checks: Iterable[CheckRecord]) -> str:
     """Word for the bounds of checks, which are minimums unless one of them has a maximum."""
     return "bounds" if any(check.maximum is not None for check in checks) else "minimums"
 
 
-FILTERS = {
-    "counted": counted,
-    "utc": utc,
-    "plain": plain,
-    "apart": apart,
-    "duration": duration,
-    "span": span,
-    "signed": signed,
-}
+FILTERS = {function.__name__: function for function in (apart, counted, duration, plain, signed, span, utc)}
