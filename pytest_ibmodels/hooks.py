@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from pytest_ibmodels.verdicts.metrics import MetricCheck
+from pytest_ibmodels.verdicts.checks import MetricCheck
 from pytest_ibmodels.verdicts.predictions import Difference
 
 if TYPE_CHECKING:

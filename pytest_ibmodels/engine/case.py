@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from pytest_ibmodels.packaging import Package
     from pytest_ibmodels.spec import ModelTest
+    from pytest_ibmodels.verdicts.checks import MetricsVerdict
     from pytest_ibmodels.verdicts.comparison import Comparison
-    from pytest_ibmodels.verdicts.metrics import MetricsVerdict
     from pytest_ibmodels.verdicts.parts import TestPart
     from pytest_ibmodels.verdicts.predictions import PredictionsVerdict
 

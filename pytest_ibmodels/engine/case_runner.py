@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from pytest_ibmodels.engine.session import EnvironmentSession
     from pytest_ibmodels.journal.store import Entry
     from pytest_ibmodels.packaging import Package
-    from pytest_ibmodels.verdicts.metrics import MetricsVerdict
+    from pytest_ibmodels.verdicts.checks import MetricsVerdict
     from pytest_ibmodels.verdicts.predictions import PredictionsVerdict
 
 _MOST_RESTARTS = 5

@@ -18,7 +18,7 @@ from pytest_ibmodels.engine.failures import (
 )
 from pytest_ibmodels.hooks import FailedPhase, Phase, RunFacts
 from pytest_ibmodels.reports.figures import figures
-from pytest_ibmodels.verdicts.metrics import MetricCheck
+from pytest_ibmodels.verdicts.checks import MetricCheck
 from pytest_ibmodels.verdicts.reported import finite
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from pytest_ibmodels.engine.case import Run
-    from pytest_ibmodels.verdicts.metrics import MetricsVerdict
+    from pytest_ibmodels.verdicts.checks import MetricsVerdict
     from pytest_ibmodels.verdicts.predictions import PredictionsVerdict
 
 _RAISED = (Exception, pytest.fail.Exception, pytest.skip.Exception)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pytest_ibmodels.hooks import Phase
     from pytest_ibmodels.pytest.starts import Started
     from pytest_ibmodels.spec import Environment, ModelTest
-    from pytest_ibmodels.verdicts.metrics import MetricsVerdict
+    from pytest_ibmodels.verdicts.checks import MetricsVerdict
     from pytest_ibmodels.verdicts.predictions import PredictionsVerdict
 
 _STEP_SECONDS = 0.2

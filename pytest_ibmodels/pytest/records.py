@@ -31,8 +31,8 @@ from pytest_ibmodels.reports.tables import clipped, plain
 from pytest_ibmodels.reports.versus import better_notes
 from pytest_ibmodels.spec.environment_rules import SANDBOX
 from pytest_ibmodels.spec.variables import has_variables
-from pytest_ibmodels.verdicts.checks import BetterCheck
-from pytest_ibmodels.verdicts.metrics import MetricsVerdict, reported_metrics
+from pytest_ibmodels.verdicts.checks import BetterCheck, MetricsVerdict
+from pytest_ibmodels.verdicts.metrics import reported_metrics
 from pytest_ibmodels.verdicts.predictions import PredictionsVerdict
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from pytest_ibmodels.engine.case import Run
     from pytest_ibmodels.pytest.collection import CaseNode
     from pytest_ibmodels.spec import Environment
+    from pytest_ibmodels.verdicts.checks import MetricCheck
     from pytest_ibmodels.verdicts.comparison import Comparison
-    from pytest_ibmodels.verdicts.metrics import MetricCheck
 
 _LONGEST_LOG_LINE = 1000
 

@@ -150,10 +150,9 @@ def _check_plots() -> None:
 
 def _written(report: ModelReport, path: Path) -> str:
     try:
-        if path.suffix == ".html":
-            importlib.import_module(_HTML).write(report, path)
-        else:
-            write_atomically(path, report.model_dump_json(indent=2) + "\n")
+        is_html = path.suffix == ".html"
+        text = importlib.import_module(_HTML).page(report) if is_html else report.model_dump_json(indent=2) + "\n"
+        write_atomically(path, text)
     except OSError as error:
         return f"model report: {path} could not be written: {error.strerror}"
     return f"model report: {path}"

@@ -1,4 +1,4 @@
-"""`--model-report FILE.html` as a user has it: one run with a case of each kind, and a machine without the extra."""
+"""`--model-report FILE.html`: a session with a case of each kind, and a machine without the extra."""
 
 from __future__ import annotations
 

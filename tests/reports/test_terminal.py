@@ -1,4 +1,4 @@
-"""What is written to the terminal: progress between the letters of workers, environments side by side."""
+"""Terminal output: progress beside the letters of workers, environments side by side."""
 
 from __future__ import annotations
 
