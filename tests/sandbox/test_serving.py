@@ -351,7 +351,7 @@ def test_only_so_many_models_stay_loaded(pool: Callable[..., ModelPool]) -> None
     first = run_in(few, "a")
     for name in ("b", "a", "c"):
         run_in(few, name)
-    assert few.loaded() == ["a", "c"]
+    assert few.loaded_names() == ["a", "c"]
     assert run_in(few, "a") == first
     few.close()
 

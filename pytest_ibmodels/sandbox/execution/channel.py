@@ -1,4 +1,4 @@
-"""The pipe between the server and the processes of pushed code: JSON messages both ways, nothing pickled."""
+"""Pipe between the server and the processes of pushed code: JSON messages in both directions, no pickles."""
 
 import json
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -11,10 +11,10 @@ Channel: TypeAlias = "Connection[Any, Any]"
 
 
 def send_json(channel: Channel, message: dict[str, Any]) -> None:
-    """Send one message; ``message`` must be JSON.
+    """Send one message, which must be JSON.
 
     Raises:
-        ValueError: if it is larger than any message need be.
+        ValueError: The message is larger than ``MAX_MESSAGE_BYTES``.
     """
     content = json.dumps(message, allow_nan=False).encode()
     if len(content) > MAX_MESSAGE_BYTES:
@@ -27,7 +27,7 @@ def receive_json(channel: Channel) -> dict[str, Any]:
     """Receive one message.
 
     Raises:
-        EOFError: if the other end is closed.
+        EOFError: The other end is closed.
     """
     message: dict[str, Any] = json.loads(channel.recv_bytes(MAX_MESSAGE_BYTES))
     return message

@@ -1,4 +1,4 @@
-"""Packages, as far as the environment must understand them (protocol sections 10.8 and 10.9)."""
+"""Descriptions of published packages and model packages (Instabase protocol, "Packages")."""
 
 import json
 import re
@@ -18,7 +18,7 @@ _MAX_FILE_NAME = 200
 
 @dataclass(frozen=True)
 class PackageId:
-    """What a package calls itself; ``version`` is a semantic version."""
+    """Name and semantic version of a package."""
 
     name: str
     version: str
@@ -29,10 +29,10 @@ class PackageId:
 
 
 def parse_package_id(content: bytes, where: str) -> PackageId:
-    """Read name and version from the content of a ``package.json``; ``where`` begins the sentence of an error.
+    """Parse name and version in the content of a ``package.json``; ``where`` is the prefix of error messages.
 
     Raises:
-        SandboxError: names the key that is missing or malformed.
+        SandboxError: A key is missing or invalid.
     """
     try:
         description = loads(content)
@@ -67,7 +67,7 @@ def _shown(value: object) -> str:
 
 @dataclass(frozen=True)
 class ModelPackage:
-    """``classpath`` is the dotted path of the model class; ``packages`` are folders relative to the package."""
+    """A model package; ``classpath`` is the dotted path of the model class, ``packages`` are relative folders."""
 
     path: DrivePath
     classpath: str
@@ -78,7 +78,7 @@ def read_model_package(drive: Drive, path: DrivePath) -> ModelPackage:
     """Read and check a model package.
 
     Raises:
-        SandboxError: if the folder holds none; the sentence says what is missing.
+        SandboxError: The folder is not a model package.
     """
     try:
         content = loads(drive.read(path.joined("package.json")))
@@ -89,7 +89,7 @@ def read_model_package(drive: Drive, path: DrivePath) -> ModelPackage:
         msg = f"'{path}' is no model package: its package.json is not JSON: {error}"
         raise SandboxError(msg) from None
     classpath = content.get("classpath") if isinstance(content, dict) else None
-    if not isinstance(classpath, str) or not _is_dotted(classpath):
+    if not isinstance(classpath, str) or not _is_classpath(classpath):
         msg = f"'{path}' is no model package: its package.json has no 'classpath' such as 'MODEL.model.IbModel'"
         raise SandboxError(msg)
     packages = content.get("packages", [])
@@ -105,6 +105,6 @@ def read_model_package(drive: Drive, path: DrivePath) -> ModelPackage:
     return ModelPackage(path, classpath, tuple(packages))
 
 
-def _is_dotted(text: str) -> bool:
+def _is_classpath(text: str) -> bool:
     parts = text.split(".")
     return len(parts) >= 3 and all(part.isidentifier() for part in parts)

@@ -1,4 +1,4 @@
-"""Export of a trained model as a Refiner program, and runs of such programs (protocol section 5)."""
+"""Export of a trained model as a Refiner program, and runs of programs (Instabase protocol, "Refiner")."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ from pytest_ibmodels.sandbox.storage.paths import DrivePath
 
 
 class Refiner:
-    """All methods block; every one raises :class:`SandboxError` with a sentence for a request that cannot be served."""
+    """Exports models and runs programs; methods block and raise :class:`SandboxError` if a request cannot be served."""
 
     def __init__(self, drive: Drive, store: Store, models: ModelPool, tasks: TaskRunner) -> None:
         self._drive = drive
@@ -46,7 +46,7 @@ class Refiner:
         return str(program_path)
 
     def start(self, request: RefinerRequest) -> str:
-        """Start a run of a program on records; returns the job's id."""
+        """Start a run of a program on records and return the job's id."""
         fields = parse_program(request.program)
         folder = str(DrivePath.parse(request.program_path).parent)
         return self._tasks.start(
@@ -76,7 +76,7 @@ class Refiner:
         return result_of_entities(result, record["text"])
 
     def _fields_of_predictions(self, folder: DrivePath) -> list[str]:
-        """The fields in ``predictions.json``, flat or nested (section 10.5), in order of appearance."""
+        """Fields in ``predictions.json``, in order of appearance (Instabase protocol, "Predictions")."""
         path = folder.joined("predictions.json")
         try:
             predictions = loads(self._drive.read(path))
