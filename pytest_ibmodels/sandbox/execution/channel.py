@@ -18,7 +18,8 @@ def send_json(channel: Channel, message: dict[str, Any]) -> None:
     """
     content = json.dumps(message, allow_nan=False).encode()
     if len(content) > MAX_MESSAGE_BYTES:
-        msg = f"{len(content) / 2**20:.0f} MiB to report is too much; the limit is {MAX_MESSAGE_BYTES / 2**20:.0f} MiB"
+        size, limit = len(content) / 2**20, MAX_MESSAGE_BYTES / 2**20
+        msg = f"a message of {size:.0f} MiB is larger than the limit of {limit:.0f} MiB"
         raise ValueError(msg)
     channel.send_bytes(content)
 

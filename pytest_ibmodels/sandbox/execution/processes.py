@@ -21,11 +21,7 @@ import psutil
 
 from pytest_ibmodels.sandbox.errors import StartError
 from pytest_ibmodels.sandbox.execution.channel import receive_json, send_json
-from pytest_ibmodels.sandbox.execution.descendants import (
-    child_pids,
-    descendant_pids,
-    kill,
-)
+from pytest_ibmodels.sandbox.execution.descendants import child_pids, descendant_pids, kill
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +74,10 @@ def warm_up(*, preload: bool) -> None:
     if preload:
         _context.set_forkserver_preload([_GUARD, "pytest_ibmodels.sandbox.execution.preload"])
     ensure_running()
+
+
+class ProcessGoneError(Exception):
+    """A process does not answer; the text is a clause such as "was killed by SIGKILL"."""
 
 
 class ChildProcess:
@@ -142,7 +142,7 @@ class ChildProcess:
             raise ProcessGoneError(msg)
         return messages[0]
 
-    def _gone(self) -> "ProcessGoneError":
+    def _gone(self) -> ProcessGoneError:
         self.wait_for_exit(_EXIT_SECONDS)
         return ProcessGoneError(how_it_ended(self.exit_code()))
 
@@ -213,10 +213,6 @@ class ChildProcess:
         with _bookkeeping:
             _live.discard(self.pid)
         kill_orphans()
-
-
-class ProcessGoneError(Exception):
-    """A process does not answer; the text is a clause such as "was killed by SIGKILL"."""
 
 
 def kill_orphans() -> None:

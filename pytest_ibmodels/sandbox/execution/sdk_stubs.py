@@ -16,6 +16,7 @@ from pytest_ibmodels.sandbox.storage.drive import Drive
 from pytest_ibmodels.sandbox.storage.paths import DrivePath
 
 USERNAME = "sandbox"
+"""User name that pushed code gets."""
 
 
 class FileClient:

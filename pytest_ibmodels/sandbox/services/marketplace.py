@@ -10,17 +10,9 @@ from semver import Version
 
 from pytest_ibmodels.instabase.wire import MarketplaceApp
 from pytest_ibmodels.sandbox.errors import SandboxError
-from pytest_ibmodels.sandbox.services.packages import (
-    DESCRIPTION,
-    PackageId,
-    parse_package_id,
-)
+from pytest_ibmodels.sandbox.services.packages import DESCRIPTION, PackageId, parse_package_id
 from pytest_ibmodels.sandbox.settings import Settings
-from pytest_ibmodels.sandbox.storage.archives import (
-    extract,
-    pack,
-    reported,
-)
+from pytest_ibmodels.sandbox.storage.archives import extract, pack, reported
 from pytest_ibmodels.sandbox.storage.drive import Drive
 from pytest_ibmodels.sandbox.storage.job_store import PackageRow, Store
 from pytest_ibmodels.sandbox.storage.mounts import Mount
@@ -124,7 +116,7 @@ class Marketplace:
         if len(names) > 1 and module not in names:
             msg = (
                 f"run_train: no 'script_packages' given, and several published packages have a module {module!r} "
-                f"({', '.join(names)}), none of which is called like it; push the code and name its folder"
+                f"({', '.join(names)}), none of which has its name; push the code and name its folder"
             )
             raise SandboxError(msg)
         name = module if module in names else names[0]
@@ -133,7 +125,7 @@ class Marketplace:
 
     def create_solution(self, content: DrivePath, output: DrivePath) -> DrivePath:
         """Pack folder ``content`` as ``output/NAME-VERSION.ibsolution``, replacing such a file, and return its path."""
-        where = f"solution/create: '{content}' is no package"
+        where = f"solution/create: '{content}' is not a package"
         if output.starts_with(content):
             msg = f"solution/create: output_folder '{output}' lies in content_folder '{content}', which would pack it"
             raise SandboxError(msg)
@@ -172,7 +164,7 @@ class Marketplace:
         row = self._store.package(name, version)
         if row is None:
             others = sorted((row for row in self._store.packages() if row.name == name), key=_precedence)
-            versions = f"; there are: {', '.join(row.version for row in others)}" if others else ""
+            versions = f"; versions: {', '.join(row.version for row in others)}" if others else ""
             msg = f"{call}: {name!r} {version!r} is not published{versions}"
             raise SandboxError(msg)
         return row
@@ -230,12 +222,12 @@ def _precedence(row: PackageRow) -> tuple[Version, float]:
 
 
 def _identify(folder: Path, path: DrivePath) -> PackageId:
-    where = f"publish: '{path}' is no package"
+    where = f"publish: '{path}' is not a package"
     file = folder / DESCRIPTION
     if not file.is_file():
         deeper = next(folder.glob(f"*/{DESCRIPTION}"), None)
-        hint = f"; there is one in '{deeper.parent.name}': zip what is in that folder, not the folder" if deeper else ""
-        msg = f"{where}: it holds no {DESCRIPTION} at its top{hint}"
+        hint = f"; there is one in '{deeper.parent.name}': zip its content, not the folder" if deeper else ""
+        msg = f"{where}: it has no {DESCRIPTION} at its top level{hint}"
         raise SandboxError(msg)
     return parse_package_id(file.read_bytes(), where)
 

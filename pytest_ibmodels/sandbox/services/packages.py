@@ -40,7 +40,7 @@ def parse_package_id(content: bytes, where: str) -> PackageId:
         msg = f"{where}: its {DESCRIPTION} is not JSON: {error}"
         raise SandboxError(msg) from None
     if not isinstance(description, dict):
-        msg = f"{where}: its {DESCRIPTION} is no JSON object"
+        msg = f"{where}: its {DESCRIPTION} is not a JSON object"
         raise SandboxError(msg)
     name, version = description.get("name"), description.get("version")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
@@ -83,24 +83,24 @@ def read_model_package(drive: Drive, path: DrivePath) -> ModelPackage:
     try:
         content = loads(drive.read(path.joined("package.json")))
     except SandboxError as error:
-        msg = f"'{path}' is no model package: {error}"
+        msg = f"'{path}' is not a model package: {error}"
         raise SandboxError(msg) from None
     except ValueError as error:
-        msg = f"'{path}' is no model package: its package.json is not JSON: {error}"
+        msg = f"'{path}' is not a model package: its package.json is not JSON: {error}"
         raise SandboxError(msg) from None
     classpath = content.get("classpath") if isinstance(content, dict) else None
     if not isinstance(classpath, str) or not _is_classpath(classpath):
-        msg = f"'{path}' is no model package: its package.json has no 'classpath' such as 'MODEL.model.IbModel'"
+        msg = f"'{path}' is not a model package: its package.json has no 'classpath' such as 'MODEL.model.IbModel'"
         raise SandboxError(msg)
     packages = content.get("packages", [])
     if not isinstance(packages, list) or not all(isinstance(item, str) for item in packages):
-        msg = f"'{path}' is no model package: 'packages' in its package.json is no list of folders"
+        msg = f"'{path}' is not a model package: 'packages' in its package.json is not a list of folders"
         raise SandboxError(msg)
     for item in packages:
         DrivePath.parse(f"{path}/{item}")
     module = path.joined("src", "py", *classpath.split(".")[:-1])
     if drive.info(module.parent.joined(f"{module.name}.py")) is None and drive.info(module) is None:
-        msg = f"'{path}' is no model package: '{module}.py', which its classpath {classpath!r} names, does not exist"
+        msg = f"'{path}' is not a model package: '{module}.py', which its classpath {classpath!r} names, does not exist"
         raise SandboxError(msg)
     return ModelPackage(path, classpath, tuple(packages))
 

@@ -63,7 +63,7 @@ def parse_program(text: str) -> list[ProgramField]:
         raise SandboxError(msg) from None
     fields = program.get("fields") if isinstance(program, dict) else None
     if not isinstance(fields, list) or not fields:
-        msg = "the Refiner program has no 'fields', a list with at least one field"
+        msg = "the Refiner program has no 'fields'; expected a list with at least one field"
         raise SandboxError(msg)
     return [_parse_field(number, field) for number, field in enumerate(fields)]
 
@@ -149,7 +149,7 @@ class Evaluation:
             msg = f"'{name}' has no value, see its own error"
             raise SandboxError(msg)
         known = ", ".join([INPUT_NAME, *self._values])
-        msg = f"unknown name '{name}'; known here are: {known}"
+        msg = f"unknown name '{name}'; known names: {known}"
         raise SandboxError(msg)
 
     def _call(self, name: str, arguments: list[ast.expr]) -> Any:
@@ -160,7 +160,7 @@ class Evaluation:
             "echo": self._call_echo,
         }
         if name not in functions:
-            msg = f"unknown function '{name}'; known are: {', '.join(functions)}"
+            msg = f"unknown function '{name}'; functions: {', '.join(functions)}"
             raise SandboxError(msg)
         return functions[name](arguments)
 
@@ -172,7 +172,7 @@ class Evaluation:
         named = [item for item in arguments[1:] if not (isinstance(item, ast.Name) and item.id == MODEL_VERSION_LABEL)]
         name = self._evaluate(named[0]) if named else self._values.get(MODEL_NAME_LABEL)
         if name is not None and not isinstance(name, str):
-            msg = f"run_model: {name!r} is no model name"
+            msg = f"run_model: {name!r} is not a model name"
             raise SandboxError(msg)
         return self._run_model(name)
 

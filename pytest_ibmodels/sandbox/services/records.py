@@ -63,10 +63,10 @@ def record_problem(record: object) -> str | None:
         or not isinstance(record.get("text"), str)
         or not isinstance(record.get("lines"), list)
     ):
-        return "it has no 'text' (a string) and 'lines' (a list)"
+        return "expected 'text' (a string) and 'lines' (a list)"
     texts, lines = record["text"].split("\n"), record["lines"]
     if len(texts) != len(lines):
-        return f"its text has {len(texts)} lines, its 'lines' {len(lines)}"
+        return f"its 'text' has {len(texts)} lines, its 'lines' has {len(lines)}"
     for number, (text, words) in enumerate(zip(texts, lines, strict=True)):
         position = 0
         for word in words if isinstance(words, list) else [None]:
@@ -75,6 +75,6 @@ def record_problem(record: object) -> str | None:
                 return f"line {number} holds a word without text"
             position = text.find(value, position)
             if position < 0:
-                return f"the word {value!r} does not stand where it should in line {number} of the text"
+                return f"the word {value!r} is missing or out of order in line {number} of the text"
             position += len(value)
     return None

@@ -65,7 +65,7 @@ class Refiner:
         model = self._store.model_of_folder(folder) if name is None else self._store.model(name)
         if model is None:
             msg = (
-                f"no model was exported to '{folder}', and the program names none"
+                f"no model was exported to '{folder}', and the program names no model"
                 if name is None
                 else f"there is no model {name!r}; annotator/export_model registers one"
             )
@@ -83,7 +83,7 @@ class Refiner:
             documents = [entry.get("entities", entry) for entry in predictions.values()]
             fields = dict.fromkeys(name for entities in documents for name in entities)
         except SandboxError as error:
-            msg = f"export_model: no 'extracted_fields' given, and they cannot be taken from the predictions: {error}"
+            msg = f"export_model: no 'extracted_fields' given, and the predictions do not name them: {error}"
             raise SandboxError(msg) from None
         except (ValueError, AttributeError, TypeError):
             msg = f"export_model: '{path}' is not of the form {{DOCUMENT: {{FIELD: PREDICTION}}}}"

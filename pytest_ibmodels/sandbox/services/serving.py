@@ -161,14 +161,12 @@ class ModelPool:
         if slot.scratch is not None:
             shutil.rmtree(slot.scratch, ignore_errors=True)
 
-    def _close_if_free(self, slot: _Slot) -> bool:
-        if not slot.lock.acquire(blocking=False):
-            return False
-        try:
-            self._close(slot)
-        finally:
-            slot.lock.release()
-        return True
+    def _close_if_free(self, slot: _Slot) -> None:
+        if slot.lock.acquire(blocking=False):
+            try:
+                self._close(slot)
+            finally:
+                slot.lock.release()
 
     def _make_room(self) -> None:
         loaded = [slot for slot in list(self._slots.values()) if slot.process is not None]

@@ -13,12 +13,7 @@ from typing import IO
 
 from pytest_ibmodels.sandbox.errors import DataInUseError, SandboxError, StartError
 from pytest_ibmodels.sandbox.execution.job_queue import JobQueue
-from pytest_ibmodels.sandbox.execution.processes import (
-    kill_all,
-    kill_orphans,
-    prepare_sockets,
-    warm_up,
-)
+from pytest_ibmodels.sandbox.execution.processes import kill_all, kill_orphans, prepare_sockets, warm_up
 from pytest_ibmodels.sandbox.services.marketplace import Marketplace, applications_mount
 from pytest_ibmodels.sandbox.services.model_calls import ModelCalls
 from pytest_ibmodels.sandbox.services.refiner import Refiner
@@ -118,8 +113,8 @@ class Tenants:
         return self._by_name[name]
 
     def start(self) -> None:
-        """Start background threads: one imports training code and generates samples, one tidies up."""
-        for target in (self._warm_up, self._keep_tidy):
+        """Start background threads: one imports training code and generates samples, one does periodic work."""
+        for target in (self._warm_up, self._run_periodic_work):
             threading.Thread(target=target, name=target.__name__.strip("_"), daemon=True).start()
 
     def close(self) -> None:
@@ -139,7 +134,7 @@ class Tenants:
         except Exception:
             logger.exception("warm-up")
 
-    def _keep_tidy(self) -> None:
+    def _run_periodic_work(self) -> None:
         tidied = float("-inf")
         while not self._closing.wait(_WRITE_SECONDS):
             # The process of a model may have ended between two calls.

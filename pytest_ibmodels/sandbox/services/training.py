@@ -64,7 +64,7 @@ class Trainings:
         try:
             folder.mkdir(parents=True)
         except OSError as error:
-            msg = f"run_train: the job's folder cannot be made: {error.strerror or error}"
+            msg = f"run_train: the job's folder cannot be created: {error.strerror or error}"
             self._store.fail(job_id, msg)
             raise SandboxError(msg) from error
         secrets = Secrets.from_url(database) if isinstance(database, str) else Secrets()
@@ -83,9 +83,8 @@ class Trainings:
         if code.published:
             note(job.log, f"this job runs the published package {code.published}", "INFO")
         if secrets.has_short_password:
-            note(
-                job.log, "the password of the database is too short to be hidden: it may be read in this log", "WARNING"
-            )
+            msg = "the password of the database is too short to be redacted outside of URLs: this log may show it"
+            note(job.log, msg, "WARNING")
         self._named[job_id] = str(request.arguments.get("model_name", ""))
         self._queue.add(QueuedJob(job, self._settings, self._store))
         return job_id
@@ -118,7 +117,7 @@ class Trainings:
         """
         module, _dot, rest = request.function.partition(".")
         if not rest or not all(part.isidentifier() for part in request.function.split(".")):
-            msg = f"run_train: function {request.function!r} is no dotted path such as 'ibformers.endpoints.train'"
+            msg = f"run_train: function {request.function!r} is not a dotted path such as 'ibformers.endpoints.train'"
             raise SandboxError(msg)
         if not request.script_packages:
             package, unpacked = self._marketplace.unpack_newest(module)
@@ -140,7 +139,7 @@ class Trainings:
             msg = f"run_train: script package: {error}"
             raise SandboxError(msg) from None
         if not folder.name.isidentifier():
-            msg = f"run_train: script package '{text}': its name is no name of a Python module"
+            msg = f"run_train: script package '{text}': its name is not a valid name of a Python module"
             raise SandboxError(msg)
         return folder
 
@@ -155,6 +154,6 @@ def database_url(database: str, samples: Path) -> str:
         return database
     name = database.removeprefix(SAMPLE_PREFIX)
     if name not in DATABASES:
-        msg = f"run_train: database {database[:80]!r}: the samples that are databases are: {', '.join(DATABASES)}"
+        msg = f"run_train: database {database[:80]!r}: unknown sample; sample databases: {', '.join(DATABASES)}"
         raise SandboxError(msg)
     return sample_database(name, samples)

@@ -9,11 +9,7 @@ from typing import Any
 from pytest_ibmodels.instabase.wire import TrainRequest
 from pytest_ibmodels.sandbox.errors import SandboxError
 from pytest_ibmodels.sandbox.execution.processes import ChildProcess, ProcessGoneError
-from pytest_ibmodels.sandbox.execution.tuning_worker import (
-    FACTORY,
-    TuningSpec,
-    serve_tuning,
-)
+from pytest_ibmodels.sandbox.execution.tuning_worker import FACTORY, TuningSpec, serve_tuning
 from pytest_ibmodels.sandbox.services.model_calls import hold
 from pytest_ibmodels.sandbox.services.serving import fingerprint
 from pytest_ibmodels.sandbox.services.training import Code, Trainings
@@ -91,11 +87,10 @@ class Tunings:
             self._process.kill()
 
     def _code(self, script_packages: list[str]) -> Code:
-        wanted = TrainRequest(
-            script_packages=script_packages, function=f"{_module(script_packages)}.{FACTORY}", arguments={}
-        )
+        function = f"{_module(script_packages)}.{FACTORY}"
+        request = TrainRequest(script_packages=script_packages, function=function, arguments={})
         try:
-            return self._training.code(wanted)
+            return self._training.code(request)
         except SandboxError as error:
             msg = f"tuning: {str(error).removeprefix('run_train: ')}"
             raise SandboxError(msg) from None
