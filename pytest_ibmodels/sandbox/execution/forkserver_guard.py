@@ -1,4 +1,4 @@
-"""Makes the fork server the parent of every orphan, and ends it with the server.
+"""Make the fork server the parent of every orphan, and end it with the server.
 
 Imported once, by the fork server, which outlives the processes forked from it. The server finds their orphans among its
 children and kills them; when the server is gone, the fork server kills them itself.

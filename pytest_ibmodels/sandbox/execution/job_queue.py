@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_ibmodels.sandbox.execution.joblog import LogClock, note
+from pytest_ibmodels.sandbox.execution.joblog import LogTimes, note
 from pytest_ibmodels.sandbox.execution.processes import ChildProcess, how_it_ended
 from pytest_ibmodels.sandbox.execution.training_worker import TrainingJob, run_training
 from pytest_ibmodels.sandbox.settings import GIB, MIB, Settings
@@ -37,7 +37,7 @@ class QueuedJob:
 
 
 class JobQueue:
-    """Runs the jobs of all tenants in the order they were submitted, at most ``max_jobs`` at once."""
+    """Queue of the jobs of all tenants, in order of submission; at most ``max_jobs`` run at once."""
 
     def __init__(self, max_jobs: int) -> None:
         self._max_jobs = max_jobs
@@ -162,12 +162,12 @@ def _delete_folders(job: TrainingJob) -> None:
 
 
 class _JobMonitor:
-    """Stores the reports of a running job and enforces its limits."""
+    """Monitor of a running job: store its reports and enforce its limits."""
 
     def __init__(self, queued: QueuedJob, process: ChildProcess) -> None:
         self._queued = queued
         self._process = process
-        self._clock = LogClock(queued.job.log)
+        self._log_times = LogTimes(queued.job.log)
         self._started = time.monotonic()
         self._measured = self._reported = 0.0
         self._peak = 0
@@ -189,7 +189,7 @@ class _JobMonitor:
 
     def report_all(self) -> None:
         self._reported = 0.0
-        self._clock.tick()
+        self._log_times.record()
         self._pending["peak_memory"] = self._peak
         self._report_pending()
 
@@ -224,7 +224,7 @@ class _JobMonitor:
         used = self._process.memory_bytes(self._queued.settings.job_memory)
         if used > self._peak:
             self._peak = self._pending["peak_memory"] = used
-        reason = self._limit_violation(used, now - self._started, self._clock.tick())
+        reason = self._limit_violation(used, now - self._started, self._log_times.record())
         if reason is not None:
             self._queued.stop_reason = self._queued.stop_reason or reason
             self._process.kill()

@@ -17,15 +17,15 @@ _LEVEL = re.compile(r"\b(DEBUG|INFO|WARNING|ERROR|CRITICAL)\b")
 _SANDBOX = "sandbox: "
 
 
-class LogClock:
-    """Records the time at which the log had a certain size: the job writes to the file itself, without times."""
+class LogTimes:
+    """Times at which a log had a certain size; the job writes to the file itself, without times."""
 
     def __init__(self, log: Path) -> None:
         self._log = log
         self._marks = _marks_file(log)
         self._size = 0
 
-    def tick(self) -> int:
+    def record(self) -> int:
         """Record the time if the log has grown, and return its size in bytes."""
         size = self._log.stat().st_size if self._log.exists() else 0
         if size > self._size:

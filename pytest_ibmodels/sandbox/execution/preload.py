@@ -1,7 +1,7 @@
 """Slow imports of training and serving, made once in the fork server.
 
-Only imports: a torch operation would start thread pools that do not survive a fork. A module that is missing or broken
-fails again in the code that needs it.
+Nothing else runs here: a torch operation would start thread pools that do not survive a fork. A module that is missing
+or broken fails again in the code that needs it.
 """
 
 import importlib

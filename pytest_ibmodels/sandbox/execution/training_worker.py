@@ -103,7 +103,7 @@ def run_training(channel: Channel, parent_pipe: Channel, job: TrainingJob) -> No
     except OSError as error:
         send_json(channel, {"fault": plain_text(str(error)), "peak_memory": 0})
         return
-    # The server and the models it serves answer at once; a training takes minutes.
+    # The server and its models must answer at once, while a training takes minutes.
     os.nice(_NICENESS)
     client = JobMetadataClient(job.job_id, channel, job.secrets)
     outcome: dict[str, Any]

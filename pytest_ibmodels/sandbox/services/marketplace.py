@@ -104,6 +104,9 @@ class Marketplace:
         Of versions that differ only in build metadata, the last published one is the newest. If several packages have
         the module, the one of the same name is used. The caller deletes the returned folder, a copy that a running job
         keeps when the version is unpublished.
+
+        Raises:
+            SandboxError: No package, or several with other names, have the module.
         """
         rows = [row for row in self._store.packages() if module in row.modules]
         if not rows:

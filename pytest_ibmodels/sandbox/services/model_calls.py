@@ -31,7 +31,7 @@ class CallerLeftError(SandboxError):
 
 
 class ModelCalls:
-    """Runs blocking calls of one tenant, at most ``threads`` at once."""
+    """Pool of one tenant's blocking calls; at most ``threads`` run at once."""
 
     def __init__(self, threads: int = THREADS, most_waiting: int = MOST_WAITING) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="model-call")

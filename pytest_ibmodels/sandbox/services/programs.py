@@ -101,7 +101,7 @@ def result_of_entities(result: Any, text: str) -> ModelResult:
 
 
 class Evaluation:
-    """Evaluates a program on one record.
+    """Evaluation of a program on one record.
 
     ``run_model`` gets a model name, or None if the program names no model.
     """

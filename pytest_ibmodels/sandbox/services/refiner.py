@@ -23,7 +23,7 @@ from pytest_ibmodels.sandbox.storage.paths import DrivePath
 
 
 class Refiner:
-    """Exports models and runs programs; methods block and raise :class:`SandboxError` if a request cannot be served."""
+    """Refiner of one tenant. Methods block and raise :class:`SandboxError` if a request cannot be served."""
 
     def __init__(self, drive: Drive, store: Store, models: ModelPool, tasks: TaskRunner) -> None:
         self._drive = drive

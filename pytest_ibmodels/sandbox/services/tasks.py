@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 
 class TaskRunner:
-    """Runs tasks as jobs in a thread pool; tasks that wait for models have a second pool."""
+    """Thread pool that runs tasks as jobs; tasks that wait for models have a second pool."""
 
     def __init__(self, store: Store, threads: int = 32) -> None:
         self._store = store

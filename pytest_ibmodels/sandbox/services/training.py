@@ -45,7 +45,7 @@ class Trainings:
         self._store = store
         self._marketplace = marketplace
         self._queue = queue
-        self._named: dict[str, str] = {}
+        self._model_names: dict[str, str] = {}
         """Model name by job id, oldest first."""
 
     def submit(self, request: TrainRequest) -> str:
@@ -85,17 +85,17 @@ class Trainings:
         if secrets.has_short_password:
             msg = "the password of the database is too short to be redacted outside of URLs: this log may show it"
             note(job.log, msg, "WARNING")
-        self._named[job_id] = str(request.arguments.get("model_name", ""))
+        self._model_names[job_id] = str(request.arguments.get("model_name", ""))
         self._queue.add(QueuedJob(job, self._settings, self._store))
         return job_id
 
     def jobs_of(self, model_name: str) -> list[str]:
         """Ids of the jobs that train a model of this name since the server's start, oldest first."""
-        return [job_id for job_id, name in list(self._named.items()) if name == model_name]
+        return [job_id for job_id, name in list(self._model_names.items()) if name == model_name]
 
     def forget(self, job_id: str) -> None:
         """Delete the folder of a job that has ended."""
-        self._named.pop(job_id, None)
+        self._model_names.pop(job_id, None)
         shutil.rmtree(self._settings.jobs_root / job_id, ignore_errors=True)
 
     def queue_position(self, job_id: str) -> int | None:
