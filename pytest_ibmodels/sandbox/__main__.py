@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _serve(options: argparse.Namespace, doomed: RemovedAtEnd | None) -> None:
     # Imported here: a usage error, and every child process that imports this module, need none of it.
-    from pytest_ibmodels.sandbox.execution.child import keep_environment
+    from pytest_ibmodels.sandbox.execution.child import clean_environment
     from pytest_ibmodels.sandbox.http.app import create_app
     from pytest_ibmodels.sandbox.http.server import Server, listen
     from pytest_ibmodels.sandbox.http.server_log import set_up_logging
@@ -106,7 +106,7 @@ def _serve(options: argparse.Namespace, doomed: RemovedAtEnd | None) -> None:
         set_up_logging(data / "server.log")
         # What this process does not have, none that it starts can inherit: not the environment, nor the command
         # line, which names the token file.
-        keep_environment(os.environ)
+        clean_environment(os.environ)
         sys.argv = sys.argv[:1]
         sys.path[:] = [entry for entry in sys.path if _may_hold_packages(entry)]
         server = Server(

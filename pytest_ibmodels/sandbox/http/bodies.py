@@ -12,7 +12,7 @@ from pytest_ibmodels.instabase.wire import DRIVE_ARGS_HEADER, DriveArgs, WireMod
 from pytest_ibmodels.sandbox.errors import BodyTooLargeError, SandboxError, refusal
 from pytest_ibmodels.sandbox.http.auth import TENANT
 from pytest_ibmodels.sandbox.jsontext import loads
-from pytest_ibmodels.sandbox.services.tenant import Sandbox, Sandboxes
+from pytest_ibmodels.sandbox.services.tenant import Tenant, Tenants
 
 Model = TypeVar("Model", bound=WireModel)
 
@@ -21,10 +21,10 @@ _CHUNK = 2**20
 
 
 # Dependencies are coroutines: FastAPI sends functions to a thread, which takes longer than they do.
-async def sandbox_of(request: Request) -> Sandbox:
+async def tenant_of(request: Request) -> Tenant:
     """The sandbox of the token that the request came with, as a dependency."""
-    sandboxes: Sandboxes = request.app.state.sandboxes
-    return sandboxes.of(request.scope[TENANT])
+    tenants: Tenants = request.app.state.tenants
+    return tenants.get(request.scope[TENANT])
 
 
 async def drive_args(request: Request) -> DriveArgs:
@@ -67,7 +67,7 @@ async def body_bytes(request: Request) -> bytes:
     Raises:
         BodyTooLargeError: if it is larger than any JSON body need be.
     """
-    limit = min(MAX_JSON_BYTES, (await sandbox_of(request)).settings.max_body)
+    limit = min(MAX_JSON_BYTES, (await tenant_of(request)).settings.max_body)
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
@@ -83,7 +83,7 @@ async def body_to_file(request: Request) -> Path:
     Raises:
         BodyTooLargeError: if it is over the limit.
     """
-    path = (await sandbox_of(request)).drive.new_scratch()
+    path = (await tenant_of(request)).drive.new_scratch()
     try:
         await _store(request, path)
     except BaseException as error:
@@ -95,7 +95,7 @@ async def body_to_file(request: Request) -> Path:
 
 
 async def _store(request: Request, path: Path) -> None:
-    limit, size, pending = (await sandbox_of(request)).settings.max_body, 0, bytearray()
+    limit, size, pending = (await tenant_of(request)).settings.max_body, 0, bytearray()
     file = await run_in_threadpool(path.open, "wb")
     with file:
         async for chunk in request.stream():

@@ -7,17 +7,17 @@ from fastapi import APIRouter, Depends
 from pytest_ibmodels.instabase.wire import LogEntry
 from pytest_ibmodels.sandbox.errors import SandboxError
 from pytest_ibmodels.sandbox.execution.joblog import read_log
-from pytest_ibmodels.sandbox.http.bodies import sandbox_of
-from pytest_ibmodels.sandbox.services.tenant import Sandbox
+from pytest_ibmodels.sandbox.http.bodies import tenant_of
+from pytest_ibmodels.sandbox.services.tenant import Tenant
 
 router = APIRouter(prefix="/classifier/logs")
 
 
 @router.get("/{job_id}")
-def logs(job_id: str, sandbox: Annotated[Sandbox, Depends(sandbox_of)]) -> list[LogEntry]:
+def logs(job_id: str, tenant: Annotated[Tenant, Depends(tenant_of)]) -> list[LogEntry]:
     """The last lines that a job has written."""
-    job = sandbox.store.job(job_id)
+    job = tenant.store.job(job_id)
     if job is None:
         msg = f"there is no job {job_id!r}"
         raise SandboxError(msg)
-    return read_log(sandbox.training.log_of(job.id), job.started or job.created)
+    return read_log(tenant.training.log_of(job.id), job.started or job.created)

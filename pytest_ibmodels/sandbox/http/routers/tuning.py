@@ -9,13 +9,13 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field, JsonValue
 
 from pytest_ibmodels.instabase.wire import Envelope, IbPath, JobStarted, WireModel
-from pytest_ibmodels.sandbox.http.bodies import json_body, sandbox_of
+from pytest_ibmodels.sandbox.http.bodies import json_body, tenant_of
 from pytest_ibmodels.sandbox.http.openapi import BUSY, takes
-from pytest_ibmodels.sandbox.services.tenant import Sandbox
+from pytest_ibmodels.sandbox.services.tenant import Tenant
 
 router = APIRouter(prefix="/api/v1/tuning")
 
-TheSandbox = Annotated[Sandbox, Depends(sandbox_of)]
+TheTenant = Annotated[Tenant, Depends(tenant_of)]
 
 
 class TuningSettings(WireModel):
@@ -138,58 +138,58 @@ class TunedModels(Envelope):
 
 
 @router.post("/train", response_model_exclude_none=True, openapi_extra=takes(TrainBody))
-def train(body: Annotated[TrainBody, Depends(json_body(TrainBody))], sandbox: TheSandbox) -> JobStarted:
+def train(body: Annotated[TrainBody, Depends(json_body(TrainBody))], tenant: TheTenant) -> JobStarted:
     """Queue a training, after which the new model waits.
 
     The job's ``results[0].result`` has the metrics of both models, and what to send to take the new one.
     """
     arguments = {"settings": body.plain_settings(), "request": body.request.model_dump(exclude_none=True)}
-    return JobStarted(status="OK", job_id=sandbox.tuning.train(body.script_packages, body.database, arguments))
+    return JobStarted(status="OK", job_id=tenant.tuning.train(body.script_packages, body.database, arguments))
 
 
 @router.post("/override", openapi_extra=takes(OverrideBody), responses=BUSY)
 async def override(
-    body: Annotated[OverrideBody, Depends(json_body(OverrideBody))], sandbox: TheSandbox, request: Request
+    body: Annotated[OverrideBody, Depends(json_body(OverrideBody))], tenant: TheTenant, request: Request
 ) -> Taken:
     """Let the model that waits take the place of the one in use, which is kept; `message` tells of the difference.
 
     One that is certainly worse than the model in use is refused without `force`.
     """
     asked = body.request.model_dump(exclude_unset=True)
-    return Taken(status="OK", **await _answer(sandbox, request, body, "override", asked))
+    return Taken(status="OK", **await _answer(tenant, request, body, "override", asked))
 
 
 @router.post("/rollback", openapi_extra=takes(RollbackBody), responses=BUSY)
 async def rollback(
-    body: Annotated[RollbackBody, Depends(json_body(RollbackBody))], sandbox: TheSandbox, request: Request
+    body: Annotated[RollbackBody, Depends(json_body(RollbackBody))], tenant: TheTenant, request: Request
 ) -> Taken:
     """Bring back the model that the one in use took the place of."""
-    return Taken(status="OK", **await _answer(sandbox, request, body, "rollback", body.request.model_dump()))
+    return Taken(status="OK", **await _answer(tenant, request, body, "rollback", body.request.model_dump()))
 
 
 @router.post("/predict", openapi_extra=takes(PredictBody), responses=BUSY)
 async def predict(
-    body: Annotated[PredictBody, Depends(json_body(PredictBody))], sandbox: TheSandbox, request: Request
+    body: Annotated[PredictBody, Depends(json_body(PredictBody))], tenant: TheTenant, request: Request
 ) -> Predicted:
     """Ask the model in use."""
-    answer = await _answer(sandbox, request, body, "predict", body.request.model_dump())
+    answer = await _answer(tenant, request, body, "predict", body.request.model_dump())
     return Predicted(status="OK", answer=answer)
 
 
 @router.get("/models", responses=BUSY)
 async def models(
-    sandbox: TheSandbox, request: Request, script_packages: Annotated[list[str] | None, Query()] = None
+    tenant: TheTenant, request: Request, script_packages: Annotated[list[str] | None, Query()] = None
 ) -> TunedModels:
     """The models that there are."""
     packages = [package.lstrip("/") for package in script_packages or []]
-    found = await sandbox.model_calls.answer(
-        request, lambda abandoned: sandbox.tuning.answer(packages, "models", {}, {}, abandoned)
+    found = await tenant.model_calls.answer(
+        request, lambda abandoned: tenant.tuning.answer(packages, "models", {}, {}, abandoned)
     )
     return TunedModels(status="OK", models=[TunedModel.model_validate(model) for model in found])
 
 
-async def _answer(sandbox: Sandbox, request: Request, body: _Body, operation: str, asked: dict[str, Any]) -> Any:
+async def _answer(tenant: Tenant, request: Request, body: _Body, operation: str, asked: dict[str, Any]) -> Any:
     packages, settings = body.script_packages, body.plain_settings()
-    return await sandbox.model_calls.answer(
-        request, lambda abandoned: sandbox.tuning.answer(packages, operation, settings, asked, abandoned)
+    return await tenant.model_calls.answer(
+        request, lambda abandoned: tenant.tuning.answer(packages, operation, settings, asked, abandoned)
     )
