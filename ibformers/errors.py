@@ -3,10 +3,18 @@
 TuningError                  one sentence, no traceback; `field` names the setting or request field, if one is wrong
 ├── RequestRefused           a setting or a field of a request is wrong: change it
 ├── DatabaseUnavailable      the database could not be opened or read: try again, or look after it
-├── NoCandidate            no model waits, or none was replaced: train first
+├── NoCandidate              no model waits, or none was replaced: train first
 ├── ModelIsWorse             the new model is certainly worse than the one in use: train again, or force it
 └── ModelBusy                the model is being trained: wait
 """
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class DocumentError(ValueError):
@@ -62,3 +70,9 @@ def first_line(error: BaseException) -> str:
     """Return the first line of an error's text, or the name of its class where it has none."""
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     return (text.strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ` (did you mean NAME?)` with the most similar known name, or an empty text."""
+    close = difflib.get_close_matches(name, [*known], n=1)
+    return f" (did you mean {close[0]}?)" if close else ""

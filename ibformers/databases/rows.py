@@ -33,7 +33,7 @@ BATCH = 1000
 Row = tuple[Any, ...]
 """Label, text, and the values of further columns, as the database gives them."""
 
-NONE: Mapping[str, str] = MappingProxyType({})
+NO_COLUMNS: Mapping[str, str] = MappingProxyType({})
 """No further columns."""
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -44,7 +44,7 @@ class RowSource(Protocol):
     """Where rows come from."""
 
     def read(
-        self, table: str, columns: tuple[str, str], limit: int | None, further: Mapping[str, str] = NONE
+        self, table: str, columns: tuple[str, str], limit: int | None, further: Mapping[str, str] = NO_COLUMNS
     ) -> contextlib.AbstractContextManager[Iterable[Row]]:
         """Open a table; the rows are streamed while the context is open.
 
@@ -82,7 +82,7 @@ class DatabaseRows:
 
     @contextlib.contextmanager
     def read(
-        self, table: str, columns: tuple[str, str], limit: int | None, further: Mapping[str, str] = NONE
+        self, table: str, columns: tuple[str, str], limit: int | None, further: Mapping[str, str] = NO_COLUMNS
     ) -> Iterator[Iterable[Row]]:
         """Open a table, see `RowSource.read`. A row comes once; without a primary key in no certain order."""
         from sqlalchemy import inspect
@@ -116,7 +116,7 @@ def select_rows(
     name: str,
     columns: tuple[str, str],
     limit: int | None,
-    further: Mapping[str, str] = NONE,
+    further: Mapping[str, str] = NO_COLUMNS,
 ) -> Select[Any]:
     """Build the statement that reads the rows, with the names as the catalogue has them.
 

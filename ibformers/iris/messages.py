@@ -6,7 +6,6 @@ operation's answer there, or `error`, and `field` where one is wrong.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from iop import PydanticMessage
@@ -66,12 +65,3 @@ class RollbackResponse(Response):
 
 class MLResponse(Response):
     """What the pipeline says, in `outputs`, and the `version` of the model that said it."""
-
-
-def as_json(value: Any) -> Any:
-    """Return what a pipeline answered with the types of JSON; numbers of NumPy become numbers."""
-    return json.loads(json.dumps(value, default=_plain))
-
-
-def _plain(value: Any) -> Any:
-    return value.tolist() if hasattr(value, "tolist") else str(value)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from iop import BusinessOperation
 
+from ibformers.databases.rows import DatabaseRows
+from ibformers.errors import RequestRefused, TuningError
 from ibformers.iris.log import production_log
 from ibformers.iris.messages import (
     MLRequest,
@@ -17,16 +19,17 @@ from ibformers.iris.messages import (
     RollbackResponse,
     TrainRequest,
     TrainResponse,
-    as_json,
 )
 from ibformers.iris.rows import IrisRows, iris_sql
 from ibformers.iris.settings import database_url, given_settings, model_settings
-from ibformers.tuning import DatabaseRows, ModelSettings, Predictor, RequestRefused, Tuning, TuningError
+from ibformers.service.operations import Tuning
+from ibformers.tasks.text_classification.prediction import Predictor, as_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ibformers.tuning import RowSource
+    from ibformers.databases.rows import RowSource
+    from ibformers.tasks.text_classification.requests import ModelSettings
 
 
 class _Operation(BusinessOperation):

@@ -7,7 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ibformers.databases.rows import (
-    NONE,
+    NO_COLUMNS,
     named_columns,
     select_rows,
     split_name,
@@ -50,7 +50,7 @@ class IrisRows:
 
     @contextlib.contextmanager
     def read(
-        self, table: str, columns: tuple[str, str], limit: int | None, further: Mapping[str, str] = NONE
+        self, table: str, columns: tuple[str, str], limit: int | None, further: Mapping[str, str] = NO_COLUMNS
     ) -> Iterator[Iterable[Row]]:
         """Open a table, see `ibformers.tuning.RowSource.read`."""
         schema, name = split_name(table)

@@ -9,7 +9,7 @@ from typing import Any
 from iop import BusinessOperation
 
 from ibformers.databases.url import fill_variables
-from ibformers.tuning import ModelSettings
+from ibformers.tasks.text_classification.requests import ModelSettings
 
 DATABASE = "database"
 """URL of SQLAlchemy; without it, rows are those of the IRIS that this runs in. `${VARIABLE}` is filled in."""

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-FEWEST_ROWS = 30
+MIN_ROWS = 30
 """Fewer compared rows than this do not show that a model is as good as another."""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import math
 import typing
@@ -14,7 +13,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 from transformers import TrainingArguments
 
-from ibformers.errors import RequestRefused, TrainingInputError, first_line
+from ibformers.errors import RequestRefused, TrainingInputError, did_you_mean, first_line
 from ibformers.tasks.text_classification.requests import TrainRequest
 from ibformers.trainer.hardware import choose_device, choose_precision
 from ibformers.trainer.run import check_integrations
@@ -168,7 +167,8 @@ def _checked(name: str, today: str, value: Any, sent: str) -> Any:
         ValueError: it cannot be used; the text goes on where the argument's name ends.
     """
     if today not in _types():
-        raise ValueError(f"is neither a field of it nor an argument of TrainingArguments{_did_you_mean(name)}")
+        hint = did_you_mean(name, [*_types(), *TrainRequest.model_fields])
+        raise ValueError(f"is neither a field of it nor an argument of TrainingArguments{hint}")
     if name != sent:
         raise ValueError(f"and {sent} are the same argument: send one")
     if today in REFUSED and value not in REFUSED[today][0]:
@@ -190,15 +190,14 @@ def _checked(name: str, today: str, value: Any, sent: str) -> Any:
 def _check_metric(name: str) -> None:
     known = name.removeprefix("eval_")
     if known not in EVALUATION_METRICS:
-        close = difflib.get_close_matches(known, EVALUATION_METRICS, n=1)
-        hint = f" (did you mean {close[0]}?)" if close else ""
         raise ValueError(
-            f"names {name!r}, which no evaluation measures{hint}: there are {', '.join(EVALUATION_METRICS)}"
+            f"names {name!r}, which no evaluation measures{did_you_mean(known, EVALUATION_METRICS)}: "
+            f"there are {', '.join(EVALUATION_METRICS)}"
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Amounts:
+class TrainingSize:
     """What defaults depend on.
 
     Attributes:
@@ -212,7 +211,7 @@ class Amounts:
     eval_batch: int
 
 
-def training_arguments(checked: Mapping[str, Any], amounts: Amounts, folder: str) -> TrainingArguments:
+def training_arguments(checked: Mapping[str, Any], amounts: TrainingSize, folder: str) -> TrainingArguments:
     """Complete checked arguments with defaults that suit fine-tuning a small pretrained model.
 
     Args:
@@ -247,10 +246,10 @@ def training_arguments(checked: Mapping[str, Any], amounts: Amounts, folder: str
     try:
         return TrainingArguments(**values)
     except Exception as error:  # noqa: BLE001 - transformers and what it hands over to raise any class
-        raise unusable(error, checked) from None
+        raise arguments_error(error, checked) from None
 
 
-def unusable(error: Exception, given: Iterable[str]) -> RequestRefused:
+def arguments_error(error: Exception, given: Iterable[str]) -> RequestRefused:
     """Return the refusal of training arguments that transformers, or what it hands them to, does not take.
 
     Args:
@@ -295,8 +294,3 @@ def _adapter(name: str, hint: Any) -> TypeAdapter[Any]:
         return TypeAdapter(hint, config=config)
     except PydanticUserError:
         return TypeAdapter(hint)
-
-
-def _did_you_mean(name: str) -> str:
-    close = difflib.get_close_matches(name, [*_types(), *TrainRequest.model_fields], n=1)
-    return f" (did you mean {close[0]}?)" if close else ""

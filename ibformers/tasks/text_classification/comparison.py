@@ -10,7 +10,7 @@ from scipy.sparse import csr_array, hstack
 
 from ibformers.statistics import bootstrap_interval, bootstrap_weights, mcnemar, percentile_interval, wilson
 from ibformers.tasks.text_classification.answers import (
-    FEWEST_ROWS,
+    MIN_ROWS,
     AccuracyDifference,
     Comparison,
     Difference,
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 CONFIDENCE = 0.9
 """Of the interval of a difference: its ends are one-sided bounds of 95 %."""
 
-MOST_WORSE, MOST_CHARACTERS = 50, 200
+MAX_WORSE, MAX_CHARACTERS = 50, 200
 
 _AT_ONCE = 250
 """Resamples that are summed at once, which bounds memory where there are many labels."""
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class Evaluation:
     """How good a model is, and what it answers to the test rows.
 
     Attributes:
@@ -106,8 +106,8 @@ def metric_intervals(
 def compare(
     labels: Sequence[str],
     actual: NDArray[np.int64],
-    old: Measured,
-    new: Measured,
+    old: Evaluation,
+    new: Evaluation,
     learned: NDArray[np.bool_] | None,
     seed: int,
     row: Callable[[int], tuple[int, str]],
@@ -130,7 +130,7 @@ def compare(
     old_right, new_right = (right == answer for answer in answers)
     only_old, only_new = int((old_right & ~new_right).sum()), int((new_right & ~old_right).sum())
     worse = []
-    for index in kept[old_right & ~new_right][:MOST_WORSE].tolist():
+    for index in kept[old_right & ~new_right][:MAX_WORSE].tolist():
         number, text = row(index)
         names = (labels[actual[index]], *(model.names[model.outputs[index]] for model in (old, new)))
         worse.append(WorseRow(row=number, text=_shortened(text), label=names[0], old=names[1], new=names[2]))
@@ -157,11 +157,11 @@ def compare(
 
 
 def _reason(rows: int, learned: int) -> str:
-    if not learned or rows - learned >= FEWEST_ROWS:
+    if not learned or rows - learned >= MIN_ROWS:
         return ""
     return (
         f"The model in use was trained with another split, and has learned {learned} of the {rows} test rows; that "
-        f"leaves {rows - learned} to compare on, and there must be at least {FEWEST_ROWS}."
+        f"leaves {rows - learned} to compare on, and there must be at least {MIN_ROWS}."
     )
 
 
@@ -254,4 +254,4 @@ def _weighted(values: NDArray[np.float64], support: NDArray[np.int64]) -> NDArra
 def _shortened(text: str) -> str:
     # A surrogate that is alone cannot be written as UTF-8.
     text = text.encode("utf-8", "replace").decode("utf-8")
-    return text if len(text) <= MOST_CHARACTERS else text[: MOST_CHARACTERS - 1] + "…"
+    return text if len(text) <= MAX_CHARACTERS else text[: MAX_CHARACTERS - 1] + "…"

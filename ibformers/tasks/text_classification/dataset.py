@@ -15,7 +15,7 @@ import numpy as np
 
 from ibformers.errors import RequestRefused, TuningError
 from ibformers.tasks.text_classification.keys import text_key
-from ibformers.tasks.text_classification.labels import MOST_LABELS, label_name
+from ibformers.tasks.text_classification.labels import MAX_LABELS, label_name
 from ibformers.tasks.text_classification.texts import TextReader
 from ibformers.unicode import clean
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ibformers.databases.rows import Row, RowSource
     from ibformers.tasks.text_classification.keys import Keys
     from ibformers.tasks.text_classification.requests import TrainRequest
-    from ibformers.tasks.text_classification.split import Sides
+    from ibformers.tasks.text_classification.split import SplitRule
 
 BATCH = 1000
 """Rows that are tokenised at once; also those that share an array."""
@@ -50,12 +50,12 @@ class TokenisedRows:
         max_tokens: longer texts are cut.
         columns: names of the columns, for messages.
         texts: where texts are kept.
-        sides: told of each row that is kept.
+        rule: told of each row that is kept.
 
     Attributes:
         names: the labels, in the order in which they were found.
         codes: index into `names` for each row.
-        sides: as given.
+        rule: as given.
         read: rows seen.
         skipped: of them, those without a label or a text.
         truncated: rows that were cut.
@@ -67,12 +67,12 @@ class TokenisedRows:
         max_tokens: int,
         columns: tuple[str, str],
         texts: TextFile,
-        sides: Sides,
+        rule: SplitRule,
     ) -> None:
         self._reader = TextReader(tokenizer, max_tokens)
         self._label_column, self._text_column = columns
         self._texts = texts
-        self.sides = sides
+        self.rule = rule
         self._type = np.uint16 if len(tokenizer) <= np.iinfo(np.uint16).max else np.int32
         self._tokens: list[NDArray[Any]] = []
         self._ends: list[NDArray[np.int64]] = []
@@ -122,7 +122,7 @@ class TokenisedRows:
                 continue
             self._texts.append(self._checked(text))
             self.codes.append(self._number(label))
-            self.sides.add(further)
+            self.rule.add(further)
         self._texts.flush()
 
     def tokenise(self) -> None:
@@ -145,9 +145,9 @@ class TokenisedRows:
 
     def _number(self, label: Any) -> int:
         number = self._numbers.setdefault(label_name(label, self._label_column), len(self._numbers))
-        if number >= MOST_LABELS:
+        if number >= MAX_LABELS:
             raise RequestRefused(
-                f"Column {self._label_column} has more than {MOST_LABELS} different labels in {self.read} rows "
+                f"Column {self._label_column} has more than {MAX_LABELS} different labels in {self.read} rows "
                 "(columns are first the label, second the text).",
                 "columns",
             )

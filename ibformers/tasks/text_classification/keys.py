@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _BYTES = 8
 
 
-def normalised(text: str) -> str:
+def normalise(text: str) -> str:
     """Return a text without what does not make it another one: Unicode form, case, and white space.
 
     The result is in NFC and case-folded, with one blank for each stretch of white space and none at its ends.
@@ -35,7 +35,7 @@ def normalised(text: str) -> str:
 def text_key(text: str) -> int:
     """Return the key of a text, which is the same for all texts that normalise to the same one."""
     # A surrogate that is alone cannot be encoded, and a database may well hold one.
-    digest = blake2b(normalised(text).encode("utf-8", "surrogatepass"), digest_size=_BYTES)
+    digest = blake2b(normalise(text).encode("utf-8", "surrogatepass"), digest_size=_BYTES)
     return int.from_bytes(digest.digest(), "little")
 
 
@@ -53,16 +53,16 @@ def group_key(value: Any) -> int | None:
     return text_key(value) if value.strip() else None
 
 
-def places(keys: Keys, seed: int) -> Keys:
+def hash_positions(keys: Keys, seed: int) -> Keys:
     """Return a number for each key, evenly spread over all of 64 bits, which only the key and the seed decide."""
     secret = seed.to_bytes(_BYTES, "little")
     hashed = b"".join(blake2b(key, digest_size=_BYTES, key=secret).digest() for key in _each(keys))
     return np.frombuffer(hashed, dtype="<u8").astype(np.uint64, copy=False)
 
 
-def are_training(keys: Keys, share: float, seed: int) -> NDArray[np.bool_]:
+def training_mask(keys: Keys, share: float, seed: int) -> NDArray[np.bool_]:
     """Return for each key whether its rows are learned from: `share` of the keys in the mean."""
-    return places(keys, seed) / 2.0**64 < share
+    return hash_positions(keys, seed) / 2.0**64 < share
 
 
 def fingerprint(keys: Keys) -> str:
@@ -71,7 +71,7 @@ def fingerprint(keys: Keys) -> str:
     return blake2b(len(keys).to_bytes(_BYTES, "little") + content, digest_size=_BYTES).hexdigest()
 
 
-def are_among(keys: Keys, ordered: Keys) -> NDArray[np.bool_]:
+def is_among(keys: Keys, ordered: Keys) -> NDArray[np.bool_]:
     """Return for each key whether it is one of `ordered`, which are sorted."""
     if not len(ordered):
         return np.zeros(len(keys), dtype=np.bool_)

@@ -12,7 +12,7 @@ from ibformers.unicode import clean
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-MOST_LABELS = 1000
+MAX_LABELS = 1000
 """With more than this many, the column surely holds something else than labels."""
 
 _GENERIC = re.compile(r"LABEL_(\d+)")
@@ -44,7 +44,7 @@ def label_name(value: Any, column: str) -> str:
     return str(whole)
 
 
-def ordered(names: Iterable[str]) -> list[str]:
+def sort_labels(names: Iterable[str]) -> list[str]:
     """Sort labels: whole numbers by their value, placeholders such as `LABEL_10` by their number, else as text."""
     found = sorted(names)
     if all(_WHOLE.fullmatch(name) for name in found):
@@ -77,14 +77,14 @@ def choose_labels(found: Sequence[str], known: Sequence[str], num_labels: int | 
             )
     if set(found) <= set(known) and num_labels in {None, len(known)}:
         return list(known)
-    labels = ordered({*found, *known} if set(found) & set(known) else found)
+    labels = sort_labels({*found, *known} if set(found) & set(known) else found)
     if num_labels is not None:
         for first in (1, 0):
             every = [str(number) for number in range(first, first + num_labels)]
             if set(found) <= set(every):
                 return every
         if len(labels) > num_labels and len(set(found)) <= num_labels:
-            labels = ordered(found)
+            labels = sort_labels(found)
         if len(labels) > num_labels:
             raise RequestRefused(
                 f"The rows have {len(labels)} labels ({_listed(labels)}), but the setting num_labels is {num_labels}: "
@@ -96,7 +96,7 @@ def choose_labels(found: Sequence[str], known: Sequence[str], num_labels: int | 
     return labels
 
 
-def are_in_a_row(labels: Sequence[str]) -> bool:
+def is_consecutive(labels: Sequence[str]) -> bool:
     """Return whether labels are three or more whole numbers in a row, as stars are."""
     if len(labels) < 3 or not all(_WHOLE.fullmatch(label) for label in labels):
         return False

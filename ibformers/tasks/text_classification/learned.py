@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from ibformers.service.operations import RECORD
-from ibformers.tasks.text_classification.keys import are_among
+from ibformers.registry.store import TRAINING_RECORD
+from ibformers.tasks.text_classification.keys import is_among
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,7 +42,7 @@ class LearnedRows:
         """Return what the model in a folder has learned; nothing for a model as downloaded, or of the hub."""
         folder = Path(source)
         if not (folder / FILE).is_file():
-            tuned = folder.is_dir() and (folder.resolve().parent / RECORD).is_file()
+            tuned = folder.is_dir() and (folder.resolve().parent / TRAINING_RECORD).is_file()
             return cls(np.array([], dtype=np.uint64), complete=not tuned)
         try:
             with (folder / FILE).open("rb") as file, np.load(file, allow_pickle=False) as kept:
@@ -53,7 +53,7 @@ class LearnedRows:
 
     def among(self, keys: Keys) -> NDArray[np.bool_] | None:
         """Return for each key whether its row was learned; None where that is not known."""
-        return are_among(keys, self.keys) if self.complete else None
+        return is_among(keys, self.keys) if self.complete else None
 
     def with_rows(self, keys: Keys) -> LearnedRows:
         """Return the record of a model that was tuned from this one on the rows with these keys."""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ibformers.errors import RequestRefused, first_line
+from ibformers.errors import RequestRefused, did_you_mean, first_line
 from ibformers.models.base import DEFAULT_BASE_MODEL, counts_from_padding, drop_attention_dropout, quiet_transformers
 from ibformers.tasks.text_classification.labels import own_labels
+from ibformers.tasks.text_classification.learned import LearnedRows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -56,7 +56,7 @@ class TextClassifier:
         return outputs if set(found) <= set(outputs) else self.labels
 
 
-def source_of(settings: ModelSettings, in_use: Version | None) -> str:
+def model_source(settings: ModelSettings, in_use: Version | None) -> str:
     """Return where a model is loaded from: the folder in use, or what it starts from.
 
     Raises:
@@ -88,8 +88,6 @@ def copy_model(source: str, folder: Path) -> Path:
     Raises:
         OSError: the hub, where it comes from, does not answer.
     """
-    from ibformers.tasks.text_classification.learned import LearnedRows
-
     learned = LearnedRows.of(source)
     if not Path(source).is_dir():
         from huggingface_hub import snapshot_download
@@ -126,8 +124,7 @@ def check_settings(settings: ModelSettings, config: PretrainedConfig, *, trains:
         if trains and name in {"id2label", "label2id"}:
             raise RequestRefused(f"Setting {name}: a training takes the labels of the rows; leave it out.", name)
         if name not in own and name not in arguments:
-            close = difflib.get_close_matches(name, [*type(settings).model_fields, *arguments, *config.to_dict()], n=1)
-            hint = f" (did you mean {close[0]}?)" if close else ""
+            hint = did_you_mean(name, [*type(settings).model_fields, *arguments, *config.to_dict()])
             raise RequestRefused(
                 f"Setting {name} is none of ours, of the config of {settings.model_name}, or of its pipeline{hint}.",
                 name,

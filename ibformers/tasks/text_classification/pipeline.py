@@ -71,7 +71,7 @@ class ClassifierPipeline(TextClassificationPipeline):
     def _check(self, truncation: Any, max_length: Any) -> None:
         if not any(truncation is value or truncation == value for value in (*_CUT, *_UNCUT)):
             raise RequestRefused(f"ML request: truncation must be true or false, not {truncation!r}.", "truncation")
-        fewest = self.reader.fewest_tokens
+        fewest = self.reader.min_tokens
         if max_length is not None and (type(max_length) is not int or max_length < fewest):
             raise RequestRefused(
                 f"ML request: max_length must be a whole number of at least {fewest}, not {max_length!r}.", "max_length"

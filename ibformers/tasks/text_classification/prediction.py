@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
+import json
 import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
-from ibformers.errors import RequestRefused, first_line
+from ibformers.errors import RequestRefused, did_you_mean, first_line
 from ibformers.registry.store import ModelStore, Version
 from ibformers.tasks.text_classification.requests import (
     CLASSIFICATION,
@@ -103,11 +103,18 @@ class Predictor:
                 raise RequestRefused(f"ML request: inputs[{index}] is {value!r}, which is no text.", "inputs")
         for name in asked.further:
             if name not in CALL_ARGUMENTS:
-                close = difflib.get_close_matches(name, CALL_ARGUMENTS, n=1)
-                hint = f" (did you mean {close[0]}?)" if close else ""
                 raise RequestRefused(
-                    f"ML request: {name} is neither a field of it nor an argument of the pipeline{hint}.", name
+                    f"ML request: {name} is neither a field of it nor an argument of the pipeline"
+                    f"{did_you_mean(name, CALL_ARGUMENTS)}.",
+                    name,
                 )
+
+
+def as_json(answer: Any) -> Any:
+    """Return a pipeline's answer with the types of JSON; numbers of NumPy become plain numbers."""
+    return json.loads(
+        json.dumps(answer, default=lambda value: value.tolist() if hasattr(value, "tolist") else str(value))
+    )
 
 
 def load_pipeline(settings: ModelSettings, version: Version | None) -> Pipeline:
@@ -127,11 +134,11 @@ def load_pipeline(settings: ModelSettings, version: Version | None) -> Pipeline:
         load_classifier,
         load_config,
         load_tokenizer,
-        source_of,
+        model_source,
     )
     from ibformers.tasks.text_classification.texts import text_reader
 
-    source = source_of(settings, version)
+    source = model_source(settings, version)
     config = load_config(source, settings)
     name = version.name if version else "what it starts from"
     logger.info("loading %s (%s)", settings.model_name, name)

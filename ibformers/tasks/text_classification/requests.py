@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 CLASSIFICATION = ("text-classification", "sentiment-analysis")
 """Tasks that can be trained; both names mean the same. Any task of the pipeline can be served."""
 
-MOST_ROWS = 2**63 - 1
+MAX_ROWS = 2**63 - 1
 """The biggest limit that a database can be told."""
 
 
@@ -81,7 +81,7 @@ class TrainRequest(_Message):
 
     table: Annotated[str, Field(min_length=1)]
     columns: tuple[str, str]
-    limit: Annotated[int, Field(strict=True, ge=2, le=MOST_ROWS)] | None = None
+    limit: Annotated[int, Field(strict=True, ge=2, le=MAX_ROWS)] | None = None
     p_of_train: Annotated[float, Field(gt=0, lt=1)] = 0.8
     group_column: Annotated[str, Field(min_length=1)] | None = None
     split_column: Annotated[str, Field(min_length=1)] | None = None

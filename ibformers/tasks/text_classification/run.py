@@ -17,12 +17,12 @@ from ibformers.tasks.text_classification.answers import (
     TrainAnswer,
 )
 from ibformers.tasks.text_classification.arguments import (
-    Amounts,
+    TrainingSize,
     check_arguments,
     training_arguments,
 )
 from ibformers.tasks.text_classification.comparison import (
-    Measured,
+    Evaluation,
     compare,
     label_numbers,
     metric_intervals,
@@ -34,7 +34,7 @@ from ibformers.tasks.text_classification.dataset import (
     automatic_batch_size,
     read_rows,
 )
-from ibformers.tasks.text_classification.labels import are_in_a_row, choose_labels
+from ibformers.tasks.text_classification.labels import choose_labels, is_consecutive
 from ibformers.tasks.text_classification.learned import LearnedRows
 from ibformers.tasks.text_classification.metrics import WEIGHTED, classification_metrics
 from ibformers.tasks.text_classification.model import (
@@ -48,16 +48,16 @@ from ibformers.tasks.text_classification.model import (
 from ibformers.tasks.text_classification.prediction import check_pipeline, load_pipeline
 from ibformers.tasks.text_classification.split import (
     describe_split,
-    sides_of,
     split_rows,
+    split_rule,
 )
 from ibformers.tasks.text_classification.texts import check_longest, text_reader
 from ibformers.tasks.text_classification.training import (
     Collator,
+    check_trainer_arguments,
     cross_entropy,
     fine_tune,
     predict_logits,
-    rehearse,
 )
 from ibformers.trainer.hardware import prediction_threads, use_all_cores
 
@@ -77,7 +77,9 @@ if TYPE_CHECKING:
 SEED = 42
 """Of the split, of new heads and of the order of the rows, unless the request says `seed`."""
 
-TAKE_IT = "The new model waits. Send an override request, {}, to take it; without one, the model in use stays."
+CANDIDATE_MESSAGE = (
+    "The new model waits. Send an override request, {}, to take it; without one, the model in use stays."
+)
 
 logger = logging.getLogger("ibformers.tuning")
 
@@ -105,7 +107,9 @@ class Run:
         self._checkpoints = str(work / "checkpoints")
         self.folder = work / "version"
         self._checked = check_arguments(request.further)
-        rehearse(training_arguments(self._checked, Amounts(1, 1, 1), self._checkpoints), list(self._checked))
+        check_trainer_arguments(
+            training_arguments(self._checked, TrainingSize(1, 1, 1), self._checkpoints), list(self._checked)
+        )
         self._seed = int(self._checked.get("seed", SEED))
         use_all_cores()
         self._tokenizer = load_tokenizer(source, settings)
@@ -128,13 +132,13 @@ class Run:
         logger.info("training %s, which is in %s", self._settings.model_name, self._source)
         with TextFile() as texts:
             data = TokenisedRows(
-                self._tokenizer, self._max_tokens, self._request.columns, texts, sides_of(self._request)
+                self._tokenizer, self._max_tokens, self._request.columns, texts, split_rule(self._request)
             )
             read_rows(rows, self._request, data)
             old, new = self._models(data.names)
             parts = self._divide(data, new.labels)
             arguments = self._arguments(parts)
-            # Measured before the training, since it changes the model where both start from the same weights.
+            # Evaluation before the training, since it changes the model where both start from the same weights.
             in_use = self._measure("model in use", old, parts, arguments)
             old_head_is_new, labels = old.head_is_new, new.labels
             self._tune(new, parts, arguments, report)
@@ -158,7 +162,7 @@ class Run:
                     "train": arguments.per_device_train_batch_size,
                     "test": arguments.per_device_eval_batch_size,
                 },
-                message=TAKE_IT,
+                message=CANDIDATE_MESSAGE,
                 predictions=self._predictions(parts, texts, predictions),
             )
 
@@ -183,7 +187,7 @@ class Run:
         written = load_classifier(str(self.folder / "model"), self._settings, self._tokenizer)
         return TextClassifier(written.model, labels, head_is_new=False)
 
-    def _compare(self, parts: _Parts, old: Measured, new: Measured, texts: TextFile) -> Comparison:
+    def _compare(self, parts: _Parts, old: Evaluation, new: Evaluation, texts: TextFile) -> Comparison:
         def row(index: int) -> tuple[int, str]:
             number = int(parts.test_rows[index])
             return number + 1, texts[number]
@@ -209,7 +213,7 @@ class Run:
     def _divide(self, data: TokenisedRows, labels: list[str]) -> _Parts:
         numbers = np.array([labels.index(name) for name in data.names])
         keys = data.keys
-        rows = split_rows(keys, data.sides, self._request.p_of_train, self._seed)
+        rows = split_rows(keys, data.rule, self._request.p_of_train, self._seed)
         return _Parts(
             labels=labels,
             train=Examples(data, rows.train, numbers),
@@ -225,13 +229,13 @@ class Run:
                 truncated=data.truncated,
             ),
             test_part=describe_split(
-                keys, numbers[np.array(data.codes)], labels, rows, data.sides, self._seed, self._learned
+                keys, numbers[np.array(data.codes)], labels, rows, data.rule, self._seed, self._learned
             ),
         )
 
     def _arguments(self, parts: _Parts) -> TrainingArguments:
         train, test = len(parts.train), len(parts.test)
-        amounts = Amounts(train, automatic_batch_size(train), automatic_batch_size(test))
+        amounts = TrainingSize(train, automatic_batch_size(train), automatic_batch_size(test))
         arguments = training_arguments(self._checked, amounts, self._checkpoints)
         logger.info(
             "%d rows to learn from in batches of %d, %d rows to test in batches of %d, %g epochs",
@@ -245,10 +249,10 @@ class Run:
 
     def _has_order(self, labels: list[str]) -> bool:
         if self._request.ordered_labels is None:
-            return are_in_a_row(labels)
+            return is_consecutive(labels)
         return self._request.ordered_labels
 
-    def _measure(self, title: str, model: TextClassifier, parts: _Parts, arguments: TrainingArguments) -> Measured:
+    def _measure(self, title: str, model: TextClassifier, parts: _Parts, arguments: TrainingArguments) -> Evaluation:
         on_device: torch.nn.Module = model.model
         on_device.to(arguments.device)
         logits = predict_logits(model.model, parts.test, self._collator, arguments.per_device_eval_batch_size)
@@ -264,7 +268,7 @@ class Run:
             metrics.f1[WEIGHTED],
             len(parts.test),
         )
-        return Measured(metrics, model.labels, outputs)
+        return Evaluation(metrics, model.labels, outputs)
 
     def _predictions(self, parts: _Parts, texts: TextFile, count: int) -> list[Prediction]:
         """Ask the model that was written, one text after the other, as it will be asked when it serves."""

@@ -16,11 +16,11 @@ import numpy as np
 from ibformers.errors import RequestRefused
 from ibformers.tasks.text_classification.answers import RowTestPart
 from ibformers.tasks.text_classification.keys import (
-    are_among,
-    are_training,
     fingerprint,
     group_key,
-    places,
+    hash_positions,
+    is_among,
+    training_mask,
 )
 
 if TYPE_CHECKING:
@@ -38,15 +38,15 @@ TRAIN, TEST = "train", "test"
 logger = logging.getLogger("ibformers.tuning")
 
 
-class Sides(Protocol):
+class SplitRule(Protocol):
     """How the rows of a training are told apart.
 
     Attributes:
-        rule: what decides, as the answer says it.
+        description: what decides, as the answer says it.
         seeded: whether the seed and `p_of_train` have a part in it.
     """
 
-    rule: str
+    description: str
     seeded: bool
 
     def add(self, values: Sequence[Any]) -> None:
@@ -57,7 +57,7 @@ class Sides(Protocol):
         """
         ...
 
-    def training(self, keys: Keys, share: float, seed: int) -> NDArray[np.bool_]:
+    def training_mask(self, keys: Keys, share: float, seed: int) -> NDArray[np.bool_]:
         """Return for each row whether it is learned from."""
         ...
 
@@ -66,7 +66,7 @@ class Sides(Protocol):
         ...
 
 
-def sides_of(request: TrainRequest) -> Sides:
+def split_rule(request: TrainRequest) -> SplitRule:
     """Return what tells the rows of a request apart."""
     if request.split_column is not None:
         return _SplitColumn(request.split_column)
@@ -76,14 +76,14 @@ def sides_of(request: TrainRequest) -> Sides:
 
 
 class _Text:
-    rule = "text"
+    description = "text"
     seeded = True
 
     def add(self, values: Sequence[Any]) -> None:
         pass
 
-    def training(self, keys: Keys, share: float, seed: int) -> NDArray[np.bool_]:
-        return are_training(keys, share, seed)
+    def training_mask(self, keys: Keys, share: float, seed: int) -> NDArray[np.bool_]:
+        return training_mask(keys, share, seed)
 
     def advice(self, side: str, share: float, seed: int) -> str:
         return (
@@ -96,7 +96,7 @@ class _GroupColumn:
     seeded = True
 
     def __init__(self, column: str) -> None:
-        self.rule = f"group column {column}"
+        self.description = f"group column {column}"
         self._column = column
         self._groups = array("Q")
         self._without = array("q")
@@ -107,14 +107,14 @@ class _GroupColumn:
             self._without.append(len(self._groups))
         self._groups.append(key or 0)
 
-    def training(self, keys: Keys, share: float, seed: int) -> NDArray[np.bool_]:
+    def training_mask(self, keys: Keys, share: float, seed: int) -> NDArray[np.bool_]:
         deciding = np.array(self._groups, dtype=np.uint64)
         # A row of no group stands for itself: else all of them would be one group.
         without = np.array(self._without, dtype=np.int64)
         deciding[without] = keys[without]
         if len(without):
             logger.info("%d rows have no value in %s: their own texts decide", len(without), self._column)
-        return are_training(deciding, share, seed)
+        return training_mask(deciding, share, seed)
 
     def advice(self, side: str, share: float, seed: int) -> str:
         groups = len(set(self._groups))
@@ -129,7 +129,7 @@ class _SplitColumn:
     seeded = False
 
     def __init__(self, column: str) -> None:
-        self.rule = f"split column {column}"
+        self.description = f"split column {column}"
         self._column = column
         self._training = array("b")
 
@@ -144,7 +144,7 @@ class _SplitColumn:
             )
         self._training.append(named == TRAIN)
 
-    def training(self, keys: Keys, share: float, seed: int) -> NDArray[np.bool_]:  # noqa: ARG002 - as the others
+    def training_mask(self, keys: Keys, share: float, seed: int) -> NDArray[np.bool_]:  # noqa: ARG002 - as the others
         return np.array(self._training, dtype=np.bool_)
 
     def advice(self, side: str, share: float, seed: int) -> str:  # noqa: ARG002 - as the others
@@ -164,27 +164,27 @@ class Split:
     test: NDArray[np.int64]
 
 
-def split_rows(keys: Keys, sides: Sides, share: float, seed: int) -> Split:
+def split_rows(keys: Keys, rule: SplitRule, share: float, seed: int) -> Split:
     """Tell rows to learn from and rows that test apart.
 
     Args:
         keys: of the rows' texts, in the order of the rows.
-        sides: has been told of each row.
+        rule: has been told of each row.
         share: of the rows that are learned from, in the mean.
         seed: of the split.
 
     Raises:
         RequestRefused: a side would be empty.
     """
-    training = sides.training(keys, share, seed)
+    training = rule.training_mask(keys, share, seed)
     for side, count in ((TRAIN, int(training.sum())), (TEST, int((~training).sum()))):
         if not count:
             purpose = "to learn from" if side == TRAIN else "to test"
             raise RequestRefused(
-                f"Of {len(keys)} rows there is none {purpose}: {sides.advice(side, share, seed)}.",
-                "p_of_train" if sides.seeded else "split_column",
+                f"Of {len(keys)} rows there is none {purpose}: {rule.advice(side, share, seed)}.",
+                "p_of_train" if rule.seeded else "split_column",
             )
-    order = np.argsort(places(keys, seed), kind="stable")
+    order = np.argsort(hash_positions(keys, seed), kind="stable")
     return Split(order[training[order]], order[~training[order]])
 
 
@@ -193,7 +193,7 @@ def describe_split(
     codes: NDArray[Any],
     labels: Sequence[str],
     parts: Split,
-    sides: Sides,
+    rule: SplitRule,
     seed: int,
     learned: LearnedRows,
 ) -> RowTestPart:
@@ -204,7 +204,7 @@ def describe_split(
         codes: number of the label of each row.
         labels: names of the labels.
         parts: the rows of each side.
-        sides: what told them apart.
+        rule: what told them apart.
         seed: of the split.
         learned: the rows that the model in use has learned.
     """
@@ -213,10 +213,10 @@ def describe_split(
     part = RowTestPart(
         count=len(test),
         fingerprint=fingerprint(test),
-        seed=seed if sides.seeded else None,
-        split=sides.rule,
+        seed=seed if rule.seeded else None,
+        split=rule.description,
         duplicates=len(keys) - len(np.unique(keys)),
-        on_both_sides=int(are_among(test, np.sort(train)).sum()),
+        on_both_sides=int(is_among(test, np.sort(train)).sum()),
         labels_without_test_rows=_without(codes[parts.test], labels),
         learned_before=None if before is None else int(before.sum()),
     )

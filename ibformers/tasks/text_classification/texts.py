@@ -74,7 +74,7 @@ class TextReader:
     takes_mask: bool = True
 
     @property
-    def fewest_tokens(self) -> int:
+    def min_tokens(self) -> int:
         """Tokens of a text with a single token of its own."""
         return int(self.tokenizer.num_special_tokens_to_add()) + 1
 
@@ -167,7 +167,7 @@ def text_reader(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name
     limit = max_tokens(model, tokenizer.model_max_length)
     takes_mask = "attention_mask" in inspect.signature(model.forward).parameters
     reader = TextReader(tokenizer, limit, takes_mask=takes_mask)
-    if limit < reader.fewest_tokens:
+    if limit < reader.min_tokens:
         raise _unreadable(name, f"it reads at most {limit} tokens, of which its tokenizer adds {limit} to every text")
     _check_vocabulary(model, tokenizer, name)
     side = _padding_side(model, reader, name)

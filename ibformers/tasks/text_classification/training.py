@@ -13,7 +13,7 @@ from transformers.utils.import_utils import is_liger_kernel_available
 
 from ibformers.errors import RequestRefused, TrainingInputError, first_line
 from ibformers.tasks.extraction.batches import BucketedExamples
-from ibformers.tasks.text_classification.arguments import unusable
+from ibformers.tasks.text_classification.arguments import arguments_error
 from ibformers.tasks.text_classification.metrics import (
     MACRO,
     WEIGHTED,
@@ -169,7 +169,7 @@ def fine_tune(
         raise _refused(error, arguments) from error
 
 
-def rehearse(arguments: TrainingArguments, given: Sequence[str]) -> None:
+def check_trainer_arguments(arguments: TrainingArguments, given: Sequence[str]) -> None:
     """Let Trainer, optimiser, schedule and data loader check their arguments, with a model of a few weights.
 
     Args:
@@ -195,7 +195,7 @@ def _refused(error: Exception, arguments: TrainingArguments, given: Sequence[str
     if place and (folder.startswith(place) or place.startswith(folder)):
         reason = getattr(error, "strerror", None) or first_line(error)
         return RequestRefused(f"Train request: output_dir: {place} cannot be written: {reason}.", "output_dir")
-    return unusable(error, given)
+    return arguments_error(error, given)
 
 
 def _logits_alone(outputs: Any, labels: torch.Tensor) -> torch.Tensor:  # noqa: ARG001 - Trainer's signature

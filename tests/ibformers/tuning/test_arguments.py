@@ -11,11 +11,11 @@ import pytest
 
 from ibformers.service.cli import main
 from ibformers.tasks.text_classification.arguments import (
-    Amounts,
+    TrainingSize,
     check_arguments,
     training_arguments,
 )
-from ibformers.tasks.text_classification.training import rehearse
+from ibformers.tasks.text_classification.training import check_trainer_arguments
 from ibformers.tuning import DatabaseRows, RequestRefused, Tuning
 from tests.ibformers.tuning.conftest import REQUEST, Tuned
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def check(given: dict[str, Any], folder: Path) -> None:
     """Check arguments as a training does before anything is read."""
     checked = check_arguments(given)
-    rehearse(training_arguments(checked, Amounts(1, 1, 1), str(folder)), list(checked))
+    check_trainer_arguments(training_arguments(checked, TrainingSize(1, 1, 1), str(folder)), list(checked))
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_arguments_without_effect_are_named_in_the_log(caplog: pytest.LogCapture
 @pytest.mark.parametrize(("ratio", "steps"), [(0, 0), (0.5, 4), (0.99, 8), (1.0, 8), (1, 8)])
 def test_a_warmup_ratio_is_a_share_of_the_steps(ratio: float, steps: int, tmp_path: Path) -> None:
     checked = check_arguments({"warmup_ratio": ratio})
-    assert training_arguments(checked, Amounts(8, 1, 1), str(tmp_path)).get_warmup_steps(8) == steps
+    assert training_arguments(checked, TrainingSize(8, 1, 1), str(tmp_path)).get_warmup_steps(8) == steps
     assert math.isclose(checked["warmup_steps"], ratio)
 
 

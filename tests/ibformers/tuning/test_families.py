@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from ibformers.databases.rows import NONE
+from ibformers.databases.rows import NO_COLUMNS
 from ibformers.tuning import DatabaseRows, Predictor, RequestRefused, Tuning
 from tests.ibformers.families import FAMILIES, POSITIONS, write_family
 
@@ -218,7 +218,7 @@ def test_halves_of_characters_in_rows_do_not_end_a_training(tmp_path: Path) -> N
     class Utf16Rows:
         @contextmanager
         def read(
-            self, table: str, columns: tuple[str, str], limit: int | None, further: Mapping[str, str] = NONE
+            self, table: str, columns: tuple[str, str], limit: int | None, further: Mapping[str, str] = NO_COLUMNS
         ) -> Iterator[Any]:
             yield iter([(f"{label} \ud83d", f"{text} \ud83d and \ud83d\ude00") for label, text in films(24)])
 

@@ -218,7 +218,7 @@ def test_models_are_compared_on_rows_that_the_one_in_use_has_not_learned(
 
 def test_an_override_says_where_it_knows_nothing_of_the_difference(tuned: Tuned, tmp_path: Path) -> None:
     tuning = copied(tuned, tmp_path, tuned.database)
-    record = tuning.store.waiting().folder.parent / "training.json"  # type: ignore[union-attr]
+    record = tuning.store.candidate().folder.parent / "training.json"  # type: ignore[union-attr]
     facts = json.loads(record.read_text())
     record.unlink()
     record.write_text(json.dumps({name: value for name, value in facts.items() if name != "comparison"}))
@@ -255,7 +255,7 @@ def test_requests_to_the_model(tuned: Tuned) -> None:
 def test_several_models_at_once_and_their_list(tuned: Tuned, tmp_path: Path, tiny_bert: Path) -> None:
     path = tuned.copy(tmp_path / "models")
     store = ModelStore(path, "tiny")
-    store.override()
+    store.promote()
     settings = tuned.settings.model_copy(update={"path": path})
     second = settings.model_copy(update={"model_name": "other"})
     (path / "other").symlink_to(tuned.path / "tiny")
@@ -310,11 +310,11 @@ def test_what_is_wrong_with_a_request_is_said(
     tuned: Tuned, change: dict[str, Any], field: str, message: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = ModelStore(tuned.path, "tiny")
-    before = (store.in_use(), store.waiting())
+    before = (store.in_use(), store.candidate())
     with pytest.raises(RequestRefused, match=message) as caught:
         Tuning(tuned.settings, DatabaseRows(tuned.database)).train(REQUEST | change)
     assert caught.value.field == field
-    assert (store.in_use(), store.waiting()) == before
+    assert (store.in_use(), store.candidate()) == before
     assert not (tuned.path / ".tiny/work").exists()
 
 

@@ -18,7 +18,7 @@ from ibformers.databases.rows import select_rows
 from ibformers.tasks.text_classification.dataset import TextFile, TokenisedRows
 from ibformers.tasks.text_classification.dataset import read_rows as read_table
 from ibformers.tasks.text_classification.model import load_tokenizer
-from ibformers.tasks.text_classification.split import sides_of
+from ibformers.tasks.text_classification.split import split_rule
 from ibformers.tuning import (
     DatabaseRows,
     DatabaseUnavailable,
@@ -253,7 +253,7 @@ def test_others_can_write_while_rows_are_tokenised(tmp_path: Path, tiny_bert: Pa
 
     request = TrainRequest.of({"table": "Review", "columns": "ReviewLabel,ReviewText"})
     with TextFile() as texts:
-        rows = TokenisedRows(cast("Any", Busy()), 16, request.columns, texts, sides_of(request))
+        rows = TokenisedRows(cast("Any", Busy()), 16, request.columns, texts, split_rule(request))
         read_table(DatabaseRows(url), request, rows)
         assert written == [1000, 1000, 500]
         assert len(rows) == len(rows.lengths()) == len(rows.keys) == 2500
