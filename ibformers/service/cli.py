@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error.user_message, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("Interrupted; the model in use is as it was.", file=sys.stderr)
+        print("Interrupted; the model in use is unchanged.", file=sys.stderr)
         return 2
     print(json.dumps(answer, indent=2, ensure_ascii=False))
     return 0

@@ -74,13 +74,13 @@ class Tuning:
             )
         let_waiting_threads_sleep()
         from ibformers.tasks.text_classification.model import copy_model, model_source
-        from ibformers.tasks.text_classification.run import Run
+        from ibformers.tasks.text_classification.run import TrainingRun
 
         started = time.monotonic()
         with self.store.training() as work:
             in_use = self.store.in_use()
             source = model_source(self.settings, in_use)
-            run = Run(self.settings, asked, source, work)
+            run = TrainingRun(self.settings, asked, source, work)
             trained = run.train(self.rows, report, predictions)
             seconds = round(time.monotonic() - started, 1)
             compared_with = in_use.name if in_use else None
@@ -111,7 +111,7 @@ class Tuning:
                 f"version {candidate.name}, which waits,",
                 _training_record(candidate),
                 in_use,
-                'To take it all the same, send an override request with "force": true (--force on the command line).',
+                'To put it in use all the same, send an override request with "force": true (--force on the command line).',
                 force=asked.force,
             )
 

@@ -44,7 +44,7 @@ def known_difference(record: Mapping[str, Any], in_use: str | None) -> KnownDiff
             "Nothing is known of the difference from the model before: the training recorded no comparison."
         )
     if record["comparison"] is None:
-        return KnownDifference("There is no difference to tell: the model before had not learned to classify.")
+        return KnownDifference("There is no difference to report: the model before had not learned to classify.")
     compared_with = _compared_with(record)
     if compared_with != in_use:
         return KnownDifference(

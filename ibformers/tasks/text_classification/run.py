@@ -1,4 +1,4 @@
-"""One training from request to measured model: reads, loads, measures, fine-tunes, measures again, writes."""
+"""A training: load the model, read rows, evaluate, fine-tune, and evaluate the new model."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ if TYPE_CHECKING:
     from ibformers.trainer.reporting import StepReport
 
 SEED = 42
-"""Of the split, of new heads and of the order of the rows, unless the request says `seed`."""
+"""Default seed of the split, of new heads and of the order of the rows."""
 
 CANDIDATE_MESSAGE = (
     "The new model waits. Send an override request, {}, to take it; without one, the model in use stays."
@@ -84,20 +84,20 @@ CANDIDATE_MESSAGE = (
 logger = logging.getLogger("ibformers.tuning")
 
 
-class Run:
-    """What one training is done with. Its arguments are checked before anything is read.
+class TrainingRun:
+    """A training of one model. The constructor loads the model and checks all arguments before rows are read.
 
     Args:
-        settings: of the model.
-        request: which rows, and how.
-        source: folder of the model that is tuned.
+        settings: settings of the model.
+        request: the rows, and arguments of the training.
+        source: folder or hub name of the model to tune.
         work: an empty folder.
 
     Attributes:
-        folder: `model` in it is the new model.
+        folder: folder that contains the new model as `model`.
 
     Raises:
-        RequestRefused: an argument is wrong, or there is no model.
+        RequestRefused: an argument is wrong, or the model cannot be loaded.
     """
 
     def __init__(self, settings: ModelSettings, request: TrainRequest, source: str, work: Path) -> None:
@@ -124,10 +124,15 @@ class Run:
         self._collator = Collator(reader)
 
     def train(self, rows: RowSource, report: StepReport | None, predictions: int) -> TrainAnswer:
-        """Write the new model, and measure both.
+        """Train and write the new model, and evaluate both models.
+
+        Args:
+            rows: source of the rows.
+            report: receives steps and the training curve; None reports to the log only.
+            predictions: number of test rows with predictions in the answer.
 
         Returns:
-            The answer, without name and place of the version, and without the seconds.
+            The answer, without `version`, `waiting`, `compared_with` and `seconds`.
         """
         logger.info("training %s, which is in %s", self._settings.model_name, self._source)
         with TextFile() as texts:
@@ -136,15 +141,15 @@ class Run:
             )
             read_rows(rows, self._request, data)
             old, new = self._models(data.names)
-            parts = self._divide(data, new.labels)
+            parts = self._split(data, new.labels)
             arguments = self._arguments(parts)
-            # Evaluation before the training, since it changes the model where both start from the same weights.
-            in_use = self._measure("model in use", old, parts, arguments)
+            # The training changes the old model too if the new one starts from the same object.
+            in_use = self._evaluate("model in use", old, parts, arguments)
             old_head_is_new, labels = old.head_is_new, new.labels
             self._tune(new, parts, arguments, report)
-            # Trainer leaves its model wrapped in autocast; what serves is what was written. Only one is in memory.
+            # Trainer leaves its model wrapped in autocast, so the written one is evaluated; only one is in memory.
             del old, new, self._old
-            trained = self._measure("new model", self._written(labels), parts, arguments)
+            trained = self._evaluate("new model", self._load_trained(labels), parts, arguments)
             answers = trained.numbers(labels)
             return TrainAnswer(
                 model_name=self._settings.model_name,
@@ -183,7 +188,7 @@ class Run:
         self._tokenizer.save_pretrained(str(self.folder / "model"))
         self._learned.with_rows(parts.train_keys).write(self.folder / "model")
 
-    def _written(self, labels: list[str]) -> TextClassifier:
+    def _load_trained(self, labels: list[str]) -> TextClassifier:
         written = load_classifier(str(self.folder / "model"), self._settings, self._tokenizer)
         return TextClassifier(written.model, labels, head_is_new=False)
 
@@ -195,13 +200,13 @@ class Run:
         return compare(parts.labels, parts.test.labels(), old, new, parts.learned, self._seed, row)
 
     def _models(self, found: list[str]) -> tuple[TextClassifier, TextClassifier]:
-        """Return the model in use, and what the new one starts from: the same, or one with a head for other labels."""
+        """Return the model in use and the model to train: the same, or one with a head for other labels."""
         known = self._old.known_labels(found)
         old = TextClassifier(self._old.model, known, self._old.head_is_new)
         labels = choose_labels(found, known, self._settings.num_labels)
         unnamed = not old.head_is_new and not known and old.model.config.num_labels == len(labels)
         if known == labels or unnamed:
-            # Outputs that were never named are the labels in their order.
+            # Outputs without names become the labels, in order.
             rename_outputs(old.model.config, labels)
             old = TextClassifier(old.model, labels, head_is_new=False)
             return old, old
@@ -210,7 +215,7 @@ class Run:
         logger.info("the model gets a new head, for the labels %s", ", ".join(labels))
         return (old if known else new), new
 
-    def _divide(self, data: TokenisedRows, labels: list[str]) -> _Parts:
+    def _split(self, data: TokenisedRows, labels: list[str]) -> _Parts:
         numbers = np.array([labels.index(name) for name in data.names])
         keys = data.keys
         rows = split_rows(keys, data.rule, self._request.p_of_train, self._seed)
@@ -235,8 +240,8 @@ class Run:
 
     def _arguments(self, parts: _Parts) -> TrainingArguments:
         train, test = len(parts.train), len(parts.test)
-        amounts = TrainingSize(train, automatic_batch_size(train), automatic_batch_size(test))
-        arguments = training_arguments(self._checked, amounts, self._checkpoints)
+        size = TrainingSize(train, automatic_batch_size(train), automatic_batch_size(test))
+        arguments = training_arguments(self._checked, size, self._checkpoints)
         logger.info(
             "%d rows to learn from in batches of %d, %d rows to test in batches of %d, %g epochs",
             train,
@@ -252,7 +257,7 @@ class Run:
             return is_consecutive(labels)
         return self._request.ordered_labels
 
-    def _measure(self, title: str, model: TextClassifier, parts: _Parts, arguments: TrainingArguments) -> Evaluation:
+    def _evaluate(self, title: str, model: TextClassifier, parts: _Parts, arguments: TrainingArguments) -> Evaluation:
         on_device: torch.nn.Module = model.model
         on_device.to(arguments.device)
         logits = predict_logits(model.model, parts.test, self._collator, arguments.per_device_eval_batch_size)
@@ -271,7 +276,7 @@ class Run:
         return Evaluation(metrics, model.labels, outputs)
 
     def _predictions(self, parts: _Parts, texts: TextFile, count: int) -> list[Prediction]:
-        """Ask the model that was written, one text after the other, as it will be asked when it serves."""
+        """Return predictions of the written model for `count` test rows, one text at a time as in serving."""
         if not count:
             return []
         serving = load_pipeline(self._settings, Version("new", self.folder / "model"))
@@ -288,9 +293,17 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """The rows of a training: labels, examples to learn from, examples that test, and the latter's row numbers.
+    """Both parts of the rows.
 
-    `learned` says which test rows the model in use has learned; None where nobody knows.
+    Attributes:
+        labels: names of the labels.
+        train: examples to train on.
+        test: test examples.
+        train_keys: keys of the rows to train on.
+        test_rows: indices of the test rows.
+        learned: whether the model in use was trained on each test row; None if that is not known.
+        counts: numbers of rows.
+        test_part: description of the test part.
     """
 
     labels: list[str]
@@ -304,7 +317,7 @@ class _Parts:
 
 
 class LoggedReport:
-    """Tells the log of the training curve, and hands on to another report."""
+    """Report that logs the training curve and forwards to another report."""
 
     def __init__(self, report: StepReport | None) -> None:
         self._report = report

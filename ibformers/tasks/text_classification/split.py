@@ -1,7 +1,7 @@
-"""The side of each row: learned from, or tested. A row's side never depends on other rows, nor on where the row is.
+"""Split of rows into a training part and a test part. The side of a row does not depend on other rows or on its place.
 
-By default the text decides, so that equal texts are on one side. A group column decides in its place, so that all rows
-of an author or a customer are on one side; a split column says the side itself.
+By default the text decides, so equal texts are on one side. With a group column, its value decides, so all rows of an
+author or a customer are on one side. A split column contains the side itself.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from ibformers.tasks.text_classification.keys import (
     is_among,
     training_mask,
 )
+from ibformers.tasks.text_classification.requests import short_repr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,26 +40,26 @@ logger = logging.getLogger("ibformers.tuning")
 
 
 class SplitRule(Protocol):
-    """How the rows of a training are told apart.
+    """Rule that decides the side of each row.
 
     Attributes:
-        description: what decides, as the answer says it.
-        seeded: whether the seed and `p_of_train` have a part in it.
+        description: the rule in the answer of a training.
+        seeded: whether the side depends on the seed and `p_of_train`.
     """
 
     description: str
     seeded: bool
 
     def add(self, values: Sequence[Any]) -> None:
-        """Note the values that a row has beside its label and its text.
+        """Add a row, by its values beside label and text.
 
         Raises:
-            RequestRefused: a value names no side.
+            RequestRefused: a value is not a side.
         """
         ...
 
     def training_mask(self, keys: Keys, share: float, seed: int) -> NDArray[np.bool_]:
-        """Return for each row whether it is learned from."""
+        """Return whether each row is in the training part."""
         ...
 
     def advice(self, side: str, share: float, seed: int) -> str:
@@ -67,7 +68,7 @@ class SplitRule(Protocol):
 
 
 def split_rule(request: TrainRequest) -> SplitRule:
-    """Return what tells the rows of a request apart."""
+    """Return the rule of the split for a request."""
     if request.split_column is not None:
         return _SplitColumn(request.split_column)
     if request.group_column is not None:
@@ -109,7 +110,7 @@ class _GroupColumn:
 
     def training_mask(self, keys: Keys, share: float, seed: int) -> NDArray[np.bool_]:
         deciding = np.array(self._groups, dtype=np.uint64)
-        # A row of no group stands for itself: else all of them would be one group.
+        # Rows without a group are decided by their own texts, because they are not one group.
         without = np.array(self._without, dtype=np.int64)
         deciding[without] = keys[without]
         if len(without):
@@ -137,8 +138,9 @@ class _SplitColumn:
         value = values[0]
         named = value.strip().lower() if isinstance(value, str) else value
         if named not in (TRAIN, TEST):
+            shown = "NULL" if value is None else short_repr(value)
             raise RequestRefused(
-                f"Column {self._column} holds {_shown(value)}: as the split_column, each row with a label and a text "
+                f"Column {self._column} holds {shown}: as the split_column, each row with a label and a text "
                 f"must have {TRAIN} or {TEST} there.",
                 "split_column",
             )
@@ -153,11 +155,11 @@ class _SplitColumn:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Indices of rows, each side in an order that does not depend on that of the table.
+    """Indices of rows on both sides, in an order that does not depend on the order of the table.
 
     Attributes:
-        train: of the rows to learn from.
-        test: of the rows that test.
+        train: indices of the rows to train on.
+        test: indices of the test rows.
     """
 
     train: NDArray[np.int64]
@@ -165,16 +167,16 @@ class Split:
 
 
 def split_rows(keys: Keys, rule: SplitRule, share: float, seed: int) -> Split:
-    """Tell rows to learn from and rows that test apart.
+    """Split rows into a training part and a test part.
 
     Args:
-        keys: of the rows' texts, in the order of the rows.
-        rule: has been told of each row.
-        share: of the rows that are learned from, in the mean.
-        seed: of the split.
+        keys: keys of the rows' texts, in the order of the rows.
+        rule: rule of the split, with all rows added.
+        share: expected fraction of rows to train on, 0..1.
+        seed: seed of the split.
 
     Raises:
-        RequestRefused: a side would be empty.
+        RequestRefused: a side is empty.
     """
     training = rule.training_mask(keys, share, seed)
     for side, count in ((TRAIN, int(training.sum())), (TEST, int((~training).sum()))):
@@ -197,16 +199,16 @@ def describe_split(
     seed: int,
     learned: LearnedRows,
 ) -> RowTestPart:
-    """Say what the metrics of a training stand on, in the answer and in the log.
+    """Return and log a description of the test part.
 
     Args:
-        keys: of the rows' texts.
-        codes: number of the label of each row.
+        keys: keys of the rows' texts.
+        codes: index of the label of each row.
         labels: names of the labels.
         parts: the rows of each side.
-        rule: what told them apart.
-        seed: of the split.
-        learned: the rows that the model in use has learned.
+        rule: rule of the split.
+        seed: seed of the split.
+        learned: record of the rows that the model in use was trained on.
     """
     train, test = keys[parts.train], keys[parts.test]
     before = learned.among(test)
@@ -217,12 +219,14 @@ def describe_split(
         split=rule.description,
         duplicates=len(keys) - len(np.unique(keys)),
         on_both_sides=int(is_among(test, np.sort(train)).sum()),
-        labels_without_test_rows=_without(codes[parts.test], labels),
+        labels_without_test_rows=_labels_without_rows(codes[parts.test], labels),
         learned_before=None if before is None else int(before.sum()),
     )
     logger.info("test part: %d rows, fingerprint %s (by %s)", part.count, part.fingerprint, part.split)
     _log_repeated(part, _contradicting(keys, codes))
-    _log_labels(part, _without(codes[parts.train], labels), set(labels) - set(_without(codes, labels)))
+    _log_labels(
+        part, _labels_without_rows(codes[parts.train], labels), set(labels) - set(_labels_without_rows(codes, labels))
+    )
     _log_learned(part)
     return part
 
@@ -241,7 +245,7 @@ def _log_repeated(part: RowTestPart, contradicting: int) -> None:
 
 
 def _log_labels(part: RowTestPart, unlearned: list[str], present: set[str]) -> None:
-    """Name the labels of rows that one side has none of; labels that no row has are no surprise."""
+    """Log the labels that only one side has; labels without any row are expected."""
     if untested := [label for label in part.labels_without_test_rows if label in present]:
         logger.warning("no test row has the labels %s: there are no metrics of them", ", ".join(untested))
     if unlearned := [label for label in unlearned if label in present]:
@@ -263,18 +267,13 @@ def _log_learned(part: RowTestPart) -> None:
         )
 
 
-def _shown(value: Any) -> str:
-    shown = "NULL" if value is None else repr(value)
-    return shown if len(shown) <= 60 else shown[:57] + "..."
-
-
-def _without(codes: NDArray[Any], labels: Sequence[str]) -> list[str]:
+def _labels_without_rows(codes: NDArray[Any], labels: Sequence[str]) -> list[str]:
     counts = np.bincount(codes, minlength=len(labels))
     return [label for label, count in zip(labels, counts.tolist(), strict=True) if not count]
 
 
 def _contradicting(keys: Keys, codes: NDArray[Any]) -> int:
-    """Return how many texts have more than one label."""
+    """Return the number of texts with more than one label."""
     order = np.lexsort((codes, keys))
     ordered, labels = keys[order], codes[order]
     again = (ordered[1:] == ordered[:-1]) & (labels[1:] != labels[:-1])

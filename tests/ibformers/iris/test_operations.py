@@ -105,12 +105,12 @@ def test_rows_by_iris_sql(settings: str, tmp_path: Path) -> None:
     )
     assert parameters == (20,)
     refused = tuning.on_message(TrainRequest(**request | {"group_column": "1 UNION SELECT 2"}))
-    assert (refused.field, "no plain name" in str(refused.error)) == ("group_column", True)
+    assert (refused.field, "not a plain name" in str(refused.error)) == ("group_column", True)
 
     for change in ({"table": "iris.Review; DROP TABLE iris.Review"}, {"columns": ["ReviewLabel", "1 UNION SELECT 2"]}):
         InsideIris._sql.log.clear()
         refused = tuning.on_message(TrainRequest(**request | change))
-        assert "no plain name" in str(refused.error)
+        assert "not a plain name" in str(refused.error)
         assert refused.field == next(iter(change))
         assert InsideIris._sql.log == []
     refused = tuning.on_message(TrainRequest(**request | {"limit": "20; DROP TABLE iris.Review"}))

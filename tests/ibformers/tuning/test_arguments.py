@@ -33,7 +33,11 @@ def check(given: dict[str, Any], folder: Path) -> None:
     ("given", "field", "message"),
     [
         ({"metric_for_best_model": "precison"}, "metric_for_best_model", "did you mean precision.*there are loss, acc"),
-        ({"metric_for_best_model": "eval_auc"}, "metric_for_best_model", "names 'eval_auc', which no evaluation"),
+        (
+            {"metric_for_best_model": "eval_auc"},
+            "metric_for_best_model",
+            "names 'eval_auc', which is not a metric of an evaluation",
+        ),
         ({"prediction_loss_only": True}, "prediction_loss_only", "evaluations measure more than the loss"),
         ({"batch_eval_metrics": True}, "batch_eval_metrics", "cannot be used here"),
         ({"eval_do_concat_batches": False}, "eval_do_concat_batches", "cannot be used here"),

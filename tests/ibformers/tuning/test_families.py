@@ -120,7 +120,7 @@ def test_a_text_that_is_too_long_is_cut_whatever_the_request_says(served: Predic
         ({"max_length": "64"}, "max_length must be a whole number of at least 3, not '64'"),
         ({"truncation": "some"}, "truncation must be true or false, not 'some'"),
         ({"padding_side": "left"}, "padding_side is neither a field of it nor an argument"),
-        ({"inputs": ["good", None]}, r"inputs\[1\] is None, which is no text"),
+        ({"inputs": ["good", None]}, r"inputs\[1\] is None, which is not a text"),
         ({"inputs": [{"text": LONG, "text_pair": "b"}], "truncation": False}, "cannot answer it with its fields"),
     ],
 )
@@ -160,7 +160,7 @@ def test_models_with_more_outputs_are_evaluated_by_their_logits(table: str, tmp_
     [
         ({"vocab_size": 10}, "vocab_size", "Setting vocab_size: the weights in .* have other sizes"),
         ({"max_position_embeddings": 128}, "max_position_embeddings", "have other sizes .*position_embeddings"),
-        ({"num_attention_heads": 0}, "base_model", "is no model that can be loaded"),
+        ({"num_attention_heads": 0}, "base_model", "cannot be loaded as a model"),
         ({"chunk_size_feed_forward": 7}, "model_name", "cannot read texts: The dimension to be chunked"),
         ({"id2label": {"0": "x"}}, "id2label", "a training takes the labels of the rows"),
         ({"function_to_apply": "nothing"}, "task", "settings function_to_apply, task: NOTHING"),

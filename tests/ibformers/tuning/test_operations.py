@@ -240,9 +240,9 @@ def test_requests_to_the_model(tuned: Tuned) -> None:
     settings = tuned.settings.model_dump()
     two = Predictor(settings | {"top_k": 2}).predict({"inputs": SUPERB, "max_length": 20})
     assert two == [every[:2]]
-    with pytest.raises(RequestRefused, match=r"Setting nun_labels is none of ours.*\(did you mean num_labels\?\)"):
+    with pytest.raises(RequestRefused, match=r"Setting nun_labels is unknown.*\(did you mean num_labels\?\)"):
         Predictor(settings | {"nun_labels": 5}).predict({"inputs": "good"})
-    with pytest.raises(RequestRefused, match="Setting nun_labels is none of ours"):
+    with pytest.raises(RequestRefused, match="Setting nun_labels is unknown"):
         Tuning(settings | {"nun_labels": 5}, DatabaseRows(tuned.database)).train(REQUEST)
     with pytest.raises(RequestRefused, match="ML request: inputs is missing"):
         predictor.predict({})
@@ -290,8 +290,8 @@ def test_two_trainings_of_a_model_at_a_time_are_refused(models: Path, sqlite: st
     [
         ({"table": "iris.Reviews"}, "table", "there is no table Reviews .*Did you mean Review"),
         ({"columns": "ReviewLabel"}, "columns", "must be two names, first the label, second the text"),
-        ({"columns": ["ReviewText", "ReviewLabel"]}, "columns", "ReviewLabel holds 1, which is no text"),
-        ({"columns": ["ReviewText", "ReviewText"]}, "columns", "another label in each of 20 rows"),
+        ({"columns": ["ReviewText", "ReviewLabel"]}, "columns", "ReviewLabel holds 1, which is not a text"),
+        ({"columns": ["ReviewText", "ReviewText"]}, "columns", "a different label in each of 20 rows"),
         ({"limit": 0}, "limit", "limit must be greater than or equal to 2"),
         ({"limit": "20"}, "limit", "limit must be a valid integer"),
         ({"p_of_train": 1}, "p_of_train", "p_of_train must be less than 1"),
@@ -342,5 +342,5 @@ def test_what_is_wrong_with_settings_is_said(tmp_path: Path, tiny_bert: Path) ->
     with pytest.raises(RequestRefused, match="Setting path: nothing can be written"):
         Tuning({"path": tmp_path / "file", "model_name": "a"}, rows).train(REQUEST)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(RequestRefused, match="Setting model_name: .*/empty is no model that can be loaded"):
+    with pytest.raises(RequestRefused, match="Setting model_name: .*/empty cannot be loaded as a model"):
         Tuning({"path": tmp_path, "model_name": "empty"}, rows).train(REQUEST)

@@ -100,7 +100,7 @@ def test_what_cannot_be_done_is_one_sentence(sandbox: RunningSandbox, sqlite: st
     assert refused["msg"].startswith("Train request: group_column: there is no column Author in table Review")
     refused = client.train({**REQUEST, "table": "Review; DROP TABLE Review"}, sqlite)
     assert refused["status"] == "ERROR"
-    assert "no plain name" in refused["msg"]
+    assert "not a plain name" in refused["msg"]
     assert not refused["results"][0]["strace"]
     assert "Override request: force must be a valid boolean" in client.ask("override", {"force": "yes"})["msg"]
     assert "Rollback request: force is not a field of it" in client.ask("rollback", {"force": True})["msg"]

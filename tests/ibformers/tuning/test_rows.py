@@ -98,10 +98,10 @@ def test_a_primary_key_decides_which_rows_come_first(tmp_path: Path) -> None:
 def test_what_is_no_plain_name_is_refused_before_anything_is_sent(attack: str, sqlite: str) -> None:
     rows = DatabaseRows(sqlite)
     with statements(rows) as log:
-        with pytest.raises(RequestRefused, match="no plain name"):
+        with pytest.raises(RequestRefused, match="not a plain name"):
             read(rows, attack)
         for columns in ((attack, "ReviewText"), ("ReviewLabel", attack)):
-            with pytest.raises(RequestRefused, match="no plain name"):
+            with pytest.raises(RequestRefused, match="not a plain name"):
                 read(rows, "iris.Review", columns)
     assert log == []
 
@@ -150,7 +150,7 @@ def test_databases_that_cannot_be_read(tmp_path: Path) -> None:
             read(DatabaseRows(url), "T")
         assert "s3cret" not in str(caught.value)
     assert not (tmp_path / "none.db").exists()
-    with pytest.raises(RequestRefused, match="no URL of SQLAlchemy") as refused:
+    with pytest.raises(RequestRefused, match="not a SQLAlchemy URL") as refused:
         DatabaseRows("me:s3cret@host")
     assert "s3cret" not in str(refused.value)
     (tmp_path / "text.db").write_text("this is no database, and long enough to be looked at " * 20)
