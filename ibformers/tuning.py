@@ -14,14 +14,7 @@ from __future__ import annotations
 import warnings
 
 from ibformers.databases.rows import DatabaseRows, RowSource
-from ibformers.errors import (
-    DatabaseUnavailable,
-    ModelBusy,
-    ModelIsWorse,
-    NoCandidate,
-    RequestRefused,
-    TuningError,
-)
+from ibformers.errors import DatabaseUnavailable, ModelBusy, ModelIsWorse, NoCandidate, RequestRefused, TuningError
 from ibformers.service.operations import Tuning, list_models
 from ibformers.tasks.text_classification.answers import (
     AccuracyDifference,

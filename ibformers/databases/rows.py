@@ -168,8 +168,8 @@ def check_plain_name(name: str, field: str) -> str:
     """
     if not _IDENTIFIER.fullmatch(name):
         raise RequestRefused(
-            f"Train request: {field} has {name!r}, which is not a plain name (letters, digits and _; a table may have its "
-            "schema before a dot).",
+            f"Train request: {field} has {name!r}, which is not a plain name (letters, digits and _; a table may have "
+            "its schema before a dot).",
             field,
         )
     return name

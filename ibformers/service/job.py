@@ -91,26 +91,18 @@ def run_table(
             checked = checked.model_copy(update={"base_model": DEFAULT_BASE_MODEL})
         report.message("Model training in progress.")
         answer = Tuning(checked, rows).train(asked, report=report, predictions=MAX_PREDICTIONS)
-        version = current.name if current is not None else None
-        facts = _evaluation(answer, checked.model_name, version)
+        facts = _evaluation(answer, checked.model_name, current.name if current is not None else None)
         report.update(**{name: facts[name] for name in _REPORTED})
         report.message("Writing prediction results.")
-        names = [f"row-{number}" for number in range(1, len(answer.predictions) + 1)]
-        found = {name: {asked.columns[0]: _shown(one)} for name, one in zip(names, answer.predictions, strict=True)}
-        inputs = {name: one.inputs for name, one in zip(names, answer.predictions, strict=True)}
-        for name, value in ((EVALUATION, facts), (PREDICTIONS, found), (INPUTS, inputs)):
+        rows_by_name = {f"row-{number}": one for number, one in enumerate(answer.predictions, 1)}
+        predictions = {name: {asked.columns[0]: _prediction_result(one)} for name, one in rows_by_name.items()}
+        inputs = {name: one.inputs for name, one in rows_by_name.items()}
+        for name, value in ((EVALUATION, facts), (PREDICTIONS, predictions), (INPUTS, inputs)):
             files.write_file(f"{save_path}/{name}", json.dumps(value, allow_nan=False).encode())
         report.message("Uploading model.")
-        write_model_package(
-            files,
-            f"{save_path}/{PACKAGE}",
-            package_name,
-            Path(answer.waiting),
-            job_id,
-            served=SERVED,
-            result_type="raw_data",
-        )
-    logger.info("written under %s: metrics, predictions of %d rows, the model", save_path, len(names))
+        package, data = f"{save_path}/{PACKAGE}", Path(answer.waiting)
+        write_model_package(files, package, package_name, data, job_id, served=SERVED, result_type="raw_data")
+    logger.info("written under %s: metrics, predictions of %d rows, the model", save_path, len(inputs))
     report.update(progress=1.0)
     return answer
 
@@ -184,7 +176,7 @@ def _without_loss(metrics: Metrics) -> dict[str, Any]:
     return metrics.model_dump(exclude={"loss"})
 
 
-def _shown(one: Prediction) -> dict[str, Any]:
+def _prediction_result(one: Prediction) -> dict[str, Any]:
     return {
         "text": one.predicted,
         "avg_confidence": one.score,

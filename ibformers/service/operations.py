@@ -11,12 +11,7 @@ from ibformers.errors import RequestRefused
 from ibformers.registry.store import TRAINING_RECORD, ModelStore
 from ibformers.tasks.text_classification.answers import ModelAnswer, TakeAnswer, TrainAnswer
 from ibformers.tasks.text_classification.promotion import KnownDifference, check_not_worse
-from ibformers.tasks.text_classification.requests import (
-    CLASSIFICATION,
-    ModelSettings,
-    OverrideRequest,
-    TrainRequest,
-)
+from ibformers.tasks.text_classification.requests import CLASSIFICATION, ModelSettings, OverrideRequest, TrainRequest
 from ibformers.trainer.threads import let_waiting_threads_sleep
 
 if TYPE_CHECKING:
@@ -111,7 +106,7 @@ class Tuning:
                 f"version {candidate.name}, which waits,",
                 _training_record(candidate),
                 in_use,
-                'To put it in use all the same, send an override request with "force": true (--force on the command line).',
+                'To put it in use all the same, send an override request with "force": true (command line: --force).',
                 force=asked.force,
             )
 

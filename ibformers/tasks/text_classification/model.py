@@ -126,7 +126,7 @@ def check_settings(settings: ModelSettings, config: PretrainedConfig, *, trains:
         if name not in own and name not in arguments:
             hint = did_you_mean(name, [*type(settings).model_fields, *arguments, *config.to_dict()])
             raise RequestRefused(
-                f"Setting {name} is unknown to `ibformers`, the config of {settings.model_name} and its pipeline{hint}.",
+                f"Setting {name} is unknown to ibformers, the config of {settings.model_name} and its pipeline{hint}.",
                 name,
             )
 

@@ -9,17 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from ibformers.errors import RequestRefused, did_you_mean, first_line
 from ibformers.registry.store import ModelStore, Version
-from ibformers.tasks.text_classification.requests import (
-    CLASSIFICATION,
-    MLRequest,
-    ModelSettings,
-)
+from ibformers.tasks.text_classification.requests import CLASSIFICATION, MLRequest, ModelSettings
 from ibformers.trainer.threads import let_waiting_threads_sleep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from transformers import Pipeline, PreTrainedModel
+    from transformers import Pipeline, PretrainedConfig, PreTrainedModel
 
     from ibformers.tasks.text_classification.texts import TextReader
 
@@ -130,7 +126,6 @@ def load_pipeline(settings: ModelSettings, version: Version | None) -> Pipeline:
     let_waiting_threads_sleep()
     from ibformers.tasks.text_classification.model import (
         check_settings,
-        config_settings,
         load_classifier,
         load_config,
         load_tokenizer,
@@ -143,9 +138,7 @@ def load_pipeline(settings: ModelSettings, version: Version | None) -> Pipeline:
     name = version.name if version else "its base model"
     logger.info("loading %s (%s)", settings.model_name, name)
     if settings.task not in CLASSIFICATION:
-        own = config_settings(settings, config)
-        further = {name: value for name, value in settings.further.items() if name not in own}
-        return _create_pipeline(settings, further, model=source, config=config)
+        return _create_pipeline(settings, config, model=source, config=config)
     tokenizer = load_tokenizer(source, settings)
     check_settings(settings, config)
     classifier = load_classifier(source, settings, tokenizer)
@@ -171,14 +164,10 @@ def classifier_pipeline(settings: ModelSettings, model: PreTrainedModel, reader:
     Raises:
         RequestRefused: the pipeline rejects a setting.
     """
-    from ibformers.tasks.text_classification.model import config_settings
     from ibformers.tasks.text_classification.pipeline import ClassifierPipeline
 
-    own = config_settings(settings, model.config)
-    further = {name: value for name, value in settings.further.items() if name not in own}
-    made = _create_pipeline(
-        settings, further, model=model, tokenizer=reader.tokenizer, pipeline_class=ClassifierPipeline
-    )
+    parts = {"model": model, "tokenizer": reader.tokenizer, "pipeline_class": ClassifierPipeline}
+    made = _create_pipeline(settings, model.config, **parts)
     assert isinstance(made, ClassifierPipeline)  # noqa: S101 - pipeline_class is its class
     made.reader = reader
     return made
@@ -202,16 +191,20 @@ def check_pipeline(settings: ModelSettings, model: PreTrainedModel, reader: Text
         model.cpu()
 
 
-def _create_pipeline(settings: ModelSettings, further: dict[str, Any], **parts: Any) -> Pipeline:
+def _create_pipeline(settings: ModelSettings, model_config: PretrainedConfig, **parts: Any) -> Pipeline:
     import transformers
 
+    from ibformers.tasks.text_classification.model import config_settings
+
+    own = config_settings(settings, model_config)
+    further = {name: value for name, value in settings.further.items() if name not in own}
     # The overloads of `pipeline` need a task that is known to the type checker.
-    make: Any = transformers.pipeline
+    create: Any = transformers.pipeline
     try:
-        made: Pipeline = make(settings.task, **parts, **further)
+        pipeline: Pipeline = create(settings.task, **parts, **further)
     except Exception as error:  # noqa: BLE001 - pipelines of other tasks raise any class
         raise _pipeline_error(settings, further, error) from None
-    return made
+    return pipeline
 
 
 def _pipeline_error(settings: ModelSettings, further: Mapping[str, Any], error: Exception) -> RequestRefused:

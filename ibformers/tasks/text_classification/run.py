@@ -10,23 +10,9 @@ import numpy as np
 from transformers import set_seed
 
 from ibformers.registry.store import Version
-from ibformers.tasks.text_classification.answers import (
-    Prediction,
-    RowCounts,
-    RowTestPart,
-    TrainAnswer,
-)
-from ibformers.tasks.text_classification.arguments import (
-    TrainingSize,
-    check_arguments,
-    training_arguments,
-)
-from ibformers.tasks.text_classification.comparison import (
-    Evaluation,
-    compare,
-    label_numbers,
-    metric_intervals,
-)
+from ibformers.tasks.text_classification.answers import Prediction, RowCounts, RowTestPart, TrainAnswer
+from ibformers.tasks.text_classification.arguments import TrainingSize, check_arguments, training_arguments
+from ibformers.tasks.text_classification.comparison import Evaluation, compare, label_numbers, metric_intervals
 from ibformers.tasks.text_classification.dataset import (
     Examples,
     TextFile,
@@ -46,11 +32,7 @@ from ibformers.tasks.text_classification.model import (
     rename_outputs,
 )
 from ibformers.tasks.text_classification.prediction import check_pipeline, load_pipeline
-from ibformers.tasks.text_classification.split import (
-    describe_split,
-    split_rows,
-    split_rule,
-)
+from ibformers.tasks.text_classification.split import describe_split, split_rows, split_rule
 from ibformers.tasks.text_classification.texts import check_longest, text_reader
 from ibformers.tasks.text_classification.training import (
     Collator,
@@ -78,7 +60,7 @@ SEED = 42
 """Default seed of the split, of new heads and of the order of the rows."""
 
 CANDIDATE_MESSAGE = (
-    "The new model waits. Send an override request, {}, to take it; without one, the model in use stays."
+    "The new model waits. Send an override request, {}, to put it in use; without one, the model in use stays."
 )
 
 logger = logging.getLogger("ibformers.tuning")

@@ -15,13 +15,7 @@ import numpy as np
 
 from ibformers.errors import RequestRefused
 from ibformers.tasks.text_classification.answers import RowTestPart
-from ibformers.tasks.text_classification.keys import (
-    fingerprint,
-    group_key,
-    hash_positions,
-    is_among,
-    training_mask,
-)
+from ibformers.tasks.text_classification.keys import fingerprint, group_key, hash_positions, is_among, training_mask
 from ibformers.tasks.text_classification.requests import short_repr
 
 if TYPE_CHECKING:
@@ -87,10 +81,7 @@ class _Text:
         return training_mask(keys, share, seed)
 
     def advice(self, side: str, share: float, seed: int) -> str:
-        return (
-            f"a hash of each text decides, with p_of_train {share:g} and seed {seed}; let more rows be read, or change "
-            f"p_of_train or seed, or name the sides in a split_column ({side} for one row at least)"
-        )
+        return _hash_advice("a hash of each text decides", side, share, seed)
 
 
 class _GroupColumn:
@@ -118,12 +109,8 @@ class _GroupColumn:
         return training_mask(deciding, share, seed)
 
     def advice(self, side: str, share: float, seed: int) -> str:
-        groups = len(set(self._groups))
-        return (
-            f"a hash of {self._column} decides, which has {groups} values, with p_of_train {share:g} and seed {seed}; "
-            f"let more rows be read, or change p_of_train or seed, or name the sides in a split_column ({side} for one "
-            "row at least)"
-        )
+        decider = f"a hash of {self._column} decides, which has {len(set(self._groups))} values"
+        return _hash_advice(decider, side, share, seed)
 
 
 class _SplitColumn:
@@ -151,6 +138,13 @@ class _SplitColumn:
 
     def advice(self, side: str, share: float, seed: int) -> str:  # noqa: ARG002 - as the others
         return f"{self._column} has {side} in none of the rows that were read; write it into some, or change limit"
+
+
+def _hash_advice(decider: str, side: str, share: float, seed: int) -> str:
+    return (
+        f"{decider}, with p_of_train {share:g} and seed {seed}; let more rows be read, or change p_of_train or seed, "
+        f"or name the sides in a split_column ({side} for one row at least)"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,7 @@ from transformers.utils.import_utils import is_liger_kernel_available
 from ibformers.errors import RequestRefused, TrainingInputError, first_line
 from ibformers.tasks.extraction.batches import BucketedExamples
 from ibformers.tasks.text_classification.arguments import arguments_error
-from ibformers.tasks.text_classification.metrics import (
-    MACRO,
-    WEIGHTED,
-    classification_metrics,
-)
+from ibformers.tasks.text_classification.metrics import MACRO, WEIGHTED, classification_metrics
 from ibformers.trainer.hardware import prediction_threads
 from ibformers.trainer.run import Progress
 
@@ -139,12 +135,7 @@ def fine_tune(
         values = classification_metrics(labels, test.labels(), np.argmax(found.predictions, axis=-1), None)
         return _evaluation_metrics(values)
 
-    if arguments.dataloader_drop_last and arguments.train_batch_size > len(train):
-        raise RequestRefused(
-            f"Train request: dataloader_drop_last: a batch has {arguments.train_batch_size} rows, and there are only "
-            f"{len(train)} to learn from, so that no batch is left.",
-            "dataloader_drop_last",
-        )
+    _check_batches(arguments, train)
     ordered = ordered and not arguments.label_smoothing_factor
     bucketed = arguments.train_sampling_strategy == "sequential"
     try:
@@ -167,6 +158,15 @@ def fine_tune(
         raise RequestRefused(error.user_message, "learning_rate") from None
     except Exception as error:
         raise _trainer_error(error, arguments) from error
+
+
+def _check_batches(arguments: TrainingArguments, train: Examples) -> None:
+    if arguments.dataloader_drop_last and arguments.train_batch_size > len(train):
+        raise RequestRefused(
+            f"Train request: dataloader_drop_last: a batch has {arguments.train_batch_size} rows, and there are only "
+            f"{len(train)} to learn from, so that no batch is left.",
+            "dataloader_drop_last",
+        )
 
 
 def check_trainer_arguments(arguments: TrainingArguments, given: Sequence[str]) -> None:

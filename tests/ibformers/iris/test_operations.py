@@ -1,4 +1,4 @@
-"""The operations, driven by the messages that people send them."""
+"""Messages to the operations and their responses."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ibformers.iris.messages import (
     RollbackResponse,
     TrainRequest,
     TrainResponse,
-    as_json,
 )
 from ibformers.iris.operations import MLOperation, TuningOperation
 from ibformers.iris.rows import IrisRows
 from ibformers.iris.sample import make_table, reviews
+from ibformers.tasks.text_classification.prediction import as_json
 from ibformers.tuning import DatabaseUnavailable, RequestRefused
 from tests.ibformers.iris.conftest import SqliteSql, message, started
 
@@ -38,11 +38,11 @@ REQUEST = """{
     "learning_rate":0.01,
     "num_train_epochs":1
 }"""
-"""The example that people start from."""
+"""Train request of the documentation."""
 
 
 class InsideIris(TuningOperation):
-    """With something that does what `iris.sql` does."""
+    """Operation with a fake of `iris.sql`."""
 
     _sql = SqliteSql("iris")
 

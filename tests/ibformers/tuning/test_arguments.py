@@ -10,11 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ibformers.service.cli import main
-from ibformers.tasks.text_classification.arguments import (
-    TrainingSize,
-    check_arguments,
-    training_arguments,
-)
+from ibformers.tasks.text_classification.arguments import TrainingSize, check_arguments, training_arguments
 from ibformers.tasks.text_classification.training import check_trainer_arguments
 from ibformers.tuning import DatabaseRows, RequestRefused, Tuning
 from tests.ibformers.tuning.conftest import REQUEST, Tuned

@@ -1,4 +1,4 @@
-"""The operations as commands."""
+"""Command line of the operations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What test rows can show of one model, and of two."""
+"""Intervals of one model's metrics, and the comparison of two models."""
 
 from __future__ import annotations
 
@@ -9,16 +9,8 @@ import pytest
 from sklearn.metrics import f1_score
 
 from ibformers.statistics import bootstrap_weights, percentile_interval, wilson
-from ibformers.tasks.text_classification.comparison import (
-    Evaluation,
-    compare,
-    metric_intervals,
-)
-from ibformers.tasks.text_classification.metrics import (
-    MACRO,
-    WEIGHTED,
-    classification_metrics,
-)
+from ibformers.tasks.text_classification.comparison import Evaluation, compare, metric_intervals
+from ibformers.tasks.text_classification.metrics import MACRO, WEIGHTED, classification_metrics
 
 if TYPE_CHECKING:
     from ibformers.tasks.text_classification.answers import Comparison
@@ -27,7 +19,7 @@ LABELS = ["bad", "so so", "good"]
 
 
 def answers(actual: np.ndarray[Any, Any], wrong: float, seed: int, labels: int = 3) -> np.ndarray[Any, Any]:
-    """Answers of which a share is drawn at random."""
+    """Predictions of which a random fraction is wrong."""
     rng = np.random.default_rng(seed)
     return np.where(rng.random(len(actual)) < wrong, rng.integers(0, labels, len(actual)), actual)
 

@@ -1,4 +1,4 @@
-"""Models of many families: each trains, and says the same of a text alone, in a list, at training and when serving."""
+"""Models of many families: each predicts the same for a text alone, in a list, in training and in serving."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ODD = ["", " ", LONG, "now <s>9.99</s> only", "a </s> [SEP] <sep> <cls> <|endoft
 """Texts without tokens, too long, with special tokens spelled out, and with half a character."""
 
 SIDES = {"XLNet": "left", "FNet": None}
-"""Padding that changes no answer; right of the text for all others."""
+"""Padding side of models whose answers padding on the right changes."""
 
 
 def fill(path: Path, rows: list[tuple[str, str]]) -> str:
@@ -48,7 +48,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def train(folder: Path, base: Path, table: str, settings: dict[str, Any] | None = None, **further: Any) -> Predictor:
-    """Tune a model, put it in use, and return what asks it, with the answer of the training as `answer`."""
+    """Tune a model, put it in use, and return its predictor, with the answer of the training as `answer`."""
     named = {"path": folder / "models", "model_name": "m", "base_model": str(base)} | (settings or {})
     tuning = Tuning(named, DatabaseRows(table))
     answer = tuning.train(REQUEST | further, predictions=100)
@@ -98,7 +98,7 @@ def test_the_decisions_are_saved_with_the_model(table: str, tmp_path: Path) -> N
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory, table: str) -> Predictor:
-    """A BERT whose tokenizer came without a limit."""
+    """A BERT whose tokenizer has no length limit."""
     folder = tmp_path_factory.mktemp("served")
     return train(folder, write_family("BERT", folder / "base"), table)
 
@@ -185,7 +185,7 @@ def test_a_tokenizer_for_another_vocabulary_is_refused_before_anything_is_read(t
 
 
 class TestPlaceholders:
-    """Labels of a table that are called as transformers calls outputs that nobody named."""
+    """Labels of a table that equal the placeholders of transformers."""
 
     def test_they_are_learned_as_any_other(self, tmp_path: Path) -> None:
         rows = [(f"LABEL_{label == 'good':d}", text) for label, text in films(24)]

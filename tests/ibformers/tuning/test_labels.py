@@ -5,12 +5,7 @@ from decimal import Decimal
 import pytest
 
 from ibformers.errors import RequestRefused
-from ibformers.tasks.text_classification.labels import (
-    choose_labels,
-    is_consecutive,
-    label_name,
-    own_labels,
-)
+from ibformers.tasks.text_classification.labels import choose_labels, is_consecutive, label_name, own_labels
 
 STARS = list("12345")
 

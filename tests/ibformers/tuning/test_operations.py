@@ -27,7 +27,7 @@ SUPERB = "This dress number 999 is superb, so superb."
 
 
 class Curve:
-    """Keeps what a training reports."""
+    """Report that keeps steps and training curve."""
 
     def __init__(self) -> None:
         self.done: list[tuple[int, int]] = []
@@ -121,7 +121,7 @@ def test_predictions_of_test_rows_are_those_of_the_model_when_it_serves(tuned: T
 
 @pytest.fixture(scope="module")
 def more_rows(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """More rows than `tuned` has learned from."""
+    """Database with more rows than `tuned` was trained on."""
     return fill(f"sqlite:///{tmp_path_factory.mktemp('more')}/reviews.db", 400)
 
 
@@ -131,7 +131,7 @@ def copied(tuned: Tuned, tmp_path: Path, database: str) -> Tuning:
 
 
 def test_both_models_are_measured_as_they_serve(tuned: Tuned, tmp_path: Path, more_rows: str) -> None:
-    """A training that changes nothing shows it: with a learning rate of 0, old and new are the same weights."""
+    """With a learning rate of 0, old and new model have the same weights and the same metrics."""
     request = REQUEST | {"limit": 400, "learning_rate": 0, "max_steps": 1, "bf16": True}
     answer = copied(tuned, tmp_path, more_rows).train(request)
     assert answer.new == answer.old

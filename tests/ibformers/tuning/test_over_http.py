@@ -1,4 +1,4 @@
-"""Train, override, predict, roll back, as a client asks the sandbox for it: on SQLite and on PostgreSQL."""
+"""Train, override, predict and roll back by requests to a sandbox, on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ QUESTION = {"inputs": "This was a really bad experience"}
 
 
 class Client:
-    """Asks for one model, with the code that is pushed."""
+    """Client for one model and pushed code."""
 
     def __init__(self, sandbox: RunningSandbox, model: str, base: Path) -> None:
         self._sandbox = sandbox

@@ -1,4 +1,4 @@
-"""What is known of a difference when one model takes the place of another."""
+"""Known difference between a new model and the one that it replaces."""
 
 from __future__ import annotations
 

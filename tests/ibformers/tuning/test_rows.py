@@ -1,4 +1,4 @@
-"""What is sent to databases, and what is not."""
+"""Statements that are sent to databases, and reading of rows."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ ATTACKS = (
 
 @contextlib.contextmanager
 def statements(rows: DatabaseRows) -> Iterator[list[tuple[str, Any]]]:
-    """All that is sent to the database meanwhile, with its parameters."""
+    """Record the statements, with their parameters, that are sent while the context is open."""
     log: list[tuple[str, Any]] = []
 
     def keep(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_rest: Any) -> None:
@@ -237,7 +237,7 @@ def test_others_can_write_while_rows_are_tokenised(tmp_path: Path, tiny_bert: Pa
     written = []
 
     class Busy:
-        """A tokenizer beside which somebody writes."""
+        """Tokenizer that writes to the database while it is called."""
 
         def __call__(self, texts: list[str], **arguments: Any) -> Any:
             with contextlib.closing(sqlite3.connect(tmp_path / "reviews.db", timeout=0)) as connection, connection:
@@ -272,7 +272,7 @@ def test_texts_that_the_temporary_folder_cannot_hold() -> None:
 
 
 def iris_statement(limit: int | None, keys: list[str], *, modern: bool = False) -> str:
-    """What is sent to IRIS, as its dialect writes it; no server of IRIS runs here, so its catalogue is made up."""
+    """The IRIS dialect writes the statements; no IRIS server runs here, so the catalogue is a fake."""
     catalogue = create_autospec(Inspector, instance=True)
     catalogue.dialect = make_url("iris://_SYSTEM@localhost:1972/USER").get_dialect()()
     # Set from the server's version once connected: true for IRIS 2025.1 and later.

@@ -1,4 +1,4 @@
-"""On which side rows are: by their text, by a group, by a column; whatever else happens to the table."""
+"""Sides of rows, decided by their texts, a group column or a split column."""
 
 from __future__ import annotations
 
@@ -26,12 +26,7 @@ from ibformers.tasks.text_classification.keys import (
     training_mask,
 )
 from ibformers.tasks.text_classification.learned import LearnedRows
-from ibformers.tasks.text_classification.split import (
-    Split,
-    describe_split,
-    split_rows,
-    split_rule,
-)
+from ibformers.tasks.text_classification.split import Split, describe_split, split_rows, split_rule
 from ibformers.tuning import DatabaseRows, RequestRefused, TrainAnswer, TrainRequest, Tuning
 
 if TYPE_CHECKING:
@@ -51,7 +46,7 @@ def keys_of(texts: Sequence[str]) -> Any:
 def divided(
     texts: Sequence[str], further: Sequence[Any] = (), share: float = SHARE, seed: int = SEED, **request: Any
 ) -> tuple[Texts, Texts]:
-    """The texts that are learned from, and those that test."""
+    """Return the texts to train on, and the test texts."""
     rule = split_rule(TrainRequest.of(TABLE | request))
     for value in further or texts:
         rule.add([value])
@@ -129,7 +124,7 @@ def shuffled(texts: Texts, chance: random.Random) -> Texts:
 
 
 def by_key_of_chance(texts: Texts, chance: random.Random) -> Texts:
-    """A primary key of UUIDs, with new rows among the old ones."""
+    """Rows with UUIDs as primary key, so that new rows are among the old ones."""
     return sorted(
         as_many_again(texts, chance)[: len(texts) + 20], key=lambda _: str(uuid.UUID(int=chance.getrandbits(128)))
     )
@@ -298,7 +293,7 @@ def test_a_record_of_learned_rows(tmp_path: Path, caplog: pytest.LogCaptureFixtu
 
 
 def coin(file: Path, count: int = 100) -> str:
-    """A table whose labels are the toss of a coin; nobody can be right more often than every second time."""
+    """Table with random labels, for which every model has an accuracy of 0.5."""
     chance = random.Random(8)  # noqa: S311 - the same every time
     words = ("apple", "river", "stone", "cloud", "chair", "horse", "paper", "light", "green", "seven", "north", "music")
     rows = [(chance.choice(["no", "yes"]), " ".join(chance.sample(words, 6))) for _ in range(count)]
@@ -313,7 +308,7 @@ def coin(file: Path, count: int = 100) -> str:
 
 
 class Coin:
-    """A model that is tuned on the table of `coin` again and again."""
+    """Model that is tuned repeatedly on the table of `coin`."""
 
     def __init__(self, folder: Path, base: Path) -> None:
         self.folder = folder
@@ -326,7 +321,7 @@ class Coin:
         return Tuning(chosen, DatabaseRows(self.database))
 
     def train(self, tuning: Tuning | None = None, **request: Any) -> TrainAnswer:
-        """Train without learning anything, and take the new model."""
+        """Train with a learning rate of 0, and put the new model in use."""
         tuning = tuning or self.tuning
         answer = tuning.train({**TABLE, "num_train_epochs": 1, "learning_rate": 1e-6, **request})
         tuning.override()

@@ -1,4 +1,4 @@
-"""Changes of the model in use, cut off at every step by SIGKILL: what is read there is the old model or the new one."""
+"""Changes of the model in use, killed at every step: readers find the old model or the new one."""
 
 from __future__ import annotations
 
@@ -15,11 +15,7 @@ from unittest.mock import patch
 import pytest
 
 from ibformers.errors import NoCandidate
-from ibformers.registry.store import (
-    AS_DOWNLOADED,
-    ModelStore,
-    Version,
-)
+from ibformers.registry.store import AS_DOWNLOADED, ModelStore, Version
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +38,7 @@ def write(folder: Path, text: str) -> None:
 
 
 def text_of(version: Version | None) -> str:
-    """What a whole model says; its two files must belong together."""
+    """Return the text of a model; its two files must have the same one."""
     assert version is not None
     one, other = ((version.folder / name).read_text() for name in ("config.json", "model.safetensors"))
     assert one == other
@@ -127,7 +123,7 @@ def test_a_folder_of_models_can_be_moved(path: Path) -> None:
 
 
 def change_until(step: int, path: Path, change: str, *, movable: bool) -> int:
-    """Change the model in use in a process that is killed at the given step, and return its exit code."""
+    """Change the model in use in a process that is killed at a step, and return its exit code."""
     with warnings.catch_warnings():
         # Python 3.12 warns where other tests left threads; the child needs none of them.
         warnings.simplefilter("ignore", DeprecationWarning)
