@@ -113,7 +113,7 @@ def run_train_table(
     """
     _begin(kwargs)
     from ibformers.databases.rows import DatabaseRows
-    from ibformers.tasks.text_classification.job import run_table, split_hyperparameters
+    from ibformers.service.job import run_table, split_hyperparameters
     from ibformers.trainer.reporting import JobReport
 
     logger.info("training %s for %s on table %s", current_model, username, table)
@@ -166,7 +166,7 @@ def run_promote_table(
         TrainingInputError: The model in use has changed since the comparison, or the candidate is certainly worse.
     """
     _begin({name: value for name, value in kwargs.items() if name not in {"username", "job_metadata_client"}})
-    from ibformers.tasks.text_classification.job import promote
+    from ibformers.service.job import promote
 
     return promote(file_client, save_path.strip("/"), model_name, Path(models_path), force=force)
 
@@ -196,11 +196,11 @@ def run_tuning(
         TrainingInputError: The request, a setting or the database is unusable; `user_message` says why.
     """
     _begin({name: value for name, value in kwargs.items() if name not in {"username", "file_client"}})
-    from ibformers.service.service import settings_in
+    from ibformers.databases.rows import DatabaseRows
+    from ibformers.service.operations import Tuning, settings_with_path
     from ibformers.trainer.reporting import JobReport
-    from ibformers.tuning import DatabaseRows, Tuning
 
-    tuning = Tuning(settings_in(Path(models_path), settings), DatabaseRows(database))
+    tuning = Tuning(settings_with_path(Path(models_path), settings), DatabaseRows(database))
     report = JobReport(job_metadata_client)
     answer = tuning.train(request, report=report)
     report.update(progress=1.0)

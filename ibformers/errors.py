@@ -10,6 +10,14 @@ TrainingInputError           dataset, documents or hyperparameters are unusable
     └── ModelBusy            another training of this model is running: wait
 """
 
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 class DocumentError(ValueError):
     """An OCR document is malformed; the message is one sentence that names the document."""
@@ -64,3 +72,9 @@ def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, or the name of its class if the message is empty."""
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     return (text.strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ` (did you mean NAME?)` with the most similar known name, or an empty text."""
+    close = difflib.get_close_matches(name, [*known], n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
