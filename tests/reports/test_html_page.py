@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from pytest_ibmodels.reports.html import page, write
+from pytest_ibmodels.pytest.report_files import write_atomically
+from pytest_ibmodels.reports.html import page
 from pytest_ibmodels.reports.record import (
     CheckRecord,
     HistoryRecord,
@@ -237,7 +238,7 @@ def test_more_fields_than_a_plot_can_tell_apart_are_in_the_table(everything: Rea
 def test_a_page_is_written_as_a_whole(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     path.write_text("older")
-    write(report(PASSED), path)
+    write_atomically(path, page(report(PASSED)))
     assert path.read_text(encoding="utf-8").endswith("</html>")
     assert list(tmp_path.iterdir()) == [path]
 

@@ -3,6 +3,6 @@
 Importing this imports what the extra ``report`` installs, so it is imported only if such a report is asked for.
 """
 
-from pytest_ibmodels.reports.html.page import page, write
+from pytest_ibmodels.reports.html.page import page
 
-__all__ = ["page", "write"]
+__all__ = ["page"]

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from pytest_ibmodels.pytest.report_files import write_atomically
 from pytest_ibmodels.reports.comparison import compare
 from pytest_ibmodels.reports.html.views import FILTERS, RunView, run_view
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from pytest_ibmodels.reports.record import ModelReport
 
@@ -25,15 +23,6 @@ _EXIT = {
     4: "a mistake in the command line",
     5: "no tests were collected",
 }
-
-
-def write(report: ModelReport, path: Path) -> None:
-    """Write the page of a report.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    write_atomically(path, page(report))
 
 
 def page(report: ModelReport) -> str:
