@@ -1,3 +1,66 @@
 """Training and inference tests of document models, from YAML to pytest items."""
 
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pytest_ibmodels.engine.engine import Engine
+    from pytest_ibmodels.hooks import MetricCheck, RunFacts
+    from pytest_ibmodels.packaging import Package, build_package
+    from pytest_ibmodels.pytest.nodes import PhaseItem
+    from pytest_ibmodels.pytest.phase_runs import InferenceRun, TrainingRun
+    from pytest_ibmodels.spec import Environment, EnvironmentWarning, ModelTest
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "Engine",
+    "Environment",
+    "EnvironmentWarning",
+    "InferenceRun",
+    "MetricCheck",
+    "ModelTest",
+    "Package",
+    "PhaseItem",
+    "RunFacts",
+    "TrainingRun",
+    "build_package",
+]
+
+_MODULES = {
+    "Engine": "engine.engine",
+    "Environment": "spec",
+    "EnvironmentWarning": "spec",
+    "InferenceRun": "pytest.phase_runs",
+    "MetricCheck": "hooks",
+    "ModelTest": "spec",
+    "Package": "packaging",
+    "PhaseItem": "pytest.nodes",
+    "RunFacts": "hooks",
+    "TrainingRun": "pytest.phase_runs",
+    "build_package": "packaging",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use, so that importing the package imports nothing else."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def _former_collection(name: str) -> Any:
+    if name != "PhaseItem":
+        raise AttributeError(f"module 'pytest_ibmodels.collection' has no attribute {name!r}")
+    warnings.warn("import PhaseItem from pytest_ibmodels: .collection has moved", DeprecationWarning, stacklevel=2)
+    return __getattr__(name)
+
+
+_collection = ModuleType(f"{__name__}.collection")
+_collection.__getattr__ = _former_collection  # type: ignore[method-assign]
+sys.modules[_collection.__name__] = _collection

@@ -34,7 +34,7 @@ _RAISED = (Exception, pytest.fail.Exception, pytest.skip.Exception)
 
 
 class HookCalls:
-    """The hooks of one run, each called at most once, on pytest's thread.
+    """Hooks of one run, each called at most once, on pytest's thread.
 
     Args:
         node: node of the case, which determines the ``conftest.py`` files whose hooks are called.

@@ -100,7 +100,7 @@ class _PhaseRun:
         self._engine.want(self.run)
         begun = time.monotonic()
         due = begun + min(_FIRST_LINE_SECONDS, self._interval)
-        said = ""
+        shown = ""
         while not concurrent.futures.wait([future], timeout=_STEP_SECONDS).done:
             for calls in self._config.stash[keys.HOOK_CALLS]:
                 calls.call_started()
@@ -112,9 +112,9 @@ class _PhaseRun:
             late = overdue(self._config)
             if late:
                 self._engine.expire(self.run, late)
-            if now >= due or (said and state != said):
+            if now >= due or (shown and state != shown):
                 emit(self._config, outcomes_of(self._config).running, self._line(begun))
-                said, due = state, now + self._interval
+                shown, due = state, now + self._interval
 
     def _line(self, begun: float) -> str:
         progress = self.run.progress

@@ -125,7 +125,7 @@ def _report_path(folder: Path, given: str) -> Path:
     path = folder / given
     if path.suffix not in FORMATS:
         known = " or ".join(FORMATS)
-        raise pytest.UsageError(f"--model-report {given}: the name should end in {known}, which says what is written")
+        raise pytest.UsageError(f"--model-report {given}: unknown format; the name of the file has to end in {known}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

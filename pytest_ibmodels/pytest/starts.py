@@ -48,7 +48,7 @@ _SKIPPING_HOOKS = ("pytest_runtest_protocol", "pytest_runtest_setup", "pytest_ru
 
 @dataclass(frozen=True)
 class StartedRun:
-    """The latest run of a case."""
+    """Latest run of a case."""
 
     run: Run
     engine: Engine
