@@ -33,25 +33,21 @@ __all__ = [
 ]
 
 _MODULES = {
-    "Engine": "engine.engine",
-    "Environment": "spec",
-    "EnvironmentWarning": "spec",
-    "InferenceRun": "pytest.phase_runs",
-    "MetricCheck": "hooks",
-    "ModelTest": "spec",
-    "Package": "packaging",
-    "PhaseItem": "pytest.nodes",
-    "RunFacts": "hooks",
-    "TrainingRun": "pytest.phase_runs",
-    "build_package": "packaging",
+    "engine.engine": ("Engine",),
+    "hooks": ("MetricCheck", "RunFacts"),
+    "packaging": ("Package", "build_package"),
+    "pytest.nodes": ("PhaseItem",),
+    "pytest.phase_runs": ("InferenceRun", "TrainingRun"),
+    "spec": ("Environment", "EnvironmentWarning", "ModelTest"),
 }
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name on first use, so that importing the package imports nothing else."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _former_collection(name: str) -> Any:

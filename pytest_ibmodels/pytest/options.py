@@ -171,7 +171,7 @@ def replaces_the_run(config: pytest.Config) -> bool:
         return False
     if config.getoption("collectonly"):
         raise pytest.UsageError(
-            f"{publish}: runs no tests, so --collect-only shows none; use {dry} to show what would be published"
+            f"{publish}: runs no tests, so --collect-only shows none; {dry} shows what would be published"
         )
     for argument in config.invocation_params.args:
         text = str(argument)

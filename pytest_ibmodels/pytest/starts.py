@@ -18,8 +18,8 @@ from pytest_ibmodels.engine.case import Case, Run
 from pytest_ibmodels.engine.engine import Engine
 from pytest_ibmodels.engine.failures import ConfigFailure, RunFailure
 from pytest_ibmodels.packaging import Package, PackageError, build_package
-from pytest_ibmodels.pytest import fixture_lookup, keys
-from pytest_ibmodels.pytest.fixture_lookup import checked
+from pytest_ibmodels.pytest import keys
+from pytest_ibmodels.pytest.fixture_lookup import checked, is_ours, is_projects_own, location, source, used
 from pytest_ibmodels.pytest.hook_calls import HookCalls
 from pytest_ibmodels.pytest.nodes import CaseNode, PhaseItem, case_node, selected_phases
 from pytest_ibmodels.pytest.progress import emit
@@ -185,23 +185,19 @@ class _EarlyStarts:
         if self._item is None:
             return "fixtures of the item that runs are not known"
         for name in _CASE_FIXTURES:
-            if not fixture_lookup.is_ours(fixture_lookup.used(other, name)):
-                return (
-                    f"the fixture `{name}` is overridden ({fixture_lookup.location(other, name) or 'not known where'})"
-                )
+            if not is_ours(used(other, name)):
+                return f"the fixture `{name}` is overridden ({location(other, name) or 'not known where'})"
         shared = ("model_engine", "package") if other.model_test.package is None else ("model_engine",)
         for name in shared:
             if not self._is_shared(other, name):
-                return (
-                    f"the fixture `{name}` may be another one ({fixture_lookup.location(other, name) or 'not known'})"
-                )
+                return f"the fixture `{name}` may be another one ({location(other, name) or 'not known'})"
         return next((reason for item in items.values() if (reason := self._objection(item))), "")
 
     def _is_shared(self, other: CaseNode, name: str) -> bool:
-        mine, theirs = (fixture_lookup.used(node, name) for node in (self._run_request.node, other))
+        mine, theirs = (used(node, name) for node in (self._run_request.node, other))
         if mine is None or theirs is None:
             return False
-        if fixture_lookup.is_ours(mine) and fixture_lookup.is_ours(theirs):
+        if is_ours(mine) and is_ours(theirs):
             return True
         is_kept = theirs.scope == "session" or (theirs.scope == "module" and other.file is self._run_request.node.file)
         return mine is theirs and is_kept
@@ -212,15 +208,12 @@ class _EarlyStarts:
         if hook:
             return f"{hook} may keep them from running"
         for name in item.fixturenames:
-            definition = fixture_lookup.used(item, name)
-            if definition is None or not fixture_lookup.is_projects_own(
-                item.config, fixture_lookup.source(definition.func)
-            ):
+            definition = used(item, name)
+            if definition is None or not is_projects_own(item.config, source(definition.func)):
                 continue
             knows_the_case = definition.scope != "session" and _KNOW_THE_CASE & set(definition.argnames)
-            if knows_the_case or self._item is None or fixture_lookup.used(self._item, name) is not definition:
-                where = fixture_lookup.location(item, name)
-                return f"the fixture `{name}` ({where}) may keep them from running"
+            if knows_the_case or self._item is None or used(self._item, name) is not definition:
+                return f"the fixture `{name}` ({location(item, name)}) may keep them from running"
         return ""
 
 
@@ -229,7 +222,7 @@ def project_hook(item: pytest.Item) -> str:
     for name in _SKIPPING_HOOKS:
         for implementation in getattr(item.ihook, name).get_hookimpls():
             file = getattr(implementation.plugin, "__file__", None)
-            if file and fixture_lookup.is_projects_own(item.config, file):
+            if file and is_projects_own(item.config, file):
                 return f"`{name}` of {file}"
     return ""
 
