@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pytest_ibmodels.engine.engine import Engine
     from pytest_ibmodels.hooks import MetricCheck, RunFacts
     from pytest_ibmodels.packaging import Package, build_package
-    from pytest_ibmodels.pytest.nodes import PhaseItem
+    from pytest_ibmodels.pytest.nodes import ModelTestsNode, PhaseItem
     from pytest_ibmodels.pytest.phase_runs import InferenceRun, TrainingRun
     from pytest_ibmodels.spec import Environment, EnvironmentWarning, ModelTest
 
@@ -25,6 +25,7 @@ __all__ = [
     "InferenceRun",
     "MetricCheck",
     "ModelTest",
+    "ModelTestsNode",
     "Package",
     "PhaseItem",
     "RunFacts",
@@ -36,7 +37,7 @@ _MODULES = {
     "engine.engine": ("Engine",),
     "hooks": ("MetricCheck", "RunFacts"),
     "packaging": ("Package", "build_package"),
-    "pytest.nodes": ("PhaseItem",),
+    "pytest.nodes": ("ModelTestsNode", "PhaseItem"),
     "pytest.phase_runs": ("InferenceRun", "TrainingRun"),
     "spec": ("Environment", "EnvironmentWarning", "ModelTest"),
 }
@@ -51,9 +52,9 @@ def __getattr__(name: str) -> Any:
 
 
 def _former_collection(name: str) -> Any:
-    if name != "PhaseItem":
-        raise AttributeError(f"module 'pytest_ibmodels.collection' has no attribute {name!r}")
-    warnings.warn("import PhaseItem from pytest_ibmodels: .collection has moved", DeprecationWarning, stacklevel=2)
+    if name not in _MODULES["pytest.nodes"]:
+        raise AttributeError(f"module {_collection.__name__!r} has no attribute {name!r}")
+    warnings.warn(f"{_collection.__name__} has moved: import {name} from {__name__}", DeprecationWarning, stacklevel=2)
     return __getattr__(name)
 
 

@@ -76,6 +76,13 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     return collection.collect_file(file_path, parent)
 
 
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    if options.is_active(collector.config):
+        from pytest_ibmodels.pytest import collection
+
+        collection.start_file(collector)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if options.is_active(config) and options.chosen_environments(config):

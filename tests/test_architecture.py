@@ -53,9 +53,9 @@ def test_public_names_are_imported_on_first_use() -> None:
     assert all(getattr(pytest_ibmodels, name).__name__ == name for name in pytest_ibmodels.__all__)
 
 
-def test_the_former_module_of_items_goes_on_working() -> None:
+def test_the_old_import_of_items_works() -> None:
     former = importlib.import_module("pytest_ibmodels.collection")
-    with pytest.deprecated_call(match="import PhaseItem from pytest_ibmodels"):
+    with pytest.deprecated_call(match="import PhaseItem from pytest_ibmodels$"):
         assert former.PhaseItem is pytest_ibmodels.PhaseItem
 
 

@@ -23,11 +23,13 @@ _BACKSTOP_SECONDS = 120.0
 
 def collect_file(path: Path, parent: pytest.Collector) -> ModelTestsNode | None:
     """Return the node of a file of model tests; None if the file belongs to another tool."""
-    if not _is_ours(path, parent.session):
-        return None
-    node: ModelTestsNode = ModelTestsNode.from_parent(parent, path=path)
-    fixtures.register_for(node)
-    return node
+    return ModelTestsNode.from_parent(parent, path=path) if _is_ours(path, parent.session) else None
+
+
+def start_file(collector: pytest.Collector) -> None:
+    """Register the fixtures of a file of model tests before it is collected."""
+    if isinstance(collector, ModelTestsNode):
+        fixtures.register_for(collector)
 
 
 def _is_ours(path: Path, session: pytest.Session) -> bool:
