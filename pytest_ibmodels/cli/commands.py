@@ -19,12 +19,9 @@ from pytest_ibmodels.engine.publishing import (
     State,
     for_each_environment,
 )
-from pytest_ibmodels.engine.sweep import SweepStatus, dry
+from pytest_ibmodels.engine.sweep import SweepStatus, dry, sweep_environments
 from pytest_ibmodels.journal.store import Journal, JournalError
 from pytest_ibmodels.packaging import PackageError, build_marketplace_package, package_name
-from pytest_ibmodels.pytest import options
-from pytest_ibmodels.pytest.leftovers import sweep_everywhere
-from pytest_ibmodels.pytest.project import Project
 from pytest_ibmodels.reports.publications import environment_lines, outcome_lines
 from pytest_ibmodels.reports.sweeping import sweep_lines
 from pytest_ibmodels.reports.tables import harmless
@@ -36,8 +33,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_ibmodels.spec import Environment
-
-"""A URL with a password that is written out."""
 
 
 def publish(
@@ -71,14 +66,6 @@ def publish(
         )
     finally:
         journal.close()
-
-
-def publish_only(config: pytest.Config) -> pytest.ExitCode:
-    """`pytest --publish-only`: :func:`publish`, with pytest's options and settings."""
-    project = Project.of(config)
-    dry_run: bool = config.getoption("ibmodels_dry_run")
-    chosen = options.chosen_environments(config)
-    return publish(project.environments, chosen, project.package, dry_run=dry_run, journal_file=project.journal)
 
 
 def unpublish(
@@ -156,7 +143,7 @@ def sweep(environments: Path, chosen: Sequence[str], journal_file: Path, *, dry_
             return pytest.ExitCode.OK
         outcomes, interrupted = dry(meant), False
         if not dry_run:
-            outcomes, interrupted = sweep_everywhere(known, meant, journal, tell=_tell_of)
+            outcomes, interrupted = sweep_environments(known, meant, journal, tell=_tell_of)
     except (JournalError, SpecError) as error:
         raise pytest.UsageError(str(error)) from None
     finally:

@@ -83,13 +83,12 @@ def publish(
     `unpublish` takes a version back, and `environments` shows what is there.
     """
     from pytest_ibmodels.cli import commands
-    from pytest_ibmodels.pytest.options import split_names
-    from pytest_ibmodels.pytest.project import Project
+    from pytest_ibmodels.cli.project import chosen_names, find_project
 
     def run() -> int:
-        project = Project.here()
+        project = find_project()
         folder, journal = package or project.package, project.journal
-        return commands.publish(project.environments, split_names(env), folder, dry_run=dry_run, journal_file=journal)
+        return commands.publish(project.environments, chosen_names(env), folder, dry_run=dry_run, journal_file=journal)
 
     _end(run)
 
@@ -106,12 +105,11 @@ def unpublish(
 ) -> None:
     """Take a version of a package back, wherever it is published."""
     from pytest_ibmodels.cli import commands
-    from pytest_ibmodels.pytest.options import split_names
-    from pytest_ibmodels.pytest.project import Project
+    from pytest_ibmodels.cli.project import chosen_names, find_project
 
     def run() -> int:
-        file = Project.here().environments
-        return commands.unpublish(file, split_names(env), package, version, missing_ok=missing_ok, dry_run=dry_run)
+        file = find_project().environments
+        return commands.unpublish(file, chosen_names(env), package, version, missing_ok=missing_ok, dry_run=dry_run)
 
     _end(run)
 
@@ -128,12 +126,11 @@ def environments(
     Says for each whether it can be reached and accepts its token, and which versions of the package are there.
     """
     from pytest_ibmodels.cli import commands
-    from pytest_ibmodels.pytest.options import split_names
-    from pytest_ibmodels.pytest.project import Project
+    from pytest_ibmodels.cli.project import chosen_names, find_project
 
     def run() -> int:
-        project = Project.here()
-        return commands.list_environments(project.environments, split_names(env), project.package, package)
+        project = find_project()
+        return commands.list_environments(project.environments, chosen_names(env), project.package, package)
 
     _end(run)
 
@@ -145,12 +142,11 @@ def sweep(env: Names = None, dry_run: DryRun = False) -> None:
     Jobs are cancelled, models unloaded, folders removed: what this project's journal holds, and nothing else.
     """
     from pytest_ibmodels.cli import commands
-    from pytest_ibmodels.pytest.options import split_names
-    from pytest_ibmodels.pytest.project import Project
+    from pytest_ibmodels.cli.project import chosen_names, find_project
 
     def run() -> int:
-        project = Project.here()
-        return commands.sweep(project.environments, split_names(env), project.journal, dry_run=dry_run)
+        project = find_project()
+        return commands.sweep(project.environments, chosen_names(env), project.journal, dry_run=dry_run)
 
     _end(run)
 

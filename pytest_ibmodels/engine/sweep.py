@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pytest_ibmodels.engine.connection import connected
 from pytest_ibmodels.engine.failures import RunFailure
+from pytest_ibmodels.engine.publishing import for_each_environment
 from pytest_ibmodels.instabase.errors import AccessRefused, InstabaseError
 from pytest_ibmodels.instabase.policy import is_transient
 from pytest_ibmodels.instabase.retrying import Retrier
@@ -24,7 +25,7 @@ from pytest_ibmodels.redaction import redacted
 from pytest_ibmodels.spec import SpecError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pytest_ibmodels.instabase.client import Instabase
     from pytest_ibmodels.journal.store import Entry, Journal
@@ -155,3 +156,43 @@ def _left(entries: Sequence[Entry], reason: str) -> list[SweepResult]:
 
 def _ordered(entries: Sequence[Entry]) -> list[Entry]:
     return sorted(entries, key=lambda entry: ORDER.index(entry.kind))
+
+
+def sweep_environments(
+    known: Mapping[str, Environment],
+    entries: Sequence[Entry],
+    journal: Journal,
+    *,
+    seconds: float | None = None,
+    tell: Callable[[str, str], None] | None = None,
+) -> tuple[list[SweepResult], bool]:
+    """Remove leftovers from all their environments at once.
+
+    Args:
+        known: name → environment of ``environments.yaml``.
+        entries: journal entries to remove.
+        journal: the journal that holds the entries.
+        seconds: timeout; None waits until everything is removed.
+        tell: called with an environment's name and a sentence on what takes long there.
+
+    Returns:
+        The result of each entry, and whether Ctrl-C or SIGTERM interrupted the removal.
+    """
+    by_name: dict[str, list[Entry]] = {}
+    for entry in entries:
+        by_name.setdefault(entry.environment, []).append(entry)
+
+    async def visit(environment: Environment) -> list[SweepResult]:
+        def on_retry(_error: BaseException, sentence: str) -> None:
+            if tell is not None:
+                tell(environment.name, sentence)
+
+        mine = by_name[environment.name]
+        return await sweep(environment, mine, journal, seconds=seconds, patience=Retrier(on_retry=on_retry))
+
+    ended, interrupted = for_each_environment([known[name] for name in by_name if name in known], visit)
+    outcomes: list[SweepResult] = []
+    for name, several in by_name.items():
+        reason = "interrupted" if name in known else "environments.yaml no longer names this environment"
+        outcomes += ended.get(name) or [SweepResult(entry, SweepStatus.LEFT, reason) for entry in several]
+    return outcomes, interrupted

@@ -1,4 +1,4 @@
-"""Calling the hooks for one run, and what their answers make of its phases."""
+"""Calls of the project's hooks for one run, and the effect of their results on its phases."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
     from pytest_ibmodels.verdicts.predictions import PredictionsVerdict
 
 _RAISED = (Exception, pytest.fail.Exception, pytest.skip.Exception)
-"""What a hook may raise about a run; Ctrl-C and ``pytest.exit`` are about the session."""
+"""Exceptions of a hook that fail its run; Ctrl-C and ``pytest.exit`` end the session."""
 
 
 class HookCalls:
-    """The hooks of one run, each called at most once, on pytest's thread.
+    """Hooks of one run, each called at most once, on pytest's thread.
 
     Args:
-        node: that of the case; hooks of a ``conftest.py`` are those that its file sees.
+        node: node of the case, which determines the ``conftest.py`` files whose hooks are called.
     """
 
     def __init__(self, node: pytest.Collector, run: Run) -> None:
@@ -46,22 +46,22 @@ class HookCalls:
         self._started = self._finished = False
         self._raised: BaseException | None = None
 
-    def started(self) -> None:
-        """Tell of the run's start, once its job was accepted. What a hook raises is kept for an item of this run."""
+    def call_started(self) -> None:
+        """Call ``run_started`` once the job is accepted. An exception is kept, and fails an item of this run."""
         if not self._started and self._run.job_id is not None:
             self._started = True
             self._call("pytest_ibmodels_run_started")
 
     def failure(self, phase: Phase) -> BaseException | None:
-        """Why a phase that has ended failed, by itself or by a check of the project's own."""
-        self.started()
+        """Return why an ended phase failed, by itself or by a check of the project; None if it passed."""
+        self.call_started()
         if phase not in self._run.judged:
             self._run.judged[phase] = self._judged(phase, getattr(self._run, phase))
         outcome = self._run.judged[phase]
         return outcome if isinstance(outcome, BaseException) else None
 
     def conclude(self, phase: Phase, *, last: bool) -> None:
-        """End a phase, and the run if this is its last phase.
+        """Conclude a phase, and the run if this is its last phase.
 
         Raises:
             BaseException: the phase failed, or a hook raised.
@@ -89,7 +89,7 @@ class HookCalls:
         if failure is not None and not isinstance(failure, MetricsFailure | PredictionsFailure):
             return failure
         try:
-            checks, sentences = self._answers(phase, failure)
+            checks, sentences = self._call_verdict(phase, failure)
         except _RAISED as error:
             raised = error.with_traceback(_frames_of_hook(error.__traceback__))
             if failure is None:
@@ -105,15 +105,15 @@ class HookCalls:
             return PredictionsFailure("; ".join([failure.reason, *reasons]), verdict)
         return CheckFailure("; ".join(reasons), verdict) if reasons else verdict
 
-    def _answers(self, phase: Phase, failure: RunFailure | None) -> tuple[list[MetricCheck], list[str]]:
+    def _call_verdict(self, phase: Phase, failure: RunFailure | None) -> tuple[list[MetricCheck], list[str]]:
         facts = self._facts(None if failure is None else FailedPhase(phase, failure.kind, failure.reason))
-        answers = self._node.ihook.pytest_ibmodels_verdict(config=self._node.config, run=facts, phase=phase)
-        given = [one for answer in answers for one in _each(answer)]
+        results = self._node.ihook.pytest_ibmodels_verdict(config=self._node.config, run=facts, phase=phase)
+        given = [one for result in results for one in _each(result)]
         checks = [one for one in given if isinstance(one, MetricCheck)]
         return checks, [one for one in given if isinstance(one, str)]
 
     def _note(self, raised: BaseException) -> None:
-        """Let the report of a phase that failed by itself tell what a hook raised, too."""
+        """Add a hook's exception to the report of a phase that has failed anyway."""
         lines = "".join(traceback.format_exception(raised)).rstrip()
         self._run.notes.append(f"a hook raised, too:\n{lines}")
 
@@ -142,7 +142,7 @@ class HookCalls:
 
 
 def _frames_of_hook(frames: TracebackType | None) -> TracebackType | None:
-    """What follows after our frames and pluggy's: the project's own code."""
+    """Skip the frames of this plugin and of pluggy; return the project's own frames."""
     while frames is not None and frames.tb_next is not None:
         if frames.tb_frame.f_globals.get("__name__", "").partition(".")[0] not in {"pluggy", "pytest_ibmodels"}:
             break
@@ -150,8 +150,8 @@ def _frames_of_hook(frames: TracebackType | None) -> TracebackType | None:
     return frames
 
 
-def _each(answer: object) -> list[MetricCheck | str]:
-    given: list[Any] = list(answer) if isinstance(answer, Iterable) and not isinstance(answer, str) else [answer]
+def _each(result: object) -> list[MetricCheck | str]:
+    given: list[Any] = list(result) if isinstance(result, Iterable) and not isinstance(result, str) else [result]
     for one in given:
         if not isinstance(one, MetricCheck | str):
             raise ConfigFailure(
@@ -168,7 +168,7 @@ def _each(answer: object) -> list[MetricCheck | str]:
 def _is_reportable(check: MetricCheck) -> bool:
     numbers = [given for given in (check.minimum, check.maximum, check.observed) if given is not None]
     texts = (check.metric, check.field, check.problem)
-    # A number of numpy is one, too: it can be made a float.
+    # numpy's numbers have `__float__`, too.
     return all(isinstance(text, str) for text in texts) and all(
         not isinstance(number, str | bytes) and hasattr(number, "__float__") for number in numbers
     )

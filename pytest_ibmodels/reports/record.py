@@ -235,3 +235,6 @@ class ModelReport(_Record):
     version: Literal[1] = 1
     session: SessionRecord
     runs: tuple[RunRecord, ...]
+
+    def to_json(self) -> str:
+        return self.model_dump_json(indent=2) + "\n"

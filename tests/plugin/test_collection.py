@@ -127,7 +127,8 @@ def test_without_model_tests_the_plugin_imports_nothing_heavy(pytester: pytest.P
         """
         import sys
         def pytest_unconfigure():
-            ours = {f"pytest_ibmodels.{name}" for name in ("gitignore", "spec", "collection")}
+            names = ("cli", "engine", "packaging.gitignore", "pytest.collection", "pytest.nodes", "spec")
+            ours = {f"pytest_ibmodels.{name}" for name in names}
             heavy = {"httpx", "pydantic", "yaml", *ours}
             print("HEAVY", sorted(heavy & set(sys.modules)))
         """

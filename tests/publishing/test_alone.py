@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_ibmodels.engine import publishing
-from pytest_ibmodels.engine.sweep import SweepStatus
+from pytest_ibmodels.engine.sweep import SweepStatus, sweep_environments
 from pytest_ibmodels.instabase import policy
 from pytest_ibmodels.journal.store import Journal
-from pytest_ibmodels.pytest import leftovers
 from pytest_ibmodels.spec import load_environments
 from tests.faults.drip import DripServer
 from tests.publishing.gateway import Reply
@@ -125,7 +124,7 @@ def test_whatever_is_raised_is_that_environments_outcome(
     assert (seen["far"].is_reachable, seen["far"].problem) == (None, "ZeroDivisionError: a fault of ours")
     journal = Journal(tmp_path / "journal.sqlite")
     entries = [journal.entry(name, "somewhere", "folder", "acme/x") for name in ("dogfood", "far")]
-    swept, _ = leftovers.sweep_everywhere(known, entries, journal)
+    swept, _ = sweep_environments(known, entries, journal)
     journal.close()
     assert [(one.entry.environment, one.fate) for one in swept] == [
         ("dogfood", SweepStatus.LEFT),
