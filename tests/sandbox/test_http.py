@@ -243,7 +243,7 @@ def test_who_does_not_say_what_it_wants_is_not_kept(
     start: Callable[..., RunningSandbox], tmp_path: Path, sent_first: bytes
 ) -> None:
     # Python imports this at its start: a minute is long for a test.
-    hurry = "from pytest_ibmodels.sandbox import connections\nconnections.HEAD_SECONDS = 1.0\n"
+    hurry = "from pytest_ibmodels.sandbox.http import connections\nconnections.HEAD_SECONDS = 1.0\n"
     (tmp_path / "sitecustomize.py").write_text(hurry)
     sandbox = start(environ={"PYTHONPATH": str(tmp_path)})
     with connected(sandbox) as silent:

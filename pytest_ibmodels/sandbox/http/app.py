@@ -20,7 +20,8 @@ from pytest_ibmodels.sandbox.errors import (
     refusal,
 )
 from pytest_ibmodels.sandbox.http.auth import AuthMiddleware
-from pytest_ibmodels.sandbox.http.openapi import describe
+from pytest_ibmodels.sandbox.http.bodies import problems
+from pytest_ibmodels.sandbox.http.openapi import REFUSALS, DescribedApp
 from pytest_ibmodels.sandbox.http.routers import (
     annotator,
     drives,
@@ -55,12 +56,11 @@ def create_app(settings: Settings, tokens: Tokens) -> FastAPI:
         yield
         await run_in_threadpool(sandboxes.close)
 
-    app = FastAPI(lifespan=lifespan, title="The sandbox", docs_url=None, redoc_url=None, redirect_slashes=False)
+    app = DescribedApp(lifespan=lifespan, title="The sandbox", docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.sandboxes = sandboxes
     app.add_middleware(AuthMiddleware, tokens=tokens, max_body=settings.max_body)
     for router in ROUTERS:
-        app.include_router(router)
-    describe(app)
+        app.include_router(router, responses=REFUSALS)
 
     @app.exception_handler(SandboxError)
     async def refused(request: Request, error: SandboxError) -> JSONResponse:
@@ -79,9 +79,10 @@ def create_app(settings: Settings, tokens: Tokens) -> FastAPI:
         return _envelope("what was sent, or what it names, is nested too deep", 200)
 
     @app.exception_handler(RequestValidationError)
-    async def misformed(_request: Request, error: RequestValidationError) -> JSONResponse:
-        problems = "; ".join(f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors())
-        return _envelope(f"the request does not fit: {problems}", 200)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        # The first part of a location is `body` or `query`.
+        found = [{**item, "loc": item["loc"][1:]} for item in error.errors()]
+        return _envelope(f"{request.scope['route'].name}: {problems(found)}", 200)
 
     @app.exception_handler(HTTPException)
     async def unknown(request: Request, error: HTTPException) -> JSONResponse:

@@ -1,21 +1,18 @@
 """``/api/v1/jobs``: how jobs are doing (protocol section 3), and the sandbox's own call to cancel one."""
 
 import json
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from fastapi.concurrency import run_in_threadpool
 
 from pytest_ibmodels.instabase.wire import CancelRequest, JobListing, ListedJob
 from pytest_ibmodels.sandbox.errors import SandboxError
-from pytest_ibmodels.sandbox.http.bodies import json_body, sandbox_of
-from pytest_ibmodels.sandbox.http.openapi import takes
-from pytest_ibmodels.sandbox.services.tenant import Sandbox
+from pytest_ibmodels.sandbox.http.bodies import JsonRoute, TheSandbox
 from pytest_ibmodels.sandbox.storage.job_store import Job
 
-router = APIRouter(prefix="/api/v1/jobs")
+router = APIRouter(prefix="/api/v1/jobs", route_class=JsonRoute)
 
-TheSandbox = Annotated[Sandbox, Depends(sandbox_of)]
 # A task takes tenths of a second: to wait for its end costs less than to be asked again, and tells it at once.
 _TASK_SECONDS = 1.0
 
@@ -61,8 +58,8 @@ def jobs(model_name: str, sandbox: TheSandbox) -> JobListing:
     return JobListing(status="OK", jobs=found)
 
 
-@router.post("/cancel", openapi_extra=takes(CancelRequest))
-def cancel(body: Annotated[CancelRequest, Depends(json_body(CancelRequest))], sandbox: TheSandbox) -> dict[str, str]:
+@router.post("/cancel")
+def cancel(body: CancelRequest, sandbox: TheSandbox) -> dict[str, str]:
     """Stop a training job that waits or runs; to ask it of one that has ended is an error, and changes nothing."""
     job = sandbox.store.job(body.job_id)
     if job is None:

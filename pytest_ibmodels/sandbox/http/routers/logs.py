@@ -1,20 +1,17 @@
 """``/classifier/logs``: the output of training jobs (protocol section 9; not below ``/api/v1``)."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 
 from pytest_ibmodels.instabase.wire import LogEntry
 from pytest_ibmodels.sandbox.errors import SandboxError
 from pytest_ibmodels.sandbox.execution.joblog import read_log
-from pytest_ibmodels.sandbox.http.bodies import sandbox_of
-from pytest_ibmodels.sandbox.services.tenant import Sandbox
+from pytest_ibmodels.sandbox.http.bodies import TheSandbox
 
 router = APIRouter(prefix="/classifier/logs")
 
 
 @router.get("/{job_id}")
-def logs(job_id: str, sandbox: Annotated[Sandbox, Depends(sandbox_of)]) -> list[LogEntry]:
+def logs(job_id: str, sandbox: TheSandbox) -> list[LogEntry]:
     """The last lines that a job has written."""
     job = sandbox.store.job(job_id)
     if job is None:

@@ -2,9 +2,9 @@
 
 import base64
 import threading
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 
 from pytest_ibmodels.instabase.wire import (
     UNLOADED_MESSAGE,
@@ -16,34 +16,32 @@ from pytest_ibmodels.instabase.wire import (
     UnloadRequest,
 )
 from pytest_ibmodels.sandbox.errors import SandboxError
-from pytest_ibmodels.sandbox.http.bodies import json_body, sandbox_of
-from pytest_ibmodels.sandbox.http.openapi import BUSY, takes
+from pytest_ibmodels.sandbox.http.bodies import JsonRoute, TheSandbox
+from pytest_ibmodels.sandbox.http.openapi import BUSY
 from pytest_ibmodels.sandbox.services.records import parse_records, read_record
 from pytest_ibmodels.sandbox.services.tenant import Sandbox
 from pytest_ibmodels.sandbox.storage.paths import DrivePath
 
-router = APIRouter(prefix="/api/v1/model-service")
-
-TheSandbox = Annotated[Sandbox, Depends(sandbox_of)]
+router = APIRouter(prefix="/api/v1/model-service", route_class=JsonRoute)
 
 
-TheRun = Annotated[RunRequest, Depends(json_body(RunRequest))]
+TheRun = RunRequest
 
 
-@router.post("/run_train", response_model_exclude_none=True, openapi_extra=takes(TrainRequest))
-def run_train(body: Annotated[TrainRequest, Depends(json_body(TrainRequest))], sandbox: TheSandbox) -> JobStarted:
+@router.post("/run_train", response_model_exclude_none=True)
+def run_train(body: TrainRequest, sandbox: TheSandbox) -> JobStarted:
     """Queue a training of pushed code."""
     return JobStarted(status="OK", job_id=sandbox.training.submit(body))
 
 
-@router.post("/run", openapi_extra=takes(RunRequest), responses=BUSY)
+@router.post("/run", responses=BUSY)
 async def run(body: TheRun, sandbox: TheSandbox, request: Request) -> dict[str, Any]:
     """Run a model on a document and answer its result."""
     result = await sandbox.model_calls.answer(request, lambda abandoned: _run(sandbox, body, abandoned))
     return {"status": "OK", **result}
 
 
-@router.post("/run_async", response_model_exclude_none=True, openapi_extra=takes(RunRequest))
+@router.post("/run_async", response_model_exclude_none=True)
 def run_async(body: TheRun, sandbox: TheSandbox) -> JobStarted:
     """The same as a job."""
     return JobStarted(
@@ -51,8 +49,8 @@ def run_async(body: TheRun, sandbox: TheSandbox) -> JobStarted:
     )
 
 
-@router.post("/unload_model", response_model_exclude_none=True, openapi_extra=takes(UnloadRequest))
-def unload_model(body: Annotated[UnloadRequest, Depends(json_body(UnloadRequest))], sandbox: TheSandbox) -> Unloaded:
+@router.post("/unload_model", response_model_exclude_none=True)
+def unload_model(body: UnloadRequest, sandbox: TheSandbox) -> Unloaded:
     """Unload a model; the answer is the same if it was not loaded (section 4.3)."""
     sandbox.models.unload(body.model_name)
     return Unloaded(status="OK", message=UNLOADED_MESSAGE)

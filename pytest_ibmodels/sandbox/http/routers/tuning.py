@@ -5,17 +5,15 @@ What the settings and requests mean, and what is wrong with one, is the pushed c
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import Field, JsonValue
 
 from pytest_ibmodels.instabase.wire import Envelope, IbPath, JobStarted, WireModel
-from pytest_ibmodels.sandbox.http.bodies import json_body, sandbox_of
-from pytest_ibmodels.sandbox.http.openapi import BUSY, takes
+from pytest_ibmodels.sandbox.http.bodies import JsonRoute, TheSandbox
+from pytest_ibmodels.sandbox.http.openapi import BUSY
 from pytest_ibmodels.sandbox.services.tenant import Sandbox
 
-router = APIRouter(prefix="/api/v1/tuning")
-
-TheSandbox = Annotated[Sandbox, Depends(sandbox_of)]
+router = APIRouter(prefix="/api/v1/tuning", route_class=JsonRoute)
 
 
 class TuningSettings(WireModel):
@@ -137,8 +135,8 @@ class TunedModels(Envelope):
     models: list[TunedModel]
 
 
-@router.post("/train", response_model_exclude_none=True, openapi_extra=takes(TrainBody))
-def train(body: Annotated[TrainBody, Depends(json_body(TrainBody))], sandbox: TheSandbox) -> JobStarted:
+@router.post("/train", response_model_exclude_none=True)
+def train(body: TrainBody, sandbox: TheSandbox) -> JobStarted:
     """Queue a training, after which the new model waits.
 
     The job's ``results[0].result`` has the metrics of both models, and what to send to take the new one.
@@ -147,10 +145,8 @@ def train(body: Annotated[TrainBody, Depends(json_body(TrainBody))], sandbox: Th
     return JobStarted(status="OK", job_id=sandbox.tuning.train(body.script_packages, body.database, arguments))
 
 
-@router.post("/override", openapi_extra=takes(OverrideBody), responses=BUSY)
-async def override(
-    body: Annotated[OverrideBody, Depends(json_body(OverrideBody))], sandbox: TheSandbox, request: Request
-) -> Taken:
+@router.post("/override", responses=BUSY)
+async def override(body: OverrideBody, sandbox: TheSandbox, request: Request) -> Taken:
     """Let the model that waits take the place of the one in use, which is kept; `message` tells of the difference.
 
     One that is certainly worse than the model in use is refused without `force`.
@@ -159,18 +155,14 @@ async def override(
     return Taken(status="OK", **await _answer(sandbox, request, body, "override", asked))
 
 
-@router.post("/rollback", openapi_extra=takes(RollbackBody), responses=BUSY)
-async def rollback(
-    body: Annotated[RollbackBody, Depends(json_body(RollbackBody))], sandbox: TheSandbox, request: Request
-) -> Taken:
+@router.post("/rollback", responses=BUSY)
+async def rollback(body: RollbackBody, sandbox: TheSandbox, request: Request) -> Taken:
     """Bring back the model that the one in use took the place of."""
     return Taken(status="OK", **await _answer(sandbox, request, body, "rollback", body.request.model_dump()))
 
 
-@router.post("/predict", openapi_extra=takes(PredictBody), responses=BUSY)
-async def predict(
-    body: Annotated[PredictBody, Depends(json_body(PredictBody))], sandbox: TheSandbox, request: Request
-) -> Predicted:
+@router.post("/predict", responses=BUSY)
+async def predict(body: PredictBody, sandbox: TheSandbox, request: Request) -> Predicted:
     """Ask the model in use."""
     answer = await _answer(sandbox, request, body, "predict", body.request.model_dump())
     return Predicted(status="OK", answer=answer)
