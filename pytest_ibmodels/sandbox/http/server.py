@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from pytest_ibmodels.sandbox.errors import StartError
 from pytest_ibmodels.sandbox.execution.processes import kill_all
 from pytest_ibmodels.sandbox.http.connections import ACCEPTED_AT_ONCE, BoundedProtocol
-from pytest_ibmodels.sandbox.storage.cleanup import RemovedAtEnd
+from pytest_ibmodels.sandbox.storage.cleanup import CleanupDir
 
 _STOP_SECONDS = 1.6
 # For how long a connection may be idle: longer than between two looks at a job.
@@ -34,7 +34,7 @@ class Server(uvicorn.Server):
         *,
         announce: bool,
         exit_with_parent: bool,
-        doomed: RemovedAtEnd | None = None,
+        cleanup_dir: CleanupDir | None = None,
     ) -> None:
         super().__init__(
             uvicorn.Config(
@@ -51,7 +51,7 @@ class Server(uvicorn.Server):
         self._listener = listener
         self._announce = announce
         self._exit_with_parent = exit_with_parent
-        self._doomed = doomed
+        self._cleanup_dir = cleanup_dir
         self._stopping = False
         self._is_unheard = False
 
@@ -118,8 +118,8 @@ class Server(uvicorn.Server):
         # at any moment, and the next start ends what was left.
         threading.Event().wait(_STOP_SECONDS)
         kill_all()
-        if self._doomed:
-            self._doomed.remove()
+        if self._cleanup_dir:
+            self._cleanup_dir.remove()
         os._exit(StartError.exit_code if self._is_unheard else 0)
 
 
