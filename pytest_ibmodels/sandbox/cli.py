@@ -135,7 +135,7 @@ def _run(
     if len(tokens.names) > 1 and settings.database and "{name}" not in settings.database:
         raise UsageError(
             "--database: with several tokens each tenant needs a database of its own; "
-            "write {name} where the URLs differ"
+            "write {name} in the part that names the database"
         )
     with listen(host, port) as listener:
         server_app = create_app(settings, tokens)

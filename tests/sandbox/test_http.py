@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from pytest_ibmodels.sandbox.http.connections import MOST_CONNECTIONS, most_connections
+from pytest_ibmodels.sandbox.http.connections import MAX_CONNECTIONS, max_connections
 from pytest_ibmodels.sandbox.http.server_log import RateLimit
 from tests.sandbox.conftest import MAX_BODY_MIB
 from tests.sandbox.running import TOKEN, RunningSandbox, soon
@@ -266,9 +266,9 @@ def test_who_does_not_say_what_it_wants_is_not_kept(
 
 
 def test_there_is_always_room_for_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    for soft, expected in ((20, 16), (1024, 512), (10**6, MOST_CONNECTIONS), (-1, MOST_CONNECTIONS)):
+    for soft, expected in ((20, 16), (1024, 512), (10**6, MAX_CONNECTIONS), (-1, MAX_CONNECTIONS)):
         monkeypatch.setattr(resource, "getrlimit", lambda _what, soft=soft: (soft, soft))
-        assert most_connections() == expected
+        assert max_connections() == expected
 
 
 def test_a_flood_of_the_same_is_logged_in_part(caplog: pytest.LogCaptureFixture) -> None:
@@ -282,7 +282,7 @@ def test_a_flood_of_the_same_is_logged_in_part(caplog: pytest.LogCaptureFixture)
                 assert limit.filter(record)
     assert len(written) < 300
     assert sum(text.startswith("another") for text in written) == 5
-    assert "more like this are left out" in written[-1]
+    assert "similar ones are left out" in written[-1]
 
 
 # --- what is told of all this ---

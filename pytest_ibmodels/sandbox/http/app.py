@@ -1,4 +1,4 @@
-"""The application: settings in, ASGI application out."""
+"""Application factory."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -43,10 +43,10 @@ ROUTERS = tuple(module.router for module in _MODULES)
 
 
 def create_app(settings: Settings, tokens: Tokens) -> FastAPI:
-    """An application over the data folder of ``settings``, which it claims at once; each token has a root of its own.
+    """Create the application, and lock the data folder of ``settings``; each tenant has its own root in it.
 
     Raises:
-        StartError: if the data folder or the database cannot be used.
+        StartError: the data folder or the database cannot be used.
     """
     sandboxes = Sandboxes(settings, tokens.names)
 
@@ -65,7 +65,7 @@ def create_app(settings: Settings, tokens: Tokens) -> FastAPI:
     @app.exception_handler(SandboxError)
     async def refused(request: Request, error: SandboxError) -> JSONResponse:
         if isinstance(error, StoreError) or isinstance(error.__cause__, OSError):
-            # Not the client's doing.
+            # The client is not to blame.
             logger.error("%s %s: %s", request.method, request.url.path, error)
         return _refused(error)
 
@@ -76,7 +76,7 @@ def create_app(settings: Settings, tokens: Tokens) -> FastAPI:
 
     @app.exception_handler(RecursionError)
     async def too_deep(_request: Request, _error: RecursionError) -> JSONResponse:
-        return _envelope("what was sent, or what it names, is nested too deep", 200)
+        return _envelope("the request, or a file that it names, is nested too deep", 200)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -86,7 +86,7 @@ def create_app(settings: Settings, tokens: Tokens) -> FastAPI:
 
     @app.exception_handler(HTTPException)
     async def unknown(request: Request, error: HTTPException) -> JSONResponse:
-        msg = f"{request.method} {request.url.path}: {error.detail}; the sandbox has no such call"
+        msg = f"{request.method} {request.url.path}: {error.detail}; the sandbox has no such endpoint"
         headers = {"Allow": ", ".join(_methods(request))} if error.status_code == 405 else None
         return _envelope(msg, error.status_code, headers)
 
@@ -94,7 +94,7 @@ def create_app(settings: Settings, tokens: Tokens) -> FastAPI:
 
 
 def _methods(request: Request) -> list[str]:
-    """The methods of all calls at the path of a request; where there is GET there is HEAD."""
+    """Methods of all routes at the path of a request; GET implies HEAD."""
     there = [*request.app.routes, *(route for router in ROUTERS for route in router.routes)]
     matching = [r for r in there if isinstance(r, Route) and r.matches(request.scope)[0] is not Match.NONE]
     found = {method for route in matching for method in route.methods or ()}

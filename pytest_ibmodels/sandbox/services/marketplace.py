@@ -19,7 +19,7 @@ from pytest_ibmodels.sandbox.settings import Settings
 from pytest_ibmodels.sandbox.storage.archives import (
     extract,
     pack,
-    reported,
+    translate_zip_errors,
 )
 from pytest_ibmodels.sandbox.storage.drive import Drive
 from pytest_ibmodels.sandbox.storage.job_store import PackageRow, Store
@@ -73,7 +73,7 @@ class Marketplace:
         archive, trial = self._drive.new_scratch(), self._drive.new_scratch()
         try:
             # A copy first: the file in the drive may be written to while it is looked at.
-            with self._drive.open(path) as source, reported(path, "stored"), archive.open("wb") as copy:
+            with self._drive.open(path) as source, translate_zip_errors(path, "stored"), archive.open("wb") as copy:
                 shutil.copyfileobj(source, copy)
             with archive.open("rb") as file:
                 extract(file, trial, path, _INSTALLED, max_bytes=self._max_bytes)
@@ -100,7 +100,7 @@ class Marketplace:
                 return
             unpacked = self._unpack(row)
             target = self._local(_installed(row))
-            with reported(_installed(row), "installed"):
+            with translate_zip_errors(_installed(row), "installed"):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.rmtree(target, ignore_errors=True)
                 unpacked.rename(target)
@@ -160,7 +160,7 @@ class Marketplace:
                 )
                 raise SandboxError(msg)
             target = self._local(_archive(row))
-            with reported(_archive(row), "stored"):
+            with translate_zip_errors(_archive(row), "stored"):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 archive.replace(target)
             # By the clock, which may have been set back: later than all others.

@@ -1,6 +1,5 @@
 """Everything a sandbox consists of, apart from HTTP; and the sandboxes, one for each token, of a server."""
 
-import fcntl
 import logging
 import os
 import shutil
@@ -30,6 +29,7 @@ from pytest_ibmodels.sandbox.settings import Settings
 from pytest_ibmodels.sandbox.storage.databases import refuse_shared_databases
 from pytest_ibmodels.sandbox.storage.drive import Drive
 from pytest_ibmodels.sandbox.storage.job_store import Store
+from pytest_ibmodels.sandbox.storage.locks import open_locked
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class Sandbox:
         self.model_calls.close()
         self.models.close()
         self.tuning.close()
-        self.store.write_what_was_kept()
+        self.store.flush()
         self.store.close()
 
 
@@ -92,8 +92,8 @@ class Sandboxes:
 
     def __init__(self, settings: Settings, names: Iterable[str]) -> None:
         self._settings = settings
-        each = {name: settings.of_holder(name) for name in names}
-        refuse_shared_databases({name: of_holder.database_url for name, of_holder in each.items()})
+        each = {name: settings.for_tenant(name) for name in names}
+        refuse_shared_databases({name: own.database_url for name, own in each.items()})
         self._lock = _claim(settings.data)
         self._queue = JobQueue(settings.max_jobs)
         self._closing = threading.Event()
@@ -101,8 +101,8 @@ class Sandboxes:
         try:
             prepare_sockets()
             settings.samples_root.mkdir(exist_ok=True)
-            for name, of_holder in each.items():
-                self._by_name[name] = Sandbox(of_holder, self._queue)
+            for name, own in each.items():
+                self._by_name[name] = Sandbox(own, self._queue)
         except BaseException as error:
             for sandbox in self._by_name.values():
                 sandbox.close()
@@ -146,7 +146,7 @@ class Sandboxes:
             # Of models whose process has ended between two calls.
             kill_orphans()
             for sandbox in self._by_name.values():
-                sandbox.store.write_what_was_kept()
+                sandbox.store.flush()
             if time.monotonic() - tidied > _TIDY_SECONDS:
                 tidied = time.monotonic()
                 for sandbox in self._by_name.values():
@@ -166,18 +166,14 @@ def _claim(data: Path) -> IO[str]:
     """Lock the data folder for as long as the file is open, however this process ends."""
     try:
         data.mkdir(parents=True, exist_ok=True)
-        lock = (data / "lock").open("a+")
+        lock = open_locked(data / "lock")
+    except BlockingIOError:
+        owner = (data / "lock").read_text(encoding="utf-8").strip() or "unknown"
+        msg = f"the data folder '{data}' is in use by another sandbox (process {owner}); give this one another --data"
+        raise DataInUseError(msg) from None
     except OSError as error:
         msg = f"the data folder '{data}' cannot be used: {error.strerror or error}"
         raise StartError(msg) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.seek(0)
-        owner = lock.read().strip() or "unknown"
-        lock.close()
-        msg = f"the data folder '{data}' is in use by another sandbox (process {owner}); give this one another --data"
-        raise DataInUseError(msg) from None
     # Whose it is, for those who come too late; on a full disk they are not told.
     with suppress(OSError):
         os.ftruncate(lock.fileno(), 0)

@@ -1,4 +1,4 @@
-"""``/api/v1/annotator``: a Refiner program for a trained model (protocol section 5.1)."""
+"""``/api/v1/annotator``: a Refiner program for a trained model (Instabase protocol, "Annotator projects")."""
 
 from fastapi import APIRouter
 

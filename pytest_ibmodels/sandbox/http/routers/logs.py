@@ -1,4 +1,4 @@
-"""``/classifier/logs``: the output of training jobs (protocol section 9; not below ``/api/v1``)."""
+"""``/classifier/logs``: output of training jobs, not below ``/api/v1`` (Instabase protocol, "Jobs")."""
 
 from fastapi import APIRouter
 
@@ -12,9 +12,8 @@ router = APIRouter(prefix="/classifier/logs")
 
 @router.get("/{job_id}")
 def logs(job_id: str, sandbox: TheSandbox) -> list[LogEntry]:
-    """The last lines that a job has written."""
+    """Read the last lines of a job's log."""
     job = sandbox.store.job(job_id)
     if job is None:
-        msg = f"there is no job {job_id!r}"
-        raise SandboxError(msg)
+        raise SandboxError(f"there is no job {job_id!r}")
     return read_log(sandbox.training.log_of(job.id), job.started or job.created)

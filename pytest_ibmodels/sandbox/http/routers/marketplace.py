@@ -1,4 +1,4 @@
-"""``/api/v1/marketplace`` and ``/api/v1/solution``: packages (protocol section 6)."""
+"""``/api/v1/marketplace`` and ``/api/v1/solution``: packages (Instabase protocol, "Marketplace")."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ router = APIRouter(prefix="/api/v1", route_class=JsonRoute)
 
 @router.get("/marketplace/list", response_model_exclude_none=True)
 def list_apps(sandbox: TheSandbox) -> MarketplaceListing:
-    """What is published."""
+    """List published packages."""
     return MarketplaceListing(status="OK", apps=sandbox.marketplace.apps())
 
 
@@ -39,14 +39,14 @@ def publish(body: PublishRequest, sandbox: TheSandbox) -> PublishAnswer:
 
 @router.post("/marketplace/unpublish", response_model_exclude_none=True)
 def unpublish(body: UnpublishRequest, sandbox: TheSandbox) -> Envelope:
-    """Take a version back."""
+    """Remove a published version."""
     sandbox.marketplace.unpublish(body.name, body.version)
     return Envelope(status="OK")
 
 
 @router.post("/marketplace/install", response_model_exclude_none=True)
 def install(body: InstallRequest, sandbox: TheSandbox) -> Envelope:
-    """Unpack a published version."""
+    """Install a published version."""
     sandbox.marketplace.install(body.name, body.version)
     return Envelope(status="OK")
 

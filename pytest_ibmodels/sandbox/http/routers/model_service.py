@@ -1,4 +1,4 @@
-"""``/api/v1/model-service``: training, and running a model (protocol section 4)."""
+"""``/api/v1/model-service``: training, and running a model (Instabase protocol, "Model service")."""
 
 import base64
 import threading
@@ -36,14 +36,14 @@ def run_train(body: TrainRequest, sandbox: TheSandbox) -> JobStarted:
 
 @router.post("/run", responses=BUSY)
 async def run(body: TheRun, sandbox: TheSandbox, request: Request) -> dict[str, Any]:
-    """Run a model on a document and answer its result."""
+    """Run a model on a document and return its result."""
     result = await sandbox.model_calls.answer(request, lambda abandoned: _run(sandbox, body, abandoned))
     return {"status": "OK", **result}
 
 
 @router.post("/run_async", response_model_exclude_none=True)
 def run_async(body: TheRun, sandbox: TheSandbox) -> JobStarted:
-    """The same as a job."""
+    """Start a job that runs a model on a document."""
     return JobStarted(
         status="OK", job_id=sandbox.tasks.start("model", lambda: _run(sandbox, body), waits_for_model=True)
     )
@@ -51,7 +51,7 @@ def run_async(body: TheRun, sandbox: TheSandbox) -> JobStarted:
 
 @router.post("/unload_model", response_model_exclude_none=True)
 def unload_model(body: UnloadRequest, sandbox: TheSandbox) -> Unloaded:
-    """Unload a model; the answer is the same if it was not loaded (section 4.3)."""
+    """Unload a model; the answer is the same if it is not loaded (Instabase protocol, "Model service")."""
     sandbox.models.unload(body.model_name)
     return Unloaded(status="OK", message=UNLOADED_MESSAGE)
 
@@ -70,14 +70,12 @@ def _model_path(sandbox: Sandbox, request: RunRequest) -> DrivePath:
         return DrivePath.parse(request.model_fs_path)
     model = sandbox.store.model(request.model_name)
     if model is None:
-        msg = f"there is no model {request.model_name!r}; annotator/export_model registers one"
-        raise SandboxError(msg)
+        raise SandboxError(f"there is no model {request.model_name!r}; annotator/export_model registers one")
     return DrivePath.parse(model.model_path)
 
 
 def _decoded(raw: RawInput) -> bytes:
     try:
         return base64.b64decode(raw.data, validate=True)
-    except ValueError as error:  # binascii.Error is one, and characters beyond ASCII are another
-        msg = f"input_raw_data.data is not base64: {error}"
-        raise SandboxError(msg) from None
+    except ValueError as error:  # binascii.Error, or characters beyond ASCII
+        raise SandboxError(f"input_raw_data.data is not base64: {error}") from None

@@ -1,4 +1,4 @@
-"""``/api/v1/refiner-v5``: runs of Refiner programs (protocol section 5.2)."""
+"""``/api/v1/refiner-v5``: runs of Refiner programs (Instabase protocol, "Refiner")."""
 
 from fastapi import APIRouter
 
@@ -13,5 +13,5 @@ def run(
     body: RefinerRequest,
     sandbox: TheSandbox,
 ) -> JobStarted:
-    """Start a run of the program that was sent, on the records that were named."""
+    """Start a job that runs the given program on the named records."""
     return JobStarted(status="OK", job_id=sandbox.refiner.start(body))
