@@ -41,7 +41,7 @@ def refuse_shared_databases(urls: Mapping[str, str | URL]) -> None:
             )
 
 
-def claim_database(url: str | URL) -> IO[str] | None:
+def lock_database(url: str | URL) -> IO[str] | None:
     """Lock a SQLite database until the returned file is closed; None for all other databases.
 
     Raises:
@@ -126,7 +126,7 @@ def not_opened(error: Exception) -> StartError:
 
 
 @contextmanager
-def database_errors() -> Iterator[None]:
+def translate_database_errors() -> Iterator[None]:
     """Turn errors of the database into :class:`SandboxError`.
 
     Raises:

@@ -27,10 +27,10 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, Session, 
 from pytest_ibmodels.instabase.wire import ENVIRONMENT_FAULT
 from pytest_ibmodels.sandbox.errors import StoreError
 from pytest_ibmodels.sandbox.storage.databases import (
-    claim_database,
-    database_errors,
+    lock_database,
     not_opened,
     open_engine,
+    translate_database_errors,
 )
 
 logger = logging.getLogger(__name__)
@@ -131,9 +131,9 @@ class Store:
         self._written = time.monotonic()
         self._refused = False
         self._engine = open_engine(url)
-        self._claim = None
+        self._lock = None
         try:
-            self._claim = claim_database(url)
+            self._lock = lock_database(url)
             self._models = self._open()
         except BaseException:
             self.close()
@@ -142,8 +142,8 @@ class Store:
     def close(self) -> None:
         """Close all connections and release the database."""
         self._engine.dispose()
-        if self._claim is not None:
-            self._claim.close()
+        if self._lock is not None:
+            self._lock.close()
 
     def _open(self) -> dict[str, RegisteredModel]:
         """Create missing tables; return the registered models, which no other process changes."""
@@ -325,12 +325,12 @@ class Store:
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
-        with database_errors(), self._engine.begin() as connection:
+        with translate_database_errors(), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
     def _session(self) -> Iterator[Session]:
-        with database_errors(), Session(self._engine, expire_on_commit=False) as session:
+        with translate_database_errors(), Session(self._engine, expire_on_commit=False) as session:
             yield session
 
     @contextmanager

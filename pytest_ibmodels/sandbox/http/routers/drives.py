@@ -104,7 +104,7 @@ def rename(path: ThePath, body: RenameRequest, sandbox: TheSandbox) -> JobStarte
     if "/" in body.new_name:
         raise SandboxError(f"'{path}' cannot be renamed to {body.new_name!r}: a name holds no '/'")
     target = path.parent.joined(body.new_name)
-    return _started(sandbox.tasks.start("move", lambda: sandbox.drive.move(path, target)))
+    return _as_job(sandbox.tasks.start("move", lambda: sandbox.drive.move(path, target)))
 
 
 @router.delete("/{path:any_text}", openapi_extra=DRIVE_ARGS)
@@ -137,13 +137,13 @@ def _act(sandbox: Sandbox, path: DrivePath, body: bytes) -> JobStarted:
         wish = parse_as(UnzipRequest, body, "unzip")
         archive, destination = DrivePath.parse(f"{node}/{wish.zip_file}"), DrivePath.parse(wish.destination)
         limit = sandbox.settings.max_unzipped
-        return _started(sandbox.tasks.start("unzip", lambda: unzip(drive, archive, destination, max_bytes=limit)))
+        return _as_job(sandbox.tasks.start("unzip", lambda: unzip(drive, archive, destination, max_bytes=limit)))
     target = DrivePath.parse(parse_as(CopyRequest, body, path.name).new_full_path)
     act = drive.copy if path.name == "copy" else drive.move
-    return _started(sandbox.tasks.start(path.name, lambda: act(node, target)))
+    return _as_job(sandbox.tasks.start(path.name, lambda: act(node, target)))
 
 
-def _started(job_id: str) -> JobStarted:
+def _as_job(job_id: str) -> JobStarted:
     return JobStarted(status="OK", job_id=job_id)
 
 

@@ -25,9 +25,6 @@ from pytest_ibmodels.sandbox.storage.paths import DrivePath
 router = APIRouter(prefix="/api/v1/model-service", route_class=JsonRoute)
 
 
-TheRun = RunRequest
-
-
 @router.post("/run_train", response_model_exclude_none=True)
 def run_train(body: TrainRequest, sandbox: TheSandbox) -> JobStarted:
     """Queue a training of pushed code."""
@@ -35,14 +32,14 @@ def run_train(body: TrainRequest, sandbox: TheSandbox) -> JobStarted:
 
 
 @router.post("/run", responses=BUSY)
-async def run(body: TheRun, sandbox: TheSandbox, request: Request) -> dict[str, Any]:
+async def run(body: RunRequest, sandbox: TheSandbox, request: Request) -> dict[str, Any]:
     """Run a model on a document and return its result."""
     result = await sandbox.model_calls.answer(request, lambda abandoned: _run(sandbox, body, abandoned))
     return {"status": "OK", **result}
 
 
 @router.post("/run_async", response_model_exclude_none=True)
-def run_async(body: TheRun, sandbox: TheSandbox) -> JobStarted:
+def run_async(body: RunRequest, sandbox: TheSandbox) -> JobStarted:
     """Start a job that runs a model on a document."""
     return JobStarted(
         status="OK", job_id=sandbox.tasks.start("model", lambda: _run(sandbox, body), waits_for_model=True)
