@@ -125,7 +125,7 @@ def _run(
     exit_with_parent: bool,
     cleanup_dir: CleanupDir | None,
 ) -> None:
-    from pytest_ibmodels.sandbox.execution.child import keep_environment
+    from pytest_ibmodels.sandbox.execution.child import clean_environment
     from pytest_ibmodels.sandbox.http.app import create_app
     from pytest_ibmodels.sandbox.http.server import Server, listen
     from pytest_ibmodels.sandbox.http.server_log import set_up_logging
@@ -141,7 +141,7 @@ def _run(
         server_app = create_app(settings, tokens)
         set_up_logging(settings.data / "server.log")
         # Child processes inherit neither the environment nor the command line, which names the token file.
-        keep_environment(os.environ)
+        clean_environment(os.environ)
         sys.argv = sys.argv[:1]
         sys.path[:] = [entry for entry in sys.path if _may_hold_packages(entry)]
         server = Server(

@@ -33,7 +33,7 @@ from pytest_ibmodels.sandbox.http.routers import (
     tuning,
 )
 from pytest_ibmodels.sandbox.http.tokens import Tokens
-from pytest_ibmodels.sandbox.services.tenant import Sandboxes
+from pytest_ibmodels.sandbox.services.tenant import Tenants
 from pytest_ibmodels.sandbox.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -48,16 +48,16 @@ def create_app(settings: Settings, tokens: Tokens) -> FastAPI:
     Raises:
         StartError: the data folder or the database cannot be used.
     """
-    sandboxes = Sandboxes(settings, tokens.names)
+    tenants = Tenants(settings, tokens.names)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        sandboxes.start()
+        tenants.start()
         yield
-        await run_in_threadpool(sandboxes.close)
+        await run_in_threadpool(tenants.close)
 
     app = DescribedApp(lifespan=lifespan, title="The sandbox", docs_url=None, redoc_url=None, redirect_slashes=False)
-    app.state.sandboxes = sandboxes
+    app.state.tenants = tenants
     app.add_middleware(AuthMiddleware, tokens=tokens, max_body=settings.max_body)
     for router in ROUTERS:
         app.include_router(router, responses=REFUSALS)

@@ -13,7 +13,7 @@ from pytest_ibmodels.instabase.wire import DRIVE_ARGS_HEADER, DriveArgs, WireMod
 from pytest_ibmodels.sandbox.errors import BodyTooLargeError, SandboxError, refusal
 from pytest_ibmodels.sandbox.http.auth import TENANT
 from pytest_ibmodels.sandbox.jsontext import loads
-from pytest_ibmodels.sandbox.services.tenant import Sandbox, Sandboxes
+from pytest_ibmodels.sandbox.services.tenant import Tenant, Tenants
 
 Model = TypeVar("Model", bound=WireModel)
 
@@ -22,10 +22,10 @@ _CHUNK = 2**20
 
 
 # Dependencies are coroutines: FastAPI runs functions in a thread, which costs more than these take.
-async def sandbox_of(request: Request) -> Sandbox:
-    """Sandbox of the tenant whose token the request carries; a dependency."""
-    sandboxes: Sandboxes = request.app.state.sandboxes
-    return sandboxes.of(request.scope[TENANT])
+async def tenant_of(request: Request) -> Tenant:
+    """Tenant whose token the request carries; a dependency."""
+    tenants: Tenants = request.app.state.tenants
+    return tenants.get(request.scope[TENANT])
 
 
 async def drive_args(request: Request) -> DriveArgs:
@@ -37,7 +37,7 @@ async def drive_args(request: Request) -> DriveArgs:
     return parse_as(DriveArgs, request.headers.get(DRIVE_ARGS_HEADER, "{}"), f"header {DRIVE_ARGS_HEADER}")
 
 
-TheSandbox = Annotated[Sandbox, Depends(sandbox_of)]
+TheTenant = Annotated[Tenant, Depends(tenant_of)]
 Args = Annotated[DriveArgs, Depends(drive_args)]
 
 
@@ -66,8 +66,8 @@ class _JsonRequest(Request):
             BodyTooLargeError: it is larger than any JSON body may be.
         """
         if not hasattr(self, "_body"):
-            sandbox = await sandbox_of(self)
-            limit, body = min(MAX_JSON_BYTES, sandbox.settings.max_body), bytearray()
+            tenant = await tenant_of(self)
+            limit, body = min(MAX_JSON_BYTES, tenant.settings.max_body), bytearray()
             async for chunk in self.stream():
                 body += chunk
                 if len(body) > limit:
@@ -109,7 +109,7 @@ async def body_to_file(request: Request) -> Path:
     Raises:
         BodyTooLargeError: the body is over the limit.
     """
-    path = (await sandbox_of(request)).drive.new_scratch()
+    path = (await tenant_of(request)).drive.new_scratch()
     try:
         await _store(request, path)
     except BaseException as error:
@@ -121,7 +121,7 @@ async def body_to_file(request: Request) -> Path:
 
 
 async def _store(request: Request, path: Path) -> None:
-    limit, size, pending = (await sandbox_of(request)).settings.max_body, 0, bytearray()
+    limit, size, pending = (await tenant_of(request)).settings.max_body, 0, bytearray()
     file = await run_in_threadpool(path.open, "wb")
     with file:
         async for chunk in request.stream():

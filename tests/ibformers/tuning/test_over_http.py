@@ -111,7 +111,7 @@ def test_what_cannot_be_done_is_one_sentence(sandbox: RunningSandbox, sqlite: st
     missing = sandbox.api("tuning/predict", {"settings": {"model_name": "x"}, "request": QUESTION})
     assert missing["msg"].startswith("tuning: no 'script_packages' given, and no published package has a module 'ibf")
     body = {"settings": {"model_name": "x"}, "request": REQUEST, "script_packages": [CODE], "database": "sample:cats"}
-    assert "the samples that are databases are: reviews" in sandbox.api("tuning/train", body)["msg"]
+    assert "sample databases: reviews" in sandbox.api("tuning/train", body)["msg"]
     assert "request.inputs: Field required" in client.ask("predict", {})["msg"]
 
 

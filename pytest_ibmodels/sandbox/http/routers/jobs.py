@@ -8,7 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from pytest_ibmodels.instabase.wire import CancelRequest, JobListing, ListedJob
 from pytest_ibmodels.sandbox.errors import SandboxError
-from pytest_ibmodels.sandbox.http.bodies import JsonRoute, TheSandbox
+from pytest_ibmodels.sandbox.http.bodies import JsonRoute, TheTenant
 from pytest_ibmodels.sandbox.storage.job_store import Job
 
 router = APIRouter(prefix="/api/v1/jobs", route_class=JsonRoute)
@@ -19,10 +19,10 @@ _TASK_SECONDS = 1.0
 
 # A coroutine, as polls are the most frequent requests: a thread costs more than an answer from memory.
 @router.get("/status")
-async def status(job_id: str, sandbox: TheSandbox) -> dict[str, Any]:
+async def status(job_id: str, tenant: TheTenant) -> dict[str, Any]:
     """Poll a job of any kind; the query's ``type`` is ignored."""
-    await sandbox.tasks.ended(job_id, _TASK_SECONDS)
-    job = sandbox.store.kept_job(job_id) or await run_in_threadpool(sandbox.store.job, job_id)
+    await tenant.tasks.wait_for_end(job_id, _TASK_SECONDS)
+    job = tenant.store.kept_job(job_id) or await run_in_threadpool(tenant.store.job, job_id)
     if job is None:
         msg = f"there is no job {job_id!r}"
         return {"status": "ERROR", "msg": msg, "state": "DONE", "results": [{"status": "ERROR", "msg": msg}]}
@@ -38,7 +38,7 @@ async def status(job_id: str, sandbox: TheSandbox) -> dict[str, Any]:
         answer["cur_status"] = json.dumps({"task_state": job.task_state, "task_data": job.task_data})
         answer["peak_memory"] = job.peak_memory
         if job.task_state == "PENDING":
-            position = sandbox.training.queue_position(job.id)
+            position = tenant.training.queue_position(job.id)
             answer["queue_position"] = position
             if position is not None:
                 answer["msg"] = f"queued, {_ordinal(position)}"
@@ -49,24 +49,24 @@ async def status(job_id: str, sandbox: TheSandbox) -> dict[str, Any]:
 
 
 @router.get("/list", response_model_exclude_none=True)
-def jobs(model_name: str, sandbox: TheSandbox) -> JobListing:
+def jobs(model_name: str, tenant: TheTenant) -> JobListing:
     """List the training jobs of a model since the server started, oldest first.
 
     A client that lost the answer to its request finds here whether the job was started.
     """
-    found = [ListedJob(job_id=job_id, model_name=model_name) for job_id in sandbox.training.jobs_of(model_name)]
+    found = [ListedJob(job_id=job_id, model_name=model_name) for job_id in tenant.training.jobs_of(model_name)]
     return JobListing(status="OK", jobs=found)
 
 
 @router.post("/cancel")
-def cancel(body: CancelRequest, sandbox: TheSandbox) -> dict[str, str]:
+def cancel(body: CancelRequest, tenant: TheTenant) -> dict[str, str]:
     """Cancel a training job that waits or runs; an error if the job has ended."""
-    job = sandbox.store.job(body.job_id)
+    job = tenant.store.job(body.job_id)
     if job is None:
         raise SandboxError(f"there is no job {body.job_id!r}")
     if job.kind != "train":
         raise SandboxError(f"job {body.job_id} is of the kind '{job.kind}'; only training jobs can be cancelled")
-    if not sandbox.training.cancel(body.job_id):
+    if not tenant.training.cancel(body.job_id):
         raise SandboxError(f"job {body.job_id} has ended already")
     return {"status": "OK", "msg": "cancelled"}
 

@@ -5,15 +5,15 @@ from fastapi import APIRouter
 from pytest_ibmodels.instabase.wire import LogEntry
 from pytest_ibmodels.sandbox.errors import SandboxError
 from pytest_ibmodels.sandbox.execution.joblog import read_log
-from pytest_ibmodels.sandbox.http.bodies import TheSandbox
+from pytest_ibmodels.sandbox.http.bodies import TheTenant
 
 router = APIRouter(prefix="/classifier/logs")
 
 
 @router.get("/{job_id}")
-def logs(job_id: str, sandbox: TheSandbox) -> list[LogEntry]:
+def logs(job_id: str, tenant: TheTenant) -> list[LogEntry]:
     """Read the last lines of a job's log."""
-    job = sandbox.store.job(job_id)
+    job = tenant.store.job(job_id)
     if job is None:
         raise SandboxError(f"there is no job {job_id!r}")
-    return read_log(sandbox.training.log_of(job.id), job.started or job.created)
+    return read_log(tenant.training.log_of(job.id), job.started or job.created)

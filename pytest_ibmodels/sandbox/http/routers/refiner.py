@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from pytest_ibmodels.instabase.wire import JobStarted, RefinerRequest
-from pytest_ibmodels.sandbox.http.bodies import JsonRoute, TheSandbox
+from pytest_ibmodels.sandbox.http.bodies import JsonRoute, TheTenant
 
 router = APIRouter(prefix="/api/v1/refiner-v5", route_class=JsonRoute)
 
@@ -11,7 +11,7 @@ router = APIRouter(prefix="/api/v1/refiner-v5", route_class=JsonRoute)
 @router.post("/run", response_model_exclude_none=True)
 def run(
     body: RefinerRequest,
-    sandbox: TheSandbox,
+    tenant: TheTenant,
 ) -> JobStarted:
     """Start a job that runs the given program on the named records."""
-    return JobStarted(status="OK", job_id=sandbox.refiner.start(body))
+    return JobStarted(status="OK", job_id=tenant.refiner.start(body))

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Query, Request
 from pydantic import Field, JsonValue
 
 from pytest_ibmodels.instabase.wire import Envelope, IbPath, JobStarted, WireModel
-from pytest_ibmodels.sandbox.http.bodies import JsonRoute, TheSandbox
+from pytest_ibmodels.sandbox.http.bodies import JsonRoute, TheTenant
 from pytest_ibmodels.sandbox.http.openapi import BUSY
-from pytest_ibmodels.sandbox.services.tenant import Sandbox
+from pytest_ibmodels.sandbox.services.tenant import Tenant
 
 router = APIRouter(prefix="/api/v1/tuning", route_class=JsonRoute)
 
@@ -138,52 +138,52 @@ class TunedModels(Envelope):
 
 
 @router.post("/train", response_model_exclude_none=True)
-def train(body: TrainBody, sandbox: TheSandbox) -> JobStarted:
+def train(body: TrainBody, tenant: TheTenant) -> JobStarted:
     """Queue a training of a candidate.
 
     The job's ``results[0].result`` has the metrics of both models, and the request that promotes the candidate.
     """
     arguments = {"settings": body.plain_settings(), "request": body.request.model_dump(exclude_none=True)}
-    return JobStarted(status="OK", job_id=sandbox.tuning.train(body.script_packages, body.database, arguments))
+    return JobStarted(status="OK", job_id=tenant.tuning.train(body.script_packages, body.database, arguments))
 
 
 @router.post("/override", responses=BUSY)
-async def override(body: OverrideBody, sandbox: TheSandbox, request: Request) -> Promoted:
+async def override(body: OverrideBody, tenant: TheTenant, request: Request) -> Promoted:
     """Promote the candidate, and keep the model in use as the previous one; `message` compares them.
 
     A candidate that is certainly worse than the model in use is refused without `force`.
     """
     asked = body.request.model_dump(exclude_unset=True)
-    return Promoted(status="OK", **await _answer(sandbox, request, body, "override", asked))
+    return Promoted(status="OK", **await _answer(tenant, request, body, "override", asked))
 
 
 @router.post("/rollback", responses=BUSY)
-async def rollback(body: RollbackBody, sandbox: TheSandbox, request: Request) -> Promoted:
+async def rollback(body: RollbackBody, tenant: TheTenant, request: Request) -> Promoted:
     """Bring back the previous model."""
-    return Promoted(status="OK", **await _answer(sandbox, request, body, "rollback", body.request.model_dump()))
+    return Promoted(status="OK", **await _answer(tenant, request, body, "rollback", body.request.model_dump()))
 
 
 @router.post("/predict", responses=BUSY)
-async def predict(body: PredictBody, sandbox: TheSandbox, request: Request) -> Predicted:
+async def predict(body: PredictBody, tenant: TheTenant, request: Request) -> Predicted:
     """Predict with the model in use."""
-    answer = await _answer(sandbox, request, body, "predict", body.request.model_dump())
+    answer = await _answer(tenant, request, body, "predict", body.request.model_dump())
     return Predicted(status="OK", answer=answer)
 
 
 @router.get("/models", responses=BUSY)
 async def models(
-    sandbox: TheSandbox, request: Request, script_packages: Annotated[list[str] | None, Query()] = None
+    tenant: TheTenant, request: Request, script_packages: Annotated[list[str] | None, Query()] = None
 ) -> TunedModels:
     """List the models."""
     packages = [package.lstrip("/") for package in script_packages or []]
-    found = await sandbox.model_calls.answer(
-        request, lambda abandoned: sandbox.tuning.answer(packages, "models", {}, {}, abandoned)
+    found = await tenant.model_calls.answer(
+        request, lambda abandoned: tenant.tuning.answer(packages, "models", {}, {}, abandoned)
     )
     return TunedModels(status="OK", models=[TunedModel.model_validate(model) for model in found])
 
 
-async def _answer(sandbox: Sandbox, request: Request, body: _Body, operation: str, asked: dict[str, Any]) -> Any:
+async def _answer(tenant: Tenant, request: Request, body: _Body, operation: str, asked: dict[str, Any]) -> Any:
     packages, settings = body.script_packages, body.plain_settings()
-    return await sandbox.model_calls.answer(
-        request, lambda abandoned: sandbox.tuning.answer(packages, operation, settings, asked, abandoned)
+    return await tenant.model_calls.answer(
+        request, lambda abandoned: tenant.tuning.answer(packages, operation, settings, asked, abandoned)
     )
