@@ -191,6 +191,15 @@ def test_a_body_that_is_wanted_is_asked_for(sandbox: RunningSandbox, root: str) 
     assert sandbox.read(f"{root}/x") == b"ab"
 
 
+@pytest.mark.parametrize("content_type", ["", "application/json", "text/plain", "application/x-www-form-urlencoded"])
+def test_a_json_body_under_any_content_type(sandbox: RunningSandbox, content_type: str) -> None:
+    headers = {"Content-Type": content_type} if content_type else {}
+    answer = sandbox.http.post("/api/v1/jobs/cancel", content=b' {"job_id": "none"}', headers=headers)
+    assert (answer.status_code, answer.json()["msg"]) == (200, "there is no job 'none'")
+    answer = sandbox.http.post("/api/v1/jobs/cancel", content=b" ", headers=headers)
+    assert (answer.status_code, answer.json()["msg"]) == (200, "cancel: the body: Field required")
+
+
 # --- connections ---
 
 

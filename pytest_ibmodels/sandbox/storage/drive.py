@@ -18,14 +18,7 @@ from pytest_ibmodels.sandbox.errors import SandboxError, refusal
 from pytest_ibmodels.sandbox.storage.listings import Listings
 from pytest_ibmodels.sandbox.storage.locks import PathLocks
 from pytest_ibmodels.sandbox.storage.mounts import Mount
-from pytest_ibmodels.sandbox.storage.nodes import (
-    NodeInfo,
-    is_at,
-    nfc,
-    node_of,
-    special_files,
-    translate_os_errors,
-)
+from pytest_ibmodels.sandbox.storage.nodes import NodeInfo, is_at, nfc, node_of, special_files, translate_os_errors
 from pytest_ibmodels.sandbox.storage.paths import ROOT_DEPTH, DrivePath
 
 PAGE_SIZE = 1000
@@ -35,7 +28,6 @@ PAGE_SIZE = 1000
 class _Location:
     """Local path of a drive path, inside the folder ``base``; ``mount`` is None where the drive is writable."""
 
-    path: DrivePath
     local: Path
     base: Path
     mount: Mount | None
@@ -258,7 +250,7 @@ class Drive:
         inside = Path(os.path.realpath(local if follow else local.parent))
         if not inside.is_relative_to(base):
             raise SandboxError(f"'{path}' is refused: a symbolic link leads out of the drive")
-        return _Location(path, local, base, mount)
+        return _Location(local, base, mount)
 
     @contextmanager
     def _changing(self, *paths: DrivePath) -> Iterator[None]:

@@ -8,11 +8,7 @@ from typing import Self
 from pytest_ibmodels.sandbox.errors import SandboxError, UsageError
 from pytest_ibmodels.sandbox.jsontext import loads
 from pytest_ibmodels.sandbox.samples import SAMPLES, sample_folder
-from pytest_ibmodels.sandbox.storage.paths import (
-    APPLICATIONS,
-    ROOT_DEPTH,
-    DrivePath,
-)
+from pytest_ibmodels.sandbox.storage.paths import APPLICATIONS, ROOT_DEPTH, DrivePath
 
 SAMPLE_PREFIX = "sample:"
 

@@ -25,14 +25,7 @@ from pytest_ibmodels.instabase.wire import (
     Written,
 )
 from pytest_ibmodels.sandbox.errors import SandboxError
-from pytest_ibmodels.sandbox.http.bodies import (
-    Args,
-    JsonRoute,
-    TheTenant,
-    body_to_file,
-    json_object,
-    parse_as,
-)
+from pytest_ibmodels.sandbox.http.bodies import Args, JsonRoute, TheTenant, body_to_file, json_object, parse_as
 from pytest_ibmodels.sandbox.http.openapi import BINARY, DRIVE_ARGS, FILE_ANSWER, FILE_BODY
 from pytest_ibmodels.sandbox.http.routers.content import file_answer
 from pytest_ibmodels.sandbox.services.tenant import Tenant
