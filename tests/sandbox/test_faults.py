@@ -113,7 +113,7 @@ def test_what_cannot_be_written_is_kept_until_it_can(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"cannot be written \(database or disk is full\): free some space"):
         store.new_job("x" * 16 * 100_000)
     store.full = False
-    store.write_what_was_kept()
+    store.flush()
     store.close()
     with contextlib.closing(Store(f"sqlite:///{tmp_path}/sandbox.sqlite")) as reopened:
         again = reopened.job(job)

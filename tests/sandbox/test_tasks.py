@@ -65,11 +65,11 @@ def test_how_a_job_ended_is_answered_from_memory_for_a_moment_and_then_from_the_
 ) -> None:
     job_id = store.new_job("refiner")
     store.succeed(job_id, {"answer": "x" * 1000})
-    store.write_what_was_kept()
+    store.flush()
     kept = store.kept_job(job_id)
     assert kept is not None
     monkeypatch.setattr("pytest_ibmodels.sandbox.storage.job_store._ENDED_SECONDS", 0.0)
-    store.write_what_was_kept()
+    store.flush()
     assert store.kept_job(job_id) is None
     assert store.job(job_id) == kept
 

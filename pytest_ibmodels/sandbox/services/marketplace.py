@@ -12,7 +12,7 @@ from pytest_ibmodels.instabase.wire import MarketplaceApp
 from pytest_ibmodels.sandbox.errors import SandboxError
 from pytest_ibmodels.sandbox.services.packages import DESCRIPTION, PackageId, parse_package_id
 from pytest_ibmodels.sandbox.settings import Settings
-from pytest_ibmodels.sandbox.storage.archives import extract, pack, reported
+from pytest_ibmodels.sandbox.storage.archives import extract, pack, translate_zip_errors
 from pytest_ibmodels.sandbox.storage.drive import Drive
 from pytest_ibmodels.sandbox.storage.job_store import PackageRow, Store
 from pytest_ibmodels.sandbox.storage.mounts import Mount
@@ -65,7 +65,7 @@ class Marketplace:
         archive, trial = self._drive.new_scratch(), self._drive.new_scratch()
         try:
             # The file in the drive may change during the checks, so they read a copy.
-            with self._drive.open(path) as source, reported(path, "stored"), archive.open("wb") as copy:
+            with self._drive.open(path) as source, translate_zip_errors(path, "stored"), archive.open("wb") as copy:
                 shutil.copyfileobj(source, copy)
             with archive.open("rb") as file:
                 extract(file, trial, path, _INSTALLED, max_bytes=self._max_bytes)
@@ -92,7 +92,7 @@ class Marketplace:
                 return
             unpacked = self._unpack(row)
             target = self._local(_installed(row))
-            with reported(_installed(row), "installed"):
+            with translate_zip_errors(_installed(row), "installed"):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.rmtree(target, ignore_errors=True)
                 unpacked.rename(target)
@@ -155,7 +155,7 @@ class Marketplace:
                 )
                 raise SandboxError(msg)
             target = self._local(_archive(row))
-            with reported(_archive(row), "stored"):
+            with translate_zip_errors(_archive(row), "stored"):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 archive.replace(target)
             # The clock may have been set back; publication times must increase.

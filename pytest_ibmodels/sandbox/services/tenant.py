@@ -1,6 +1,5 @@
 """Tenants of a server: one for each token, each with a drive, jobs, models and a marketplace of its own."""
 
-import fcntl
 import logging
 import os
 import shutil
@@ -25,6 +24,7 @@ from pytest_ibmodels.sandbox.settings import Settings
 from pytest_ibmodels.sandbox.storage.databases import refuse_shared_databases
 from pytest_ibmodels.sandbox.storage.drive import Drive
 from pytest_ibmodels.sandbox.storage.job_store import Store
+from pytest_ibmodels.sandbox.storage.locks import open_locked
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class Tenant:
         self.model_calls.close()
         self.models.close()
         self.tuning.close()
-        self.store.write_what_was_kept()
+        self.store.flush()
         self.store.close()
 
 
@@ -87,7 +87,7 @@ class Tenants:
 
     def __init__(self, settings: Settings, names: Iterable[str]) -> None:
         self._settings = settings
-        each = {name: settings.of_holder(name) for name in names}
+        each = {name: settings.for_tenant(name) for name in names}
         refuse_shared_databases({name: its_settings.database_url for name, its_settings in each.items()})
         self._lock = _claim(settings.data)
         self._queue = JobQueue(settings.max_jobs)
@@ -140,7 +140,7 @@ class Tenants:
             # The process of a model may have ended between two calls.
             kill_orphans()
             for tenant in self._by_name.values():
-                tenant.store.write_what_was_kept()
+                tenant.store.flush()
             if time.monotonic() - tidied > _TIDY_SECONDS:
                 tidied = time.monotonic()
                 for tenant in self._by_name.values():
@@ -160,18 +160,14 @@ def _claim(data: Path) -> IO[str]:
     """Lock the data folder until the returned file is closed or this process ends."""
     try:
         data.mkdir(parents=True, exist_ok=True)
-        lock = (data / "lock").open("a+")
+        lock = open_locked(data / "lock")
+    except BlockingIOError:
+        owner = (data / "lock").read_text(encoding="utf-8").strip() or "unknown"
+        msg = f"the data folder '{data}' is in use by another sandbox (process {owner}); give this one another --data"
+        raise DataInUseError(msg) from None
     except OSError as error:
         msg = f"the data folder '{data}' cannot be used: {error.strerror or error}"
         raise StartError(msg) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.seek(0)
-        owner = lock.read().strip() or "unknown"
-        lock.close()
-        msg = f"the data folder '{data}' is in use by another sandbox (process {owner}); give this one another --data"
-        raise DataInUseError(msg) from None
     # The process id is for the message above; on a full disk it is missing.
     with suppress(OSError):
         os.ftruncate(lock.fileno(), 0)

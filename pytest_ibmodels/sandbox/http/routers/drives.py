@@ -1,4 +1,4 @@
-"""``/api/v1/drives``: files and folders (protocol section 2)."""
+"""``/api/v1/drives``: files and folders (Instabase protocol, "Drives")."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,41 +25,22 @@ from pytest_ibmodels.instabase.wire import (
     Written,
 )
 from pytest_ibmodels.sandbox.errors import SandboxError
-from pytest_ibmodels.sandbox.http.bodies import (
-    body_bytes,
-    body_to_file,
-    drive_args,
-    json_body,
-    json_object,
-    parse_as,
-    tenant_of,
-)
-from pytest_ibmodels.sandbox.http.openapi import (
-    answers,
-    answers_file,
-    drive_call,
-    takes,
-    takes_file,
-)
+from pytest_ibmodels.sandbox.http.bodies import Args, JsonRoute, TheTenant, body_to_file, json_object, parse_as
+from pytest_ibmodels.sandbox.http.openapi import BINARY, DRIVE_ARGS, FILE_ANSWER, FILE_BODY
 from pytest_ibmodels.sandbox.http.routers.content import file_answer
 from pytest_ibmodels.sandbox.services.tenant import Tenant
 from pytest_ibmodels.sandbox.storage.archives import unzip
 from pytest_ibmodels.sandbox.storage.nodes import NodeInfo
 from pytest_ibmodels.sandbox.storage.paths import ROOT_DEPTH, DrivePath
 
-router = APIRouter(prefix="/api/v1/drives")
+router = APIRouter(prefix="/api/v1/drives", route_class=JsonRoute)
 
-TheTenant = Annotated[Tenant, Depends(tenant_of)]
-Args = Annotated[DriveArgs, Depends(drive_args)]
-# The key in the body that tells an action from a node of that name (section 2.9).
+# A node may have the name of an action; the action is the one whose body has this key (Instabase protocol, "Drives").
 _ACTIONS = {"copy": "new_full_path", "move": "new_full_path", "unzip": "zip_file"}
 
 
-_LOOKS = (Listing, MetadataAnswer, MountListing)
-
-
 class _AnyText(PathConvertor):
-    """Also with line feeds, which Starlette's own takes for no part of a path: what is wrong is told by name."""
+    """Path with line feeds too, which Starlette's own converter does not match: a refusal names them."""
 
     regex = "(?s:.*)"
 
@@ -74,8 +55,13 @@ async def _path(path: str) -> DrivePath:
 ThePath = Annotated[DrivePath, Depends(_path)]
 
 
-@router.get("/{path:any_text}", response_model=None, openapi_extra=drive_call(answers_file(*_LOOKS)))
-def look(path: ThePath, args: Args, tenant: TheTenant, request: Request) -> Response | dict[str, Any]:
+@router.get(
+    "/{path:any_text}",
+    response_model=None,
+    responses={200: {"model": Listing | MetadataAnswer | MountListing, "content": BINARY}, **FILE_ANSWER},
+    openapi_extra=DRIVE_ARGS,
+)
+def read(path: ThePath, args: Args, tenant: TheTenant, request: Request) -> Response | dict[str, Any]:
     """Read a file, list a folder, tell a node's metadata, or list the drives of ``OWNER/REPO/fs``."""
     if len(path.parts) == ROOT_DEPTH and args.type is None and args.get_metadata is None:
         return _drives(tenant, path)
@@ -86,18 +72,18 @@ def look(path: ThePath, args: Args, tenant: TheTenant, request: Request) -> Resp
     infos, token = tenant.drive.page(path, args.start_page_token or "")
     nodes = [_node(info, with_metadata=bool(args.get_metadata)) for info in infos]
     listing = Listing(status="OK", nodes=nodes, has_more=bool(token), next_page_token=token)
-    # As text: FastAPI would look at every value of every node once more.
+    # As text: FastAPI would validate every value of every node once more.
     return Response(listing.model_dump_json(exclude_none=True), media_type="application/json")
 
 
 @router.post(
     "/{path:any_text}",
     response_model=None,
-    openapi_extra=drive_call({**takes_file(CopyRequest, UnzipRequest), **answers(Written, Envelope, JobStarted)}),
+    responses={200: {"model": Written | Envelope | JobStarted}},
+    openapi_extra={**DRIVE_ARGS, **FILE_BODY},
 )
-async def write(path: ThePath, args: Args, request: Request) -> dict[str, Any]:
+async def write(path: ThePath, args: Args, tenant: TheTenant, request: Request) -> dict[str, Any]:
     """Write a file, make a folder, or copy, move or unzip, as the last part of the path and the body say."""
-    tenant = await tenant_of(request)
     upload = await body_to_file(request)
     try:
         return await run_in_threadpool(_write, tenant, path, args, upload)
@@ -105,31 +91,22 @@ async def write(path: ThePath, args: Args, request: Request) -> dict[str, Any]:
         upload.unlink(missing_ok=True)
 
 
-@router.patch("/{path:any_text}", response_model_exclude_none=True, openapi_extra=takes(RenameRequest))
-def rename(
-    path: ThePath, body: Annotated[RenameRequest, Depends(json_body(RenameRequest))], tenant: TheTenant
-) -> JobStarted:
+@router.patch("/{path:any_text}", response_model_exclude_none=True)
+def rename(path: ThePath, body: RenameRequest, tenant: TheTenant) -> JobStarted:
     """Rename a node within its folder."""
     if "/" in body.new_name:
-        msg = f"'{path}' cannot be renamed to {body.new_name!r}: a name holds no '/'"
-        raise SandboxError(msg)
+        raise SandboxError(f"'{path}' cannot be renamed to {body.new_name!r}: a name holds no '/'")
     target = path.parent.joined(body.new_name)
-    return _started(tenant.tasks.start("move", lambda: tenant.drive.move(path, target)))
+    return _as_job(tenant.tasks.start("move", lambda: tenant.drive.move(path, target)))
 
 
-@router.delete("/{path:any_text}", openapi_extra=drive_call(takes(DeleteRequest, required=False)))
-async def delete(path: ThePath, args: Args, request: Request) -> dict[str, str]:
-    """Delete a node, and let go of models served from it; ``force`` may stand in the body or in the arguments."""
-    body = await body_bytes(request)
-    wish = parse_as(DeleteRequest, body, "delete") if body.strip() else DeleteRequest()
-    await run_in_threadpool(_delete, await tenant_of(request), path, force=wish.force or bool(args.force))
-    return {"status": "OK"}
-
-
-def _delete(tenant: Tenant, path: DrivePath, *, force: bool) -> None:
-    tenant.drive.delete(path, force=force)
+@router.delete("/{path:any_text}", openapi_extra=DRIVE_ARGS)
+def delete(path: ThePath, args: Args, tenant: TheTenant, body: DeleteRequest | None = None) -> dict[str, str]:
+    """Delete a node, and unload the models served from it; ``force`` is in the body or in the arguments."""
+    tenant.drive.delete(path, force=bool(args.force or (body and body.force)))
     for name in tenant.store.forget_models_below(str(path)):
         tenant.models.unload(name)
+    return {"status": "OK"}
 
 
 def _write(tenant: Tenant, path: DrivePath, args: DriveArgs, upload: Path) -> dict[str, Any]:
@@ -153,13 +130,13 @@ def _act(tenant: Tenant, path: DrivePath, body: bytes) -> JobStarted:
         wish = parse_as(UnzipRequest, body, "unzip")
         archive, destination = DrivePath.parse(f"{node}/{wish.zip_file}"), DrivePath.parse(wish.destination)
         limit = tenant.settings.max_unzipped
-        return _started(tenant.tasks.start("unzip", lambda: unzip(drive, archive, destination, max_bytes=limit)))
+        return _as_job(tenant.tasks.start("unzip", lambda: unzip(drive, archive, destination, max_bytes=limit)))
     target = DrivePath.parse(parse_as(CopyRequest, body, path.name).new_full_path)
     act = drive.copy if path.name == "copy" else drive.move
-    return _started(tenant.tasks.start(path.name, lambda: act(node, target)))
+    return _as_job(tenant.tasks.start(path.name, lambda: act(node, target)))
 
 
-def _started(job_id: str) -> JobStarted:
+def _as_job(job_id: str) -> JobStarted:
     return JobStarted(status="OK", job_id=job_id)
 
 
@@ -172,8 +149,7 @@ def _drives(tenant: Tenant, root: DrivePath) -> dict[str, Any]:
 def _existing(tenant: Tenant, path: DrivePath) -> NodeInfo:
     info = tenant.drive.info(path)
     if info is None:
-        msg = f"'{path}' does not exist"
-        raise SandboxError(msg)
+        raise SandboxError(f"'{path}' does not exist")
     return info
 
 
