@@ -1,4 +1,4 @@
-"""Starting the embedded sandbox: a server process of our own on a free loopback port, that ends when we do."""
+"""The embedded sandbox: a server process on a free loopback port that ends with this process."""
 
 from __future__ import annotations
 
@@ -26,8 +26,7 @@ _MODULE = "pytest_ibmodels.sandbox"
 _NEEDED = ("fastapi", "uvicorn", "sqlalchemy", "psutil", "faker", "torch", "transformers")
 _START_SECONDS = 60.0
 _STOP_SECONDS = 2.0
-# What the server finds in its environment, which hands on still less to jobs: whatever else the user's shell holds,
-# tokens first of all, stays out.
+# Variables that the server gets; it passes on fewer to jobs. Others of the user's shell may hold tokens.
 _PASSED_ON = (
     *("PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"),
     *("XDG_CACHE_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR"),
@@ -38,7 +37,7 @@ _SECRET_WORDS = ("_TOKEN", "_SECRET", "_PASSWORD", "_KEY")
 
 
 class EmbeddedSandbox:
-    """One server process, its token and its data folder (a temporary one unless ``data`` is given)."""
+    """One server process with its token and data folder, which is temporary unless ``data`` is given."""
 
     def __init__(
         self,
@@ -65,8 +64,8 @@ class EmbeddedSandbox:
 
         Args:
             mounts: drive folder → local folder, or ``sample:NAME``.
-            data: where it keeps its files; None: a folder that is removed with it.
-            preload: whether to get ready for a first job at once.
+            data: data folder; None for a temporary one.
+            preload: whether to import the training libraries at once, before the first job.
 
         Raises:
             EnvironmentUnavailable: a package is missing, or the server did not start; the text says what to do.
@@ -77,7 +76,7 @@ class EmbeddedSandbox:
         except OSError as error:
             raise _not_started(error) from None
         with contextlib.ExitStack() as undo:
-            # Whatever comes, the token must not stay behind.
+            # The token file must not stay behind if the start fails.
             undo.callback(shutil.rmtree, scratch, ignore_errors=True)
             try:
                 token = secrets.token_urlsafe(32)
@@ -92,13 +91,13 @@ class EmbeddedSandbox:
                     stderr=errors,
                     env=_environment(),
                     cwd=scratch,
-                    start_new_session=True,  # Ctrl-C is for pytest, which then ends the server in good order
+                    start_new_session=True,  # Ctrl-C goes to pytest alone, which then stops the server
                 )
             except (OSError, ValueError) as error:
                 raise _not_started(error) from None
             try:
                 url = await _announced_url(process, errors)
-                # It was read. The code of jobs, which runs as the same user, finds it in no file.
+                # Removed once it was read, since the code of jobs runs as the same user.
                 token_file.unlink(missing_ok=True)
             except BaseException:
                 await _end(process)
@@ -108,14 +107,15 @@ class EmbeddedSandbox:
 
     @property
     def has_ended(self) -> bool:
+        """Whether the server process has ended."""
         return self._process.returncode is not None
 
-    def last_words(self) -> str:
-        """The end of what the server wrote to stderr."""
+    def last_error_line(self) -> str:
+        """The last line that the server wrote to stderr; empty if there is none."""
         return _last_line(self._errors)
 
     async def stop(self) -> None:
-        """End the server with everything that it started, and remove the temporary folder."""
+        """Stop the server and its child processes, and remove the temporary folder."""
         await _end(self._process)
         shutil.rmtree(self._scratch, ignore_errors=True)
         self._errors.close()
@@ -126,10 +126,10 @@ def _command(scratch: Path, data: Path, token_file: Path, mounts: Mapping[str, s
     command += ["--data", str(data), "--token-file", str(token_file)]
     if not preload:
         command.append("--no-preload")
-    # Should this process be killed, the server is left to tidy up.
+    # If this process is killed, the server cleans up.
     command += ["--remove-at-end", str(scratch)]
     for folder, source in mounts.items():
-        # As JSON, as both may hold `=`.
+        # As JSON, since both may contain `=`.
         command += ["--mount", json.dumps([folder, source])]
     return command
 
@@ -143,7 +143,7 @@ def _not_started(error: Exception) -> EnvironmentUnavailable:
 async def _end(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
-            # Not by `send_signal`, which looks whether it has ended, and thereby takes that from asyncio's own watcher.
+            # Not `send_signal`, which polls the process and so takes its exit status from asyncio's child watcher.
             os.kill(process.pid, signal.SIGTERM)
     try:
         await asyncio.wait_for(process.wait(), _STOP_SECONDS)
@@ -154,7 +154,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 
 async def _announced_url(process: asyncio.subprocess.Process, errors: IO[bytes]) -> str:
-    assert process.stdout is not None  # noqa: S101 - it was asked for; this tells the type checker
+    assert process.stdout is not None  # noqa: S101 - for the type checker: stdout=PIPE
     line = b""
     with contextlib.suppress(TimeoutError):
         line = await asyncio.wait_for(process.stdout.readline(), _START_SECONDS)

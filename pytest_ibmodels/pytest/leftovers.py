@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_ibmodels.engine.publishing import for_each_environment
+from pytest_ibmodels.engine.connection import for_each_environment
 from pytest_ibmodels.engine.sweep import (
     SweepResult,
     SweepStatus,
@@ -77,9 +77,9 @@ def _sweep_after_workers(config: pytest.Config, *, interrupted: bool) -> list[st
         return [str(error)]
     finally:
         journal.close()
-    removed = sum(one.fate is not SweepStatus.LEFT for one in outcomes)
+    removed = sum(one.status is not SweepStatus.LEFT for one in outcomes)
     lines = [f"removed what workers left behind when they crashed: {_count(removed, 'thing')}"] if removed else []
-    return lines + [left_line(one) for one in outcomes if one.fate is SweepStatus.LEFT]
+    return lines + [left_line(one) for one in outcomes if one.status is SweepStatus.LEFT]
 
 
 def sweep_everywhere(
@@ -112,7 +112,7 @@ def sweep_everywhere(
                 tell(environment.name, sentence)
 
         mine = by_name[environment.name]
-        return await sweep(environment, mine, journal, seconds=seconds, patience=Retrier(on_retry=hear))
+        return await sweep(environment, mine, journal, seconds=seconds, retrier=Retrier(on_retry=hear))
 
     ended, interrupted = for_each_environment([known[name] for name in by_name if name in known], visit)
     outcomes: list[SweepResult] = []

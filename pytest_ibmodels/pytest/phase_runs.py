@@ -1,4 +1,4 @@
-"""Between pytest's thread and the engine: waiting for a run that an item asks for."""
+"""The fixtures' values by which an item waits for its run in the engine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from pytest_ibmodels.engine.engine import Engine
 from pytest_ibmodels.engine.failures import RunFailure
-from pytest_ibmodels.engine.limits import Limits
+from pytest_ibmodels.engine.polling import Limits
 from pytest_ibmodels.pytest import options, xdist
 from pytest_ibmodels.pytest.collection import selected_phases
 from pytest_ibmodels.pytest.leftovers import journal_of
@@ -59,7 +59,7 @@ def make_engine(config: pytest.Config) -> Engine:
 
 
 def close_engine(config: pytest.Config, engine: Engine) -> None:
-    """Close the engine, and say what it had to leave behind."""
+    """Close the engine, and report what it left behind."""
     outcomes = outcomes_of(config)
     for sentence in engine.close(interrupted=outcomes.interrupted):
         emit(config, outcomes.running, f"left behind: {sentence}")
@@ -69,7 +69,7 @@ def close_engine(config: pytest.Config, engine: Engine) -> None:
 
 @contextlib.contextmanager
 def sigterm_interrupts() -> Iterator[None]:
-    """Let SIGTERM, by which CI servers end a job, do what Ctrl-C does: cancel the jobs, and remove what was pushed."""
+    """Treat SIGTERM, by which CI servers end a job, like Ctrl-C: cancel the jobs, and remove what was uploaded."""
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
         yield
         return
@@ -85,7 +85,7 @@ def _interrupt(_signal: int, _frame: object) -> None:
 
 
 class _PhaseRun:
-    """One phase of a run, as an item waits for it."""
+    """One phase of a run, for the item that waits for it."""
 
     phase: ClassVar[Phase]
 
@@ -101,7 +101,7 @@ class _PhaseRun:
 
     @property
     def run(self) -> Run:
-        """What is known of the run. Asking for it starts the run, if that has not been done."""
+        """The run, which is started first if it has not been."""
         return self._begun().run
 
     def _begun(self) -> Started:
@@ -110,18 +110,18 @@ class _PhaseRun:
         return self._started
 
     def _begin(self) -> None:
-        """Start the run, as late as this: by now nothing has kept the item from running.
+        """Start the run, now that no fixture or hook has skipped the item.
 
         Raises:
-            RunFailure: it cannot be started as fixtures and settings are.
+            RunFailure: the run cannot be started with these fixtures and settings.
         """
-        # An item that is run again may have this very object again.
+        # An item that pytest runs again may get this object again.
         self._started = started_run(self._asking)
 
     def _finish(self, future: Future[object]) -> None:
-        """Wait in short steps, so that signals are seen; say now and then how far the run is.
+        """Wait in short steps, so that signals are handled, and print progress lines.
 
-        Skips the item, and stops this worker, once the session as a whole has failed often enough.
+        Skips the item and stops this worker once the session has reached ``--maxfail``.
         """
         self._engine.want(self.run)
         begun = time.monotonic()
@@ -160,14 +160,6 @@ class _PhaseRun:
             parts.append(f"{others} more to train")
         return ", ".join(parts)
 
-    def _conclude(self, phase: Phase, *, last: bool) -> None:
-        __tracebackhide__ = True
-        try:
-            self._begun().calls.conclude(phase, last=last)
-        except RunFailure as failure:
-            failure.run = self.run
-            raise failure from None
-
 
 class TrainingRun(_PhaseRun):
     """The training of a case."""
@@ -178,25 +170,25 @@ class TrainingRun(_PhaseRun):
         """Wait for the training's verdict.
 
         Raises:
-            RunFailure: it failed; the class says how.
+            RunFailure: the training failed; the class says how.
         """
         __tracebackhide__ = True
         self._begin()
         self._finish(self.run.training)  # type: ignore[arg-type]
-        self._conclude("training", last=not self.run.case.with_inference)
+        self._begun().calls.conclude("training", last=not self.run.case.with_inference)
         return cast("MetricsVerdict", self.run.judged["training"])
 
 
 class InferenceRun(_PhaseRun):
-    """The inference of a case, which its training precedes."""
+    """The inference of a case, which follows its training."""
 
     phase = "inference"
 
     def wait(self) -> PredictionsVerdict:
-        """Wait for the verdict; skip the item if the training failed and an item of its own has said so.
+        """Wait for the verdict; skip the item if the training failed and its own item reports that.
 
         Raises:
-            RunFailure: it failed, or the training did and nobody else reports it.
+            RunFailure: the inference failed, or the training did and no other item reports it.
         """
         __tracebackhide__ = True
         self._begin()
@@ -204,26 +196,26 @@ class InferenceRun(_PhaseRun):
         cause = self._begun().calls.failure("training")
         if cause is not None:
             self._skip_if_reported(cause)
-            self._conclude("training", last=True)
+            self._begun().calls.conclude("training", last=True)
         self._finish(self.run.inference)  # type: ignore[arg-type]
-        self._conclude("inference", last=True)
+        self._begun().calls.conclude("inference", last=True)
         if self._config.getoption("ibmodels_promote"):
             self._promote()
         return cast("PredictionsVerdict", self.run.judged["inference"])
 
     def _skip_if_reported(self, cause: BaseException) -> None:
-        """Skip this item if that of the training has failed for the same cause, or will."""
+        """Skip this item if the training's item reports the same cause."""
         outcome = reported(self._node).get("training")
         if outcome is None:
             item = selected_phases(self._node.session).get(self._node, {}).get("training")
-            is_told = item is not None and not project_hook(item)
+            is_reported = item is not None and not project_hook(item)
         else:
-            is_told = outcome["outcome"] in {"failed", "xfailed"}
-        if is_told:
+            is_reported = outcome["outcome"] in {"failed", "xfailed"}
+        if is_reported:
             pytest.skip(f"its training failed ({cause.kind if isinstance(cause, RunFailure) else 'error'})")
 
     def _promote(self) -> None:
-        """Let the new model take the place of the one in use; only called where both phases passed."""
+        """Promote the new model; called only if both phases passed."""
         __tracebackhide__ = True
         promotion = self._engine.promote(self.run, force=self._config.getoption("ibmodels_promote_worse"))
         try:
