@@ -67,7 +67,7 @@ def publish(
         return _change(
             targets,
             (package.name, package.version),
-            lambda target: publishing.publish(target, package, dry_run=dry_run, tell=_tell_of, journal=journal),
+            lambda target: publishing.publish(target, package, dry_run=dry_run, notify=_tell_of, journal=journal),
         )
     finally:
         journal.close()
@@ -100,7 +100,7 @@ def unpublish(
         targets,
         (name, version),
         lambda target: publishing.unpublish(
-            target, name, version, missing_ok=missing_ok, dry_run=dry_run, tell=_tell_of
+            target, name, version, missing_ok=missing_ok, dry_run=dry_run, notify=_tell_of
         ),
     )
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from pytest_ibmodels.packaging import Package
     from pytest_ibmodels.spec import ModelTest
+    from pytest_ibmodels.verdicts.checks import MetricsVerdict
     from pytest_ibmodels.verdicts.comparison import Comparison
-    from pytest_ibmodels.verdicts.metrics import MetricsVerdict
     from pytest_ibmodels.verdicts.parts import TestPart
     from pytest_ibmodels.verdicts.predictions import PredictionsVerdict
 
@@ -103,7 +103,7 @@ class Run:
 
 
 class FailureLimit:
-    """``--maxfail`` for runs that go on at once: once it is reached, no further training is started.
+    """``--maxfail`` for concurrent runs: once it is reached, no further training is started.
 
     pytest counts failures in the order of its items and expects some of them. So a run that an item waits for is never
     blocked: pytest stops before it comes to that item, or the failures did not count.

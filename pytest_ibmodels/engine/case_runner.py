@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pytest_ibmodels.instabase.clock import Clock
     from pytest_ibmodels.journal.store import Entry
     from pytest_ibmodels.packaging import Package
-    from pytest_ibmodels.verdicts.metrics import MetricsVerdict
+    from pytest_ibmodels.verdicts.checks import MetricsVerdict
     from pytest_ibmodels.verdicts.predictions import PredictionsVerdict
 
 _MAX_RESTARTS = 5
@@ -256,7 +256,7 @@ class CaseRunner:
             "whether it has the job"
         )
         self._session.left_behind.append(
-            f"a training of {name} may run on {self._run.case.environment}, which did not tell its id"
+            f"a training of {name} may run on {self._run.case.environment}, which did not return its id"
         )
 
     def _rename(self, context: RunContext) -> RunContext:

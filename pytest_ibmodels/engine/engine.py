@@ -128,7 +128,7 @@ class Engine:
 
     @property
     def journal_problem(self) -> str:
-        """Why the journal could not be written; empty if there was no problem."""
+        """Reason why the journal could not be written; empty if there was no problem."""
         return self._journal.problem
 
     async def _start(self, environment: Environment, runs: list[Run], package: Package) -> None:

@@ -16,8 +16,8 @@
       CheckFailure             the model passed, but a check of the project's own failed
       NotTrained               inference has no model to run, because its training failed
 
-Failures that stand for a verdict are also AssertionErrors: reporters such as Allure's tell failed tests from broken
-ones by that.
+Failures that stand for a verdict are also AssertionErrors, by which reporters such as Allure's distinguish failed tests
+from broken ones.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pytest_ibmodels.instabase import errors
 from pytest_ibmodels.instabase.policy import is_transient
-from pytest_ibmodels.verdicts.metrics import MetricsVerdict
+from pytest_ibmodels.verdicts.checks import MetricsVerdict
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -135,7 +135,7 @@ class NotTrained(RunFailure):
 
 
 def phase_failure(phase: Future[MetricsVerdict] | Future[PredictionsVerdict]) -> BaseException | None:
-    """Why a phase that has ended failed: its exception, or a failure for a verdict that did not pass; else None."""
+    """Failure of a phase that has ended: its exception, or one for a verdict that did not pass; None if it passed."""
     error = phase.exception()
     return error if error is not None else verdict_failure(phase.result())
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_ibmodels.verdicts.checks import MetricsVerdict
 from pytest_ibmodels.verdicts.comparison import ComparisonError, read_comparison
-from pytest_ibmodels.verdicts.metrics import MetricsVerdict, check_metrics
+from pytest_ibmodels.verdicts.metrics import check_metrics
 from pytest_ibmodels.verdicts.parts import read_test_part
 
 if TYPE_CHECKING:

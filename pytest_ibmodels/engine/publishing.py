@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from pytest_ibmodels.packaging import Package
     from pytest_ibmodels.spec import Environment
 
-    Tell = Callable[[str, str], None]
+    Notify = Callable[[str, str], None]
     """Called with an environment's name and a sentence on a delay there."""
 
 T = TypeVar("T")
@@ -109,14 +109,14 @@ class _PublishTask:
     client: Instabase
     journal: EnvironmentJournal
     clock: Clock
-    tell: Callable[[str], None]
+    notify: Callable[[str], None]
     notes: list[str] = field(default_factory=list)
     requests: int = 0
     """Number of requests to publish, failed ones included."""
 
     async def retry(self, step: Callable[[], Awaitable[T]]) -> T:
         # The client sends each call once, since whole steps, such as publishing and polling its job, are retried.
-        return await Retrier(self.clock, lambda _error, sentence: self.tell(sentence))(PUBLISH, step)
+        return await Retrier(self.clock, lambda _error, sentence: self.notify(sentence))(PUBLISH, step)
 
     async def has(self, name: str, version: str) -> bool:
         return version in await self.retry(lambda: self.client.marketplace.versions(name))
@@ -142,7 +142,7 @@ class _PublishTask:
         if not await self.has(package.name, package.version):
             raise refusal or _wrong_answer("publish", f"{package.name} {package.version} is not in its marketplace")
         if isinstance(refusal, ApiError) and self.requests == 1:
-            # Somebody else was faster; after a retry, the version may as well be that of our first request.
+            # Another publisher was faster; after a retry, the version may as well be that of our first request.
             self.notes.append(f"published in the meantime: {refusal}")
             return State.PRESENT
         return State.PUBLISHED
@@ -213,7 +213,7 @@ async def publish(
     *,
     dry_run: bool = False,
     clock: Clock | None = None,
-    tell: Tell | None = None,
+    notify: Notify | None = None,
     journal: Journal | None = None,
 ) -> Outcome:
     """Publish a package on one environment unless this version is published there.
@@ -229,7 +229,7 @@ async def publish(
             return State.WOULD_PUBLISH, True
         return await task.publish(package, root), True
 
-    return await _run_task(environment, (package.name, package.version), act, not dry_run, clock, tell, journal)
+    return await _run_task(environment, (package.name, package.version), act, not dry_run, clock, notify, journal)
 
 
 async def unpublish(
@@ -240,7 +240,7 @@ async def unpublish(
     missing_ok: bool = False,
     dry_run: bool = False,
     clock: Clock | None = None,
-    tell: Tell | None = None,
+    notify: Notify | None = None,
 ) -> Outcome:
     """Unpublish a version of a package on one environment; as :func:`publish`.
 
@@ -256,7 +256,7 @@ async def unpublish(
             return State.WOULD_UNPUBLISH, True
         return await task.unpublish(name, version), True
 
-    return await _run_task(environment, (name, version), act, not dry_run, clock, tell)
+    return await _run_task(environment, (name, version), act, not dry_run, clock, notify)
 
 
 async def environment_facts(environment: Environment, package: str | None) -> EnvironmentFacts:
@@ -284,22 +284,22 @@ async def _run_task(
     act: Callable[[_PublishTask, str], Awaitable[tuple[State, bool]]],
     changes: bool,
     clock: Clock | None,
-    tell: Tell | None,
+    notify: Notify | None,
     journal: Journal | None = None,
 ) -> Outcome:
     started = time.monotonic()
     notes: list[str] = []
     state, is_success, reason = State.FAILED, False, ""
 
-    def tell_here(sentence: str) -> None:
-        if tell is not None:
-            tell(environment.name, sentence)
+    def notify_here(sentence: str) -> None:
+        if notify is not None:
+            notify(environment.name, sentence)
 
     try:
         async with connect(environment, changes=changes) as connection:
             entries = EnvironmentJournal(journal or Journal(None), environment.name, connection.identity)
             notes += [str(warning) for warning in environment_warnings(environment, os.environ)]
-            task = _PublishTask(connection.client, entries, clock or SystemClock(), tell_here, notes)
+            task = _PublishTask(connection.client, entries, clock or SystemClock(), notify_here, notes)
             state, is_success = await act(task, connection.root)
             if connection.is_temporary and changes:
                 notes.append("this sandbox is a temporary one, and gone again: `data` in its entry would keep it")
@@ -307,7 +307,7 @@ async def _run_task(
         reason = _sentence(error)
     except asyncio.CancelledError:
         for note in notes:  # the outcome is never shown
-            tell_here(note)
+            notify_here(note)
         raise
     seconds = time.monotonic() - started
     return Outcome(environment.name, *version, state, reason, tuple(notes), is_success, seconds)

@@ -45,7 +45,7 @@ class RunningJob:
 async def fingerprint(
     session: EnvironmentSession, test: ModelTest, package: Package, route: Route, context: RunContext | None = None
 ) -> TrainingJob:
-    """What a training of a model test trains, as the journal keeps it; with its names if a ``context`` is given.
+    """Fingerprint of the training of a model test, as the journal keeps it; with its names if ``context`` is given.
 
     Raises:
         RunFailure: the environment cannot be opened.
@@ -65,7 +65,7 @@ async def fingerprint(
 
 
 def difference(old: TrainingJob, new: TrainingJob) -> str:
-    """Why ``old`` does not train the same as ``new``, in a sentence; empty if it does."""
+    """Reason why ``old`` does not train the same as ``new``, in a sentence; empty if it does."""
     if old.route != new.route:
         return f"it was trained by the route {old.route}"
     if old.package != new.package:
@@ -74,7 +74,7 @@ def difference(old: TrainingJob, new: TrainingJob) -> str:
         return "it was trained on another data set"
     if old.config != new.config:
         return "its config has changed"
-    # An environment that does not tell when a file was modified gives no marker.
+    # The marker is empty if the environment does not report when a file was modified.
     if old.marker and new.marker and old.marker != new.marker:
         return "the data set was modified since then"
     return ""
@@ -132,7 +132,7 @@ async def _take_over(
 
 
 async def _problem(context: RunContext, job_id: str, route: Route) -> str:
-    """Why a job is of no use any more; empty if it runs, has ended well, or its status is not available."""
+    """Reason why a job is of no use any more; empty if it runs, has ended well, or its status is not available."""
     try:
         state = await route.poll(context, job_id)
     except InstabaseError as error:

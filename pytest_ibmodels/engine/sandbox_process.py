@@ -27,12 +27,12 @@ _NEEDED = ("fastapi", "uvicorn", "sqlalchemy", "psutil", "faker", "torch", "tran
 _START_SECONDS = 60.0
 _STOP_SECONDS = 2.0
 # Variables that the server gets; it passes on fewer to jobs. Others of the user's shell may hold tokens.
-_PASSED_ON = (
+_PASSED_VARIABLES = (
     *("PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"),
     *("XDG_CACHE_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR"),
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
 )
-_PASSED_ON_PREFIXES = ("LC_", "HF_", "TRANSFORMERS_", "TOKENIZERS_", "OMP_", "MKL_", "CUDA_")
+_PASSED_PREFIXES = ("LC_", "HF_", "TRANSFORMERS_", "TOKENIZERS_", "OMP_", "MKL_", "CUDA_")
 _SECRET_WORDS = ("_TOKEN", "_SECRET", "_PASSWORD", "_KEY")
 
 
@@ -74,7 +74,7 @@ class EmbeddedSandbox:
         try:
             scratch = Path(tempfile.mkdtemp(prefix="ibmodels-sandbox-"))
         except OSError as error:
-            raise _not_started(error) from None
+            raise _start_failure(error) from None
         with contextlib.ExitStack() as undo:
             # The token file must not stay behind if the start fails.
             undo.callback(shutil.rmtree, scratch, ignore_errors=True)
@@ -94,13 +94,13 @@ class EmbeddedSandbox:
                     start_new_session=True,  # Ctrl-C goes to pytest alone, which then stops the server
                 )
             except (OSError, ValueError) as error:
-                raise _not_started(error) from None
+                raise _start_failure(error) from None
             try:
-                url = await _announced_url(process, errors)
+                url = await _read_url(process, errors)
                 # Removed once it was read, since the code of jobs runs as the same user.
                 token_file.unlink(missing_ok=True)
             except BaseException:
-                await _end(process)
+                await _stop_process(process)
                 raise
             undo.pop_all()
         return cls(process, url, SecretStr(token), scratch, errors, is_temporary=data is None)
@@ -116,7 +116,7 @@ class EmbeddedSandbox:
 
     async def stop(self) -> None:
         """Stop the server and its child processes, and remove the temporary folder."""
-        await _end(self._process)
+        await _stop_process(self._process)
         shutil.rmtree(self._scratch, ignore_errors=True)
         self._errors.close()
 
@@ -134,13 +134,13 @@ def _command(scratch: Path, data: Path, token_file: Path, mounts: Mapping[str, s
     return command
 
 
-def _not_started(error: Exception) -> EnvironmentUnavailable:
+def _start_failure(error: Exception) -> EnvironmentUnavailable:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     at = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
     return EnvironmentUnavailable(f"the sandbox did not start: {reason}{at}")
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+async def _stop_process(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             # Not `send_signal`, which polls the process and so takes its exit status from asyncio's child watcher.
@@ -153,7 +153,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-async def _announced_url(process: asyncio.subprocess.Process, errors: IO[bytes]) -> str:
+async def _read_url(process: asyncio.subprocess.Process, errors: IO[bytes]) -> str:
     assert process.stdout is not None  # noqa: S101 - for the type checker: stdout=PIPE
     line = b""
     with contextlib.suppress(TimeoutError):
@@ -161,7 +161,7 @@ async def _announced_url(process: asyncio.subprocess.Process, errors: IO[bytes])
     try:
         return str(json.loads(line)["url"])
     except (ValueError, KeyError):
-        await _end(process)
+        await _stop_process(process)
         reason = _last_line(errors) or f"it did not say within {_START_SECONDS:.0f} s that it is ready"
         raise EnvironmentUnavailable(f"the sandbox did not start: {reason}") from None
 
@@ -185,6 +185,6 @@ def _environment() -> dict[str, str]:
     return {
         name: value
         for name, value in os.environ.items()
-        if (name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES))
+        if (name in _PASSED_VARIABLES or name.startswith(_PASSED_PREFIXES))
         and not any(word in name for word in _SECRET_WORDS)
     }

@@ -39,7 +39,7 @@ _SWEEP = "; `ibmodels sweep` removes what is left"
 
 
 @dataclass
-class _Opened:
+class _OpenEnvironment:
     client: Instabase
     root: str
     sandbox: EmbeddedSandbox | None
@@ -75,7 +75,7 @@ class EnvironmentSession:
         """The session's limits, overridden by those of the environment's entry."""
         self._location = f"{environment.file.name}:{environment.line}" if environment.file else environment.name
         self._clock = clock
-        self._opening: asyncio.Task[_Opened] | None = None
+        self._opening: asyncio.Task[_OpenEnvironment] | None = None
         self._uploads: dict[str, asyncio.Task[RunContext]] = {}
         self._folders: list[str] = []
         self._at_work = 0
@@ -107,8 +107,8 @@ class EnvironmentSession:
 
     @property
     def models_note(self) -> str:
-        """Addition to a sentence on a model in use: that a temporary sandbox loses it; else empty."""
-        opened = self._opened()
+        """Clause for a note on a promoted model: that a temporary sandbox loses it; empty otherwise."""
+        opened = self._current()
         if opened is None or opened.sandbox is None or not opened.sandbox.is_temporary:
             return ""
         return " (this sandbox ends with the session, and its models with it; `data:` in its entry keeps them)"
@@ -155,7 +155,7 @@ class EnvironmentSession:
 
     def check_alive(self) -> None:
         """Raise EnvironmentUnavailable if this environment is an embedded sandbox that has ended."""
-        opened = self._opened()
+        opened = self._current()
         if opened is not None and opened.sandbox is not None and opened.sandbox.has_ended:
             raise EnvironmentUnavailable(f"the sandbox ended unexpectedly: {opened.sandbox.last_error_line()}")
 
@@ -168,7 +168,7 @@ class EnvironmentSession:
         if self._opening is not None:
             self._opening.cancel()
             await asyncio.gather(self._opening, return_exceptions=True)
-        opened = self._opened()
+        opened = self._current()
         if opened is None:
             return
         try:
@@ -178,7 +178,7 @@ class EnvironmentSession:
             if opened.sandbox is not None:
                 await opened.sandbox.stop()
 
-    async def _remove_all(self, opened: _Opened) -> None:
+    async def _remove_all(self, opened: _OpenEnvironment) -> None:
         # Ended jobs leave the journal before their folder does: no session may continue a job without its model.
         jobs = self.journal.entries("job")
         await self.journal.remove(*(job for job in jobs if not job.name or (job.job is not None and job.job.ended)))
@@ -223,13 +223,13 @@ class EnvironmentSession:
         if not any(job.folder == folder for job in journal.entries("job")):
             await journal.remove(*entries)  # else a job that could not be cancelled may write into the folder again
 
-    def _opened(self) -> _Opened | None:
+    def _current(self) -> _OpenEnvironment | None:
         task = self._opening
         if task is None or not task.done() or task.cancelled() or task.exception() is not None:
             return None
         return task.result()
 
-    async def _open_once(self) -> _Opened:
+    async def _open_once(self) -> _OpenEnvironment:
         if self._opening is None:
             self._opening = asyncio.create_task(self._open())
         return await asyncio.shield(self._opening)
@@ -264,7 +264,7 @@ class EnvironmentSession:
             raise as_failure(error, UploadFailure) from error
         return RunContext(opened.client, folder, package, suffix[:8], self.database)
 
-    async def _open(self) -> _Opened:
+    async def _open(self) -> _OpenEnvironment:
         resolved = self._resolved
         if resolved is None:
             raise ConfigFailure(self._config_error)
@@ -273,7 +273,7 @@ class EnvironmentSession:
         if resolved.is_embedded:
             sandbox = await EmbeddedSandbox.start(mounts=resolved.mounts, data=resolved.data)
             client = Instabase(sandbox.url, sandbox.token, patience=retrier, secrets=secrets)
-            return _Opened(client, resolved.path, sandbox)
+            return _OpenEnvironment(client, resolved.path, sandbox)
         token = resolved.token or SecretStr("")
         try:
             client = Instabase(resolved.host, token, patience=retrier, verify=resolved.verification, secrets=secrets)
@@ -286,7 +286,7 @@ class EnvironmentSession:
             if isinstance(error, errors.InstabaseError):
                 raise as_failure(error, EnvironmentUnavailable) from error
             raise
-        return _Opened(client, resolved.path, None)
+        return _OpenEnvironment(client, resolved.path, None)
 
 
 def _resolve(environment: Environment) -> tuple[ResolvedEnvironment | None, str]:

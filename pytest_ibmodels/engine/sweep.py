@@ -45,7 +45,7 @@ class SweepResult:
 
 
 def plan(entries: Sequence[Entry]) -> list[SweepResult]:
-    """What :func:`sweep` would do, in its order, without a call to an environment."""
+    """Results that :func:`sweep` would have, in its order, without a call to an environment."""
     return [SweepResult(entry, SweepStatus.WOULD_REMOVE) for entry in _ordered(entries)]
 
 

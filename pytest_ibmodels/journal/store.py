@@ -17,7 +17,7 @@ import sqlite3
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any, Literal
 
@@ -116,7 +116,7 @@ class Journal:
         self.owner = uuid.uuid4().hex
         self.session = session or self.owner
         self.problem = ""
-        """Why the journal could not be written; empty if there was no problem."""
+        """Reason why the journal could not be written; empty if there was no problem."""
         self._file = file
         self._database: sqlite3.Connection | None = None
         self._lock: IO[bytes] | None = None
@@ -342,5 +342,5 @@ def _row(entry: Entry) -> tuple[object, ...]:
 
 
 def _entry(row: Sequence[Any]) -> Entry:
-    *values, job = row
-    return Entry(*values, job=TrainingJob(**json.loads(job)) if job else None)
+    entry = Entry(*row)
+    return replace(entry, job=TrainingJob(**json.loads(row[-1])) if row[-1] else None)

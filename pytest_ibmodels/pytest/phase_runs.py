@@ -1,4 +1,4 @@
-"""The fixtures' values by which an item waits for its run in the engine."""
+"""Between pytest's thread and the engine: waiting for a run that an item asks for."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def make_engine(config: pytest.Config) -> Engine:
 
 
 def close_engine(config: pytest.Config, engine: Engine) -> None:
-    """Close the engine, and report what it left behind."""
+    """Close the engine, and say what it had to leave behind."""
     outcomes = outcomes_of(config)
     for sentence in engine.close(interrupted=outcomes.interrupted):
         emit(config, outcomes.running, f"left behind: {sentence}")
@@ -69,7 +69,7 @@ def close_engine(config: pytest.Config, engine: Engine) -> None:
 
 @contextlib.contextmanager
 def sigterm_interrupts() -> Iterator[None]:
-    """Treat SIGTERM, by which CI servers end a job, like Ctrl-C: cancel the jobs, and remove what was uploaded."""
+    """Let SIGTERM, by which CI servers end a job, do what Ctrl-C does: cancel the jobs, and remove what was pushed."""
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
         yield
         return
@@ -85,7 +85,7 @@ def _interrupt(_signal: int, _frame: object) -> None:
 
 
 class _PhaseRun:
-    """One phase of a run, for the item that waits for it."""
+    """One phase of a run, as an item waits for it."""
 
     phase: ClassVar[Phase]
 
@@ -101,7 +101,7 @@ class _PhaseRun:
 
     @property
     def run(self) -> Run:
-        """The run, which is started first if it has not been."""
+        """What is known of the run. Asking for it starts the run, if that has not been done."""
         return self._begun().run
 
     def _begun(self) -> Started:
@@ -110,18 +110,18 @@ class _PhaseRun:
         return self._started
 
     def _begin(self) -> None:
-        """Start the run, now that no fixture or hook has skipped the item.
+        """Start the run, as late as this: by now nothing has kept the item from running.
 
         Raises:
-            RunFailure: the run cannot be started with these fixtures and settings.
+            RunFailure: it cannot be started as fixtures and settings are.
         """
-        # An item that pytest runs again may get this object again.
+        # An item that is run again may have this very object again.
         self._started = started_run(self._asking)
 
     def _finish(self, future: Future[object]) -> None:
-        """Wait in short steps, so that signals are handled, and print progress lines.
+        """Wait in short steps, so that signals are seen; say now and then how far the run is.
 
-        Skips the item and stops this worker once the session has reached ``--maxfail``.
+        Skips the item, and stops this worker, once the session as a whole has failed often enough.
         """
         self._engine.want(self.run)
         begun = time.monotonic()
@@ -160,6 +160,10 @@ class _PhaseRun:
             parts.append(f"{others} more to train")
         return ", ".join(parts)
 
+    def _conclude(self, phase: Phase, *, last: bool) -> None:
+        __tracebackhide__ = True
+        self._begun().calls.conclude(phase, last=last)
+
 
 class TrainingRun(_PhaseRun):
     """The training of a case."""
@@ -170,25 +174,25 @@ class TrainingRun(_PhaseRun):
         """Wait for the training's verdict.
 
         Raises:
-            RunFailure: the training failed; the class says how.
+            RunFailure: it failed; the class says how.
         """
         __tracebackhide__ = True
         self._begin()
         self._finish(self.run.training)  # type: ignore[arg-type]
-        self._begun().calls.conclude("training", last=not self.run.case.with_inference)
+        self._conclude("training", last=not self.run.case.with_inference)
         return cast("MetricsVerdict", self.run.judged["training"])
 
 
 class InferenceRun(_PhaseRun):
-    """The inference of a case, which follows its training."""
+    """The inference of a case, which its training precedes."""
 
     phase = "inference"
 
     def wait(self) -> PredictionsVerdict:
-        """Wait for the verdict; skip the item if the training failed and its own item reports that.
+        """Wait for the verdict; skip the item if the training failed and an item of its own has said so.
 
         Raises:
-            RunFailure: the inference failed, or the training did and no other item reports it.
+            RunFailure: it failed, or the training did and nobody else reports it.
         """
         __tracebackhide__ = True
         self._begin()
@@ -196,26 +200,26 @@ class InferenceRun(_PhaseRun):
         cause = self._begun().calls.failure("training")
         if cause is not None:
             self._skip_if_reported(cause)
-            self._begun().calls.conclude("training", last=True)
+            self._conclude("training", last=True)
         self._finish(self.run.inference)  # type: ignore[arg-type]
-        self._begun().calls.conclude("inference", last=True)
+        self._conclude("inference", last=True)
         if self._config.getoption("ibmodels_promote"):
             self._promote()
         return cast("PredictionsVerdict", self.run.judged["inference"])
 
     def _skip_if_reported(self, cause: BaseException) -> None:
-        """Skip this item if the training's item reports the same cause."""
+        """Skip this item if that of the training has failed for the same cause, or will."""
         outcome = reported(self._node).get("training")
         if outcome is None:
             item = selected_phases(self._node.session).get(self._node, {}).get("training")
-            is_reported = item is not None and not project_hook(item)
+            is_told = item is not None and not project_hook(item)
         else:
-            is_reported = outcome["outcome"] in {"failed", "xfailed"}
-        if is_reported:
+            is_told = outcome["outcome"] in {"failed", "xfailed"}
+        if is_told:
             pytest.skip(f"its training failed ({cause.kind if isinstance(cause, RunFailure) else 'error'})")
 
     def _promote(self) -> None:
-        """Promote the new model; called only if both phases passed."""
+        """Let the new model take the place of the one in use; only called where both phases passed."""
         __tracebackhide__ = True
         promotion = self._engine.promote(self.run, force=self._config.getoption("ibmodels_promote_worse"))
         try:

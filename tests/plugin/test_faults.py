@@ -125,7 +125,7 @@ def test_where_a_lost_start_cannot_be_looked_up_the_report_says_so(server: Serve
     assert names[0] != names[1]  # so that the one does not write into what the other is judged by
     (note,) = [note for note in run.notes if "cannot be asked" in note]
     assert note.startswith(f"the answer to the start of training {names[0]} was lost (POST model-service/run_train: ")
-    assert one.left_behind == [f"a training of {names[0]} may run on dogfood, which did not tell its id"]
+    assert one.left_behind == [f"a training of {names[0]} may run on dogfood, which did not return its id"]
 
 
 def test_a_restarted_container_trains_again_and_the_report_says_so(server: Server, proxy: FaultProxy) -> None:
