@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, TextIO
 import pytest
 
 from pytest_ibmodels.engine import publishing
+from pytest_ibmodels.engine.connection import for_each_environment
 from pytest_ibmodels.engine.publishing import (
     EnvironmentFacts,
     Outcome,
     State,
-    for_each_environment,
 )
-from pytest_ibmodels.engine.sweep import SweepStatus, dry, sweep_environments
+from pytest_ibmodels.engine.sweep import SweepStatus, plan, sweep_environments
 from pytest_ibmodels.journal.store import Journal, JournalError
 from pytest_ibmodels.packaging import PackageError, build_marketplace_package, package_name
 from pytest_ibmodels.reports.publications import environment_lines, outcome_lines
@@ -62,7 +62,7 @@ def publish(
         return _change(
             targets,
             (package.name, package.version),
-            lambda target: publishing.publish(target, package, dry_run=dry_run, tell=_tell_of, journal=journal),
+            lambda target: publishing.publish(target, package, dry_run=dry_run, notify=_tell_of, journal=journal),
         )
     finally:
         journal.close()
@@ -87,7 +87,7 @@ def unpublish(
         targets,
         (name, version),
         lambda target: publishing.unpublish(
-            target, name, version, missing_ok=missing_ok, dry_run=dry_run, tell=_tell_of
+            target, name, version, missing_ok=missing_ok, dry_run=dry_run, notify=_tell_of
         ),
     )
 
@@ -105,7 +105,7 @@ def list_environments(
             package = package_name(folder)
         except PackageError as error:
             _tell(f"no versions are shown: {error}")
-    seen, interrupted = for_each_environment(targets, lambda target: publishing.look(target, package))
+    seen, interrupted = for_each_environment(targets, lambda target: publishing.environment_facts(target, package))
     facts = [seen.get(target.name) or EnvironmentFacts(target.name, target.host) for target in targets]
     _write(environment_lines(facts, package))
     if interrupted:
@@ -141,7 +141,7 @@ def sweep(environments: Path, chosen: Sequence[str], journal_file: Path, *, dry_
         if not meant:
             _tell("nothing is left behind")
             return pytest.ExitCode.OK
-        outcomes, interrupted = dry(meant), False
+        outcomes, interrupted = plan(meant), False
         if not dry_run:
             outcomes, interrupted = sweep_environments(known, meant, journal, tell=_tell_of)
     except (JournalError, SpecError) as error:
@@ -151,7 +151,7 @@ def sweep(environments: Path, chosen: Sequence[str], journal_file: Path, *, dry_
     _write(sweep_lines(outcomes))
     if interrupted:
         return pytest.ExitCode.INTERRUPTED
-    left_over = any(one.fate is SweepStatus.LEFT for one in outcomes)
+    left_over = any(one.status is SweepStatus.LEFT for one in outcomes)
     return pytest.ExitCode.TESTS_FAILED if left_over else pytest.ExitCode.OK
 
 

@@ -15,6 +15,7 @@ from pytest_ibmodels.engine.failures import (
     MetricsFailure,
     PredictionsFailure,
     RunFailure,
+    verdict_failure,
 )
 from pytest_ibmodels.hooks import FailedPhase, Phase, RunFacts
 from pytest_ibmodels.reports.figures import figures
@@ -76,6 +77,8 @@ class HookCalls:
         error = failure or raised
         if error is not None:
             __tracebackhide__ = True
+            if isinstance(error, RunFailure):
+                error.run = self._run
             raise error
 
     def _call(self, name: str) -> None:
@@ -85,9 +88,11 @@ class HookCalls:
             self._raised = error.with_traceback(_frames_of_hook(error.__traceback__))
 
     def _judged(self, phase: Phase, future: Future[Any]) -> MetricsVerdict | PredictionsVerdict | BaseException:
-        failure = future.exception()
-        if failure is not None and not isinstance(failure, MetricsFailure | PredictionsFailure):
-            return failure
+        exception = future.exception()
+        if exception is not None:
+            return exception
+        verdict: Any = future.result()
+        failure = verdict_failure(verdict)
         try:
             checks, sentences = self._call_verdict(phase, failure)
         except _RAISED as error:
@@ -96,7 +101,6 @@ class HookCalls:
                 return raised
             self._note(raised)
             return failure
-        verdict: Any = future.result() if failure is None else failure.verdict
         verdict = replace(verdict, checks=(*verdict.checks, *checks))
         reasons = [*(_sentence(check) for check in checks if not check.passed), *sentences]
         if isinstance(failure, MetricsFailure):
@@ -184,8 +188,8 @@ def _sentence(check: MetricCheck) -> str:
 
 
 def _differences(future: Future[PredictionsVerdict]) -> tuple[Any, ...]:
-    failure = future.exception() if future.done() and not future.cancelled() else None
-    return failure.verdict.differences if isinstance(failure, PredictionsFailure) else ()
+    has_verdict = future.done() and not future.cancelled() and future.exception() is None
+    return future.result().differences if has_verdict else ()
 
 
 def _numbers(reported: object) -> dict[str, dict[str, float]]:

@@ -69,9 +69,9 @@ def _sweep_after_workers(config: pytest.Config, *, interrupted: bool) -> list[st
         return [str(error)]
     finally:
         journal.close()
-    removed = sum(one.fate is not SweepStatus.LEFT for one in outcomes)
+    removed = sum(one.status is not SweepStatus.LEFT for one in outcomes)
     lines = [f"removed what workers left behind when they crashed: {_count(removed, 'thing')}"] if removed else []
-    return lines + [left_line(one) for one in outcomes if one.fate is SweepStatus.LEFT]
+    return lines + [left_line(one) for one in outcomes if one.status is SweepStatus.LEFT]
 
 
 def _count(number: int, name: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from pytest_ibmodels.engine.engine import Engine
 from pytest_ibmodels.engine.failures import RunFailure
-from pytest_ibmodels.engine.limits import Limits
+from pytest_ibmodels.engine.polling import Limits
 from pytest_ibmodels.pytest import keys, options, xdist
 from pytest_ibmodels.pytest.leftovers import open_journal
 from pytest_ibmodels.pytest.nodes import selected_phases
@@ -136,11 +136,7 @@ class _PhaseRun:
 
     def _conclude(self, phase: Phase, *, last: bool) -> None:
         __tracebackhide__ = True
-        try:
-            self._started_run().calls.conclude(phase, last=last)
-        except RunFailure as failure:
-            failure.run = self.run
-            raise failure from None
+        self._started_run().calls.conclude(phase, last=last)
 
 
 class TrainingRun(_PhaseRun):

@@ -10,6 +10,7 @@ from pytest_ibmodels.engine.failures import (
     MetricsFailure,
     PredictionsFailure,
     RunFailure,
+    phase_failure,
 )
 from pytest_ibmodels.reports.failure import failure_text
 from pytest_ibmodels.reports.record import (
@@ -125,9 +126,12 @@ def _host_as_written(environment: Environment) -> str:
 
 def _outcome_without_item(run: Run, location: str) -> PhaseOutcome:
     """Return the outcome of a training that no item waited for, as with ``-m inference``."""
-    error = run.judged.get("training") or _error(run.training)
+    judged = run.judged.get("training")
+    if judged is None and not _has_ended(run.training):
+        return {"outcome": "not run"}
+    error = judged or phase_failure(run.training)
     if not isinstance(error, BaseException):
-        return {"outcome": "passed" if _result(run.training) is not None else "not run"}
+        return {"outcome": "passed"}
     text = failure_text(error, location) if isinstance(error, RunFailure) else repr(error)
     return {"outcome": "failed", "failure": _failure(error, text)}
 
@@ -204,13 +208,10 @@ def _failure(error: BaseException, text: str) -> FailureRecord:
 
 
 def _verdict(judged: object, future: Future[Any]) -> object:
-    outcome = judged or _error(future) or _result(future)
-    return outcome.verdict if isinstance(outcome, MetricsFailure | PredictionsFailure | CheckFailure) else outcome
+    if isinstance(judged, MetricsFailure | PredictionsFailure | CheckFailure):
+        return judged.verdict
+    return judged or (future.result() if _has_ended(future) and future.exception() is None else None)
 
 
-def _error(future: Future[Any]) -> BaseException | None:
-    return future.exception() if future.done() and not future.cancelled() else None
-
-
-def _result(future: Future[Any]) -> object:
-    return future.result() if future.done() and not future.cancelled() and future.exception() is None else None
+def _has_ended(future: Future[Any]) -> bool:
+    return future.done() and not future.cancelled()

@@ -21,7 +21,7 @@ def sweep_lines(outcomes: Sequence[SweepResult]) -> list[str]:
             one.entry.kind,
             _name(one.entry),
             one.entry.made,
-            f"{one.fate}: {one.reason}".removesuffix(": "),
+            f"{one.status}: {one.reason}".removesuffix(": "),
         )
         for one in outcomes
     ]
