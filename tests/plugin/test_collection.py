@@ -118,7 +118,7 @@ def test_no_selected_model_test_starts_no_engine(two: Project, args: list[str]) 
             print("ENGINE", any(name.startswith("pytest_ibmodels.engine") or name == "httpx" for name in sys.modules))
         """
     )
-    two.run(*args, "-s").stdout.fnmatch_lines(["ENGINE False"])
+    two.pytester.runpytest_subprocess(*args, "-s").stdout.fnmatch_lines(["ENGINE False"])
 
 
 def test_without_model_tests_the_plugin_imports_nothing_heavy(pytester: pytest.Pytester) -> None:

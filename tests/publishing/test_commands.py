@@ -231,7 +231,7 @@ def test_pytest_publishes_in_place_of_a_run(
         (["--publish-only", "test_a.py::test_b"], "so test_a.py::test_b selects nothing"),
         (["--publish-only", "--collect-only"], "--dry-run shows what would be published"),
         (["--publish-only", "--env", "nowhere"], "--env 'nowhere': no such environment in environments.yaml"),
-        (["--publish-only", "--package", "nowhere"], "nowhere: there is no such folder"),
+        (["--publish-only", "--package", "nowhere"], "nowhere: no such folder"),
         (["--dry-run"], "--dry-run: goes with --publish-only; a run of tests has --collect-only"),
     ],
 )
@@ -324,7 +324,7 @@ def test_settings_in_pytest_addopts_count_and_what_cannot_be_read_is_said_to_be_
     shop: Shop, ibmodels: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTEST_ADDOPTS", "--run-slow -o ibmodels_package=other")
-    assert "other: there is no such folder" in ibmodels("publish")[1]
+    assert "other: no such folder" in ibmodels("publish")[1]
     monkeypatch.setenv("PYTEST_ADDOPTS", "-c gone.ini")
     code, printed = ibmodels("publish")
     assert code == 4

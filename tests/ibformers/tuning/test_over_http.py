@@ -120,6 +120,7 @@ def test_the_calls_are_described(sandbox: RunningSandbox) -> None:
     calls = {path.removeprefix("/api/v1/tuning/") for path in described["paths"] if "/tuning/" in path}
     assert calls == {"train", "override", "rollback", "predict", "models"}
     body = described["paths"]["/api/v1/tuning/train"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    body = described["components"]["schemas"][body["$ref"].rpartition("/")[2]]
     assert {"settings", "request", "database"} <= set(body["properties"])
     assert {"table", "columns", "limit", "p_of_train", "group_column", "split_column"} <= set(
         described["components"]["schemas"]["TableRequest"]["properties"]
