@@ -12,10 +12,10 @@ import asyncio
 import time
 from pathlib import Path
 
-from pytest_ibmodels.engine.clock import SystemClock
-from pytest_ibmodels.engine.limits import Limits
+from pytest_ibmodels.engine.polling import Limits
 from pytest_ibmodels.engine.routes.annotator import AnnotatorRoute
 from pytest_ibmodels.engine.session import EnvironmentSession
+from pytest_ibmodels.instabase.clock import SystemClock
 from pytest_ibmodels.packaging import build_package
 from pytest_ibmodels.spec import ModelTest, load_environments
 
@@ -31,18 +31,18 @@ async def main() -> None:
     route = AnnotatorRoute()
     test = ModelTest(name="Start", line=1, env=("sandbox",), ibannotator=PROJECT, time_limit=300)
     begun = time.perf_counter()
-    place = await session.workplace(build_package(ROOT / "ibformers"))
+    context = await session.run_context(build_package(ROOT / "ibformers"))
     print(f"sandbox started, code pushed: {time.perf_counter() - begun:.1f} s")
     try:
         for number in range(arguments.jobs):
             accepted = time.perf_counter()
-            job_id = await route.start(place, test)
-            while not (state := await route.look(place, job_id)).fraction:
+            job_id = await route.start_training(context, test)
+            while not (state := await route.poll(context, job_id)).fraction:
                 if state.error:
                     raise SystemExit(state.error)
                 await asyncio.sleep(0.02)
             print(f"job {number + 1}: first step done after {time.perf_counter() - accepted:.2f} s")
-            await place.client.jobs.cancel(job_id)
+            await context.client.jobs.cancel(job_id)
     finally:
         await session.close()
     print("goals: within 8 s for the first job, within 2 s for later ones")

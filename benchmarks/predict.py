@@ -54,11 +54,11 @@ def main() -> None:
         from ibformers.tasks.text_classification.model import (
             load_classifier,
             load_tokenizer,
-            source_of,
+            model_source,
         )
         from ibformers.trainer.hardware import prediction_threads
 
-        source = source_of(settings, None)
+        source = model_source(settings, None)
         tokenizer = load_tokenizer(source, settings)
         classifier = load_classifier(source, settings, tokenizer, list("12345"))
         classifier.model.save_pretrained(Path(folder, "stars"))

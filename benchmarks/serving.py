@@ -22,10 +22,10 @@ import httpx
 import yaml
 from receipts import DRIVE_FOLDER, ROOT, receipts_folder
 
-from pytest_ibmodels.engine.clock import SystemClock
-from pytest_ibmodels.engine.limits import Limits
+from pytest_ibmodels.engine.polling import Limits
 from pytest_ibmodels.engine.routes.annotator import AnnotatorRoute
 from pytest_ibmodels.engine.session import EnvironmentSession
+from pytest_ibmodels.instabase.clock import SystemClock
 from pytest_ibmodels.packaging import build_package
 from pytest_ibmodels.spec import ModelTest, load_environments
 
@@ -35,23 +35,23 @@ if TYPE_CHECKING:
 ROUTE = AnnotatorRoute()
 
 
-async def finished(place: RunContext, job_id: str) -> None:
-    while not (state := await ROUTE.look(place, job_id)).finished:
+async def finished(context: RunContext, job_id: str) -> None:
+    while not (state := await ROUTE.poll(context, job_id)).finished:
         await asyncio.sleep(0.5)
     if state.error:
         raise SystemExit(state.error)
 
 
-async def begun(place: RunContext, job_id: str) -> None:
-    while not (await ROUTE.look(place, job_id)).fraction:
+async def begun(context: RunContext, job_id: str) -> None:
+    while not (await ROUTE.poll(context, job_id)).fraction:
         await asyncio.sleep(0.2)
 
 
 class Served:
     """Asks for one document after the other, over one connection, and keeps answers and seconds."""
 
-    def __init__(self, place: RunContext, model_name: str) -> None:
-        transport = place.client.transport
+    def __init__(self, context: RunContext, model_name: str) -> None:
+        transport = context.client.transport
         token = transport._token.get_secret_value()  # noqa: SLF001 - who measures stands in for the client
         headers = {"Authorization": f"Bearer {token}"}
         self._client = httpx.Client(base_url=transport.host, headers=headers, timeout=60)
@@ -84,13 +84,13 @@ def equal(prediction: dict[str, Any], entities: list[dict[str, Any]]) -> bool:
     )
 
 
-async def measure(place: RunContext, test: ModelTest) -> None:
-    await finished(place, await ROUTE.start(place, test))
-    save_path = f"{place.folder}/save_location/{test.name}_{place.suffix}"
-    predictions: dict[str, Any] = json.loads(await place.client.drive.read(f"{save_path}/predictions.json"))
+async def measure(context: RunContext, test: ModelTest) -> None:
+    await finished(context, await ROUTE.start_training(context, test))
+    save_path = f"{context.folder}/save_location/{test.name}_{context.suffix}"
+    predictions: dict[str, Any] = json.loads(await context.client.drive.read(f"{save_path}/predictions.json"))
     documents = list(predictions)
-    await ROUTE.start_inference(place, test, documents[:1])  # registers the model, and loads it
-    served = Served(place, f"{test.name}_{place.suffix}")
+    await ROUTE.start_inference(context, test, documents[:1])  # registers the model, and loads it
+    served = Served(context, f"{test.name}_{context.suffix}")
     served.ask(documents[0])
     served.seconds.clear()
     for document in documents:
@@ -99,13 +99,13 @@ async def measure(place: RunContext, test: ModelTest) -> None:
     same = sum(equal(predictions[document], served.entities[document]) for document in documents)
     print(f"{same} of {len(documents)} documents served with the words and texts of training")
     other = replace(test, name="Other", config={**test.config, "epochs": 20})
-    job_id = await ROUTE.start(place, other)
-    await begun(place, job_id)
+    job_id = await ROUTE.start_training(context, other)
+    await begun(context, job_id)
     served.seconds.clear()
     for document in documents:
         served.ask(document)
     served.print_times("while a job trains")
-    await place.client.jobs.cancel(job_id)
+    await context.client.jobs.cancel(job_id)
     print("goals: at least 10 documents/s alone, p90 under 200 ms while a job trains, all documents equal")
 
 
@@ -128,7 +128,7 @@ async def main() -> None:
             config={"batch_size": 8, "epochs": arguments.epochs},
         )
         try:
-            await measure(await session.workplace(build_package(ROOT / "ibformers")), test)
+            await measure(await session.run_context(build_package(ROOT / "ibformers")), test)
         finally:
             await session.close()
 

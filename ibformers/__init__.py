@@ -1,6 +1,83 @@
-"""Training code for document models: what an environment runs, and what a trained model is served with.
+"""Training code for document models: trained by an environment, and packaged with every trained model.
 
-The folder is pushed as files, and a copy of it is packaged beside every trained model, so it imports nothing but its
-own modules, numpy, torch, transformers, tokenizers, safetensors and accelerate. `ibformers.tuning`, which a packaged
-model does without, also needs pydantic and sqlalchemy, and `ibformers.iris`, which runs inside IRIS alone, iop.
+Importing `ibformers` imports nothing. The names of `ibformers.tuning`, which needs pydantic and sqlalchemy, are here
+too, and are imported on first use. `ibformers.iris` runs inside IRIS and needs iop. Everything else needs only numpy,
+scipy, torch, transformers, tokenizers, safetensors and accelerate.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ibformers.tuning import (
+        AccuracyDifference,
+        Comparison,
+        DatabaseRows,
+        DatabaseUnavailable,
+        Difference,
+        Intervals,
+        Metrics,
+        MLRequest,
+        ModelAnswer,
+        ModelBusy,
+        ModelIsWorse,
+        ModelSettings,
+        NoCandidate,
+        OverrideRequest,
+        Prediction,
+        Predictor,
+        RequestRefused,
+        RowCounts,
+        RowSource,
+        RowTestPart,
+        TakeAnswer,
+        TrainAnswer,
+        TrainRequest,
+        Tuning,
+        TuningError,
+        WorseRow,
+        list_models,
+    )
+
+__all__ = [
+    "AccuracyDifference",
+    "Comparison",
+    "DatabaseRows",
+    "DatabaseUnavailable",
+    "Difference",
+    "Intervals",
+    "MLRequest",
+    "Metrics",
+    "ModelAnswer",
+    "ModelBusy",
+    "ModelIsWorse",
+    "ModelSettings",
+    "NoCandidate",
+    "OverrideRequest",
+    "Prediction",
+    "Predictor",
+    "RequestRefused",
+    "RowCounts",
+    "RowSource",
+    "RowTestPart",
+    "TakeAnswer",
+    "TrainAnswer",
+    "TrainRequest",
+    "Tuning",
+    "TuningError",
+    "WorseRow",
+    "list_models",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from ibformers import tuning
+
+    return getattr(tuning, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,4 +1,4 @@
-"""The functions that an environment calls. Each checks what it is given and hands over."""
+"""Entry points that an environment calls (Instabase protocol, "Training jobs"). They import what they need."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ def run_train_annotator(
     Args:
         hyperparams: see `ibformers.trainer.hyperparameters.Hyperparameters`; unknown ones are named in the log.
         dataset_filename: drive path of the `.ibannotator` file.
-        save_path: drive folder that `evaluation.json`, `predictions.json` and `saved_model/` are written to.
-        file_client: reads and writes drive files.
-        username: who trains.
-        job_metadata_client: told of progress and metrics; its `job_id` is written into the model package.
+        save_path: drive folder for `evaluation.json`, `predictions.json` and `saved_model/`.
+        file_client: client of drive files.
+        username: user who started the training.
+        job_metadata_client: receiver of progress and metrics; its `job_id` is written into the model package.
         mount_details: not used.
         model_name: name of the trained model.
-        **kwargs: what else the environment passes; named in the log.
+        **kwargs: further arguments of the environment; they are logged and ignored.
 
     Raises:
-        TrainingInputError: the dataset, a document or a hyperparameter cannot be used; `user_message` says why.
+        TrainingInputError: The dataset, a document or a hyperparameter is unusable; `user_message` says why.
     """
     _begin(kwargs)
     from ibformers.documents.annotator import read_project
@@ -84,37 +84,36 @@ def run_train_table(
     split_column: str | None = None,
     **kwargs: Any,
 ) -> dict[str, Any]:
-    """Train a copy of a text classifier on the rows of a database table, and measure it beside the one in use.
+    """Train a candidate on the rows of a database table, and compare it with the model in use.
 
     Args:
         hyperparams: settings of the model (`base_model`, `num_labels`, ...) and arguments of
-            `transformers.TrainingArguments`, each by its own name.
-        table: the table or view, with its schema if need be.
-        columns: first the label, second the text.
-        database: URL of SQLAlchemy. It may hold a password, and is not logged.
-        save_path: drive folder that `evaluation.json`, `predictions.json`, `inputs.json` and `saved_model/` are
-            written to.
-        file_client: writes drive files.
-        username: who trains.
-        job_metadata_client: told of progress and metrics; its `job_id` is written into the model package.
-        limit: most rows that are read; None is all.
-        p_of_train: the share of the rows that is learned from; None is the default.
-        current_model: the model that is compared with, unless `hyperparams` has another `model_name`.
-        models_path: local folder of the environment's models in use; None where there is none.
+            `transformers.TrainingArguments`, by their names.
+        table: table or view, with its schema if necessary.
+        columns: label column and text column.
+        database: SQLAlchemy URL. It may contain a password, and is not logged.
+        save_path: drive folder for `evaluation.json`, `predictions.json`, `inputs.json` and `saved_model/`.
+        file_client: client of drive files.
+        username: user who started the training.
+        job_metadata_client: receiver of progress and metrics; its `job_id` is written into the model package.
+        limit: maximum number of rows; None reads all.
+        p_of_train: fraction of the rows to train on; None is the default.
+        current_model: model in use to compare with, unless `hyperparams` has another `model_name`.
+        models_path: local folder of the environment's models in use; None if there are none.
         model_name: name of the packaged model.
-        group_column: the column that decides on which side a row is, in place of its text; None is no such column.
-        split_column: the column that has the side of each row, `train` or `test`; None is no such column.
-        **kwargs: what else the environment passes; named in the log.
+        group_column: column that is hashed for the split in place of the text; None hashes the text.
+        split_column: column with the side of each row, `train` or `test`; None splits by hash.
+        **kwargs: further arguments of the environment; they are logged and ignored.
 
     Returns:
-        The metrics of both models, and how many rows there were.
+        Metrics of both models, and the numbers of rows.
 
     Raises:
-        TrainingInputError: the request or a hyperparameter cannot be used, or the database; `user_message` says why.
+        TrainingInputError: The request, a hyperparameter or the database is unusable; `user_message` says why.
     """
     _begin(kwargs)
     from ibformers.databases.rows import DatabaseRows
-    from ibformers.tasks.text_classification.job import run_table, split_hyperparameters
+    from ibformers.service.job import run_table, split_hyperparameters
     from ibformers.trainer.reporting import JobReport
 
     logger.info("training %s for %s on table %s", current_model, username, table)
@@ -150,25 +149,24 @@ def run_promote_table(
     force: bool = False,
     **kwargs: Any,
 ) -> dict[str, Any]:
-    """Let the model that `run_train_table` wrote take the place of the one in use, which is kept for a rollback.
+    """Promote the candidate of `run_train_table`; the model in use becomes the previous one, for a rollback.
 
     Args:
-        save_path: that of the training.
-        file_client: reads drive files.
+        save_path: `save_path` of the training.
+        file_client: client of drive files.
         models_path: local folder of the environment's models in use.
         model_name: name of the packaged model.
-        force: promote the model also where it is certainly worse than the one in use.
-        **kwargs: what else the environment passes.
+        force: promote the candidate even if it is certainly worse than the model in use.
+        **kwargs: further arguments of the environment; they are ignored.
 
     Returns:
-        The versions in use now and before, and what the training knows of the difference.
+        The versions in use now and before, and the difference between them.
 
     Raises:
-        TrainingInputError: another model is in use by now than the one that the new one was compared with, or the
-            new one is certainly worse.
+        TrainingInputError: The model in use has changed since the comparison, or the candidate is certainly worse.
     """
     _begin({name: value for name, value in kwargs.items() if name not in {"username", "job_metadata_client"}})
-    from ibformers.tasks.text_classification.job import promote
+    from ibformers.service.job import promote
 
     return promote(file_client, save_path.strip("/"), model_name, Path(models_path), force=force)
 
@@ -181,28 +179,28 @@ def run_tuning(
     job_metadata_client: JobMetadataClient,
     **kwargs: Any,
 ) -> dict[str, Any]:
-    """Answer a train request: the new model waits beside the one in use.
+    """Answer a train request: train a candidate and stage it beside the model in use.
 
     Args:
-        settings: of the model, without `path`.
+        settings: settings of the model, without `path`.
         request: see `ibformers.tuning.TrainRequest`.
-        database: URL of SQLAlchemy. It may hold a password, and is not logged.
+        database: SQLAlchemy URL. It may contain a password, and is not logged.
         models_path: local folder of the environment's models.
-        job_metadata_client: told of progress.
-        **kwargs: what else the environment passes.
+        job_metadata_client: receiver of progress.
+        **kwargs: further arguments of the environment; they are ignored.
 
     Returns:
         See `ibformers.tuning.TrainAnswer`.
 
     Raises:
-        TrainingInputError: the request or a setting cannot be used, or the database; `user_message` says why.
+        TrainingInputError: The request, a setting or the database is unusable; `user_message` says why.
     """
     _begin({name: value for name, value in kwargs.items() if name not in {"username", "file_client"}})
-    from ibformers.service.service import settings_in
+    from ibformers.databases.rows import DatabaseRows
+    from ibformers.service.operations import Tuning, settings_with_path
     from ibformers.trainer.reporting import JobReport
-    from ibformers.tuning import DatabaseRows, Tuning
 
-    tuning = Tuning(settings_in(Path(models_path), settings), DatabaseRows(database))
+    tuning = Tuning(settings_with_path(Path(models_path), settings), DatabaseRows(database))
     report = JobReport(job_metadata_client)
     answer = tuning.train(request, report=report)
     report.update(progress=1.0)
@@ -210,7 +208,7 @@ def run_tuning(
 
 
 def tuning_service(models_path: str) -> TuningService:
-    """Return what answers override, rollback, predict and models requests; see `ibformers.service.service`.
+    """Return the service that answers override, rollback, predict and models requests.
 
     Args:
         models_path: local folder of the environment's models.
@@ -229,7 +227,7 @@ def _begin(ignored: dict[str, Any]) -> None:
 
 
 def _log_to_stdout() -> None:
-    """A job's log is what it prints; where somebody has set up logging already, nothing is added."""
+    """Log to standard output, which is the job's log, unless logging is already set up."""
     package = logging.getLogger("ibformers")
     package.setLevel(logging.INFO)
     if not package.hasHandlers():

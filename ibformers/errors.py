@@ -1,23 +1,33 @@
-"""Errors of the training code, in words for the person who passed something in.
+"""Errors of the training code. Their messages are for the user, who needs no traceback.
 
-TuningError                  one sentence, no traceback; `field` names the setting or request field, if one is wrong
-├── RequestRefused           a setting or a field of a request is wrong: change it
-├── DatabaseUnavailable      the database could not be opened or read: try again, or look after it
-├── NoCandidate            no model waits, or none was replaced: train first
-├── ModelIsWorse             the new model is certainly worse than the one in use: train again, or force it
-└── ModelBusy                the model is being trained: wait
+DocumentError                an OCR document is malformed
+TrainingInputError           dataset, documents or hyperparameters are unusable
+└── TuningError              an operation on a model failed; `field` names the setting or request field
+    ├── RequestRefused       a setting or a field of a request is invalid: change it
+    ├── DatabaseUnavailable  the database could not be opened or read: retry
+    ├── NoCandidate          there is no candidate, or no previous model: train first
+    ├── ModelIsWorse         the candidate is certainly worse than the model in use: train again, or use force
+    └── ModelBusy            another training of this model is running: wait
 """
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class DocumentError(ValueError):
-    """An OCR document does not have the form that it must have. The text is one sentence that names the document."""
+    """An OCR document is malformed; the message is one sentence that names the document."""
 
 
 class TrainingInputError(ValueError):
-    """Training cannot go on with what it was given: dataset, documents or hyperparameters.
+    """The dataset, a document or a hyperparameter is unusable for training.
 
     Attributes:
-        user_message: one sentence that says what, where, and what to do; enough without a traceback.
+        user_message: one sentence that says what is wrong, where, and what to do.
     """
 
     def __init__(self, user_message: str) -> None:
@@ -26,11 +36,11 @@ class TrainingInputError(ValueError):
 
 
 class TuningError(TrainingInputError):
-    """An operation did not do what it was asked to do, and changed nothing of the model in use.
+    """An operation on a model failed; the model in use is unchanged.
 
     Attributes:
-        user_message: one sentence that says what, where, and what to do.
-        field: the setting or request field that is wrong; empty where none is.
+        user_message: one sentence that says what is wrong, where, and what to do.
+        field: invalid setting or request field; empty if there is none.
     """
 
     def __init__(self, user_message: str, field: str = "") -> None:
@@ -39,7 +49,7 @@ class TuningError(TrainingInputError):
 
 
 class RequestRefused(TuningError):
-    """A setting or a field of a request cannot be used as it is."""
+    """A setting or a field of a request is invalid."""
 
 
 class DatabaseUnavailable(TuningError):
@@ -47,18 +57,24 @@ class DatabaseUnavailable(TuningError):
 
 
 class NoCandidate(TuningError):
-    """There is no model to take the place of the one in use."""
+    """There is no candidate to promote, or no previous model to roll back to."""
 
 
 class ModelIsWorse(TuningError):
-    """The new model is certainly worse than the one in use, and nobody said that it is to be taken all the same."""
+    """The candidate is certainly worse than the model in use, and `force` is not set."""
 
 
 class ModelBusy(TuningError):
-    """Another training of this model goes on."""
+    """Another training of this model is running."""
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's text, or the name of its class where it has none."""
+    """Return the first line of an error's message, or the name of its class if the message is empty."""
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     return (text.strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ` (did you mean NAME?)` with the most similar known name, or an empty text."""
+    close = difflib.get_close_matches(name, [*known], n=1)
+    return f" (did you mean {close[0]}?)" if close else ""

@@ -1,4 +1,4 @@
-"""What the training code asks of the environment that runs it (the two clients of the entry points)."""
+"""Clients that an environment passes to the training code (Instabase protocol, "Training jobs")."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from typing import Any, Protocol
 
 
 class FileClient(Protocol):
-    """Reads and writes files of a drive. Paths have no leading slash: `OWNER/REPO/fs/DRIVE/folder/name`."""
+    """Client of drive files. Paths have no leading slash: `OWNER/REPO/fs/DRIVE/folder/name`."""
 
     def read_file(self, path: str) -> bytes:
-        """Return the whole file. Raises FileNotFoundError (or another OSError) when it cannot be read."""
+        """Return the content of a file. Raises FileNotFoundError or another OSError if it cannot be read."""
         ...
 
     def write_file(self, path: str, data: bytes) -> Any:
-        """Write the whole file and the folders it lies in; an existing file is replaced."""
+        """Write a file and its parent folders; replace an existing file."""
         ...
 
 
 class JobMetadataClient(Protocol):
-    """Tells the environment how the job is doing."""
+    """Client that reports the progress of a job."""
 
     def update_metadata(self, metadata: dict[str, Any]) -> Any:
-        """Replace the metadata of the job by `metadata`, which must be JSON."""
+        """Replace the metadata of the job; `metadata` must be serialisable as JSON."""
         ...
 
     def update_message(self, message: str) -> Any:
-        """Replace the one-line message of the job."""
+        """Replace the status message of the job, one line."""
         ...

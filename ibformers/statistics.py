@@ -1,6 +1,6 @@
-"""Intervals and tests of a training job: how much the rows or documents of a test part can show.
+"""Confidence intervals and significance tests for metrics of a test part.
 
-Needs numpy and scipy, and nothing of torch.
+Needs numpy and scipy, but not torch.
 """
 
 from __future__ import annotations
@@ -16,31 +16,32 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CONFIDENCE = 0.95
-"""Of the two-sided interval of a metric."""
+"""Confidence level of the two-sided interval of a metric."""
 
 RESAMPLES = 2000
-"""Resamples of a bootstrap."""
+"""Number of resamples of a bootstrap."""
 
 _CELLS = 2**22
-"""Most weights that are held at once: 32 MB."""
+"""Maximum number of weights in memory at a time: 32 MB."""
 
 
 def wilson(successes: int, trials: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Return the two-sided Wilson interval of a rate: 20 right of 20 is 0.84 to 1.
+    """Return the two-sided Wilson interval of a rate; for 20 successes of 20 it is 0.84 to 1.
 
     Raises:
-        ValueError: there are no trials, or more successes than trials.
+        ValueError: There are no trials, or more successes than trials.
     """
     found = binomtest(successes, trials).proportion_ci(confidence, method="wilson")
     rate = successes / trials
-    # At 0 and 1 the formula may miss the bound by a rounding error.
+    # Rounding errors may push the bounds beyond 0 and 1, or off the rate itself.
     return max(0.0, min(float(found.low), rate)), min(1.0, max(float(found.high), rate))
 
 
 def mcnemar(only_first_right: int, only_second_right: int) -> float:
     """Return the two-sided p-value of McNemar's exact test.
 
-    Its hypothesis is that a unit that only one of two models gets right is as likely to be the first's as the second's.
+    The null hypothesis: among the units that only one of two models gets right, each model is equally likely to be
+    right.
     """
     disagreeing = only_first_right + only_second_right
     return float(binomtest(only_first_right, disagreeing).pvalue) if disagreeing else 1.0
@@ -55,22 +56,22 @@ def mcnemar_worse(only_first_right: int, only_second_right: int) -> float:
 def bootstrap_weights(
     units: int | NDArray[np.int64], seed: int, resamples: int = RESAMPLES
 ) -> Iterator[NDArray[np.int64]]:
-    """Draw as many units as there are, with replacement, again and again; the same draws for the same seed.
+    """Draw bootstrap resamples, reproducibly for a seed.
 
     Args:
-        units: number of units (rows or documents); or, where many are equal, how many there are of each kind.
-        seed: of the draws.
-        resamples: how often all units are drawn.
+        units: number of units (rows or documents), or the number of units of each kind if many are equal.
+        seed: seed of the random generator.
+        resamples: number of resamples; each draws as many units as there are, with replacement.
 
     Yields:
-        Arrays of shape (some resamples, units or kinds): how often each was drawn. All arrays together have
-        `resamples` rows; one array holds at most 32 MB, or one resample.
+        Arrays of shape (resamples of this array, units or kinds): how often each was drawn. All arrays together have
+        `resamples` rows; an array takes at most 32 MB, or holds one resample.
     """
     rng = np.random.default_rng(seed)
     counts = np.ones(units, dtype=np.int64) if isinstance(units, int) else units
     kinds, total = len(counts), int(counts.sum())
     rows = max(1, _CELLS // max(kinds, 1))
-    # One binomial draw per kind costs about as much as eight drawn units.
+    # One binomial draw per kind costs about as much as drawing eight units.
     few_kinds = kinds * 8 <= total
     kind_of_unit = np.repeat(np.arange(kinds, dtype=np.int32), counts)
     for start in range(0, resamples, rows):
@@ -85,10 +86,10 @@ def bootstrap_weights(
 
 
 def percentile_interval(values: NDArray[np.float64], confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Return the interval that holds the middle `confidence` of the values of resamples; NaN is left out.
+    """Return the interval of the central `confidence` of the resampled values; NaN values are ignored.
 
     Raises:
-        ValueError: there are no values.
+        ValueError: There are no values.
     """
     known = values[~np.isnan(values)]
     if not len(known):
@@ -100,20 +101,20 @@ def percentile_interval(values: NDArray[np.float64], confidence: float = CONFIDE
 def bootstrap_interval(
     point: float, values: NDArray[np.float64], right: int, units: int, confidence: float = CONFIDENCE
 ) -> tuple[float, float] | None:
-    """Return the interval of a metric that is 1 where all units are right, and 0 where none is.
+    """Return the bootstrap interval of a metric that is 1 if all units are right and 0 if none is.
 
-    Where all resamples give the same value, as they do when every unit is right, they say nothing of other units; the
-    Wilson interval of the units that are right is returned then.
+    If all resamples have the same value (for example because every unit is right), the Wilson interval of the share of
+    right units is returned instead.
 
     Args:
-        point: the metric of all units.
-        values: the metric of each resample; NaN where it is not defined.
-        right: units that are right, of those that the metric depends on.
-        units: those that the metric depends on.
-        confidence: of the interval.
+        point: metric of all units.
+        values: metric of each resample; NaN if it is undefined.
+        right: number of right units, among those that the metric depends on.
+        units: number of units that the metric depends on.
+        confidence: confidence level.
 
     Returns:
-        The interval, which holds `point`; None where nothing can be said.
+        The interval, which contains `point`; None if it is undefined.
     """
     if not units or np.isnan(values).all():
         return None

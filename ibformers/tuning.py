@@ -1,24 +1,20 @@
-"""Fine-tunes a text classifier from the rows of a database, lets it wait beside the one in use, and serves it.
+"""Fine-tune a text classifier on the rows of a database, compare it with the model in use, and serve it.
 
     tuning = Tuning({"path": "models", "model_name": "reviews", "num_labels": 5}, DatabaseRows("sqlite:///reviews.db"))
     tuning.train({"table": "iris.Review", "columns": "ReviewLabel,ReviewText", "p_of_train": 0.8})
     tuning.override()
     Predictor(tuning.settings).predict({"inputs": "This was a really bad experience"})
 
-Importing this imports nothing heavy; torch and transformers come with the first training or prediction.
+This module is the public interface, and the command line `python -m ibformers.tuning`. Importing it imports nothing
+heavy; torch and transformers are imported by the first training or prediction.
 """
 
 from __future__ import annotations
 
+import warnings
+
 from ibformers.databases.rows import DatabaseRows, RowSource
-from ibformers.errors import (
-    DatabaseUnavailable,
-    ModelBusy,
-    ModelIsWorse,
-    NoCandidate,
-    RequestRefused,
-    TuningError,
-)
+from ibformers.errors import DatabaseUnavailable, ModelBusy, ModelIsWorse, NoCandidate, RequestRefused, TuningError
 from ibformers.service.operations import Tuning, list_models
 from ibformers.tasks.text_classification.answers import (
     AccuracyDifference,
@@ -35,12 +31,7 @@ from ibformers.tasks.text_classification.answers import (
     WorseRow,
 )
 from ibformers.tasks.text_classification.prediction import Predictor
-from ibformers.tasks.text_classification.requests import (
-    MLRequest,
-    ModelSettings,
-    OverrideRequest,
-    TrainRequest,
-)
+from ibformers.tasks.text_classification.requests import MLRequest, ModelSettings, OverrideRequest, TrainRequest
 
 __all__ = [
     "AccuracyDifference",
@@ -71,6 +62,14 @@ __all__ = [
     "WorseRow",
     "list_models",
 ]
+
+
+def __getattr__(name: str) -> type[NoCandidate]:
+    if name == "NothingToTake":
+        warnings.warn("NothingToTake is deprecated: use NoCandidate", DeprecationWarning, stacklevel=2)
+        return NoCandidate
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 if __name__ == "__main__":
     import sys

@@ -1,12 +1,12 @@
-"""Texts that hold no valid Unicode, and what is made of them."""
+"""Repair of invalid Unicode."""
 
 from __future__ import annotations
 
 
 def clean(text: str) -> str:
-    """Return the text in valid Unicode: surrogates that make a pair are joined, lone ones become U+FFFD.
+    """Return a text in valid Unicode: join surrogate pairs, and replace lone surrogates by U+FFFD.
 
-    Databases with UTF-16 texts, such as IRIS, give them out where a text was cut in the middle of a character.
+    Databases with UTF-16 texts, such as IRIS, return lone surrogates for a text that was cut within a character.
     """
     try:
         text.encode()

@@ -1,7 +1,7 @@
-"""Hooks that a ``conftest.py`` or a plugin may implement, and the facts that they are given.
+"""Hooks that a ``conftest.py`` or a plugin may implement, and their argument ``run``.
 
-All are called on pytest's main thread, while an item of a model test runs, and with xdist in the worker that runs it.
-What a hook raises fails an item of the run that it was called for, with the hook's own traceback.
+All are called on pytest's main thread while an item of a model test runs; with xdist, in the worker that runs it. An
+exception of a hook fails an item of the run that the hook was called for, with the hook's own traceback.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from pytest_ibmodels.verdicts.metrics import MetricCheck
+from pytest_ibmodels.verdicts.checks import MetricCheck
 from pytest_ibmodels.verdicts.predictions import Difference
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ class FailedPhase:
     """Why a run failed.
 
     Attributes:
-        kind: ``metrics``, ``time limit``, ...: as in the report; ``error`` if a hook raised.
-        reason: a sentence, or a few.
+        kind: kind of the failure, as in reports (``metrics``, ``time limit``, ...); ``error`` if a hook raised.
+        reason: one or more sentences.
     """
 
     phase: Phase
@@ -50,27 +50,26 @@ class FailedPhase:
 
 @dataclass(frozen=True, kw_only=True)
 class RunFacts:
-    """What is known of a run when a hook is called; what came later is not in it.
+    """Facts about a run at the time of a hook's call; later results are not added.
 
     Attributes:
-        test: the entry of the YAML file.
-        environment: the environment's name.
-        host: its address; empty until it is opened.
-        package: what was pushed and trained with.
-        job_id: of the training job; None if the environment accepted none.
-        metrics: metric → field → value, as the training reported them, whether or not there is a minimum. What is no
-            finite number is left out.
-        predictions: document → field → text, as the training predicted them. They are read from the environment for
-            inference, so they are empty before.
-        differences: the fields that the served model predicted otherwise.
-        seconds: phase → seconds: upload, queue, training, inference, as far as the run came.
-        failure: why the run failed; None as long as it did not.
+        test: entry of the YAML file.
+        environment: name of the environment.
+        host: address of the environment; empty until the environment has been opened.
+        package: uploaded package; None until the run has one.
+        job_id: id of the training job; None until the environment has accepted the job.
+        metrics: metric → field → value, as the training reported them, with and without a minimum; finite numbers only.
+        predictions: document → field → text, as the training predicted them; empty before inference, which reads them
+            from the environment.
+        differences: fields that the served model predicted differently from the training.
+        seconds: phase (upload, queue, training, inference) → seconds, for phases that have begun.
+        failure: why the run failed; None if it has not failed.
     """
 
     test: ModelTest
     environment: str
     host: str
-    package: Package | None = field(repr=False)  # it holds the whole zip
+    package: Package | None = field(repr=False)  # it contains the whole zip
     job_id: str | None
     metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     predictions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -81,10 +80,10 @@ class RunFacts:
 
 @pytest.hookspec
 def pytest_ibmodels_run_started(config: pytest.Config, run: RunFacts) -> None:
-    """The environment has accepted the training job of a run.
+    """React to the start of a run: its environment has accepted the training job.
 
-    Called within a fraction of a second, also while the item of another run is waited for. Never called for a run that
-    failed before.
+    Called within a fraction of a second, even while another run's item is waiting. Never called for a run that failed
+    before its job was accepted.
     """
 
 
@@ -92,22 +91,22 @@ def pytest_ibmodels_run_started(config: pytest.Config, run: RunFacts) -> None:
 def pytest_ibmodels_verdict(
     config: pytest.Config, run: RunFacts, phase: Phase
 ) -> Iterable[MetricCheck | str] | str | None:
-    """A phase has its verdict: add checks of your own.
+    """Add checks to the verdict of a phase.
 
-    Called once per phase whose result can be judged: the metrics of a training, whether or not they reached their
-    minimums; the predictions of a served model, whether or not they differ. Not called for a job that failed, and not
-    for inference if a check of yours failed the training.
+    Called once for each phase with a result: the metrics of a training, whether or not they reach their minimums; the
+    predictions of a served model, whether or not they differ. Not called for a failed job, nor for inference if a
+    check of this hook failed the training.
 
     Returns:
-        Any number of checks: a :class:`MetricCheck` is reported like those of ``metrics``, with its margin, and fails
-        the phase if the observed value is below the minimum or above the maximum; a text is a sentence that says what
-        is wrong, and fails the phase.
+        Any number of checks. A :class:`MetricCheck` is reported like those of ``metrics``, with its margin, and fails
+        the phase if the observed value is below the minimum or above the maximum. A string is a sentence that names an
+        error, and fails the phase.
     """
 
 
 @pytest.hookspec
 def pytest_ibmodels_run_finished(config: pytest.Config, run: RunFacts) -> None:
-    """The outcome of a run is known: its last selected phase has ended, or one has failed.
+    """React to the end of a run: its last selected phase has ended, or a phase has failed.
 
-    Called once, after the verdicts; never for a run that was cancelled.
+    Called once, after the verdicts; never for a cancelled run.
     """

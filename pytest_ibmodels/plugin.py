@@ -1,4 +1,4 @@
-"""The plugin's hooks; each hands over at once. Nothing heavy is imported before a model test is there."""
+"""pytest's entry point: each hook calls a module that does the work, imported once a model test needs it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 from pytest_ibmodels import hooks
 from pytest_ibmodels.pytest import (
     fixtures,
-    general_fixtures,
     options,
     progress,
     report_files,
@@ -33,8 +32,16 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     if not options.replaces_the_run(config):
         return None
     from pytest_ibmodels.cli import commands
+    from pytest_ibmodels.spec.project import project_of
 
-    return commands.publish_only(config)
+    project = project_of(config)
+    return commands.publish(
+        project.environments,
+        options.chosen_environments(config),
+        project.package,
+        dry_run=config.getoption("ibmodels_dry_run"),
+        journal_file=project.journal,
+    )
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -45,7 +52,7 @@ def pytest_configure(config: pytest.Config) -> None:
     options.add_markers(config)
     options.check_settings(config)
     config.pluginmanager.register(fixtures, "ibmodels-fixtures")
-    general_fixtures.register(config)
+    fixtures.register_common(config)
     config.pluginmanager.register(reporting.Outcomes(config), reporting.PLUGIN_NAME)
     report_files.register(config)
     if config.getoption("dist", "no") != "no":
@@ -66,9 +73,14 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
         return None
     from pytest_ibmodels.pytest import collection
 
-    if not collection.is_ours(file_path, parent.session):
-        return None
-    return collection.ModelTestsNode.from_parent(parent, path=file_path)
+    return collection.collect_file(file_path, parent)
+
+
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    if options.is_active(collector.config):
+        from pytest_ibmodels.pytest import collection
+
+        collection.start_file(collector)
 
 
 @pytest.hookimpl(trylast=True)
@@ -89,7 +101,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
     lines = options.not_ours(config)
-    if not options.is_active(config) or not options.journal_file(config).exists():
+    if not options.is_active(config):
+        return lines
+    from pytest_ibmodels.spec.project import journal_file
+
+    if not journal_file(config).exists():
         return lines
     from pytest_ibmodels.pytest import collection, leftovers
 
@@ -142,7 +158,7 @@ def pytest_timeout_cancel_timer(item: pytest.Item) -> None:
         timeouts.cancel_timer(item)
 
 
-# --- reporting: see also reporting.Outcomes ---
+# --- reporting; more hooks are in reporting.Outcomes ---
 
 
 @pytest.hookimpl(tryfirst=True)

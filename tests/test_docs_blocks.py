@@ -135,7 +135,7 @@ def test_a_training_that_fails_over_http_stops_with_its_message(bench: Bench) ->
     assert done.stdout.count("\n") == 1
     done = bench.run(replace(block, text=block.text.replace("sample:reviews", "sample:cats")))
     assert done.returncode == 1
-    assert "the samples that are databases are: reviews" in done.stdout
+    assert "sample databases: reviews" in done.stdout
 
 
 def test_every_block_of_code_has_a_row() -> None:

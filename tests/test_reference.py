@@ -14,7 +14,6 @@ import typer
 from pytest_ibmodels import cli, hooks
 from pytest_ibmodels.pytest import (
     fixtures,
-    general_fixtures,
     options,
 )
 
@@ -75,7 +74,7 @@ def test_every_fixture_is_in_the_reference_and_has_a_docstring() -> None:
     found: dict[str, object] = {
         name: fixture for name, fixture in vars(fixtures).items() if isinstance(fixture, FIXTURE)
     }
-    found |= {name: function for name, (function, _) in general_fixtures.FIXTURES.items()}
+    found |= {name: function for name, (function, _) in fixtures.COMMON.items()}
     assert set(rows("Fixtures")) == set(found)
     assert [name for name, fixture in found.items() if not fixture.__doc__] == []
     extending = (DOCS / "extending.md").read_text(encoding="utf-8")

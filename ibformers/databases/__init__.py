@@ -1,1 +1,1 @@
-"""Rows from SQLite, PostgreSQL and IRIS."""
+"""Rows of SQLite, PostgreSQL and IRIS databases."""

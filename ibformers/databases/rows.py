@@ -1,7 +1,7 @@
-"""Rows of a database table, streamed: labels and texts, as they are.
+"""Stream labels and texts from a database table.
 
-Names are plain identifiers that the database's own catalogue has, quoted by SQLAlchemy; values are bound. So no text of
-a request is ever part of a statement.
+Names must be plain identifiers of the database's own catalogue and are quoted by SQLAlchemy; values are bound. So no
+text of a request becomes part of a statement.
 """
 
 from __future__ import annotations
@@ -14,11 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit
 
-from ibformers.databases.url import (
-    error_reason,
-    parse_url,
-    shown_url,
-)
+from ibformers.databases.url import error_reason, parse_url, shown_url
 from ibformers.errors import DatabaseUnavailable, RequestRefused
 
 if TYPE_CHECKING:
@@ -28,35 +24,35 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
 BATCH = 1000
-"""Rows that are fetched at once."""
+"""Rows of one fetch."""
 
 Row = tuple[Any, ...]
-"""Label, text, and the values of further columns, as the database gives them."""
+"""Label, text, and values of further columns, with the types of the database driver."""
 
-NONE: Mapping[str, str] = MappingProxyType({})
-"""No further columns."""
+NO_COLUMNS: Mapping[str, str] = MappingProxyType({})
+"""Default of `further`: no further columns."""
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _EXTRAS = {"postgresql": "postgres", "iris": "iris"}
 
 
 class RowSource(Protocol):
-    """Where rows come from."""
+    """Source of labelled texts."""
 
     def read(
-        self, table: str, columns: tuple[str, str], limit: int | None, further: Mapping[str, str] = NONE
+        self, table: str, columns: tuple[str, str], limit: int | None, further: Mapping[str, str] = NO_COLUMNS
     ) -> contextlib.AbstractContextManager[Iterable[Row]]:
-        """Open a table; the rows are streamed while the context is open.
+        """Open a table and stream its rows while the context is open.
 
         Args:
-            table: its name, with its schema if need be.
-            columns: the column of the label, and that of the text.
-            limit: most rows; None is all.
-            further: columns whose values follow the text in each row, by the field of the request that names them. It
-                is left out where there are none, so that a source without it serves all requests that need none.
+            table: name of the table, with its schema if necessary.
+            columns: names of the label column and the text column.
+            limit: maximum number of rows; None is all.
+            further: columns whose values follow the text in each row, by the request field that names them. Callers
+                pass it only if there are such columns, so a source may lack the parameter.
 
         Raises:
-            RequestRefused: the table or a column is not there.
+            RequestRefused: the table or a column does not exist.
             DatabaseUnavailable: the database cannot be read.
         """
         ...
@@ -66,7 +62,7 @@ class DatabaseRows:
     """Rows of any database that SQLAlchemy reads.
 
     Args:
-        url: as of SQLAlchemy: `sqlite:///FILE`, `postgresql+psycopg://…`, `iris://…`.
+        url: SQLAlchemy URL, such as `sqlite:///FILE`, `postgresql+psycopg://…` or `iris://…`.
     """
 
     def __init__(self, url: str) -> None:
@@ -75,35 +71,31 @@ class DatabaseRows:
 
     @property
     def engine(self) -> Engine:
-        """The engine behind it, made when it is first needed."""
+        """SQLAlchemy engine, created on first use."""
         if self._engine is None:
             self._engine = _engine(self._url)
         return self._engine
 
     @contextlib.contextmanager
     def read(
-        self, table: str, columns: tuple[str, str], limit: int | None, further: Mapping[str, str] = NONE
+        self, table: str, columns: tuple[str, str], limit: int | None, further: Mapping[str, str] = NO_COLUMNS
     ) -> Iterator[Iterable[Row]]:
-        """Open a table, see `RowSource.read`. A row comes once; without a primary key in no certain order."""
+        """Open a table, see `RowSource.read`. Without a primary key the order of the rows is undefined."""
         from sqlalchemy import inspect
         from sqlalchemy.exc import SQLAlchemyError
 
         schema, name = split_name(table)
         for field, column in named_columns(columns, further):
-            _plain(column, field)
+            check_plain_name(column, field)
         try:
             with self.engine.connect() as connection:
                 statement = select_rows(inspect(connection), schema, name, columns, limit, further)
                 streaming = connection.execution_options(stream_results=True, yield_per=BATCH)
                 with contextlib.closing(streaming.execute(statement)) as result:
                     yield (tuple(row) for row in result)
-        except SQLAlchemyError as error:
-            raise DatabaseUnavailable(
-                f"The database {shown_url(self._url)} cannot be read: {error_reason(error, self._url)}", "database"
-            ) from None
-        except RuntimeError as error:
-            # The driver of IRIS raises this where no server answers.
-            if self._url.get_backend_name() != "iris":
+        except (SQLAlchemyError, RuntimeError) as error:
+            # The IRIS driver raises RuntimeError if no server answers.
+            if isinstance(error, RuntimeError) and self._url.get_backend_name() != "iris":
                 raise
             raise DatabaseUnavailable(
                 f"The database {shown_url(self._url)} cannot be read: {error_reason(error, self._url)}", "database"
@@ -116,20 +108,20 @@ def select_rows(
     name: str,
     columns: tuple[str, str],
     limit: int | None,
-    further: Mapping[str, str] = NONE,
+    further: Mapping[str, str] = NO_COLUMNS,
 ) -> Select[Any]:
-    """Build the statement that reads the rows, with the names as the catalogue has them.
+    """Return the statement that reads the rows, with names spelled as in the catalogue.
 
     Args:
-        catalogue: what the database says of itself.
-        schema: a plain name, or None for the default schema.
-        name: of the table or view, a plain name.
-        columns: of label and text, plain names.
-        limit: most rows; the primary key, if there is one, decides which.
-        further: columns beside these, plain names, by the field of the request that names them.
+        catalogue: SQLAlchemy's inspector of the database.
+        schema: plain name of the schema; None is the default schema.
+        name: plain name of the table or view.
+        columns: plain names of the label column and the text column.
+        limit: maximum number of rows, in the order of the primary key if there is one; None is all.
+        further: plain names of further columns, by the request field that names them.
 
     Raises:
-        RequestRefused: the catalogue does not have one of the names.
+        RequestRefused: a name is not in the catalogue.
     """
     from sqlalchemy import column, select, table
 
@@ -152,37 +144,42 @@ def select_rows(
 
 
 def named_columns(columns: tuple[str, str], further: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return all columns that are read, in their order, each after the field of the request that names it."""
+    """Return pairs of request field and column name for all columns of a row, in their order."""
     return [*(("columns", column) for column in columns), *further.items()]
 
 
 def split_name(table: str) -> tuple[str | None, str]:
-    """Return schema (or None) and name of a table.
+    """Return the schema of a table, or None, and its name.
 
     Raises:
-        RequestRefused: they are no plain names.
+        RequestRefused: one of them is not a plain name.
     """
     schema, _, name = table.rpartition(".")
     if "." in table:
-        _plain(schema, "table")
-    return schema or None, _plain(name, "table")
+        check_plain_name(schema, "table")
+    return schema or None, check_plain_name(name, "table")
 
 
-def _plain(name: str, field: str) -> str:
+def check_plain_name(name: str, field: str) -> str:
+    """Return the name of a schema, table or column.
+
+    Raises:
+        RequestRefused: the name has other characters than letters, digits and underscores.
+    """
     if not _IDENTIFIER.fullmatch(name):
         raise RequestRefused(
-            f"Train request: {field} has {name!r}, which is no plain name (letters, digits and _; a table may have its "
-            "schema before a dot).",
+            f"Train request: {field} has {name!r}, which is not a plain name (letters, digits and _; a table may have "
+            "its schema before a dot).",
             field,
         )
     return name
 
 
 def _other_names(catalogue: Inspector, schema: str | None) -> list[str]:
-    """Return what is read like a table, but is in the catalogue neither as a table nor as a view."""
+    """Return the names of readable objects that the catalogue lists neither as tables nor as views."""
     names: list[str] = []
     for kind in ("get_materialized_view_names", "get_foreign_table_names"):
-        # Not every database has them, and some of its dialects say so by raising.
+        # A dialect without such objects lacks the method, or raises.
         with contextlib.suppress(AttributeError, NotImplementedError):
             names += getattr(catalogue, kind)(schema)
     return names
@@ -191,13 +188,13 @@ def _other_names(catalogue: Inspector, schema: str | None) -> list[str]:
 def _schema(catalogue: Inspector, schema: str) -> str | None:
     schemas = catalogue.get_schema_names()
     if catalogue.dialect.name == "sqlite" and schema not in schemas:
-        # SQLite has no schemas but attached databases: what is `iris.Review` in production is `Review` there.
+        # SQLite has attached databases and no schemas: production's `iris.Review` is `Review` there.
         return None
     return _existing(schema, schemas, "table", f"schema {schema} in the database")
 
 
 def _existing(name: str, there: Sequence[str], field: str, what: str) -> str:
-    """Return the name as the catalogue has it; as in SQL, case matters only where it tells two names apart."""
+    """Return the name as spelled in the catalogue; case matters only if two names differ in nothing else, as in SQL."""
     if name in there:
         return name
     same = [other for other in there if other.lower() == name.lower()]
@@ -219,7 +216,7 @@ def _engine(url: URL) -> Engine:
             f"Setting database: there is no file {file}; `ibmodels load` makes one from CSV.", "database"
         )
     try:
-        # Trainings are hours or days apart: no connection stays open between them.
+        # Trainings are hours or days apart, so no connection stays open between them.
         return create_engine(url, poolclass=NullPool)
     except (NoSuchModuleError, ImportError):
         extra = _EXTRAS.get(url.get_backend_name())
@@ -228,7 +225,7 @@ def _engine(url: URL) -> Engine:
             f"Setting database: {url.drivername} is not installed here: {hint}.", "database"
         ) from None
     except (TypeError, ValueError):
-        # The value is not shown: it may be a password.
+        # The message leaves the value out, which may be a password.
         raise RequestRefused(
             f"Setting database: an argument after the ? of the URL has a value that {url.drivername} cannot use.",
             "database",
@@ -236,10 +233,10 @@ def _engine(url: URL) -> Engine:
 
 
 def _sqlite_file(url: URL) -> Path | None:
-    """Return the file of an SQLite database; None for another database, and for one in memory.
+    """Return the file of an SQLite database; None for other databases and databases in memory.
 
     Raises:
-        RequestRefused: the URL has a URI of SQLite, and does not say so.
+        RequestRefused: the URL contains an SQLite URI, but not `uri=true`.
     """
     name = url.database
     if url.get_backend_name() != "sqlite" or not name:

@@ -1,4 +1,4 @@
-"""URLs of databases: variables filled in, parsed, and shown without their passwords."""
+"""Database URLs: fill in variables, parse, and display without passwords."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
-# The user's part as SQLAlchemy's make_url reads it: a password may hold any character but `@`.
+# As SQLAlchemy's make_url reads the user part, a password has any character but `@`.
 _PARTS = re.compile(r"(?P<scheme>[^:/]+://)(?P<user>[^:/@]*(?::[^@]*)?@)?(?P<place>[^?]*)(?P<query>\?.*)?", re.DOTALL)
 _SECRET = re.compile("pass|pwd|secret|token", re.IGNORECASE)
 _SAFE = (("scheme", "+"), ("user", ""), ("place", "/:@[],"), ("query", ""))
-"""Parts of a URL, and the characters that are not quoted in the value of a variable there."""
+"""Parts of a URL, each with the characters of a variable's value that are not quoted there."""
 
 _EXAMPLES = (
     "sqlite:///reviews.db, postgresql+psycopg://user:password@host/name or iris://user:password@host:1972/NAMESPACE"
@@ -26,9 +26,9 @@ _EXAMPLES = (
 
 
 def fill_variables(url: str, environ: Mapping[str, str]) -> str:
-    """Replace each `${VARIABLE}`, quoted for the place where it stands, so that a variable holds the password itself.
+    """Replace each `${VARIABLE}` by its value, quoted for its part of the URL, so a variable holds a plain password.
 
-    A variable that holds the whole URL, or its beginning, is taken as it is.
+    The value of a variable that stands for the whole URL or its beginning is not quoted.
 
     Raises:
         RequestRefused: a variable is not set.
@@ -52,7 +52,8 @@ def parse_url(url: str) -> URL:
     """Parse a URL.
 
     Raises:
-        RequestRefused: it is none, or a part of its password may stand where it would be shown; the text is not shown.
+        RequestRefused: the URL is invalid, or a part of its password may be outside the password, where it would be
+            displayed. The message leaves the URL out.
     """
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
@@ -60,21 +61,19 @@ def parse_url(url: str) -> URL:
     parts = _PARTS.fullmatch(url)
     if parts is not None and parts["user"] and "@" in url[parts.end("user") :]:
         raise RequestRefused(
-            "Setting database: the URL has an @ where none belongs. In a user, password or name of a database @ is "
+            "Setting database: the URL has an @ in a wrong place. In a user, password or name of a database @ is "
             "written %40; write ${VARIABLE} for a password, and it is quoted by itself.",
             "database",
         )
     try:
         return make_url(url)
     except (ArgumentError, ValueError):
-        # The text is not shown: it may hold a password. ValueError: of a port that is no number.
-        raise RequestRefused(
-            f"Setting database: it is no URL of SQLAlchemy, such as {_EXAMPLES}.", "database"
-        ) from None
+        # The message leaves the URL out, which may hold a password. A port that is no number raises ValueError.
+        raise RequestRefused(f"Setting database: not a SQLAlchemy URL, such as {_EXAMPLES}.", "database") from None
 
 
 def has_plain_password(url: str) -> bool:
-    """Whether a password is written in the URL, and not as a variable."""
+    """Return whether the URL contains a password that is not a variable."""
     parts = _PARTS.fullmatch(url)
     if parts is None:
         return False
@@ -83,12 +82,12 @@ def has_plain_password(url: str) -> bool:
 
 
 def shown_url(url: URL) -> str:
-    """Return the URL without its password, and without a query, which may hold one."""
+    """Return the URL without its password and without its query, which may hold one."""
     return url.set(query={}).render_as_string(hide_password=True)
 
 
 def error_reason(error: Exception, url: URL) -> str:
-    """Return the first line of what a driver says, without the password."""
+    """Return the first line of a driver's error message, without passwords."""
     lines = str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__]
     named = [text for name, values in url.normalized_query.items() if _SECRET.search(name) for text in values]
     reason = lines[0]

@@ -1,1 +1,1 @@
-"""What is read: OCR documents and the datasets that annotate them."""
+"""OCR documents, and the Annotator projects that annotate them."""

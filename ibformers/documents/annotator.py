@@ -1,4 +1,4 @@
-"""Reads Annotator projects (`.ibannotator`): which fields there are, and which words of which documents hold them."""
+"""Reader of Annotator projects (`.ibannotator`): fields, documents, and the words that hold each field."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ibformers.documents.content import check_distinct
+from ibformers.documents.document import AnnotatedDocument
 from ibformers.documents.ocr import parse_document
 from ibformers.documents.places import WordPlace, WordPlaces
 from ibformers.errors import DocumentError, TrainingInputError
@@ -24,25 +25,6 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class AnnotatedDocument:
-    """A document of a project.
-
-    Attributes:
-        document: what was read from the resolved path, which is `document.name`.
-        classes: for each word the class of its field: 0 is none, 1 the project's first field.
-        annotated: whether somebody annotated it at all; if not, `classes` says nothing.
-        is_test: whether the project keeps it out of training.
-        file_id: its id in the project.
-    """
-
-    document: Document
-    classes: tuple[int, ...]
-    annotated: bool
-    is_test: bool
-    file_id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class AnnotatorProject:
     """Fields in the project's order, and its documents in the project's order."""
 
@@ -51,29 +33,29 @@ class AnnotatorProject:
 
     @property
     def training(self) -> list[AnnotatedDocument]:
-        """What is trained on: annotated, not a test file."""
+        """Training documents: annotated, and not test files."""
         return [item for item in self.documents if item.annotated and not item.is_test]
 
     @property
     def validation(self) -> list[AnnotatedDocument]:
-        """What metrics are computed on: annotated test files."""
+        """Documents that the metrics are computed on: annotated test files."""
         return [item for item in self.documents if item.annotated and item.is_test]
 
     @property
     def prediction(self) -> list[AnnotatedDocument]:
-        """What is predicted: test files, and what nobody annotated. Never a document that was trained on."""
+        """Documents that are predicted: test files and unannotated files, never a training document."""
         return [item for item in self.documents if item.is_test or not item.annotated]
 
 
 def read_project(path: str, files: FileClient) -> AnnotatorProject:
     """Read an `.ibannotator` file and every document that it names.
 
-    A document is read from its `ocrPath`; where that cannot be read, as after a project was copied, from the last four
-    parts of it under the folder of the `.ibannotator`.
+    Each document is read from its `ocrPath`. If that cannot be read (for example in a copied project), the last four
+    parts of the path are looked up under the folder of the `.ibannotator`.
 
     Raises:
-        TrainingInputError: the project or one of its documents is missing or malformed, or cannot be trained on. The
-            sentence names the document.
+        TrainingInputError: The project or one of its documents is missing, malformed, or unusable for training. The
+            message names the document.
     """
     path = path.strip("/")
     project = _read_json(path, files)
@@ -205,7 +187,7 @@ def _word_classes(annotations: dict[str, Any], document: Document, fields: dict[
 
 
 def _word_places(annotation: Any, document: str, field: str) -> list[WordPlace]:
-    """Return text and place of every word of an annotation."""
+    """Return the text and location of every word of an annotation."""
     metadata = annotation.get("metadata", []) if isinstance(annotation, dict) else None
     if not isinstance(metadata, list):
         raise TrainingInputError(f"{document}: the annotation of {field!r} must be an object with a list 'metadata'.")

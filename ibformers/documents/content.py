@@ -1,4 +1,4 @@
-"""Tells equal documents of a project apart from different ones: by path, and by what the model reads of them."""
+"""Detection of duplicate documents in a project, by path and by content."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from ibformers.errors import TrainingInputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from ibformers.documents.annotator import AnnotatedDocument
-    from ibformers.documents.document import Document
+    from ibformers.documents.document import AnnotatedDocument, Document
 
 SHOWN_PAIRS = 5
-"""Most pairs of equal documents that a message names."""
+"""Maximum number of duplicate pairs that a message lists."""
 
 Pair = tuple["AnnotatedDocument", "AnnotatedDocument"]
 
@@ -25,33 +24,34 @@ logger = logging.getLogger(__name__)
 
 
 def content_key(document: Document) -> str:
-    """Hash what a model reads of a document: its words with their pages and boxes, 16 hex digits.
+    """Hash the words of a document with their pages and boxes: 16 hex digits.
 
-    Files that differ in their bytes alone have the same key: in the order of JSON keys, in white space, in Unicode
-    normalisation, in the path. Boxes count to a tenth of a pixel.
+    Files that differ only in JSON key order, white space, Unicode normalisation or path have the same key. Boxes are
+    rounded to a tenth of a pixel.
     """
     return _hash(f"{_normalised(word.text)}\t{word.page}\t{_places(word.box)}" for word in document.words)
 
 
 def fingerprint(documents: Iterable[Document]) -> str:
-    """Name a set of documents by 16 hex digits: the same for the same contents, in whatever order and whatever path."""
+    """Hash a set of documents by their contents: 16 hex digits, independent of order and paths."""
     keys = sorted(content_key(document) for document in documents)
     return _hash([str(len(keys)), *keys])
 
 
 def check_distinct(documents: Sequence[AnnotatedDocument], path: str) -> None:
-    """Refuse a project that has a document twice, as its metrics would be wrong or of a document that was learned.
+    """Refuse a project that contains a document twice.
 
-    By path this holds for every file of the project. By content (see `content_key`) it holds unless both are files that
-    are neither trained on nor tested on, or documents without words; the former are named in the log. So are test
-    documents that differ from a training document in the places of their words only.
+    The metrics of such a project would count a document twice, or test a document that was trained on. Equal paths are
+    always refused. Equal contents (see `content_key`) are refused if one of the two files is annotated or a test file;
+    other pairs are logged, and documents without words are ignored. A warning is logged for a test document that has
+    the same words as a training document in other locations.
 
     Args:
-        documents: of the project, in its order.
-        path: of the project, for messages.
+        documents: all documents of the project, in its order.
+        path: path of the project, for messages.
 
     Raises:
-        TrainingInputError: names both files of each pair.
+        TrainingInputError: The project contains a document twice; the message names both files of each pair.
     """
     same_path = _pairs(documents, lambda item: item.document.name)
     if same_path:
@@ -78,7 +78,7 @@ def check_distinct(documents: Sequence[AnnotatedDocument], path: str) -> None:
 
 
 def repeated_texts(documents: Sequence[AnnotatedDocument]) -> int:
-    """Count the documents that have the very words of an earlier one, wherever these stand on the page."""
+    """Count the documents that have the same words as an earlier one, regardless of location."""
     keys = [_text_key(item.document) for item in documents if item.document.words]
     return len(keys) - len(set(keys))
 
@@ -117,7 +117,7 @@ def _text_key(document: Document) -> str:
 
 
 def _normalised(text: str) -> str:
-    """Return a text in NFC, with each run of white space as one blank."""
+    """Return a text in NFC, with each run of white space collapsed to one space."""
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 

@@ -1,4 +1,4 @@
-"""Reads OCR documents (`.ibocr`, `.ibdoc`) in their JSON form, a list of records."""
+"""Reader of OCR documents (`.ibocr`, `.ibdoc`) in their JSON form, a list of records."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 SHOWN_CHARACTERS = 60
-"""Most characters of a line that a message shows."""
+"""Maximum number of characters of a line that a message shows."""
 
 
 class _Offsets(NamedTuple):
-    """Where something begins in the document: after this many pages, lines and characters."""
+    """Numbers of pages, lines and characters before a record."""
 
     page: int
     line: int
@@ -30,15 +30,15 @@ class _Offsets(NamedTuple):
 def parse_document(data: bytes | str, name: str) -> Document:
     """Read the JSON form of an OCR document.
 
-    Several records are joined: their texts by a line break, their pages and words in order. Of a document with one
-    record, the character offsets of the words are therefore offsets into the text of that record.
+    Several records are joined: texts by a line break, pages and words in order. In a document with one record, the
+    character offsets of words are offsets into the text of that record.
 
     Args:
-        data: the file: a JSON list of records.
-        name: the document's path, for messages and as its id.
+        data: content of the file, a JSON list of records.
+        name: path of the document, used in messages and as its id.
 
     Raises:
-        DocumentError: the file has not that form, or the words are not those of the text.
+        DocumentError: The file does not have this form, or its words do not match its text.
     """
     text = ""
     words: list[Word] = []
@@ -115,7 +115,7 @@ def _words(lines: list[list[Any]], text: str, page_count: int, before: _Offsets,
                 left, top = _number(item, "start_x"), _number(item, "start_y")
                 right, bottom = _number(item, "end_x"), _number(item, "end_y")
                 yield Word(
-                    # Offsets are those of the text: the word may be in another Unicode form.
+                    # The word may be in another Unicode form than the text, so take it from the text.
                     text=line_text[found:position],
                     raw=item.get("raw_word") or word,
                     page=before.page + _page_index(item, page_count),

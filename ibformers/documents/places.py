@@ -1,4 +1,4 @@
-"""Finds the word of a document that an annotation means, by its text and its place."""
+"""Lookup of the word that an annotation refers to, by text and location."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from ibformers.documents.document import Document
 
 NEAR = 0.001
-"""Share of a page's width or height within which a place is meant to be the same: a pixel of a thousand."""
+"""Tolerance of a location, as a fraction of the page's width or height."""
 
 
 class WordPlace(NamedTuple):
-    """Where an annotation says that a word stands: left and top of its box, in page pixels."""
+    """Location of a word according to an annotation: left and top of its box, in page pixels."""
 
     raw: str
     page: int
@@ -28,7 +28,7 @@ class WordPlace(NamedTuple):
 
 
 class WordPlaces:
-    """The words of a document by text, in Unicode's composed form (NFC), and by place."""
+    """Index of the words of a document by text (in NFC) and by location."""
 
     def __init__(self, document: Document) -> None:
         self._document = document
@@ -40,7 +40,7 @@ class WordPlaces:
             self._exact.setdefault(WordPlace(raw, word.page, word.box[0], word.box[1]), index)
 
     def find(self, place: WordPlace) -> int | None:
-        """Return the index of the word with this text at this place, or else of the nearest one within `NEAR`."""
+        """Return the index of the word with this text at this location, or of the nearest one within `NEAR`."""
         place = place._replace(raw=unicodedata.normalize("NFC", place.raw))
         if place in self._exact:
             return self._exact[place]
@@ -48,7 +48,7 @@ class WordPlaces:
         return min(near, key=lambda index: self._distance(index, place), default=None)
 
     def nearest(self, place: WordPlace) -> str:
-        """Say in a clause where the text is found instead, or else which word is nearest to the place."""
+        """Return a clause for messages: where the text is found instead, or which word is nearest."""
         words = self._document.words
         raw = unicodedata.normalize("NFC", place.raw)
         same = self._closest(self._by_text.get((place.page, raw), []), place)
@@ -78,5 +78,5 @@ def _place_of(document: Document, index: int) -> WordPlace:
 
 
 def _digits(number: float) -> str:
-    """Write a number with all its digits, a whole one without decimals."""
+    """Format a number with all its digits, and whole numbers without decimals."""
     return str(int(number)) if number.is_integer() else repr(number)

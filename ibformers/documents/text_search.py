@@ -1,4 +1,4 @@
-"""Finds words in a line of text, also where the two are in different Unicode normalisation forms."""
+"""Search for words in a line of text, independent of Unicode normalisation forms."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from functools import cached_property
 
 
 class LineText:
-    """A line of a document's text.
+    """A line of a document's text that can be searched for words.
 
-    A word is found where it stands in the same characters, or in canonically equal ones: `é` as one character, or as
-    `e` and a combining accent. What is found is given in characters of the line as it is.
+    Characters match if they are canonically equal: `é` as one character matches `e` with a combining accent. Positions
+    are those of the unchanged line.
     """
 
     def __init__(self, line: str) -> None:
         self.line = line
 
     def find(self, word: str, position: int) -> tuple[int, int] | None:
-        """Return start and end of the first `word` that begins at or after `position`; None if there is none."""
+        """Return start and end of the first `word` at or after `position`, or None if there is none."""
         start = self.line.find(word, position)
         exact = (start, start + len(word)) if start >= 0 else None
         if self._is_composed and unicodedata.is_normalized("NFC", word):
-            # Both are in one form: equal is the same as canonically equal.
+            # Both are in NFC, where canonically equal texts are equal.
             return exact
         equal = self._find_equal(word, position)
         return min((found for found in (exact, equal) if found is not None), default=None)
@@ -32,7 +32,7 @@ class LineText:
 
     @cached_property
     def _decomposed(self) -> tuple[str, dict[int, int]]:
-        """The line in NFD, and for each place in it where a character with its marks begins, the place in the line."""
+        """The line in NFD, and a map from the start of each character with its marks to its index in the line."""
         text, places = "", {0: 0}
         start = 0
         for end in range(1, len(self.line) + 1):
@@ -55,5 +55,5 @@ class LineText:
 
 
 def _begins_cluster(character: str) -> bool:
-    """Tell whether the normal form of what stands before a character is independent of it."""
+    """Return whether a character never combines with the characters before it."""
     return unicodedata.combining(unicodedata.normalize("NFD", character)[0]) == 0

@@ -1,1 +1,1 @@
-"""Fine-tuning inside a production of InterSystems IRIS: Business Operations over `ibformers.tuning` (extra `iris`)."""
+"""Business Operations for fine-tuning inside a production of InterSystems IRIS (extra `iris`)."""

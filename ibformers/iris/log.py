@@ -1,4 +1,4 @@
-"""The log of a training, passed on to the log of the production."""
+"""Forward the log of a training to the log of the production."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class _ProductionHandler(logging.Handler):
         self._thread = threading.get_ident()
 
     def emit(self, record: logging.LogRecord) -> None:
-        # IRIS can be called by the thread that it called, and by no other.
+        # Only the thread that IRIS called may call IRIS.
         if record.thread != self._thread:
             return
         try:
             self._log(record.levelno)(record.getMessage())
-        except Exception:  # noqa: BLE001 - as every handler of logging: a log that fails ends no training
+        except Exception:  # noqa: BLE001 - as every handler of logging: a failing log must not end a training
             self.handleError(record)
 
     def _log(self, level: int) -> Callable[[str], None]:
@@ -36,7 +36,7 @@ class _ProductionHandler(logging.Handler):
 
 @contextlib.contextmanager
 def production_log(operation: BusinessOperation) -> Iterator[None]:
-    """Pass on what `ibformers` logs meanwhile, from this thread, to the production's log."""
+    """Forward log records of `ibformers` from this thread to the production's log while the context is open."""
     package = logging.getLogger("ibformers")
     handler, level = _ProductionHandler(operation), package.level
     package.addHandler(handler)

@@ -1,12 +1,11 @@
-"""The messages of the operations. Requests take whatever fields they are sent, as the production's test window does.
+"""Messages of the operations.
 
-What the fields mean, and whether they can be used, is said by `ibformers.tuning`. An answer has the fields of its
-operation's answer there, or `error`, and `field` where one is wrong.
+Requests accept any field; `ibformers.tuning` defines and checks the fields. A response has the fields of the answer in
+`ibformers.tuning`, or `error`, and `field` if a single field is wrong.
 """
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from iop import PydanticMessage
@@ -20,32 +19,32 @@ class _Free(PydanticMessage):
 
     @property
     def given(self) -> dict[str, Any]:
-        """The fields as they were sent."""
+        """The fields of the message."""
         return dict(self.model_extra or {})
 
 
 class TrainRequest(_Free):
-    """Fields of `ibformers.tuning.TrainRequest`, and arguments of `transformers.TrainingArguments`."""
+    """Request with the fields of `ibformers.tuning.TrainRequest` and arguments of `transformers.TrainingArguments`."""
 
 
 class OverrideRequest(_Free):
-    """Lets the model that waits take the place of the one in use; fields of `ibformers.tuning.OverrideRequest`."""
+    """Request to put the candidate in use, with the fields of `ibformers.tuning.OverrideRequest`."""
 
 
 class RollbackRequest(_Free):
-    """Brings back the model that the one in use took the place of. It has no fields."""
+    """Request to put the previous model in use, without fields."""
 
 
 class MLRequest(_Free):
-    """Fields of `ibformers.tuning.MLRequest`, and arguments of the pipeline."""
+    """Request with the fields of `ibformers.tuning.MLRequest` and arguments of the pipeline."""
 
 
 class Response(_Free):
-    """An answer.
+    """Response of an operation.
 
     Attributes:
-        error: why nothing was done; absent where something was.
-        field: the setting or request field that is wrong; absent where none is.
+        error: error message; absent if the operation succeeded.
+        field: the setting or request field that is wrong; absent if there is none.
     """
 
     error: str | None = Field(default=None, exclude_if=lambda value: value is None)
@@ -53,25 +52,16 @@ class Response(_Free):
 
 
 class TrainResponse(Response):
-    """Fields of `ibformers.tuning.TrainAnswer`."""
+    """Response with the fields of `ibformers.tuning.TrainAnswer`."""
 
 
 class OverrideResponse(Response):
-    """Fields of `ibformers.tuning.TakeAnswer`."""
+    """Response with the fields of `ibformers.tuning.TakeAnswer`."""
 
 
 class RollbackResponse(Response):
-    """Fields of `ibformers.tuning.TakeAnswer`."""
+    """Response with the fields of `ibformers.tuning.TakeAnswer`."""
 
 
 class MLResponse(Response):
-    """What the pipeline says, in `outputs`, and the `version` of the model that said it."""
-
-
-def as_json(value: Any) -> Any:
-    """Return what a pipeline answered with the types of JSON; numbers of NumPy become numbers."""
-    return json.loads(json.dumps(value, default=_plain))
-
-
-def _plain(value: Any) -> Any:
-    return value.tolist() if hasattr(value, "tolist") else str(value)
+    """Response with the pipeline's answer in `outputs`, and the `version` of the model."""

@@ -1,4 +1,4 @@
-"""Short names of the messages: with this file on the path, the test window takes `msg.TrainRequest` as class name."""
+"""Short class names of the messages for the test window: `msg.TrainRequest`, if this file is on the path."""
 
 from __future__ import annotations
 

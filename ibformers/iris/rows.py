@@ -1,4 +1,4 @@
-"""Rows of the tables of the IRIS that this runs in, by `iris.sql`."""
+"""Rows of tables of the surrounding IRIS, read by `iris.sql`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,7 @@ import contextlib
 import importlib
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from ibformers.databases.rows import (
-    NONE,
-    named_columns,
-    select_rows,
-    split_name,
-)
+from ibformers.databases.rows import NO_COLUMNS, check_plain_name, named_columns, select_rows, split_name
 from ibformers.errors import DatabaseUnavailable, RequestRefused
 
 if TYPE_CHECKING:
@@ -22,27 +17,27 @@ if TYPE_CHECKING:
     from ibformers.databases.rows import Row
 
 DEFAULT_SCHEMA = "SQLUser"
-"""Where IRIS looks for a table whose schema is not named."""
+"""Schema of a table without a schema name in IRIS."""
 
 STREAMS = ("longvarchar", "longvarbinary")
-"""Types of columns of which a row holds a reference, in place of the text."""
+"""Column types whose rows hold a reference in place of the text."""
 
-_EMPTY = "\x00"  # what an empty text is inside IRIS, where "" is NULL
+_EMPTY = "\x00"  # an empty text inside IRIS, where "" is NULL
 
 
 class Sql(Protocol):
-    """`iris.sql`, see "Use Embedded Python" in the documentation of IRIS."""
+    """Interface of `iris.sql`, see "Use Embedded Python" in the documentation of IRIS."""
 
     def exec(self, statement: str, /, *parameters: Any) -> Iterable[Sequence[Any]]:
-        """Execute a statement that has `?` for its parameters, and return its rows."""
+        """Execute a statement with `?` for its parameters and return its rows."""
         ...
 
 
 class IrisRows:
-    """Rows of the namespace that this runs in.
+    """Rows of the current namespace of IRIS.
 
     Args:
-        sql: returns `iris.sql`, or what does the same; called when rows are read.
+        sql: returns `iris.sql` or an equivalent; called when rows are read.
     """
 
     def __init__(self, sql: Callable[[], Sql]) -> None:
@@ -50,12 +45,12 @@ class IrisRows:
 
     @contextlib.contextmanager
     def read(
-        self, table: str, columns: tuple[str, str], limit: int | None, further: Mapping[str, str] = NONE
+        self, table: str, columns: tuple[str, str], limit: int | None, further: Mapping[str, str] = NO_COLUMNS
     ) -> Iterator[Iterable[Row]]:
         """Open a table, see `ibformers.tuning.RowSource.read`."""
         schema, name = split_name(table)
         for field, column in named_columns(columns, further):
-            _check_plain(column, field)
+            check_plain_name(column, field)
         sql = self._sql()
         catalogue = _Catalogue(sql)
         statement = select_rows(cast("Inspector", catalogue), schema or DEFAULT_SCHEMA, name, columns, limit, further)
@@ -63,19 +58,19 @@ class IrisRows:
         for field, chosen in zip(fields, statement.selected_columns, strict=False):
             catalogue.check_readable(chosen.name, table, field)
         compiled = statement.compile(dialect=catalogue.dialect)
-        # The parameters in the order of their question marks.
+        # `positiontup` has the parameters in the order of their question marks.
         values = [compiled.params[key] for key in getattr(compiled, "positiontup", None) or ()]
         yield (tuple(_value(value) for value in row) for row in _execute(sql, str(compiled), *values))
 
 
 def iris_sql() -> Sql:
-    """Return `iris.sql` of the IRIS that this runs in.
+    """Return `iris.sql` of the surrounding IRIS.
 
     Raises:
-        DatabaseUnavailable: this does not run inside IRIS.
+        DatabaseUnavailable: this process does not run inside IRIS.
     """
     iris = importlib.import_module("iris")
-    # Outside IRIS the module is that of its drivers, which answers every name with something.
+    # Outside IRIS, `iris` is the module of the drivers, which has an attribute for every name.
     runtime = getattr(iris, "runtime", None)
     if not hasattr(iris, "sql") or (runtime is not None and not runtime.embedded_available):
         raise DatabaseUnavailable(
@@ -87,7 +82,7 @@ def iris_sql() -> Sql:
 
 
 class _Catalogue:
-    """What `select_rows` asks SQLAlchemy's `Inspector`, which needs a connection that embedded Python does without."""
+    """The methods of SQLAlchemy's `Inspector` that `select_rows` calls; an `Inspector` needs a connection."""
 
     def __init__(self, sql: Sql) -> None:
         from sqlalchemy.engine import make_url
@@ -143,15 +138,8 @@ def _execute(sql: Sql, statement: str, *parameters: Any) -> Iterator[Sequence[An
     try:
         yield from sql.exec(statement, *parameters)
     except Exception as error:
-        # The class of what iris.sql raises cannot be imported.
+        # The exception class of iris.sql cannot be imported.
         raise DatabaseUnavailable(f"The tables of IRIS cannot be read: {error}") from error
-
-
-def _check_plain(column: str, field: str) -> None:
-    if not (column.isascii() and column.isidentifier()):
-        raise RequestRefused(
-            f"Train request: {field} has {column!r}, which is no plain name (letters, digits and _).", field
-        )
 
 
 def _value(value: Any) -> Any:

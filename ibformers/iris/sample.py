@@ -1,4 +1,4 @@
-"""A table `iris.Review` with generated reviews."""
+"""Sample table `iris.Review` with generated reviews."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ VERDICTS = {
 
 
 def reviews(count: int) -> Iterator[tuple[int, str]]:
-    """Generate labels from 1 to 5 stars, equally many of each, and texts; always the same ones."""
-    chosen = random.Random(5)  # noqa: S311 - a sample, no secret
+    """Yield labels of 1 to 5 stars in equal numbers, with texts; the same ones in every call."""
+    chosen = random.Random(5)  # noqa: S311 - sample data, no secret
     for index in range(count):
         stars = index % len(VERDICTS) + 1
         opening = chosen.choice(OPENINGS).format(chosen.choice(THINGS))

@@ -1,4 +1,4 @@
-"""The settings of an operation, as `%settings` of the production gives them: lines of `name=value`."""
+"""Settings of an operation: the lines `name=value` of the production's `%settings`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 from iop import BusinessOperation
 
 from ibformers.databases.url import fill_variables
-from ibformers.tuning import ModelSettings
+from ibformers.tasks.text_classification.requests import ModelSettings
 
 DATABASE = "database"
-"""URL of SQLAlchemy; without it, rows are those of the IRIS that this runs in. `${VARIABLE}` is filled in."""
+"""Setting with a SQLAlchemy URL; without it, rows come from the surrounding IRIS. `${VARIABLE}` is filled in."""
 
 
 def given_settings(operation: BusinessOperation) -> dict[str, str]:
-    """Return what the production sets: IRIS makes an attribute, a text, of every line, and calls `on_init` then."""
+    """Return the settings of the production: IRIS sets a text attribute for each line before it calls `on_init`."""
     return {
         name.strip(): value.strip()
         for name, value in vars(operation).items()
@@ -28,7 +28,7 @@ def given_settings(operation: BusinessOperation) -> dict[str, str]:
 
 
 def database_url(given: dict[str, str]) -> str | None:
-    """Return the URL of the database, or None for the IRIS that this runs in.
+    """Return the URL of the database; None is the surrounding IRIS.
 
     Raises:
         RequestRefused: a variable in it is not set.
@@ -37,7 +37,7 @@ def database_url(given: dict[str, str]) -> str | None:
 
 
 def model_settings(given: dict[str, str]) -> ModelSettings:
-    """Return the settings of the model. Those that it does not know itself are read as JSON, else as text.
+    """Return the settings of the model; values of further settings are parsed as JSON, or else are texts.
 
     Raises:
         RequestRefused: a setting is missing or wrong.

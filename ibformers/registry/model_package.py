@@ -1,4 +1,4 @@
-"""The model package: model data, the class that serves it, and the code that the class needs."""
+"""Model package of a trained model: model data, the class that serves it, and the code that the class needs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ibformers.platform import FileClient
 
-_MODEL_MODULE = '''"""Serves this model: what a model service loads by the class path of package.json."""
+_MODEL_MODULE = '''"""Model class that the model service loads by `classpath` of package.json."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ _LIBRARY = Path(__file__).resolve().parent.parent
 
 
 def module_name(model_name: str) -> str:
-    """Return the name of the Python package that serves a model: importable, and unlike other modules."""
+    """Return the name of the Python package that serves a model: an importable name that no other module has."""
     name = re.sub(r"[^A-Za-z0-9_]", "_", model_name)
     return name if name.startswith("model_") else f"model_{name}"
 
@@ -43,16 +43,16 @@ def write_model_package(
     served: str = "ibformers.tasks.extraction.served.ServedModel",
     result_type: str = "ner_result",
 ) -> None:
-    """Write the package of a trained model, weights and code included, so that it can be served from these files alone.
+    """Write the package of a trained model, with its weights and all code that serving needs.
 
     Args:
-        files: where to write.
+        files: writes drive files.
         folder: drive path of the package, without leading or trailing slash.
-        model_name: as the user knows the model.
+        model_name: name of the model for users.
         model_data: local folder of the model's data; all its files are copied.
-        job_id: of the training job.
-        served: dotted path of the class that serves it, which is made with `model_data_path` and `ibsdk`.
-        result_type: the key of what the class answers.
+        job_id: id of the training job.
+        served: dotted path of the class that serves the model; its arguments are `model_data_path` and `ibsdk`.
+        result_type: key of the class's answers.
     """
     module = module_name(model_name)
     serving, _, name = served.rpartition(".")
@@ -69,7 +69,7 @@ def write_model_package(
 
 
 def library_files() -> list[Path]:
-    """Return the files of the running training code, without what Python or editors leave beside them."""
+    """Return the source files of the running training code, without caches and other generated files."""
     return sorted(path for path in _LIBRARY.rglob("*") if path.is_file() and path.suffix in {".py", ".json"})
 
 

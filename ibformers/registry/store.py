@@ -1,15 +1,15 @@
-"""Where models lie: the one in use, the one that waits, the one before. Every change is one atomic step.
+"""Store of one model's versions: the model in use, the candidate and the previous one.
 
-    PATH/reviews                                 the model in use: once it was overridden, a link to
+    PATH/reviews                                 model in use: a link, or a plain folder until the first promotion
     PATH/.reviews/versions/<version>/model       a version; its files never change
-                            …/training.json      how it was trained
-                            …/previous           link to the version that it took the place of
-    PATH/.reviews/waiting                        link to the version that waits
-    PATH/.reviews/work/                          what a training writes; renamed when it is whole
-    PATH/.reviews/training.lock, change.lock     held by a process, so that they end with it
+                            …/training.json      answer of its training
+                            …/previous           link to the version that it replaced
+    PATH/.reviews/waiting                        link to the candidate
+    PATH/.reviews/work/                          files of a training; moved to versions when they are complete
+    PATH/.reviews/training.lock, change.lock     locks of a process; they end with it
 
-A process that is killed leaves at most a work folder and versions that nothing points to; the next training or change
-removes them. Imports nothing heavy.
+Every change is one atomic step. A killed process leaves at most a work folder and versions that nothing points to; the
+next training or change removes them. This module imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -23,23 +23,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from ibformers.errors import (
-    ModelBusy,
-    NoCandidate,
-    RequestRefused,
-)
-from ibformers.registry.links import (
-    exchange,
-    point,
-    sync,
-)
+from ibformers.errors import ModelBusy, NoCandidate, RequestRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
 AS_DOWNLOADED = "as downloaded"
-"""What the model in use is called until the first override."""
+"""Version name of the model in use before the first promotion."""
+
+TRAINING_RECORD = "training.json"
+"""File with the answer of a training, beside the version's model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +41,8 @@ class Version:
     """A version of a model.
 
     Attributes:
-        name: of the version.
-        folder: holds the model; its files never change.
+        name: name of the version.
+        folder: folder of the model; its files never change.
     """
 
     name: str
@@ -60,7 +54,7 @@ class ModelStore:
 
     Args:
         path: the folder of models.
-        model_name: the model's folder in it.
+        model_name: the model's folder in `path`.
     """
 
     def __init__(self, path: Path, model_name: str) -> None:
@@ -68,23 +62,17 @@ class ModelStore:
         self._in_use = path / model_name
         self._state = path / f".{model_name}"
         self._versions = self._state / "versions"
-        self._waiting = self._state / "waiting"
+        self._candidate = self._state / "waiting"
         self._adopting = self._state / "adopting"
 
     def in_use(self) -> Version | None:
-        """Return the model in use, or None where there is none."""
-        # While a folder is being adopted the slow way, its copy is whole and the folder may not be.
-        if adopted := self._linked(self._adopting):
-            return adopted
-        with contextlib.suppress(OSError, ValueError):
-            place, folder, name, _ = self._in_use.readlink().parts[-4:]
-            if (place, folder) == (self._state.name, "versions"):
-                return self._version(self._versions / name)
-        return Version(AS_DOWNLOADED, self._in_use.resolve()) if self._in_use.is_dir() else None
+        """Return the model in use, or None if there is none."""
+        # An adoption that happens during the first read is over, or has its link, at the second.
+        return self._read_in_use() or self._read_in_use()
 
-    def waiting(self) -> Version | None:
-        """Return the version that waits for an override, or None."""
-        version = self._linked(self._waiting)
+    def candidate(self) -> Version | None:
+        """Return the version that waits to be promoted, or None."""
+        version = self._linked(self._candidate)
         return None if version == self.in_use() else version
 
     def previous(self) -> Version | None:
@@ -96,11 +84,11 @@ class ModelStore:
 
     @contextlib.contextmanager
     def training(self) -> Iterator[Path]:
-        """Keep other trainings of this model away, and give an empty folder for what is written meanwhile.
+        """Hold the model's training lock and yield an empty work folder.
 
         Raises:
-            ModelBusy: another training goes on.
-            RequestRefused: nothing can be written to `path`.
+            ModelBusy: another training holds the lock.
+            RequestRefused: `path` is not writable.
         """
         work = self._state / "work"
         with self._locked("training", wait=False):
@@ -112,59 +100,59 @@ class ModelStore:
                 shutil.rmtree(work, ignore_errors=True)
 
     def install(self, folder: Path) -> None:
-        """Take a model in use where there is none yet. Only while `training` is held.
+        """Make `folder` the first model in use. Call it only while `training` is held.
 
         Args:
-            folder: the model; it is moved.
+            folder: folder of the model; it is moved.
         """
-        sync(folder)
+        _sync(folder)
         with self._locked("change"):
             folder.rename(self._in_use)
 
-    def offer(self, folder: Path) -> Version:
-        """Let a model wait for an override, in place of one that waits already. Only while `training` is held.
+    def stage(self, folder: Path) -> Version:
+        """Make a trained model the candidate, in place of an earlier one. Call it only while `training` is held.
 
         Args:
-            folder: holds `model`; it is moved.
+            folder: folder that holds `model`; it is moved.
         """
-        sync(folder)
+        _sync(folder)
         with self._locked("change"):
-            version = self._keep(folder)
-            self._point(self._waiting, f"versions/{version.name}")
+            version = self._add(folder)
+            self._point(self._candidate, f"versions/{version.name}")
             self._prune()
         return version
 
-    def override(self, look: Callable[[Version, Version | None], None] | None = None) -> tuple[Version, Version | None]:
-        """Let the version that waits take the place of the one in use.
+    def promote(self, check: Callable[[Version, Version | None], None] | None = None) -> tuple[Version, Version | None]:
+        """Put the candidate in use.
 
         Args:
-            look: called with the version that waits and the one in use, while neither can change; what it raises
-                leaves all as it was.
+            check: called with the candidate and the model in use while both are locked; an exception that it raises
+                cancels the promotion.
 
         Returns:
             The version in use now, and the one before it.
 
         Raises:
-            NoCandidate: none waits.
+            NoCandidate: there is no candidate.
         """
         with self._locked("change"):
-            version = self.waiting()
+            version = self.candidate()
             if version is None:
                 raise NoCandidate(f"No new model of {self.model_name} waits: send a train request first.")
-            if look is not None:
-                look(version, self.in_use())
-            before = self._replace(version)
+            if check is not None:
+                check(version, self.in_use())
+            before = self._switch(version)
             self._prune()
         return version, before
 
-    def take(self, folder: Path, instead_of: str | None) -> tuple[Version, Version | None]:
-        """Let a model that was trained elsewhere take the place of the one in use. Only while `training` is held.
+    def promote_folder(self, folder: Path, instead_of: str | None) -> tuple[Version, Version | None]:
+        """Put a model that was trained elsewhere in use. Call it only while `training` is held.
 
-        A version that waits goes on waiting.
+        The candidate stays the candidate.
 
         Args:
-            folder: holds `model`; it is moved.
-            instead_of: name of the version in use that it was compared with; None where there was none.
+            folder: folder that holds `model`; it is moved.
+            instead_of: name of the version in use that the model was compared with; None if there was none.
 
         Returns:
             The version in use now, and the one before it.
@@ -172,7 +160,7 @@ class ModelStore:
         Raises:
             NoCandidate: another version is in use by now.
         """
-        sync(folder)
+        _sync(folder)
         with self._locked("change"):
             current = self.in_use()
             found = current.name if current else None
@@ -181,43 +169,58 @@ class ModelStore:
                     f"The new model was compared with {instead_of or 'no model'}, but {self.model_name} is "
                     f"{found or 'not there'} by now: train again."
                 )
-            version = self._keep(folder)
-            before = self._replace(version)
+            version = self._add(folder)
+            before = self._switch(version)
             self._prune()
         return version, before
 
     def rollback(self) -> tuple[Version, Version]:
-        """Bring back the previous version; the one in use becomes the previous one, so that a second one undoes it.
+        """Put the previous version in use; the one in use becomes the previous one, so a second rollback undoes it.
 
         Returns:
             The version in use now, and the one before it.
 
         Raises:
-            NoCandidate: no version was replaced yet.
+            NoCandidate: there is no previous version.
         """
         with self._locked("change"):
             version = self.previous()
             if version is None:
                 raise NoCandidate(f"No version of {self.model_name} was replaced yet: there is none to bring back.")
-            before = self._replace(version)
+            before = self._switch(version)
             self._prune()
         assert before is not None  # noqa: S101 - only a model in use has a previous one
         return version, before
 
-    def _replace(self, version: Version) -> Version | None:
-        """Take a version in use; the link to the previous one is there before, so that the change is one step."""
+    def _read_in_use(self) -> Version | None:
+        # While a folder is adopted, its version is complete and the folder may not be.
+        if adopted := self._linked(self._adopting):
+            return adopted
+        with contextlib.suppress(OSError, ValueError):
+            place, folder, name, _ = self._in_use.readlink().parts[-4:]
+            if (place, folder) == (self._state.name, "versions"):
+                return self._version(self._versions / name)
+        return Version(AS_DOWNLOADED, self._in_use.resolve()) if self._in_use.is_dir() else None
+
+    def _switch(self, version: Version) -> Version | None:
+        """Put a version in use and return the one before it, or None."""
         before = self._adopt()
         if before is not None:
+            # The link to the previous version comes first, so that the switch is one step.
             self._point(self._versions / version.name / "previous", f"../{before.name}")
         self._point(self._in_use, self._target(version))
         return before
 
     def _adopt(self) -> Version | None:
-        """Make a version of a model in use that is none yet. What is read there stays the same all the while."""
-        if not os.path.lexists(self._in_use) and self._linked(self._adopting) is None:
-            return None
+        """Turn a plain folder in use, as people copy or download it to `path`, into a version.
+
+        Returns:
+            The version in use; None if there is no model.
+        """
         current = self.in_use()
-        if current is not None and current.name != AS_DOWNLOADED:
+        if current is None:
+            return None
+        if current.name != AS_DOWNLOADED:
             if os.path.lexists(self._adopting):
                 self._finish_adoption(current)
             return current
@@ -226,20 +229,18 @@ class ModelStore:
         if self._in_use.is_symlink():
             version.folder.symlink_to(self._in_use.resolve())
             self._point(self._in_use, self._target(version))
-            return self._version(self._versions / name)
-        version.folder.symlink_to(self._target(version))
+            return self._version(version.folder.parent)
+        self._point(self._adopting, f"versions/{name}")
         try:
-            # Written for the place that it is exchanged into, where it points back at the folder.
-            exchange(version.folder, self._in_use)
+            self._in_use.rename(version.folder)
         except OSError:
-            version.folder.unlink()
+            # A folder in a lower layer of a container image cannot be moved (EXDEV).
             partial = version.folder.with_name("copying")
             shutil.copytree(self._in_use, partial)
-            sync(partial)
+            _sync(partial)
             partial.rename(version.folder)
-            self._point(self._adopting, f"versions/{name}")
-            self._finish_adoption(version)
-        return self._version(self._versions / name)
+        self._finish_adoption(version)
+        return self._version(version.folder.parent)
 
     def _finish_adoption(self, version: Version) -> None:
         if self._in_use.is_dir() and not self._in_use.is_symlink():
@@ -258,17 +259,21 @@ class ModelStore:
         return Version(folder.name, (folder / "model").resolve())
 
     def _point(self, link: Path, target: str) -> None:
-        point(link, target, self._state / "link")
+        """Replace a link in one step; `target` is relative to the link's folder."""
+        scratch = self._state / "link"
+        scratch.unlink(missing_ok=True)
+        scratch.symlink_to(target)
+        scratch.replace(link)
 
-    def _keep(self, folder: Path) -> Version:
+    def _add(self, folder: Path) -> Version:
         self._versions.mkdir(exist_ok=True)
         return self._version(folder.rename(self._versions / _new_name()))
 
     def _prune(self) -> None:
-        """Remove what nothing points to: a waiting place that became the model in use, and versions."""
-        if self.waiting() is None:
-            self._waiting.unlink(missing_ok=True)
-        kept = {version.name for version in (self.in_use(), self.waiting(), self.previous()) if version}
+        """Remove a candidate link to the model in use, and versions that nothing points to."""
+        if self.candidate() is None:
+            self._candidate.unlink(missing_ok=True)
+        kept = {version.name for version in (self.in_use(), self.candidate(), self.previous()) if version}
         for folder in self._versions.iterdir() if self._versions.is_dir() else ():
             if folder.name not in kept:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -294,3 +299,13 @@ class ModelStore:
 
 def _new_name() -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+
+
+def _sync(folder: Path) -> None:
+    """Write all files below a folder to the disk, so that a power cut after the rename finds them complete."""
+    for entry in [*folder.rglob("*"), folder]:
+        descriptor = os.open(entry, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

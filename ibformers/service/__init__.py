@@ -1,1 +1,1 @@
-"""Operations on models: train, override, roll back, predict; and their command line."""
+"""Operations on models (train, override, roll back, predict) and their command line."""

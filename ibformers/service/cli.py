@@ -1,4 +1,4 @@
-"""The operations as commands: `python -m ibformers.tuning train --path models --model-name reviews …`.
+"""Command line of the operations: `python -m ibformers.tuning train --path models --model-name reviews …`.
 
 Answers go to standard output as JSON, the log to standard error. Exit codes: 0 done, 1 not done, 2 interrupted, 4 a
 wrong option, setting or request.
@@ -18,14 +18,14 @@ from ibformers.databases.rows import DatabaseRows
 from ibformers.databases.url import fill_variables, has_plain_password
 from ibformers.errors import RequestRefused, TuningError
 from ibformers.service.operations import Tuning, list_models
-from ibformers.tasks.text_classification.prediction import Predictor
+from ibformers.tasks.text_classification.prediction import Predictor, as_json
 from ibformers.tasks.text_classification.requests import ModelSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 DATABASE_VARIABLE = "IBFORMERS_DATABASE"
-"""Environment variable of the database URL, for one that holds a password."""
+"""Environment variable with the database URL, for a URL that holds a password."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -47,9 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error.user_message, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("Interrupted; the model in use is as it was.", file=sys.stderr)
+        print("Interrupted; the model in use is unchanged.", file=sys.stderr)
         return 2
-    print(json.dumps(answer, indent=2, ensure_ascii=False, default=_as_json))
+    print(json.dumps(answer, indent=2, ensure_ascii=False))
     return 0
 
 
@@ -60,27 +60,31 @@ def _parser() -> argparse.ArgumentParser:
     folder.add_argument("--path", type=Path, required=True, help="folder of models")
     folder.add_argument("--quiet", action="store_true", help="no log")
     model = _Parser(add_help=False, parents=[folder])
-    model.add_argument("--model-name", required=True, help="folder of the model in it")
-    model.add_argument("--num-labels", type=int, help="how many labels it tells apart")
+    model.add_argument("--model-name", required=True, help="folder of the model in --path")
+    model.add_argument("--num-labels", type=int, help="number of labels")
     model.add_argument("--task", help="task of the transformers pipeline (text-classification)")
-    model.add_argument("--base-model", help="what a model without a folder starts from")
+    model.add_argument("--base-model", help="folder or hub name that a model without a folder starts from")
     model.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="a further setting; VALUE is JSON"
     )
     request = _Parser(add_help=False)
-    request.add_argument("--request", required=True, help="the request as JSON, or @FILE, or - for standard input")
+    request.add_argument("--request", required=True, help="the request as JSON, @FILE, or - for standard input")
 
-    train = commands.add_parser("train", parents=[model, request], help="train, measure, and let the new model wait")
+    train = commands.add_parser(
+        "train", parents=[model, request], help="train and evaluate a new model; it waits for an override"
+    )
     train.add_argument(
         "--database",
         default=f"${{{DATABASE_VARIABLE}}}",
         help=f"URL of SQLAlchemy; ${{VARIABLE}} is replaced (default: ${{{DATABASE_VARIABLE}}})",
     )
     train.set_defaults(run=_train)
-    override = commands.add_parser("override", parents=[model], help="take the model that waits")
-    override.add_argument("--force", action="store_true", help="also where it is certainly worse than the one in use")
+    override = commands.add_parser("override", parents=[model], help="put the new model that waits in use")
+    override.add_argument("--force", action="store_true", help="even if it is certainly worse than the model in use")
     override.set_defaults(run=_override)
-    commands.add_parser("rollback", parents=[model], help="bring back the one before").set_defaults(run=_rollback)
+    commands.add_parser("rollback", parents=[model], help="put the previous model in use again").set_defaults(
+        run=_rollback
+    )
     commands.add_parser("predict", parents=[model, request], help="ask the model in use").set_defaults(run=_predict)
     commands.add_parser("models", parents=[folder], help="list the models").set_defaults(run=_models)
     return parser
@@ -101,7 +105,7 @@ def _rollback(given: argparse.Namespace) -> Any:
 
 
 def _predict(given: argparse.Namespace) -> Any:
-    return Predictor(_settings(given)).predict(_request(given.request))
+    return as_json(Predictor(_settings(given)).predict(_request(given.request)))
 
 
 def _models(given: argparse.Namespace) -> Any:
@@ -157,7 +161,3 @@ def _log_to_stderr(*, quiet: bool) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
     package.addHandler(handler)
-
-
-def _as_json(value: Any) -> Any:
-    return value.tolist() if hasattr(value, "tolist") else str(value)

@@ -1,4 +1,4 @@
-"""Train, override, roll back: what can be done to a model, from rows of a database. Imports nothing heavy by itself."""
+"""Operations on one model: train, override, roll back. Importing this module imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -7,20 +7,11 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from ibformers.errors import ModelIsWorse, RequestRefused
-from ibformers.registry.store import ModelStore
-from ibformers.tasks.text_classification.answers import (
-    ModelAnswer,
-    TakeAnswer,
-    TrainAnswer,
-)
-from ibformers.tasks.text_classification.promotion import Known, known_difference
-from ibformers.tasks.text_classification.requests import (
-    CLASSIFICATION,
-    ModelSettings,
-    OverrideRequest,
-    TrainRequest,
-)
+from ibformers.errors import RequestRefused
+from ibformers.registry.store import TRAINING_RECORD, ModelStore
+from ibformers.tasks.text_classification.answers import ModelAnswer, TakeAnswer, TrainAnswer
+from ibformers.tasks.text_classification.promotion import KnownDifference, check_not_worse
+from ibformers.tasks.text_classification.requests import CLASSIFICATION, ModelSettings, OverrideRequest, TrainRequest
 from ibformers.trainer.threads import let_waiting_threads_sleep
 
 if TYPE_CHECKING:
@@ -31,18 +22,15 @@ if TYPE_CHECKING:
     from ibformers.registry.store import Version
     from ibformers.trainer.reporting import StepReport
 
-RECORD = "training.json"
-"""The answer of a training, beside the model."""
-
 logger = logging.getLogger("ibformers.tuning")
 
 
 class Tuning:
-    """Tunes one model.
+    """Train, override and roll back one model.
 
     Args:
-        settings: of the model.
-        rows: where rows come from.
+        settings: settings of the model.
+        rows: source of the rows to train on.
 
     Raises:
         RequestRefused: a setting is wrong.
@@ -60,17 +48,17 @@ class Tuning:
         report: StepReport | None = None,
         predictions: int = 0,
     ) -> TrainAnswer:
-        """Fine-tune a copy of the model in use, measure both on the same rows, and let the new one wait.
+        """Fine-tune a copy of the model in use, measure both on the same rows, and make the new model the candidate.
 
         Args:
-            request: which rows, and how.
-            report: told of steps and the training curve, beside the log.
-            predictions: of so many test rows the answer has the text and what the new model says.
+            request: the rows, and arguments of the training.
+            report: receives steps and the training curve, in addition to the log. None reports to the log only.
+            predictions: number of test rows that the answer has the text and the new model's prediction of.
 
         Raises:
             RequestRefused: the request or a setting is wrong, or the training diverged.
             DatabaseUnavailable: the rows cannot be read.
-            ModelBusy: another training of this model goes on.
+            ModelBusy: another training of this model is running.
         """
         asked = TrainRequest.of(request)
         if self.settings.task not in CLASSIFICATION:
@@ -80,61 +68,71 @@ class Tuning:
                 "task",
             )
         let_waiting_threads_sleep()
-        from ibformers.tasks.text_classification.model import copy_model, source_of
-        from ibformers.tasks.text_classification.run import Run
+        from ibformers.tasks.text_classification.model import copy_model, model_source
+        from ibformers.tasks.text_classification.run import TrainingRun
 
         started = time.monotonic()
         with self.store.training() as work:
             in_use = self.store.in_use()
-            source = source_of(self.settings, in_use)
-            run = Run(self.settings, asked, source, work)
+            source = model_source(self.settings, in_use)
+            run = TrainingRun(self.settings, asked, source, work)
             trained = run.train(self.rows, report, predictions)
             seconds = round(time.monotonic() - started, 1)
             compared_with = in_use.name if in_use else None
             record = trained.model_copy(update={"seconds": seconds, "compared_with": compared_with})
             kept = record.model_dump(mode="json", exclude={"version", "waiting", "predictions", "message"})
-            (run.folder / RECORD).write_text(json.dumps(kept, indent=1), encoding="utf-8")
+            (run.folder / TRAINING_RECORD).write_text(json.dumps(kept, indent=1), encoding="utf-8")
             if self.store.in_use() is None:
                 self.store.install(copy_model(source, work / "base"))
-            version = self.store.offer(run.folder)
+            version = self.store.stage(run.folder)
         logger.info("the new model waits in %s", version.folder)
         return record.model_copy(update={"version": version.name, "waiting": str(version.folder)})
 
     def override(self, request: OverrideRequest | Mapping[str, Any] | None = None) -> TakeAnswer:
-        """Let the model that waits take the place of the one in use, which is kept.
+        """Put the candidate in use; the model that it replaces is kept for a rollback.
 
         Raises:
-            NoCandidate: none waits: train first.
-            ModelIsWorse: it is certainly worse than the one in use, and the request has no `force`.
+            NoCandidate: there is no candidate: train first.
+            ModelIsWorse: the candidate is certainly worse than the model in use, and the request has no `force`.
             RequestRefused: the request has a wrong field.
         """
         asked = OverrideRequest.of({} if request is None else request)
-        name, known = self.settings.model_name, Known("")
+        name, known = self.settings.model_name, KnownDifference("")
 
-        def look(version: Version, in_use: Version | None) -> None:
+        def check(candidate: Version, in_use: Version | None) -> None:
             nonlocal known
-            known = known_difference(_record(version), in_use.name if in_use else None)
-            if known.certainly_worse and not asked.force:
-                raise ModelIsWorse(
-                    f"{name} stays as it is: version {version.name}, which waits, is certainly worse. "
-                    f'{known.sentence} To take it all the same, send an override request with "force": true '
-                    "(--force on the command line).",
-                    "force",
-                )
+            known = check_not_worse(
+                name,
+                f"version {candidate.name}, which waits,",
+                _training_record(candidate),
+                in_use,
+                'To put it in use all the same, send an override request with "force": true (command line: --force).',
+                force=asked.force,
+            )
 
-        return taken(name, *self.store.override(look), known)
+        version, before = self.store.promote(check)
+        return promotion_answer(name, version, before, known)
 
     def rollback(self) -> TakeAnswer:
-        """Bring back the model that the one in use took the place of; a second rollback undoes the first.
+        """Put the previous version in use; a second rollback undoes the first.
 
         Raises:
-            NoCandidate: no model was replaced yet.
+            NoCandidate: there is no previous version.
         """
-        return taken(self.settings.model_name, *self.store.rollback())
+        return promotion_answer(self.settings.model_name, *self.store.rollback())
 
 
-def taken(model_name: str, version: Version, before: Version | None, known: Known | None = None) -> TakeAnswer:
-    """Answer, and tell the log, that a version is in use now, and how it differs from the one before."""
+def promotion_answer(
+    model_name: str, version: Version, before: Version | None, known: KnownDifference | None = None
+) -> TakeAnswer:
+    """Log and return which version is in use now.
+
+    Args:
+        model_name: name of the model.
+        version: the version in use now.
+        before: the version in use before; None if there was none.
+        known: the known difference between the two; None leaves it out of the message.
+    """
     message = f"{model_name} is now version {version.name}" + (f", before it was {before.name}." if before else ".")
     if known is not None and before is not None:
         message += f" {known.sentence}"
@@ -144,17 +142,28 @@ def taken(model_name: str, version: Version, before: Version | None, known: Know
     )
 
 
-def _record(version: Version) -> dict[str, Any]:
-    """Read how a version was trained; empty where that cannot be read."""
+def _training_record(version: Version) -> dict[str, Any]:
+    """Return the training record of a version; empty if it cannot be read."""
     try:
-        found = json.loads((version.folder.parent / RECORD).read_text(encoding="utf-8"))
+        found = json.loads((version.folder.parent / TRAINING_RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
 
 
+def settings_with_path(models: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a model's settings, with an environment's folder of models as `path`.
+
+    Raises:
+        RequestRefused: the settings have a `path` already.
+    """
+    if "path" in settings:
+        raise RequestRefused("Setting path: the environment has its own folder of models: leave it out.", "path")
+    return {**settings, "path": str(models)}
+
+
 def list_models(path: Path) -> list[ModelAnswer]:
-    """List the models of a folder, in the order of their names.
+    """Return the models of a folder, sorted by name.
 
     Raises:
         RequestRefused: there is no such folder.
@@ -166,13 +175,13 @@ def list_models(path: Path) -> list[ModelAnswer]:
         store = ModelStore(path, name)
         if (current := store.in_use()) is None:
             continue
-        waiting, previous = store.waiting(), store.previous()
+        candidate, previous = store.candidate(), store.previous()
         answers.append(
             ModelAnswer(
                 model_name=name,
                 in_use=current.name,
                 folder=str(path / name),
-                waiting=waiting.name if waiting else None,
+                waiting=candidate.name if candidate else None,
                 previous=previous.name if previous else None,
             )
         )

@@ -1,4 +1,4 @@
-"""The operations beside training, for an environment that keeps one process for them: models stay warm in it."""
+"""Service of an environment that keeps one process for override, rollback, predict and models requests."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 from ibformers.databases.rows import DatabaseRows
 from ibformers.errors import RequestRefused
-from ibformers.service.operations import Tuning, list_models
-from ibformers.tasks.text_classification.prediction import Predictor
+from ibformers.service.operations import Tuning, list_models, settings_with_path
+from ibformers.tasks.text_classification.prediction import Predictor, as_json
 from ibformers.tasks.text_classification.requests import RollbackRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MOST_LOADED = 8
-"""So many models stay loaded; the one that was asked longest ago goes first."""
+MAX_LOADED = 8
+"""Models that stay loaded; the least recently used one is unloaded first."""
 
 
 class TuningService:
-    """Answers requests for the models of one folder.
+    """Answer requests for the models of one folder; models stay loaded between requests.
 
     Args:
-        models_path: the folder of models; it is made if it is not there.
+        models_path: the folder of models; it is created if it is missing.
     """
 
     def __init__(self, models_path: str | Path) -> None:
@@ -32,24 +32,24 @@ class TuningService:
         self._predictors: dict[str, Predictor] = {}
 
     def answer(self, operation: str, settings: Mapping[str, Any], request: Mapping[str, Any]) -> Any:
-        """Do one of `override`, `rollback`, `predict` and `models`.
+        """Run one of `override`, `rollback`, `predict` and `models`.
 
         Args:
-            operation: its name.
-            settings: of the model, without `path`; `models` takes none.
-            request: that of the operation; `rollback` and `models` take an empty one.
+            operation: name of the operation.
+            settings: settings of the model, without `path`; empty for `models`.
+            request: request of the operation; empty for `rollback` and `models`.
 
         Returns:
             The operation's answer as plain JSON.
 
         Raises:
-            TuningError: it was not done; the sentence says why.
+            TuningError: the operation did nothing; `user_message` says why.
         """
         if operation == "models":
             return [answer.model_dump(mode="json") for answer in list_models(self._models)]
-        settings = settings_in(self._models, settings)
+        settings = settings_with_path(self._models, settings)
         if operation == "predict":
-            return json.loads(json.dumps(self._predictor(settings).predict(request), default=_as_json))
+            return as_json(self._predictor(settings).predict(request))
         tuning = Tuning(settings, DatabaseRows("sqlite://"))
         if operation == "override":
             return tuning.override(request).model_dump(mode="json")
@@ -62,21 +62,6 @@ class TuningService:
         key = json.dumps(settings, sort_keys=True, default=str)
         predictor = self._predictors.pop(key, None) or Predictor(settings)
         self._predictors[key] = predictor
-        while len(self._predictors) > MOST_LOADED:
+        while len(self._predictors) > MAX_LOADED:
             del self._predictors[next(iter(self._predictors))]
         return predictor
-
-
-def settings_in(models: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings of a model in an environment's folder of models.
-
-    Raises:
-        RequestRefused: they name another folder.
-    """
-    if "path" in settings:
-        raise RequestRefused("Setting path: the environment has its own folder of models: leave it out.", "path")
-    return {**settings, "path": str(models)}
-
-
-def _as_json(value: Any) -> Any:
-    return value.tolist() if hasattr(value, "tolist") else str(value)

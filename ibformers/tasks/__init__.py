@@ -1,1 +1,1 @@
-"""What a model is trained to do with documents."""
+"""Tasks that models are trained for."""

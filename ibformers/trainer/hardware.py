@@ -1,4 +1,4 @@
-"""What the machine offers to a training: device, threads, number formats."""
+"""Choice of device, threads and precision."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 def use_all_cores() -> None:
-    """Let torch compute with as many threads as this process has cores, unless OMP_NUM_THREADS says otherwise."""
+    """Set torch's number of threads to the available cores, unless OMP_NUM_THREADS is set."""
     import torch
 
     if "OMP_NUM_THREADS" not in os.environ:
@@ -31,10 +31,10 @@ def available_cores() -> int:
 
 @contextlib.contextmanager
 def prediction_threads() -> Iterator[None]:
-    """Compute with a fixed number of threads meanwhile, two where there are two cores.
+    """Set torch's number of threads to at most two within the context.
 
-    With another number, matrix products are summed in another order and differ in the last bits; more than two gain
-    little on one document.
+    A different number of threads changes the order of sums, and so the last bits of the results. More than two threads
+    gain little on one document.
     """
     import torch
 
@@ -47,7 +47,7 @@ def prediction_threads() -> Iterator[None]:
 
 
 def choose_device(*, use_gpu: bool) -> Literal["cuda", "cpu"]:
-    """Return where to train."""
+    """Return the device to train on."""
     import torch
 
     if use_gpu and torch.cuda.is_available():
@@ -58,7 +58,7 @@ def choose_device(*, use_gpu: bool) -> Literal["cuda", "cpu"]:
 
 
 def choose_precision(device: Literal["cuda", "cpu"], *, mixed: bool | None) -> Precision:
-    """Return the number format of the training's matrix products; None takes the fast one if the machine has it."""
+    """Return the precision of matrix products in training. None for `mixed` enables it if the machine is fast at it."""
     import torch
 
     if mixed is False:
@@ -75,7 +75,7 @@ def choose_precision(device: Literal["cuda", "cpu"], *, mixed: bool | None) -> P
 
 
 def _cpu_has_bf16() -> bool:
-    """Emulated bf16 is slower than fp32, so only instructions count, which Linux lists."""
+    """Return whether the CPU has bf16 instructions, as listed by Linux; emulated bf16 is slower than fp32."""
     if platform.system() != "Linux":
         return False
     flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split()

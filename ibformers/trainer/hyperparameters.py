@@ -1,4 +1,4 @@
-"""The hyperparameters of a training job: checked, completed with defaults, and what they mean for Trainer."""
+"""Hyperparameters of an extraction training: validation and defaults."""
 
 from __future__ import annotations
 
@@ -22,41 +22,41 @@ SCHEDULERS = (
     "constant_with_warmup",
     "inverse_sqrt",
 )
-"""Learning rate schedules of transformers that need no arguments of their own."""
+"""Learning rate schedules of transformers that need no further arguments."""
 
 WITHOUT_EFFECT = {
     "upload": "the weights are always part of the model package, which cannot be served without them",
     "pipeline_name": "the base model decides whether boxes are read",
 }
-"""Hyperparameters of the protocol that this code accepts and has no use for, and why."""
+"""Accepted hyperparameters of the protocol that have no effect here, with the reason."""
 
 MIN_STEPS = 90
-"""Fewer optimiser steps than this leave a fine-tuned MiniLM half trained, however few documents there are."""
+"""Minimum number of optimiser steps; with fewer, a fine-tuned MiniLM stays half trained."""
 
 SMALL_DATASET = 100
-"""Below this many examples, smaller batches (more steps) learn better from the same epochs."""
+"""Number of examples below which smaller batches (more steps) are better."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hyperparameters:
-    """What a training is run with. None means: chosen by the data, the base model or the machine (see `for_examples`).
+    """Hyperparameters of a training. None means that the data, the base model or the machine decides.
 
     Attributes:
         model_name: base model: a local folder, a name on the hub, or the packaged default.
-        epochs: passes over the training documents; may be a fraction.
-        batch_size: chunks of documents per step and device.
-        gradient_accumulation_steps: steps whose gradients are summed before an update.
-        learning_rate: its peak.
-        warmup: below 1 the share of the updates, else their number, in which the learning rate rises from 0.
-        scheduler_type: what the learning rate does after that, one of `SCHEDULERS`.
-        weight_decay: of AdamW.
-        max_grad_norm: gradients are clipped to this norm; 0 leaves them.
-        chunk_size: most tokens of a chunk; None is what the base model reads, at most 512.
-        stride: most tokens that neighbouring chunks share; None is a quarter of the chunk.
-        use_mixed_precision: bf16 (on an older GPU fp16) in training; None: where the processor computes it fast.
+        epochs: number of passes over the training documents; may be a fraction.
+        batch_size: number of chunks per step and device.
+        gradient_accumulation_steps: number of steps whose gradients are summed before an update.
+        learning_rate: peak learning rate.
+        warmup: fraction (below 1) or number of the updates in which the learning rate rises from 0.
+        scheduler_type: learning rate schedule after the warmup, one of `SCHEDULERS`.
+        weight_decay: weight decay of AdamW.
+        max_grad_norm: norm that gradients are clipped to; 0 disables clipping.
+        chunk_size: maximum number of tokens of a chunk; None is the limit of the base model, at most 512.
+        stride: maximum number of tokens that neighbouring chunks share; None is a quarter of the chunk.
+        use_mixed_precision: train in bf16 (fp16 on older GPUs); None enables it if the processor is fast at it.
         use_gpu: train on a GPU if there is one.
-        report_to: integrations of transformers that are told of the training.
-        seed: of the new layers, the order of the documents and the jitter of their pages.
+        report_to: integrations of transformers that receive the logs of the training.
+        seed: seed of the new layers, the order of the documents and the jitter of their pages.
     """
 
     model_name: str = DEFAULT_BASE_MODEL
@@ -76,21 +76,21 @@ class Hyperparameters:
     seed: int = 42
 
     def batch_size_for(self, examples: int) -> int:
-        """Return the batch size for this many training examples."""
+        """Return the batch size for this number of training examples."""
         return self.batch_size or (4 if examples < SMALL_DATASET else 8)
 
     def epochs_for(self, examples: int) -> float:
-        """Return the epochs for this many training examples: enough for `MIN_STEPS` updates, and at least three."""
+        """Return the epochs for this number of training examples: at least three, and at least `MIN_STEPS` updates."""
         if self.epochs is not None:
             return self.epochs
         updates_per_epoch = math.ceil(examples / (self.batch_size_for(examples) * self.gradient_accumulation_steps))
         return float(max(3, math.ceil(MIN_STEPS / updates_per_epoch)))
 
     def chunking(self, max_tokens: int) -> tuple[int, int]:
-        """Return chunk size and stride for a base model that reads at most `max_tokens` tokens.
+        """Return chunk size and stride for a base model with this token limit.
 
         Raises:
-            TrainingInputError: they are too big for the model, or for each other.
+            TrainingInputError: The chunk size exceeds the limit, or the stride exceeds half of the chunk size.
         """
         chunk_size = self.chunk_size or min(512, max_tokens)
         stride = chunk_size // 4 if self.stride is None else self.stride
@@ -108,13 +108,13 @@ class Hyperparameters:
 
 
 def parse_hyperparameters(given: Mapping[str, Any]) -> tuple[Hyperparameters, list[str]]:
-    """Check the hyperparameters of a job; None as a value means the default.
+    """Validate the hyperparameters of a job. The value None means the default.
 
     Returns:
-        The hyperparameters, and one line for the log about each given one that has no effect.
+        The hyperparameters, and one line for the log per given name without effect.
 
     Raises:
-        TrainingInputError: some have values that they cannot have; the sentence names all of them.
+        TrainingInputError: Some values are invalid; the message names all of them.
     """
     if not hasattr(given, "items"):
         raise TrainingInputError(f"The hyperparameters must be an object with names and values, not {given!r}.")

@@ -1,4 +1,4 @@
-"""Fine-tunes a base model with Hugging Face Trainer."""
+"""Fine-tuning of a model with Hugging Face Trainer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from transformers.integrations.integration_utils import get_available_reporting_
 
 from ibformers.errors import TrainingInputError
 from ibformers.models.base import quiet_transformers
-from ibformers.tasks.extraction.batches import BucketedExamples, Collator
+from ibformers.trainer.bucketing import BucketedExamples
 from ibformers.trainer.hardware import choose_device, choose_precision
 
 if TYPE_CHECKING:
@@ -23,25 +23,23 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel, TrainerControl, TrainerState
 
-    from ibformers.models.base import BaseModel
-    from ibformers.tasks.extraction.batches import Example
-    from ibformers.tasks.extraction.features import Encoder
+    from ibformers.trainer.bucketing import Example
     from ibformers.trainer.hyperparameters import Hyperparameters
     from ibformers.trainer.reporting import JobReport, StepReport
 
 CURVE_POINTS = 100
-"""Points of a training curve, at most about."""
+"""Approximate maximum number of points of a training curve."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingSummary:
-    """What a training was.
+    """Summary of a training.
 
     Attributes:
-        steps: optimiser updates.
-        seconds: wall time of the training loop, the evaluations between epochs included.
+        steps: number of optimiser updates.
+        seconds: wall time of the training loop, including the evaluations between epochs.
     """
 
     steps: int
@@ -49,7 +47,7 @@ class TrainingSummary:
 
 
 class Progress(TrainerCallback):
-    """Reports steps and the training curve, and stops a training whose loss is no number any more."""
+    """Callback that reports steps and the training curve, and stops a training whose loss is not finite."""
 
     def __init__(self, report: StepReport, learning_rate: float) -> None:
         self._report = report
@@ -90,7 +88,7 @@ class Progress(TrainerCallback):
 
 
 class _Evaluation(TrainerCallback):
-    """Evaluates after every epoch but the last, after which the caller evaluates the finished model."""
+    """Callback that evaluates after every epoch but the last; the caller evaluates the finished model."""
 
     def __init__(self, evaluate: Callable[[PreTrainedModel, float], None]) -> None:
         self._evaluate = evaluate
@@ -107,39 +105,38 @@ class _Evaluation(TrainerCallback):
 
 
 def train(
-    base: BaseModel,
-    encoder: Encoder,
+    model: PreTrainedModel,
     examples: Sequence[Example],
+    collator: Callable[[Sequence[Example]], dict[str, Tensor]],
     hyperparameters: Hyperparameters,
     report: JobReport,
     evaluate: Callable[[PreTrainedModel, float], None],
     loss: Callable[[Tensor, Tensor], Tensor],
 ) -> TrainingSummary:
-    """Fine-tune `base.model` in place.
+    """Fine-tune a model in place.
 
     Args:
-        base: the model.
-        encoder: what the examples were encoded with.
-        examples: the chunks to learn from, at least one.
-        hyperparameters: how.
-        report: told of steps and the training curve.
-        evaluate: called with the model and the number of the epoch, after every epoch but the last; must not change it.
-        loss: of logits, shape (batch, tokens, classes), and labels, shape (batch, tokens), a scalar.
+        model: the model.
+        examples: the examples to learn from, at least one.
+        collator: makes a batch of examples.
+        hyperparameters: settings of the training.
+        report: receiver of steps and of the training curve.
+        evaluate: called with the model and the epoch after every epoch but the last; must not change the model.
+        loss: maps logits of shape (batch, tokens, classes) and labels of shape (batch, tokens) to a scalar.
 
     Raises:
-        TrainingInputError: the training diverged, or `report_to` names what is not installed.
+        TrainingInputError: The training diverged, or an integration of `report_to` is not installed.
     """
     quiet_transformers()
     check_integrations(hyperparameters.report_to)
-    collator = Collator(encoder, pad_id=base.pad_id, uses_boxes=base.uses_boxes, seed=hyperparameters.seed)
     with tempfile.TemporaryDirectory(prefix="ibformers-") as folder:
         arguments = training_arguments(hyperparameters, len(examples), folder)
         trainer = Trainer(
-            model=base.model,
+            model=model,
             args=arguments,
             train_dataset=BucketedExamples(examples, arguments.per_device_train_batch_size, seed=hyperparameters.seed),
             data_collator=collator,
-            # Trainer leaves it to such a function to allow for the batches that one update accumulates.
+            # Trainer does not divide the result of such a function by the accumulation steps.
             compute_loss_func=lambda outputs, labels, num_items_in_batch=None: (  # noqa: ARG005 - Trainer's signature
                 loss(outputs.logits, labels) / hyperparameters.gradient_accumulation_steps
             ),
@@ -152,10 +149,10 @@ def train(
 
 
 def check_integrations(report_to: str | list[str]) -> None:
-    """Check the integrations of transformers that are to be told of a training.
+    """Check that the integrations of transformers in `report_to` are installed.
 
     Raises:
-        TrainingInputError: one is not installed.
+        TrainingInputError: One of them is not installed.
     """
     available: list[str] = get_available_reporting_integrations()  # type: ignore[no-untyped-call]
     for name in [report_to] if isinstance(report_to, str) else report_to:
@@ -167,7 +164,7 @@ def check_integrations(report_to: str | list[str]) -> None:
 
 
 def training_arguments(hyperparameters: Hyperparameters, examples: int, folder: str) -> TrainingArguments:
-    """Say in the words of Trainer what the hyperparameters mean for this many examples on this machine."""
+    """Translate the hyperparameters to arguments of Trainer, for this number of examples on this machine."""
     device = choose_device(use_gpu=hyperparameters.use_gpu)
     precision = choose_precision(device, mixed=hyperparameters.use_mixed_precision)
     batch_size = hyperparameters.batch_size_for(examples)

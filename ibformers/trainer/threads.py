@@ -1,4 +1,4 @@
-"""How torch's threads behave beside other work. Imports nothing heavy, because it must run before torch is loaded."""
+"""OpenMP settings of torch. Imports nothing heavy, because it must run before torch is imported."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import os
 
 
 def let_waiting_threads_sleep() -> None:
-    """Let OpenMP threads that wait for each other sleep, unless OMP_WAIT_POLICY says otherwise.
+    """Set OMP_WAIT_POLICY to PASSIVE, unless it is set, so that waiting OpenMP threads sleep instead of spinning.
 
-    By default they spin. Where another process needs a core, they then spin on the core that the thread they wait
-    for would need: on two busy cores a training was slowed down more than four times. Without effect once torch is
-    loaded, so an environment that loads torch ahead sets OMP_WAIT_POLICY=PASSIVE itself.
+    Spinning threads occupy the cores that other threads need: on two busy cores it made a training four times slower.
+    The setting has no effect once torch is imported; an environment that imports torch ahead must set it itself.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

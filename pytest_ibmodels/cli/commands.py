@@ -15,18 +15,15 @@ import pytest
 
 from pytest_ibmodels import spec
 from pytest_ibmodels.engine import publishing
+from pytest_ibmodels.engine.connection import for_each_environment
 from pytest_ibmodels.engine.publishing import (
     EnvironmentFacts,
     Outcome,
     State,
-    for_each_environment,
 )
-from pytest_ibmodels.engine.sweep import SweepStatus, dry
+from pytest_ibmodels.engine.sweep import SweepStatus, plan, sweep_environments
 from pytest_ibmodels.journal.store import Journal, JournalError
 from pytest_ibmodels.packaging import PackageError, build_marketplace_package, package_name
-from pytest_ibmodels.pytest import options
-from pytest_ibmodels.pytest.leftovers import sweep_everywhere
-from pytest_ibmodels.pytest.project import Project
 from pytest_ibmodels.reports.publications import environment_lines, outcome_lines
 from pytest_ibmodels.reports.sweeping import sweep_lines
 from pytest_ibmodels.reports.tables import harmless
@@ -96,18 +93,10 @@ def publish(
         return _change(
             targets,
             (package.name, package.version),
-            lambda target: publishing.publish(target, package, dry_run=dry_run, tell=_tell_of, journal=journal),
+            lambda target: publishing.publish(target, package, dry_run=dry_run, notify=_tell_of, journal=journal),
         )
     finally:
         journal.close()
-
-
-def publish_only(config: pytest.Config) -> pytest.ExitCode:
-    """Publish as :func:`publish` does, with pytest's options and settings (`pytest --publish-only`)."""
-    project = Project.of(config)
-    dry_run: bool = config.getoption("ibmodels_dry_run")
-    chosen = options.chosen_environments(config)
-    return publish(project.environments, chosen, project.package, dry_run=dry_run, journal_file=project.journal)
 
 
 def unpublish(
@@ -130,7 +119,7 @@ def unpublish(
         targets,
         (name, version),
         lambda target: publishing.unpublish(
-            target, name, version, missing_ok=missing_ok, dry_run=dry_run, tell=_tell_of
+            target, name, version, missing_ok=missing_ok, dry_run=dry_run, notify=_tell_of
         ),
     )
 
@@ -148,7 +137,7 @@ def list_environments(
             package = package_name(folder)
         except PackageError as error:
             _tell(f"no versions are shown: {error}")
-    seen, interrupted = for_each_environment(targets, lambda target: publishing.look(target, package))
+    seen, interrupted = for_each_environment(targets, lambda target: publishing.environment_facts(target, package))
     facts = [seen.get(target.name) or EnvironmentFacts(target.name, target.host) for target in targets]
     _write(environment_lines(facts, package))
     if interrupted:
@@ -184,9 +173,9 @@ def sweep(environments: Path, chosen: Sequence[str], journal_file: Path, *, dry_
         if not meant:
             _tell("nothing to remove")
             return pytest.ExitCode.OK
-        outcomes, interrupted = dry(meant), False
+        outcomes, interrupted = plan(meant), False
         if not dry_run:
-            outcomes, interrupted = sweep_everywhere(known, meant, journal, tell=_tell_of)
+            outcomes, interrupted = sweep_environments(known, meant, journal, tell=_tell_of)
     except (JournalError, SpecError) as error:
         raise pytest.UsageError(str(error)) from None
     finally:
@@ -194,7 +183,7 @@ def sweep(environments: Path, chosen: Sequence[str], journal_file: Path, *, dry_
     _write(sweep_lines(outcomes))
     if interrupted:
         return pytest.ExitCode.INTERRUPTED
-    left_over = any(one.fate is SweepStatus.LEFT for one in outcomes)
+    left_over = any(one.status is SweepStatus.LEFT for one in outcomes)
     return pytest.ExitCode.TESTS_FAILED if left_over else pytest.ExitCode.OK
 
 

@@ -82,10 +82,10 @@ def check(
     Shows every problem with its file and line. The exit code is 4 if there is one.
     """
     from pytest_ibmodels.cli import commands
-    from pytest_ibmodels.pytest.project import Project
+    from pytest_ibmodels.cli.project import find_project
 
     def run() -> int:
-        project = Project.here()
+        project = find_project()
         return commands.check(path, project.model_tests, project.environments)
 
     _end(run)
@@ -104,13 +104,12 @@ def publish(
     `unpublish` removes a version, and `environments` shows what is published.
     """
     from pytest_ibmodels.cli import commands
-    from pytest_ibmodels.pytest.options import split_names
-    from pytest_ibmodels.pytest.project import Project
+    from pytest_ibmodels.cli.project import chosen_names, find_project
 
     def run() -> int:
-        project = Project.here()
+        project = find_project()
         folder, journal = package or project.package, project.journal
-        return commands.publish(project.environments, split_names(env), folder, dry_run=dry_run, journal_file=journal)
+        return commands.publish(project.environments, chosen_names(env), folder, dry_run=dry_run, journal_file=journal)
 
     _end(run)
 
@@ -127,12 +126,11 @@ def unpublish(
 ) -> None:
     """Unpublish a version of a package on every environment that has it."""
     from pytest_ibmodels.cli import commands
-    from pytest_ibmodels.pytest.options import split_names
-    from pytest_ibmodels.pytest.project import Project
+    from pytest_ibmodels.cli.project import chosen_names, find_project
 
     def run() -> int:
-        file = Project.here().environments
-        return commands.unpublish(file, split_names(env), package, version, missing_ok=missing_ok, dry_run=dry_run)
+        file = find_project().environments
+        return commands.unpublish(file, chosen_names(env), package, version, missing_ok=missing_ok, dry_run=dry_run)
 
     _end(run)
 
@@ -149,12 +147,11 @@ def environments(
     Shows for each whether it answers and accepts its token, and which versions of the package it has.
     """
     from pytest_ibmodels.cli import commands
-    from pytest_ibmodels.pytest.options import split_names
-    from pytest_ibmodels.pytest.project import Project
+    from pytest_ibmodels.cli.project import chosen_names, find_project
 
     def run() -> int:
-        project = Project.here()
-        return commands.list_environments(project.environments, split_names(env), project.package, package)
+        project = find_project()
+        return commands.list_environments(project.environments, chosen_names(env), project.package, package)
 
     _end(run)
 
@@ -166,12 +163,11 @@ def sweep(env: Names = None, dry_run: DryRun = False) -> None:
     Cancels jobs, unloads models and removes folders that this project's journal names, and nothing else.
     """
     from pytest_ibmodels.cli import commands
-    from pytest_ibmodels.pytest.options import split_names
-    from pytest_ibmodels.pytest.project import Project
+    from pytest_ibmodels.cli.project import chosen_names, find_project
 
     def run() -> int:
-        project = Project.here()
-        return commands.sweep(project.environments, split_names(env), project.journal, dry_run=dry_run)
+        project = find_project()
+        return commands.sweep(project.environments, chosen_names(env), project.journal, dry_run=dry_run)
 
     _end(run)
 

@@ -1,4 +1,4 @@
-"""A case (a model test on one environment) and its run: what is known of it, while it goes on and afterwards."""
+"""A case, its run with all that is known of it, and the limit on failed runs."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
     from pytest_ibmodels.packaging import Package
     from pytest_ibmodels.spec import ModelTest
+    from pytest_ibmodels.verdicts.checks import MetricsVerdict
     from pytest_ibmodels.verdicts.comparison import Comparison
-    from pytest_ibmodels.verdicts.metrics import MetricsVerdict
     from pytest_ibmodels.verdicts.parts import TestPart
     from pytest_ibmodels.verdicts.predictions import PredictionsVerdict
 
 
 @dataclass(frozen=True)
 class Case:
-    """``with_inference`` is false where only the training item was selected."""
+    """A model test on one environment; ``with_inference`` is false if only the training item was selected."""
 
     test: ModelTest
     environment: str
@@ -32,42 +32,45 @@ class Case:
 
 @dataclass
 class Progress:
-    """What a waiting user is told; written by the engine's thread, read by pytest's."""
+    """Progress shown to a waiting user; written by the engine's thread, read by pytest's."""
 
     phase: str = "training"
     state: str = "waiting for its turn"
     fraction: float | None = None
     since: float = 0.0
-    """Monotonic second at which this phase began; 0 while it has not."""
+    """Monotonic second at which the phase began; 0 if it has not begun."""
 
 
 @dataclass
 class Run:
-    """One execution of a case. The two futures end with the verdict of their phase, or with a ``RunFailure``.
+    """One execution of a case.
+
+    Each of the two futures ends with the verdict of its phase, passed or not, or with an exception if the phase did not
+    get as far as a verdict.
 
     Attributes:
         job_id: of the training job, once the environment accepted it.
-        reattached: whether the job is that of an earlier session, which this one goes on with.
+        reattached: whether the job is one of an earlier session that this run continues.
         job_log: the last lines of the training job's log.
-        host: where it ran.
-        package: what was pushed and trained with.
-        route: the name of the way it trains and serves.
+        host: the environment's host.
+        package: the uploaded package.
+        route: name of the route.
         metrics: ``evaluation_results`` as reported.
         intervals: ``evaluation_intervals`` as reported.
-        test_part: what it was measured on, if the training reported that.
-        comparison: with the model in use, row by row, if the training reported one.
+        test_part: the test part that was measured, if the training reported it.
+        comparison: row-by-row comparison with the model in use, if the training reported one.
         predictions: document → field → text, as training predicted them; read when inference begins.
-        judged: phase → its verdict with the project's own checks, or why it failed; set by pytest's thread once an
-            item has waited for it.
+        judged: phase → its verdict with the checks of the project's hooks, or the exception its item raises; set by
+            pytest's thread once an item has waited for the phase.
         history: the training curves, as far as the job reported them.
-        seconds: phase → seconds: upload, queue (until a training may start, and the environment starts it), training,
+        seconds: phase → seconds: upload, queue (until a slot is free and the environment starts the job), training,
             inference.
-        started, finished: when the run began and had ended, in UTC.
-        links: name → page of the environment that shows the job, or the Refiner program.
+        started, finished: when the run began and ended, in UTC.
+        links: name → address of the environment's pages on the job and the Refiner program.
         wanted: set, in the engine's thread, once an item waits for this run.
-        expired: why nobody waits for it any longer; empty while somebody does.
-        lost_answers: how many answers of the environment were lost.
-        notes: sentences that belong into the report, such as a job that could not be cancelled.
+        expired: why no item waits for the run any longer; empty while one does.
+        lost_answers: number of lost answers.
+        notes: sentences for the report, such as a job that could not be cancelled.
     """
 
     case: Case
@@ -97,3 +100,26 @@ class Run:
     expired: str = ""
     lost_answers: int = 0
     notes: list[str] = field(default_factory=list)
+
+
+class FailureLimit:
+    """``--maxfail`` for concurrent runs: once it is reached, no further training is started.
+
+    pytest counts failures in the order of its items and expects some of them. So a run that an item waits for is never
+    blocked: pytest stops before it comes to that item, or the failures did not count.
+
+    Args:
+        limit: failed runs after which the session stops; 0 for no limit.
+    """
+
+    def __init__(self, limit: int = 0) -> None:
+        self._limit = limit
+        self._failed = 0
+
+    def count_failure(self) -> None:
+        """Count a failed run."""
+        self._failed += 1
+
+    def blocks(self, run: Run) -> bool:
+        """Return whether the training of ``run`` must not start yet."""
+        return 0 < self._limit <= self._failed and not run.wanted.is_set()

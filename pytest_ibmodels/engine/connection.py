@@ -1,11 +1,13 @@
-"""An environment for one errand, such as publishing: resolved, started if it is a sandbox of ours, and let go of."""
+"""Opening environments for one task, such as publishing, and closing them afterwards."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
+import signal
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import SecretStr
 
@@ -16,10 +18,12 @@ from pytest_ibmodels.instabase.errors import ClientSetupError
 from pytest_ibmodels.journal.environment import environment_id
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from pytest_ibmodels.instabase.retrying import Retrier
     from pytest_ibmodels.spec import Environment, ResolvedEnvironment
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -27,35 +31,35 @@ class Connection:
     """An open environment.
 
     Attributes:
-        client: its calls.
-        place: which environment it is, as the journal writes it.
+        client: the environment's client.
+        identity: see :func:`environment_id`.
         root: the drive folder below which files may be written.
-        is_embedded: whether it is a sandbox of ours.
-        is_temporary: whether it is a sandbox that ends with the connection, and keeps nothing.
+        is_embedded: whether the environment is an embedded sandbox.
+        is_temporary: whether it is a sandbox that ends with the connection and keeps nothing.
     """
 
     client: Instabase
-    place: str
+    identity: str
     root: str
     is_embedded: bool
     is_temporary: bool
 
 
 @contextlib.asynccontextmanager
-async def connected(
+async def connect(
     environment: Environment, *, changes: bool, retrier: Retrier | None = None
 ) -> AsyncIterator[Connection]:
-    """Open an environment.
+    """Open an environment; start it first if it is an embedded sandbox.
 
     Args:
         environment: its entry in `environments.yaml`.
-        changes: whether something is to be left there. If not, an embedded sandbox that has no data yet gets none.
-        retrier: sends calls again after faults that pass; None: that is left to the caller.
+        changes: whether the task changes the environment. If not, no data folder of an embedded sandbox is created.
+        retrier: retries calls after transient faults; None leaves retries to the caller.
 
     Raises:
         SpecError: a variable is not set, or a value cannot be used.
-        ConfigFailure: the host is no address, or a variable of this machine spoils every request to it.
-        EnvironmentUnavailable: (of `runs.failures`) the embedded sandbox did not start.
+        ConfigFailure: the host is not an address, or a variable of this machine spoils every request to it.
+        EnvironmentUnavailable: (of ``engine.failures``) the embedded sandbox did not start.
     """
     resolved = environment.resolve(os.environ)
     async with _running(resolved, changes=changes) as (host, token, is_temporary):
@@ -71,14 +75,43 @@ async def connected(
 
 @contextlib.asynccontextmanager
 async def _running(resolved: ResolvedEnvironment, *, changes: bool) -> AsyncIterator[tuple[str, SecretStr, bool]]:
-    """Where the environment answers, its token, and whether it keeps nothing."""
+    """Yield host, token and whether the environment is temporary."""
     if not resolved.is_embedded:
         yield resolved.host, resolved.token or SecretStr(""), False
         return
     data = resolved.data if changes or (resolved.data is not None and resolved.data.is_dir()) else None
-    # Nothing is trained on an errand: neither data sets nor a warm interpreter are needed.
+    # Such a task trains nothing: the sandbox needs neither data sets nor a warm interpreter.
     sandbox = await EmbeddedSandbox.start(mounts={}, data=data, preload=False)
     try:
         yield sandbox.url, sandbox.token, sandbox.is_temporary
     finally:
         await sandbox.stop()
+
+
+def for_each_environment(
+    environments: Sequence[Environment], visit: Callable[[Environment], Awaitable[T]]
+) -> tuple[Mapping[str, T], bool]:
+    """Visit all environments at once, in a new event loop. Ctrl-C and SIGTERM cancel the visits, which clean up.
+
+    Returns:
+        Environment → result of each visit that was not cancelled, and whether there was an interrupt.
+    """
+    results: dict[str, T] = {}
+
+    async def visit_one(environment: Environment) -> None:
+        results[environment.name] = await visit(environment)
+
+    async def visit_all() -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - for the type checker: asyncio.run makes a task
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # only the main thread gets signals
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        async with asyncio.TaskGroup() as group:
+            for environment in environments:
+                group.create_task(visit_one(environment))
+
+    try:
+        asyncio.run(visit_all())
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return results, True
+    return results, False

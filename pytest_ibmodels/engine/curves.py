@@ -1,7 +1,7 @@
-"""How a training went: points of its curves, as the job reported them while it was looked at.
+"""Training curves, as a job reported them while it was polled.
 
 Code that reports its whole history each time (``history`` and ``evaluations`` in the job's ``task_data``, as
-``ibformers`` does) gives exact curves. Of other code there is what the looks saw: metrics whenever they changed.
+``ibformers`` does) gives exact curves. For other code, the curves are the metrics that polls saw change.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from typing import Any
 
 from pytest_ibmodels.verdicts.reported import finite
 
-_MOST_POINTS = 1000
-"""Of either list: an environment may report as much as it likes, a report may not grow with it."""
+_MAX_POINTS = 1000
+"""Maximum of either list, so that a report does not grow with what an environment reports."""
 
 
 @dataclass(frozen=True)
 class HistoryPoint:
-    """One point; what was not reported is None, or empty.
+    """One point of the curves; None, or empty, for values that were not reported.
 
     Attributes:
-        epoch: epochs done, whole or not; ``step``: optimiser updates done; ``progress``: from 0 to 1.
-        loss: of training; ``learning_rate``: at this step.
-        metrics: metric → field → value, of the model as it was then; values that are no finite numbers are left out.
+        epoch: epochs done, whole or not; ``step``: optimiser updates done; ``progress``: 0..1.
+        loss: training loss; ``learning_rate``: at this step.
+        metrics: metric → field → value of the model at this point; only finite numbers.
     """
 
     epoch: float | None = None
@@ -36,34 +36,34 @@ class HistoryPoint:
 
 
 def reported_history(task_data: Mapping[str, Any]) -> tuple[HistoryPoint, ...]:
-    """Read the curves that a job reports; what does not have their form is passed over: no verdict hangs on it."""
+    """Read the curves that a job reports; malformed points are dropped, since no verdict depends on them."""
     points: list[HistoryPoint] = []
     for key in ("history", "evaluations"):
         reported = task_data.get(key)
         if isinstance(reported, list):
             kept = [point for point in reported if isinstance(point, Mapping)]
-            points += map(_point, kept[:: math.ceil(len(kept) / _MOST_POINTS) or 1])
+            points += map(_point, kept[:: math.ceil(len(kept) / _MAX_POINTS) or 1])
     return tuple(sorted(points, key=lambda point: point.step or 0.0))
 
 
 @dataclass
 class History:
-    """Collects what looks at one job see."""
+    """Collects the curves of one job, poll by poll."""
 
     _reported: tuple[HistoryPoint, ...] = ()
-    _seen: list[HistoryPoint] = field(default_factory=list)
+    _polled: list[HistoryPoint] = field(default_factory=list)
 
     @property
     def points(self) -> tuple[HistoryPoint, ...]:
-        """The job's own history if it reports one, else what was seen."""
-        return self._reported or tuple(self._seen)
+        """The job's own history if it reports one, else the points that polls saw."""
+        return self._reported or tuple(self._polled)
 
-    def saw(self, progress: float | None, metrics: object, reported: tuple[HistoryPoint, ...]) -> None:
-        """Keep what one look saw: progress, ``evaluation_results``, and the job's own history."""
+    def record(self, progress: float | None, metrics: object, reported: tuple[HistoryPoint, ...]) -> None:
+        """Record one poll: progress (0..1), ``evaluation_results``, and the job's own history."""
         self._reported = reported or self._reported
         numbers = _numbers(metrics)
-        if numbers and (not self._seen or self._seen[-1].metrics != numbers) and len(self._seen) < _MOST_POINTS:
-            self._seen.append(HistoryPoint(progress=progress, metrics=numbers))
+        if numbers and (not self._polled or self._polled[-1].metrics != numbers) and len(self._polled) < _MAX_POINTS:
+            self._polled.append(HistoryPoint(progress=progress, metrics=numbers))
 
 
 def _point(reported: Mapping[str, Any]) -> HistoryPoint:

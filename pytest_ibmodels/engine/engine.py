@@ -1,4 +1,4 @@
-"""The engine: one event loop in a thread of its own, in which all runs of a session go on at once."""
+"""The engine: an event loop in a thread of its own that runs all cases of a session at once."""
 
 from __future__ import annotations
 
@@ -9,35 +9,33 @@ import signal
 import threading
 from typing import TYPE_CHECKING
 
-from pytest_ibmodels.engine.case import Case, Run
+from pytest_ibmodels.engine.case import FailureLimit, Run
 from pytest_ibmodels.engine.case_runner import CaseRunner
-from pytest_ibmodels.engine.clock import Clock, SystemClock
-from pytest_ibmodels.engine.failure_limit import FailureLimit
-from pytest_ibmodels.engine.routes.annotator import AnnotatorRoute
-from pytest_ibmodels.engine.routes.table import TableRoute
+from pytest_ibmodels.engine.routes.registry import route_for
 from pytest_ibmodels.engine.session import EnvironmentSession
+from pytest_ibmodels.instabase.clock import Clock, SystemClock
 from pytest_ibmodels.journal.store import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from concurrent.futures import Future
 
-    from pytest_ibmodels.engine.limits import Limits
-    from pytest_ibmodels.engine.routes.base import Route
+    from pytest_ibmodels.engine.case import Case
+    from pytest_ibmodels.engine.polling import Limits
     from pytest_ibmodels.packaging import Package
     from pytest_ibmodels.spec import Environment
 
 _CLOSING_SECONDS = 60.0
-_INTERRUPTED_SECONDS = 2.5  # and the sandbox two more to end: a user who pressed Ctrl-C waits for it
+_INTERRUPTED_SECONDS = 2.5  # short, since a user who pressed Ctrl-C waits; the sandbox takes two more to end
 
 
 class Engine:
-    """Starts runs and cleans up after them. Used by pytest's thread; all work is done in the loop's.
+    """Starts runs and cleans up after them. Its methods are called in pytest's thread and work in the loop's.
 
     Args:
-        max_failures: after so many failed runs no training is begun that no item waits for; 0 for no such limit.
-        journal: where what is made in environments is written down; None: nowhere. The engine closes it.
-        reattach: whether to go on with jobs of sessions that are no longer alive.
+        max_failures: failed runs after which no further training is started (``--maxfail``); 0 for no limit.
+        journal: journal of what is created in environments; None disables journaling. The engine closes it.
+        reattach: whether to continue jobs of sessions that are no longer alive (``--reattach``).
     """
 
     def __init__(
@@ -56,59 +54,62 @@ class Engine:
         self._sessions: dict[EnvironmentSession, Environment] = {}
         self._runs: dict[str, Run] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._tellers: dict[int, asyncio.Task[None]] = {}
-        self._stories: dict[int, CaseRunner] = {}
+        self._task_of: dict[int, asyncio.Task[None]] = {}
+        self._runners: dict[int, CaseRunner] = {}
         self._count = 0
-        self._brake = FailureLimit(max_failures)
+        self._failure_limit = FailureLimit(max_failures)
         self._journal = journal or Journal(None)
         self._reattach = reattach
         self._thread.start()
-        # An impatient user's second Ctrl-C can end pytest before it tears down its fixtures.
+        # A second Ctrl-C can end pytest before it tears down its fixtures.
         atexit.register(self.close, interrupted=True)
 
     def start(self, environment: Environment, cases: Mapping[str, Case], package: Package) -> None:
-        """Start the runs of an environment's cases, all at once; what is started already goes on.
+        """Start the runs of an environment's cases, all at once, except those that were started already.
 
         Args:
-            environment: the entry; it is opened when the first run needs it.
-            cases: key → case. The key is the caller's own; :meth:`run` finds the run by it.
-            package: what is pushed and trained with.
+            environment: its entry; opened when the first run needs it.
+            cases: key → case. The caller chooses the keys; :meth:`run` finds a run by its key.
+            package: the package to upload and train with.
         """
-        new = {key: Run(case, package, _route_class(case).name) for key, case in cases.items() if key not in self._runs}
+        new = {
+            key: Run(case, package, route_for(case.test).name) for key, case in cases.items() if key not in self._runs
+        }
         self._runs.update(new)
         if new:
             starting = self._start(environment, list(new.values()), package)
             asyncio.run_coroutine_threadsafe(starting, self._loop).result()
 
     def run(self, key: str) -> Run:
+        """The run that was started under a key."""
         return self._runs[key]
 
     def want(self, run: Run) -> None:
-        """Say that an item waits for a run."""
+        """Record that an item waits for a run."""
         self._loop.call_soon_threadsafe(run.wanted.set)
 
     def unfinished(self, environment: str) -> int:
-        """How many runs of an environment have not ended their training."""
+        """Number of an environment's runs whose training has not ended."""
         return sum(run.case.environment == environment and not run.training.done() for run in self._runs.values())
 
     def expire(self, run: Run, reason: str) -> None:
-        """End a run for which nobody waits any longer: its job is cancelled, and it fails for ``reason``."""
+        """Cancel a run that no item waits for any longer, with its job; the run fails with ``reason``."""
         if not run.expired:
             run.expired = reason
-            self._loop.call_soon_threadsafe(self._tellers[id(run)].cancel)
+            self._loop.call_soon_threadsafe(self._task_of[id(run)].cancel)
 
     def promote(self, run: Run, *, force: bool) -> Future[None]:
-        """Let the model of a run that passed take the place of the one in use; ends with a PromotionFailure if not.
+        """Promote the model of a run that passed; the future ends with a PromotionFailure if that fails.
 
-        With `force`, also one that is certainly worse than the one in use.
+        With ``force``, promote also a model that is certainly worse than the one in use.
         """
-        return asyncio.run_coroutine_threadsafe(self._stories[id(run)].promote(force=force), self._loop)
+        return asyncio.run_coroutine_threadsafe(self._runners[id(run)].promote(force=force), self._loop)
 
     def close(self, *, interrupted: bool = False) -> list[str]:
-        """Cancel what still runs, remove what was pushed, end the sandboxes.
+        """Cancel what still runs, remove what was uploaded, stop the sandboxes.
 
         Args:
-            interrupted: a person waits for the prompt: do in seconds what can be done in seconds.
+            interrupted: whether a user waits for the prompt; then cleaning up takes seconds at most.
 
         Returns:
             Sentences on what could not be removed or cancelled.
@@ -127,37 +128,39 @@ class Engine:
 
     @property
     def journal_problem(self) -> str:
-        """Why the journal could not be written; empty if it could."""
+        """Reason why the journal could not be written; empty if there was no problem."""
         return self._journal.problem
 
     async def _start(self, environment: Environment, runs: list[Run], package: Package) -> None:
-        # By all that the entry says: two folders may each have their own idea of an environment's host or limits.
+        # Compared as a whole, since two folders may describe the same environment name with another host or limits.
         session = next((session for session, known in self._sessions.items() if known == environment), None)
         if session is None:
             session = EnvironmentSession(environment, self.limits, self.clock, self._journal, reattach=self._reattach)
             self._sessions[session] = environment
         for run in runs:
             self._count += 1
-            route: Route = _route_class(run.case)()
-            story = CaseRunner(run, self._count, session, route, package, session.limits, self.clock, self._brake)
-            self._stories[id(run)] = story
-            task = asyncio.create_task(story.tell())
+            route = route_for(run.case.test)()
+            runner = CaseRunner(
+                run, self._count, session, route, package, session.limits, self.clock, self._failure_limit
+            )
+            self._runners[id(run)] = runner
+            task = asyncio.create_task(runner.run())
             self._tasks.add(task)
-            self._tellers[id(run)] = task
+            self._task_of[id(run)] = task
             task.add_done_callback(self._tasks.discard)
 
     async def _close(self, seconds: float) -> None:
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
-        # Half the time for the stories to cancel their jobs; the rest to remove what was pushed, whatever came of that.
+        # Half the time to cancel jobs, the other half to remove what was uploaded.
         if tasks:
             await asyncio.wait(tasks, timeout=seconds / 2)
         closing = [asyncio.create_task(session.close()) for session in self._sessions]
         if closing:
             _done, late = await asyncio.wait(closing, timeout=seconds / 2)
             for task in late:
-                task.cancel()  # which still ends the sandbox, if it is one of ours
+                task.cancel()  # an embedded sandbox is still stopped
             await asyncio.gather(*closing, return_exceptions=True)
         for task in tasks:
             task.cancel()
@@ -167,7 +170,7 @@ class Engine:
 
 @contextlib.contextmanager
 def _no_sigint() -> Iterator[None]:
-    """Cleaning up after Ctrl-C takes seconds at most; another one must not leave jobs running."""
+    """Ignore Ctrl-C while cleaning up, which takes seconds at most: interrupted, it would leave jobs running."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -176,7 +179,3 @@ def _no_sigint() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _route_class(case: Case) -> type[AnnotatorRoute | TableRoute]:
-    return AnnotatorRoute if case.test.table is None else TableRoute

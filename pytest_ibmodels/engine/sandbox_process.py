@@ -1,4 +1,4 @@
-"""Starting the embedded sandbox: a server process of our own on a free loopback port, that ends when we do."""
+"""The embedded sandbox: a server process on a free loopback port that ends with this process."""
 
 from __future__ import annotations
 
@@ -26,19 +26,18 @@ _MODULE = "pytest_ibmodels.sandbox"
 _NEEDED = ("fastapi", "uvicorn", "sqlalchemy", "psutil", "faker", "torch", "transformers")
 _START_SECONDS = 60.0
 _STOP_SECONDS = 2.0
-# What the server finds in its environment, which hands on still less to jobs: whatever else the user's shell holds,
-# tokens first of all, stays out.
-_PASSED_ON = (
+# Variables that the server gets; it passes on fewer to jobs. Others of the user's shell may hold tokens.
+_PASSED_VARIABLES = (
     *("PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"),
     *("XDG_CACHE_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR"),
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
 )
-_PASSED_ON_PREFIXES = ("LC_", "HF_", "TRANSFORMERS_", "TOKENIZERS_", "OMP_", "MKL_", "CUDA_")
+_PASSED_PREFIXES = ("LC_", "HF_", "TRANSFORMERS_", "TOKENIZERS_", "OMP_", "MKL_", "CUDA_")
 _SECRET_WORDS = ("_TOKEN", "_SECRET", "_PASSWORD", "_KEY")
 
 
 class EmbeddedSandbox:
-    """One server process, its token and its data folder (a temporary one unless ``data`` is given)."""
+    """One server process with its token and data folder, which is temporary unless ``data`` is given."""
 
     def __init__(
         self,
@@ -65,8 +64,8 @@ class EmbeddedSandbox:
 
         Args:
             mounts: drive folder → local folder, or ``sample:NAME``.
-            data: where it keeps its files; None: a folder that is removed with it.
-            preload: whether to get ready for a first job at once.
+            data: data folder; None for a temporary one.
+            preload: whether to import the training libraries at once, before the first job.
 
         Raises:
             EnvironmentUnavailable: a package is missing, or the server did not start; the text says what to do.
@@ -75,9 +74,9 @@ class EmbeddedSandbox:
         try:
             scratch = Path(tempfile.mkdtemp(prefix="ibmodels-sandbox-"))
         except OSError as error:
-            raise _not_started(error) from None
+            raise _start_failure(error) from None
         with contextlib.ExitStack() as undo:
-            # Whatever comes, the token must not stay behind.
+            # The token file must not stay behind if the start fails.
             undo.callback(shutil.rmtree, scratch, ignore_errors=True)
             try:
                 token = secrets.token_urlsafe(32)
@@ -92,31 +91,32 @@ class EmbeddedSandbox:
                     stderr=errors,
                     env=_environment(),
                     cwd=scratch,
-                    start_new_session=True,  # Ctrl-C is for pytest, which then ends the server in good order
+                    start_new_session=True,  # Ctrl-C goes to pytest alone, which then stops the server
                 )
             except (OSError, ValueError) as error:
-                raise _not_started(error) from None
+                raise _start_failure(error) from None
             try:
-                url = await _announced_url(process, errors)
-                # It was read. The code of jobs, which runs as the same user, finds it in no file.
+                url = await _read_url(process, errors)
+                # Removed once it was read, since the code of jobs runs as the same user.
                 token_file.unlink(missing_ok=True)
             except BaseException:
-                await _end(process)
+                await _stop_process(process)
                 raise
             undo.pop_all()
         return cls(process, url, SecretStr(token), scratch, errors, is_temporary=data is None)
 
     @property
     def has_ended(self) -> bool:
+        """Whether the server process has ended."""
         return self._process.returncode is not None
 
-    def last_words(self) -> str:
-        """The end of what the server wrote to stderr."""
+    def last_error_line(self) -> str:
+        """The last line that the server wrote to stderr; empty if there is none."""
         return _last_line(self._errors)
 
     async def stop(self) -> None:
-        """End the server with everything that it started, and remove the temporary folder."""
-        await _end(self._process)
+        """Stop the server and its child processes, and remove the temporary folder."""
+        await _stop_process(self._process)
         shutil.rmtree(self._scratch, ignore_errors=True)
         self._errors.close()
 
@@ -126,24 +126,24 @@ def _command(scratch: Path, data: Path, token_file: Path, mounts: Mapping[str, s
     command += ["--data", str(data), "--token-file", str(token_file)]
     if not preload:
         command.append("--no-preload")
-    # Should this process be killed, the server is left to tidy up.
+    # If this process is killed, the server cleans up.
     command += ["--remove-at-end", str(scratch)]
     for folder, source in mounts.items():
-        # As JSON, as both may hold `=`.
+        # As JSON, since both may contain `=`.
         command += ["--mount", json.dumps([folder, source])]
     return command
 
 
-def _not_started(error: Exception) -> EnvironmentUnavailable:
+def _start_failure(error: Exception) -> EnvironmentUnavailable:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     at = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
     return EnvironmentUnavailable(f"the sandbox did not start: {reason}{at}")
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+async def _stop_process(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
-            # Not by `send_signal`, which looks whether it has ended, and thereby takes that from asyncio's own watcher.
+            # Not `send_signal`, which polls the process and so takes its exit status from asyncio's child watcher.
             os.kill(process.pid, signal.SIGTERM)
     try:
         await asyncio.wait_for(process.wait(), _STOP_SECONDS)
@@ -153,15 +153,15 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-async def _announced_url(process: asyncio.subprocess.Process, errors: IO[bytes]) -> str:
-    assert process.stdout is not None  # noqa: S101 - it was asked for; this tells the type checker
+async def _read_url(process: asyncio.subprocess.Process, errors: IO[bytes]) -> str:
+    assert process.stdout is not None  # noqa: S101 - for the type checker: stdout=PIPE
     line = b""
     with contextlib.suppress(TimeoutError):
         line = await asyncio.wait_for(process.stdout.readline(), _START_SECONDS)
     try:
         return str(json.loads(line)["url"])
     except (ValueError, KeyError):
-        await _end(process)
+        await _stop_process(process)
         reason = _last_line(errors) or f"it did not say within {_START_SECONDS:.0f} s that it is ready"
         raise EnvironmentUnavailable(f"the sandbox did not start: {reason}") from None
 
@@ -185,6 +185,6 @@ def _environment() -> dict[str, str]:
     return {
         name: value
         for name, value in os.environ.items()
-        if (name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES))
+        if (name in _PASSED_VARIABLES or name.startswith(_PASSED_PREFIXES))
         and not any(word in name for word in _SECRET_WORDS)
     }

@@ -1,4 +1,4 @@
-"""Removing from an environment what the journal still holds of processes that are no longer alive."""
+"""Removing from environments what processes that are no longer alive left in the journal."""
 
 from __future__ import annotations
 
@@ -8,23 +8,19 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from pytest_ibmodels.engine.connection import connected
+from pytest_ibmodels.engine.connection import connect, for_each_environment
 from pytest_ibmodels.engine.failures import RunFailure
 from pytest_ibmodels.instabase.errors import AccessRefused, InstabaseError
 from pytest_ibmodels.instabase.policy import is_transient
 from pytest_ibmodels.instabase.retrying import Retrier
 from pytest_ibmodels.journal.environment import environment_id
-from pytest_ibmodels.journal.removal import (
-    ORDER,
-    remove,
-    remove_if_empty,
-)
+from pytest_ibmodels.journal.removal import ORDER, remove, remove_if_empty
 from pytest_ibmodels.journal.store import JournalError
 from pytest_ibmodels.redaction import redacted
 from pytest_ibmodels.spec import SpecError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pytest_ibmodels.instabase.client import Instabase
     from pytest_ibmodels.journal.store import Entry, Journal
@@ -32,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class SweepStatus(StrEnum):
-    """What became of a thing."""
+    """Outcome for one journal entry."""
 
     REMOVED = "removed"
     WOULD_REMOVE = "would be removed"
@@ -41,15 +37,15 @@ class SweepStatus(StrEnum):
 
 @dataclass(frozen=True)
 class SweepResult:
-    """What became of one thing; ``reason`` says why it was left, else it is empty."""
+    """Outcome for one journal entry; ``reason`` says why it was left, else it is empty."""
 
     entry: Entry
-    fate: SweepStatus
+    status: SweepStatus
     reason: str = ""
 
 
-def dry(entries: Sequence[Entry]) -> list[SweepResult]:
-    """What :func:`sweep` would do, in its order; nothing is asked of an environment."""
+def plan(entries: Sequence[Entry]) -> list[SweepResult]:
+    """Results that :func:`sweep` would have, in its order, without a call to an environment."""
     return [SweepResult(entry, SweepStatus.WOULD_REMOVE) for entry in _ordered(entries)]
 
 
@@ -61,48 +57,48 @@ async def sweep(
     seconds: float | None = None,
     retrier: Retrier | None = None,
 ) -> list[SweepResult]:
-    """Remove things of dead processes from their environment, and from the journal.
+    """Remove what dead processes left from an environment, and then from the journal.
 
-    Whatever fails is an outcome, not an exception; such a thing stays in the journal.
+    A failure is an outcome, not an exception; the entry stays in the journal.
 
     Args:
-        environment: as `environments.yaml` has it now.
-        entries: all of this environment.
-        journal: the one that holds them.
-        seconds: after which the rest is left; None: when it is done.
-        retrier: sends calls again after faults that pass; None: as the policies of the calls say.
+        environment: its entry in `environments.yaml`.
+        entries: entries of this environment.
+        journal: the journal that holds the entries.
+        seconds: seconds after which the rest is left; None for no limit.
+        retrier: retries calls after transient faults; None for the default.
     """
     try:
-        place = environment_id(environment.resolve(os.environ))
+        identity = environment_id(environment.resolve(os.environ))
     except SpecError as error:
         return _left(entries, "; ".join(str(error).splitlines()))
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is this environment's, and the others are swept
+    except Exception as error:  # noqa: BLE001 - an outcome of this environment; the others are swept
         return _left(entries, _unforeseen(error))
-    here = [entry for entry in entries if entry.place == place]
+    here = [entry for entry in entries if entry.identity == identity]
     outcomes: list[SweepResult] = []
-    for other in sorted({entry.place for entry in entries} - {place}):
-        now = place or "a temporary sandbox"
+    for other in sorted({entry.identity for entry in entries} - {identity}):
+        now = identity or "a temporary sandbox"
         outcomes += _left(
-            [one for one in entries if one.place == other], f"it is on {other}; this name now means {now}"
+            [one for one in entries if one.identity == other], f"it is on {other}; this name now means {now}"
         )
     if not here:
         return outcomes
-    errand = _SweepTask(here, journal)
+    task = _SweepTask(here, journal)
     try:
         retrier = retrier or Retrier()
-        async with asyncio.timeout(seconds), connected(environment, changes=True, retrier=retrier) as connection:
-            await errand.run(connection.client)
+        async with asyncio.timeout(seconds), connect(environment, changes=True, retrier=retrier) as connection:
+            await task.run(connection.client)
     except TimeoutError:
-        errand.leave_rest("there was no time for it")
+        task.leave_rest("there was no time for it")
     except (RunFailure, JournalError, InstabaseError) as error:
-        errand.leave_rest("; ".join(str(error).splitlines()))
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is this environment's, and the others are swept
-        errand.leave_rest(_unforeseen(error))
-    return outcomes + errand.outcomes
+        task.leave_rest("; ".join(str(error).splitlines()))
+    except Exception as error:  # noqa: BLE001 - an outcome of this environment; the others are swept
+        task.leave_rest(_unforeseen(error))
+    return outcomes + task.outcomes
 
 
 class _SweepTask:
-    """Sweeping one environment, thing after thing."""
+    """Sweeps one environment, entry by entry."""
 
     def __init__(self, entries: Sequence[Entry], journal: Journal) -> None:
         self.outcomes: list[SweepResult] = []
@@ -117,9 +113,8 @@ class _SweepTask:
         while self._rest:
             entry = self._rest[0]
             if entry.kind == "folder" and entry.name in used:
-                outcome = SweepResult(
-                    entry, SweepStatus.LEFT, f"process {used[entry.name].pid} goes on with a job in it"
-                )
+                reason = f"process {used[entry.name].pid} continues a job in it"
+                outcome = SweepResult(entry, SweepStatus.LEFT, reason)
             elif entry.kind == "folder" and entry.name in self._busy:
                 outcome = SweepResult(entry, SweepStatus.LEFT, "a job may still write into it")
             else:
@@ -134,7 +129,7 @@ class _SweepTask:
             await remove(client, entry)
         except InstabaseError as error:
             if is_transient(error) or isinstance(error, AccessRefused):
-                raise  # the rest would fare no better
+                raise  # the remaining entries would fail, too
             if entry.kind == "job":
                 self._busy.add(entry.folder)
             return SweepResult(entry, SweepStatus.LEFT, str(error))
@@ -155,3 +150,43 @@ def _left(entries: Sequence[Entry], reason: str) -> list[SweepResult]:
 
 def _ordered(entries: Sequence[Entry]) -> list[Entry]:
     return sorted(entries, key=lambda entry: ORDER.index(entry.kind))
+
+
+def sweep_environments(
+    known: Mapping[str, Environment],
+    entries: Sequence[Entry],
+    journal: Journal,
+    *,
+    seconds: float | None = None,
+    tell: Callable[[str, str], None] | None = None,
+) -> tuple[list[SweepResult], bool]:
+    """Remove leftovers from all their environments at once.
+
+    Args:
+        known: name → environment of ``environments.yaml``.
+        entries: journal entries to remove.
+        journal: the journal that holds the entries.
+        seconds: timeout; None waits until everything is removed.
+        tell: called with an environment's name and a sentence on what takes long there.
+
+    Returns:
+        The result of each entry, and whether Ctrl-C or SIGTERM interrupted the removal.
+    """
+    by_name: dict[str, list[Entry]] = {}
+    for entry in entries:
+        by_name.setdefault(entry.environment, []).append(entry)
+
+    async def visit(environment: Environment) -> list[SweepResult]:
+        def on_retry(_error: BaseException, sentence: str) -> None:
+            if tell is not None:
+                tell(environment.name, sentence)
+
+        mine = by_name[environment.name]
+        return await sweep(environment, mine, journal, seconds=seconds, retrier=Retrier(on_retry=on_retry))
+
+    ended, interrupted = for_each_environment([known[name] for name in by_name if name in known], visit)
+    outcomes: list[SweepResult] = []
+    for name, several in by_name.items():
+        reason = "interrupted" if name in known else "environments.yaml no longer names this environment"
+        outcomes += ended.get(name) or [SweepResult(entry, SweepStatus.LEFT, reason) for entry in several]
+    return outcomes, interrupted

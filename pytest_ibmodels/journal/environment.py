@@ -1,4 +1,4 @@
-"""What one session makes in one environment, as it stands in the journal."""
+"""The journal of one session in one environment."""
 
 from __future__ import annotations
 
@@ -10,18 +10,14 @@ from urllib.parse import urlsplit
 from pytest_ibmodels.journal.store import Journal
 
 if TYPE_CHECKING:
-    from pytest_ibmodels.journal.store import (
-        Entry,
-        Kind,
-        TrainingJob,
-    )
+    from pytest_ibmodels.journal.store import Entry, Kind, TrainingJob
     from pytest_ibmodels.spec import ResolvedEnvironment
 
 
 def environment_id(environment: ResolvedEnvironment) -> str:
-    """Which environment that is, whatever it is called; empty for a sandbox that ends with its session.
+    """Identity of an environment, whatever its name: its address without user name and password.
 
-    A user name or password in the address is left out.
+    Empty for a sandbox that ends with its session.
     """
     if environment.is_embedded:
         return f"sandbox:{environment.data}" if environment.data is not None else ""
@@ -30,58 +26,56 @@ def environment_id(environment: ResolvedEnvironment) -> str:
 
 
 class EnvironmentJournal:
-    """The entries of this process for one environment; each is on the disk when the method that made it returns.
+    """The entries of this process for one environment; each change is on disk when its method returns.
 
     Args:
-        place: see :func:`environment_id`; empty where nothing outlives the session: then nothing is kept.
+        identity: see :func:`environment_id`; empty disables journaling, since nothing outlives the session.
     """
 
-    def __init__(self, journal: Journal, environment: str, place: str) -> None:
-        self.journal = journal if place else Journal(None)
+    def __init__(self, store: Journal, environment: str, identity: str) -> None:
+        self.store = store if identity else Journal(None)
         self.environment = environment
-        self.place = place
+        self.identity = identity
         self._entries: dict[str, Entry] = {}
 
-    async def make(self, kind: Kind, name: str, *, folder: str = "", job: TrainingJob | None = None) -> Entry:
-        """Write down what is about to be made."""
-        entry = self.journal.entry(self.environment, self.place, kind, name, folder=folder, job=job)
-        self._entries[entry.key] = entry
-        await self.journal.write(entry)
-        return entry
+    async def add(self, kind: Kind, name: str, *, folder: str = "", job: TrainingJob | None = None) -> Entry:
+        """Add an entry for a thing that is about to be created."""
+        return await self._write(
+            self.store.new_entry(self.environment, self.identity, kind, name, folder=folder, job=job)
+        )
 
-    async def accepted(self, entry: Entry, job_id: str) -> Entry:
-        """Write down the id of a job, and the time, which is that of the environment's answer."""
+    async def record_accepted(self, entry: Entry, job_id: str) -> Entry:
+        """Record a job's id, and the current time as that of its acceptance."""
         job = entry.job and replace(entry.job, accepted=datetime.now(UTC).isoformat())
-        return await self._change(replace(entry, name=job_id, job=job))
+        return await self._write(replace(entry, name=job_id, job=job))
 
-    async def ended(self, entry: Entry) -> Entry:
-        """Write down that a job has ended well; its model is there until the folder goes."""
-        return await self._change(replace(entry, job=entry.job and replace(entry.job, ended=True)))
+    async def record_ended(self, entry: Entry) -> Entry:
+        """Record that a job has ended well; its model exists until its folder is removed."""
+        return await self._write(replace(entry, job=entry.job and replace(entry.job, ended=True)))
 
-    async def gone(self, *entries: Entry) -> None:
-        """Take out what is not there any more."""
+    async def remove(self, *entries: Entry) -> None:
+        """Remove the entries of things that no longer exist."""
         for entry in entries:
             self._entries.pop(entry.key, None)
-        await self.journal.remove(*entries)
+        await self.store.remove(*entries)
 
-    def take(self, entry: Entry) -> Entry | None:
-        """Answer for what another process made; None if a third was faster. Raises: JournalError."""
-        taken = self.journal.take(entry)
+    def take_over(self, entry: Entry) -> Entry | None:
+        """Take over another process's entry; None if a third process was faster. Raises: JournalError."""
+        taken = self.store.take_over(entry)
         if taken is not None:
             self._entries[taken.key] = taken
         return taken
 
-    def of_kind(self, kind: Kind) -> list[Entry]:
-        """What is written down here, in the order in which it was made."""
+    def entries(self, kind: Kind) -> list[Entry]:
+        """This process's entries of one kind, oldest first."""
         return [entry for entry in self._entries.values() if entry.kind == kind]
 
     def left(self) -> list[Entry]:
-        """What dead processes made in this environment. Raises: JournalError."""
-        return [
-            entry for entry in self.journal.left() if (entry.environment, entry.place) == (self.environment, self.place)
-        ]
+        """Entries of dead processes in this environment. Raises: JournalError."""
+        mine = (self.environment, self.identity)
+        return [entry for entry in self.store.left() if (entry.environment, entry.identity) == mine]
 
-    async def _change(self, entry: Entry) -> Entry:
+    async def _write(self, entry: Entry) -> Entry:
         self._entries[entry.key] = entry
-        await self.journal.write(entry)
+        await self.store.write(entry)
         return entry

@@ -1,4 +1,4 @@
-"""Removing what a session made, at its end or long afterwards; what is gone already counts as removed."""
+"""Removing what a session created, at its end or later. A thing that no longer exists counts as removed."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
     from pytest_ibmodels.journal.store import Entry
 
 ORDER = ("job", "model", "file", "folder")
-"""A job still writes into its folder, and a served model reads from it."""
+"""Folders last, since jobs write into them and served models read from them."""
 
-_ROOT_DEPTH = 4  # OWNER/REPO/fs/DRIVE: above it, there is nothing to list
+_ROOT_DEPTH = 4  # OWNER/REPO/fs/DRIVE, the highest folder that can be listed
 
 
 async def remove(client: Instabase, entry: Entry) -> None:
-    """Remove one thing, and see that it is gone; if it had gone before, that is as well.
+    """Remove the thing of an entry, and check that it is gone.
 
     Raises:
-        InstabaseError: it may still be there.
+        InstabaseError: the thing may still exist.
     """
     if entry.kind == "job":
         for job_id in await _job_ids(client, entry):
-            await _end_job(client, job_id)
+            await _cancel_job(client, job_id)
     elif entry.kind == "model":
         await client.models.unload(entry.name)
     else:
@@ -38,12 +38,12 @@ async def remove(client: Instabase, entry: Entry) -> None:
 
 
 async def remove_if_empty(client: Instabase, folder: str) -> None:
-    """Remove a folder that sessions share if nothing is in it any more; never by force.
+    """Remove a folder that sessions share if it is empty.
 
     Raises:
-        InstabaseError: it cannot be listed.
+        InstabaseError: the folder cannot be listed.
     """
-    with contextlib.suppress(ApiError):  # another session was faster, or has just begun to use it
+    with contextlib.suppress(ApiError):  # another session removed the folder, or has just begun to use it
         if not await client.drive.list(folder):
             await client.drive.delete(folder, force=False)
 
@@ -51,7 +51,7 @@ async def remove_if_empty(client: Instabase, folder: str) -> None:
 async def _job_ids(client: Instabase, entry: Entry) -> list[str]:
     if entry.name:
         return [entry.name]
-    # The answer to its start was never read. Not every environment can be asked whether it was started.
+    # The answer to its start was never read, and not every environment can list jobs.
     if entry.job is None or not entry.job.model:
         return []
     try:
@@ -62,7 +62,7 @@ async def _job_ids(client: Instabase, entry: Entry) -> list[str]:
         return []
 
 
-async def _end_job(client: Instabase, job_id: str) -> None:
+async def _cancel_job(client: Instabase, job_id: str) -> None:
     if await client.jobs.cancel(job_id):
         return
     try:
@@ -70,7 +70,7 @@ async def _end_job(client: Instabase, job_id: str) -> None:
     except ApiError as error:
         if is_transient(error):
             raise
-        return  # there is no such job
+        return  # the job does not exist
     if not status.is_over and not status.failure:
         raise ApiError(f"job {job_id}", "the environment cannot cancel jobs, and this one still runs")
 

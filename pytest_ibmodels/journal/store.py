@@ -1,9 +1,9 @@
-"""The journal: what sessions made in environments and have not removed yet, in a file that survives their end.
+"""The journal: a file of what sessions created in environments and have not removed yet.
 
-One SQLite file serves all pytest processes of a root folder. An entry is written, and is on the disk, before the thing
-is made, and taken out after the thing was removed; what a killed process made is therefore in it. A process that is
-alive holds a lock on a file of its own, beside the journal: the kernel lets go of it however the process ends, so there
-is no process id to mistake for another. An entry holds names, times and hashes, never a value of a config or a token.
+One SQLite file serves all pytest processes of a root folder. An entry is on disk before its thing is created, and is
+removed after the thing is, so that the journal has all that a killed process left. A living process holds a lock on a
+file of its own beside the journal. The kernel releases the lock however the process ends, so no process id can be
+mistaken for another. Entries hold names, times and hashes, never config values or tokens.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import sqlite3
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any, Literal
 
@@ -44,21 +44,21 @@ _Change = tuple[str, tuple[object, ...]]
 
 
 class JournalError(Exception):
-    """The file cannot be read; the text says which, why, and what to do."""
+    """The file cannot be used; the text says which file, why, and what to do."""
 
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """What a training job trains, for a later session to know it by; see :mod:`pytest_ibmodels.engine.reattach`.
+    """Fingerprint of a training job, by which a later session finds it; see :mod:`pytest_ibmodels.engine.reattach`.
 
     Attributes:
         test: name of the model test.
         package, config: hashes of the contents, in hexadecimal.
-        dataset: drive path; ``marker``: when it was modified and how large it was, empty if the environment cannot say.
-        route: the name of the way it trains.
-        suffix: what makes its names unique in the environment; ``model``: the name of the model that it makes.
-        accepted: when the environment accepted it, ISO 8601 in UTC; empty while that is not known.
-        ended: whether it was seen to have ended well.
+        dataset: name of the data; ``marker``: changes with the data, empty if the environment gives none.
+        route: name of the route.
+        suffix: makes the job's names unique in the environment; ``model``: name of its model.
+        accepted: when the environment accepted the job, ISO 8601 in UTC; empty until that is known.
+        ended: whether the job is known to have ended well.
     """
 
     test: str
@@ -75,17 +75,18 @@ class TrainingJob:
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing in an environment.
+    """One thing in an environment; the fields are the columns of the file, in their order.
 
     Attributes:
-        key: of the entry.
-        owner: the process that answers for it; ``session``: of all processes of one pytest run; ``pid``: for people.
-        made: ISO 8601 in UTC.
-        environment: its name in `environments.yaml`; ``place``: which one that was, so that the same name with another
-            host is not mistaken for it.
-        name: drive path, job id or model name; empty for a job of which the answer to its start is not known.
-        folder: the folder in which a job or a file has its place; empty for others.
-        job: of a job.
+        key: unique key.
+        owner: the process that will remove the thing; ``session``: the pytest run, which may have several processes;
+            ``pid``: process id, for people.
+        made: time of creation, ISO 8601 in UTC.
+        environment: name in `environments.yaml`; ``identity``: see :func:`environment_id`, as the name may come to mean
+            another host. Its column is ``place``.
+        name: drive path, job id or model name; empty for a job whose id was never read.
+        folder: folder of a job or model; empty for others.
+        job: fingerprint of a job; None for others.
     """
 
     key: str
@@ -94,7 +95,7 @@ class Entry:
     pid: int
     made: str
     environment: str
-    place: str
+    identity: str
     kind: Kind
     name: str
     folder: str = ""
@@ -102,78 +103,81 @@ class Entry:
 
 
 class Journal:
-    """The journal as one process uses it.
+    """The journal, as used by one process.
 
-    Writing never fails a run: what went wrong is in ``problem``, and everything goes on without a journal.
+    A failed write fails no run: ``problem`` tells of it, and the session continues without a journal.
 
     Args:
-        file: made with the first entry; None: nothing is kept.
-        session: common to the processes of one pytest run; None: this process is alone in its own.
+        file: created with the first entry; None disables journaling.
+        session: id shared by the processes of one pytest run; None for a process of its own.
     """
 
     def __init__(self, file: Path | None, session: str | None = None) -> None:
         self.owner = uuid.uuid4().hex
         self.session = session or self.owner
         self.problem = ""
-        """A sentence, once something could not be written."""
+        """Reason why the journal could not be written; empty if there was no problem."""
         self._file = file
         self._database: sqlite3.Connection | None = None
-        self._alive: IO[bytes] | None = None
+        self._lock: IO[bytes] | None = None
         self._mutex = threading.Lock()
         self._thread = ThreadPoolExecutor(1, "ibmodels-journal")
         self._waiting: list[tuple[list[_Change], asyncio.Future[None]]] = []
         self._flushing: asyncio.Task[None] | None = None
 
-    def entry(
-        self, environment: str, place: str, kind: Kind, name: str, *, folder: str = "", job: TrainingJob | None = None
+    def new_entry(
+        self,
+        environment: str,
+        identity: str,
+        kind: Kind,
+        name: str,
+        *,
+        folder: str = "",
+        job: TrainingJob | None = None,
     ) -> Entry:
         """An entry of this process, not written yet."""
-        made = datetime.now(UTC).isoformat(timespec="seconds")
-        return Entry(
-            uuid.uuid4().hex, self.owner, self.session, os.getpid(), made, environment, place, kind, name, folder, job
-        )
+        key, made = uuid.uuid4().hex, datetime.now(UTC).isoformat(timespec="seconds")
+        return Entry(key, self.owner, self.session, os.getpid(), made, environment, identity, kind, name, folder, job)
 
     async def write(self, *entries: Entry) -> None:
-        """Write entries, or their new state; on the disk when this returns."""
-        await self._do([(_WRITE, _row(entry)) for entry in entries])
+        """Write entries, new or changed; they are on disk when this returns."""
+        await self._enqueue([(_WRITE, _row(entry)) for entry in entries])
 
     async def remove(self, *entries: Entry) -> None:
-        """Take out the entries of things that are gone."""
-        await self._do([("DELETE FROM entries WHERE key = ?", (entry.key,)) for entry in entries])
+        """Remove the entries of things that no longer exist."""
+        await self._enqueue([("DELETE FROM entries WHERE key = ?", (entry.key,)) for entry in entries])
 
     def left(self, *, session: str | None = None) -> list[Entry]:
-        """What processes made that are no longer alive, of one session or of all, oldest first.
+        """Entries of processes that are no longer alive, of one session or of all, oldest first.
 
         Raises:
             JournalError: the file cannot be read.
         """
         entries = self._select("session = ?", session) if session is not None else self._select("TRUE")
-        with self._guarded():
-            alive = {owner for owner in {entry.owner for entry in entries} if self._is_alive(owner)}
+        alive = self._living_owners(entries)
         return [entry for entry in entries if entry.owner not in alive]
 
     def in_use(self) -> list[Entry]:
-        """What processes made that are alive, this one left out. Raises: as :meth:`left`."""
+        """Entries of other processes that are alive. Raises: as :meth:`left`."""
         entries = self._select("owner != ?", self.owner)
-        with self._guarded():
-            alive = {owner for owner in {entry.owner for entry in entries} if self._is_alive(owner)}
+        alive = self._living_owners(entries)
         return [entry for entry in entries if entry.owner in alive]
 
-    def others(self, folder: str) -> list[Entry]:
-        """Jobs in a folder that other processes, alive or not, answer for. Raises: as :meth:`left`."""
+    def other_jobs(self, folder: str) -> list[Entry]:
+        """Jobs of other processes, alive or not, in a folder. Raises: as :meth:`left`."""
         return self._select("kind = 'job' AND owner != ? AND folder = ?", self.owner, folder)
 
     def folder(self, name: str) -> list[Entry]:
-        """The entries of a folder, whoever made it. Raises: as :meth:`left`."""
+        """The entries of a folder, of all processes. Raises: as :meth:`left`."""
         return self._select("kind = 'folder' AND name = ?", name)
 
-    def take(self, entry: Entry) -> Entry | None:
-        """Answer for an entry from now on; None if somebody else was faster, or it is gone.
+    def take_over(self, entry: Entry) -> Entry | None:
+        """Make this process the owner of an entry; None if another process was faster, or the entry is gone.
 
         Raises:
             JournalError: the file cannot be written.
         """
-        with self._guarded(), self._transaction(create=True) as database:
+        with self._journal_errors(), self._transaction(create=True) as database:
             values = (self.owner, self.session, os.getpid(), entry.key, entry.owner)
             cursor = database.execute(
                 "UPDATE entries SET owner = ?, session = ?, pid = ? WHERE key = ? AND owner = ?", values
@@ -182,22 +186,22 @@ class Journal:
         return next(iter(self._select("key = ?", entry.key)), None) if taken else None
 
     def close(self) -> None:
-        """Let go of the file. What is still in the journal counts as left from now on."""
+        """Close the file. Entries of this process that remain count as left by a dead process."""
         self._thread.shutdown()
         with self._mutex:
             if self._database is not None:
                 self._database.close()
                 self._database = None
-            if self._alive is not None:
+            if self._lock is not None:
                 with contextlib.suppress(OSError):
                     self._lock_file(self.owner).unlink()
-                self._alive.close()
-                self._alive = None
+                self._lock.close()
+                self._lock = None
 
     # --- writing ---
 
-    async def _do(self, changes: list[_Change]) -> None:
-        """Hand over to the writing thread; what comes while it writes is written together, with one wait."""
+    async def _enqueue(self, changes: list[_Change]) -> None:
+        """Wait until the writing thread has written the changes; it batches those that arrive while it writes."""
         if self._file is None or self.problem or not changes:
             return
         done = asyncio.get_running_loop().create_future()
@@ -213,7 +217,7 @@ class Journal:
             try:
                 try:
                     await asyncio.get_running_loop().run_in_executor(self._thread, self._commit, changes)
-                except RuntimeError:  # the interpreter ends, and lets no thread begin anything
+                except RuntimeError:  # the interpreter is shutting down and starts no thread
                     self._commit(changes)
             except (sqlite3.Error, OSError) as error:
                 self.problem = (
@@ -232,15 +236,14 @@ class Journal:
     # --- the file ---
 
     def _select(self, condition: str, *values: object) -> list[Entry]:
-        with self._guarded(), self._transaction(create=False) as database:
+        with self._journal_errors(), self._transaction(create=False) as database:
             if database is None:
                 return []
-            # Only the conditions of this module come here.
-            query = f"SELECT {', '.join(_COLUMNS)} FROM entries WHERE {condition} ORDER BY made, rowid"  # noqa: S608
+            query = f"SELECT {', '.join(_COLUMNS)} FROM entries WHERE {condition} ORDER BY made, rowid"  # noqa: S608 - ours
             return [_entry(row) for row in database.execute(query, values)]
 
     @contextlib.contextmanager
-    def _guarded(self) -> Iterator[None]:
+    def _journal_errors(self) -> Iterator[None]:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
@@ -252,7 +255,7 @@ class Journal:
     @contextlib.contextmanager
     def _transaction(self, *, create: bool) -> Iterator[Any]:
         with self._mutex:
-            database = self._opened(create=create)
+            database = self._open(create=create)
             if database is None:
                 yield None
                 return
@@ -264,29 +267,33 @@ class Journal:
                 raise
             database.execute("COMMIT")
 
-    def _opened(self, *, create: bool) -> sqlite3.Connection | None:
+    def _open(self, *, create: bool) -> sqlite3.Connection | None:
         if self._file is None or not (create or self._file.exists()):
             return None
-        if create and self._alive is None:
+        if create and self._lock is None:
             _make_folder(self._file.parent)
-        if self._database is None or (create and self._alive is None):
-            # One process after the other: two that switch a new file to write-ahead logging at once are told that it
-            # is locked, and a lock file that is not locked yet must not be taken for that of a dead process.
+        if self._database is None or (create and self._lock is None):
+            # One process at a time: two that switch a new file to write-ahead logging at once get "database is locked",
+            # and a lock file that is not locked yet must not be taken for a dead process's.
             with self._file.with_suffix(".opening").open("wb") as opening:
                 fcntl.flock(opening, fcntl.LOCK_EX)
                 if self._database is None:
-                    self._database = _connected(self._file)
-                if create and self._alive is None:
-                    self._remove_locks_of_the_dead()
-                    self._alive = self._lock_file(self.owner).open("wb")
-                    fcntl.flock(self._alive, fcntl.LOCK_EX)
+                    self._database = _connect(self._file)
+                if create and self._lock is None:
+                    self._remove_stale_locks()
+                    self._lock = self._lock_file(self.owner).open("wb")
+                    fcntl.flock(self._lock, fcntl.LOCK_EX)
         return self._database
 
-    def _remove_locks_of_the_dead(self) -> None:
-        assert self._file is not None  # noqa: S101 - it is being opened
+    def _remove_stale_locks(self) -> None:
+        assert self._file is not None  # noqa: S101 - the caller opens it
         for path in self._file.parent.glob(f"*{_LOCK_SUFFIX}"):
             if not self._is_alive(path.name.removesuffix(_LOCK_SUFFIX)):
                 path.unlink(missing_ok=True)
+
+    def _living_owners(self, entries: Sequence[Entry]) -> set[str]:
+        with self._journal_errors():
+            return {owner for owner in {entry.owner for entry in entries} if self._is_alive(owner)}
 
     def _is_alive(self, owner: str) -> bool:
         if owner == self.owner:
@@ -309,37 +316,31 @@ def _make_folder(folder: Path) -> None:
     cache = folder.parent
     if not cache.exists():
         cache.mkdir(parents=True, exist_ok=True)
-        # As pytest does when it makes its cache folder, which it now finds made.
+        # pytest writes this file when it creates its cache folder, but not into one that exists.
         (cache / ".gitignore").write_text("*\n", encoding="utf-8")
     folder.mkdir(exist_ok=True)
 
 
-def _connected(file: Path) -> sqlite3.Connection:
+def _connect(file: Path) -> sqlite3.Connection:
     database = sqlite3.connect(file, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-    try:
+    with contextlib.ExitStack() as on_error:
+        on_error.callback(database.close)
         database.execute("PRAGMA journal_mode = WAL")
-        # A commit waits for the disk: after a power cut, too, everything that was made is known.
+        # A commit waits for the disk, so that entries survive a power cut.
         database.execute("PRAGMA synchronous = FULL")
-        _refuse_newer(database)
+        if database.execute("PRAGMA user_version").fetchone()[0] > _VERSION:
+            raise sqlite3.DatabaseError("it was written by a newer version of pytest-ibmodels")
         database.execute(_SCHEMA)
         database.execute(f"PRAGMA user_version = {_VERSION}")
-    except BaseException:
-        database.close()
-        raise
+        on_error.pop_all()
     return database
 
 
-def _refuse_newer(database: sqlite3.Connection) -> None:
-    if database.execute("PRAGMA user_version").fetchone()[0] > _VERSION:
-        raise sqlite3.DatabaseError("it was written by a newer version of pytest-ibmodels")
-
-
 def _row(entry: Entry) -> tuple[object, ...]:
-    values = {**vars(entry), "job": json.dumps(vars(entry.job)) if entry.job is not None else ""}
-    return tuple(values[column] for column in _COLUMNS)
+    *values, job = vars(entry).values()
+    return (*values, json.dumps(vars(job)) if job is not None else "")
 
 
 def _entry(row: Sequence[Any]) -> Entry:
-    values = dict(zip(_COLUMNS, row, strict=True))
-    job = values.pop("job")
-    return Entry(**values, job=TrainingJob(**json.loads(job)) if job else None)
+    entry = Entry(*row)
+    return replace(entry, job=TrainingJob(**json.loads(row[-1])) if row[-1] else None)

@@ -1,7 +1,7 @@
-"""Which definition of a fixture a node sees, before anything asks for it; and whether it returned what it should.
+"""Definitions of fixtures that a node sees, before any item requests them; and checks of their values.
 
-pytest has no public way to know that: ``getfixturedefs`` of its fixture manager is used here only. Where it is missing,
-nothing is known, and each case is started by its own item.
+pytest has no public way to look a definition up: ``getfixturedefs`` of its fixture manager is used here only. Where it
+is missing, no definition is found, and each case is started by its own item.
 """
 
 from __future__ import annotations
@@ -18,77 +18,69 @@ if TYPE_CHECKING:
     from pytest_ibmodels.engine.failures import ConfigFailure
 
 _INSTALLED = {"site-packages", "dist-packages", "_pytest"}
-_OURS = Path(__file__).parents[1]
+_THIS_PLUGIN = Path(__file__).parents[1]
 _T = TypeVar("_T")
 
 
-def definitions(node: pytest.Item | pytest.Collector, name: str) -> Sequence[pytest.FixtureDef[Any]]:
-    """The definitions of a fixture that a node sees; the last one is used, and may ask for the one before.
-
-    Empty if there is none, or if it cannot be known.
-    """
+def used(node: pytest.Item | pytest.Collector, name: str) -> pytest.FixtureDef[Any] | None:
+    """Return the definition of a fixture that a node gets; None if there is none or pytest cannot tell."""
     try:
         found: Sequence[pytest.FixtureDef[Any]] | None = node.session._fixturemanager.getfixturedefs(name, node)  # noqa: SLF001
     except (AttributeError, TypeError):
-        return ()
-    return tuple(found or ())
-
-
-def used(node: pytest.Item | pytest.Collector, name: str) -> pytest.FixtureDef[Any] | None:
-    """The definition that a node gets; None if there is none, or if it cannot be known."""
-    found = definitions(node, name)
+        return None
+    # The last definition is used; it may request the one before.
     return found[-1] if found else None
 
 
 def is_ours(definition: pytest.FixtureDef[Any] | None) -> bool:
-    """Whether a definition is one of this plugin."""
-    return definition is not None and source(definition.func).is_relative_to(_OURS)
+    """Return whether this plugin defines a fixture."""
+    return definition is not None and source(definition.func).is_relative_to(_THIS_PLUGIN)
 
 
 def is_projects_own(config: pytest.Config, file: str | Path) -> bool:
-    """Whether a file of code belongs to the project: no installed package, no part of pytest or of this plugin."""
+    """Return whether a file of code belongs to the project, not to an installed package, pytest or this plugin."""
     path = Path(file)
     if path.name == "conftest.py":
         return True
     installed = {getattr(plugin, "__file__", "") for plugin, _ in config.pluginmanager.list_plugin_distinfo()}
-    return not (_INSTALLED & set(path.parts) or path.is_relative_to(_OURS) or str(path) in installed)
+    return not (_INSTALLED & set(path.parts) or path.is_relative_to(_THIS_PLUGIN) or str(path) in installed)
 
 
 def source(function: Callable[..., Any]) -> Path:
-    """The file of a function; empty if it has none."""
+    """Return the file of a function; an empty path if it has none."""
     code = getattr(inspect.unwrap(function), "__code__", None)
     return Path(code.co_filename if code is not None else "")
 
 
-def place(node: pytest.Item | pytest.Collector, name: str) -> str:
-    """FILE:LINE of the definition that a node gets; empty if it is not known."""
+def location(node: pytest.Item | pytest.Collector, name: str) -> str:
+    """Return FILE:LINE of the definition that a node gets; empty if it is not known."""
     definition = used(node, name)
     code = None if definition is None else getattr(inspect.unwrap(definition.func), "__code__", None)
     return "" if code is None else f"{code.co_filename}:{code.co_firstlineno}"
 
 
 def checked(value: object, wanted: type[_T], name: str, node: pytest.Item | pytest.Collector) -> _T:
-    """A fixture's value.
+    """Return a fixture's value.
 
     Raises:
-        ConfigFailure: it is of another type; says where the fixture stands.
+        ConfigFailure: the value is of another type; the message names the fixture's location.
     """
     if isinstance(value, wanted):
         return value
     advice = ", see pytest_ibmodels.packaging.build_package" if name == "package" else ""
-    raise wrong_value(value, name, node, f"{_named(wanted)}{advice}")
+    raise wrong_value(value, name, node, f"{_with_article(wanted)}{advice}")
 
 
 def wrong_value(value: object, name: str, node: pytest.Item | pytest.Collector, wanted: str) -> ConfigFailure:
-    """The failure that a fixture returned something else than it should; says where the fixture stands."""
+    """Return the failure for a fixture that returned a value of a wrong type."""
     from pytest_ibmodels.engine.failures import ConfigFailure
 
-    where = place(node, name)
-    given = "None" if value is None else _named(type(value))
+    where = location(node, name)
+    given = "None" if value is None else _with_article(type(value))
     return ConfigFailure(
         f"the fixture `{name}`{f' of {where}' * bool(where)} returned {given}: it should return {wanted}"
     )
 
 
-def _named(kind: type) -> str:
+def _with_article(kind: type) -> str:
     return f"{'an' if kind.__name__[0] in 'AEIOUaeiou' else 'a'} {kind.__name__}"

@@ -1,4 +1,4 @@
-"""Calling the hooks for one run, and what their answers make of its phases."""
+"""Calls of the project's hooks for one run, and the effect of their results on its phases."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from pytest_ibmodels.engine.failures import (
     MetricsFailure,
     PredictionsFailure,
     RunFailure,
+    verdict_failure,
 )
 from pytest_ibmodels.hooks import FailedPhase, Phase, RunFacts
 from pytest_ibmodels.reports.figures import figures
-from pytest_ibmodels.verdicts.metrics import MetricCheck
+from pytest_ibmodels.verdicts.checks import MetricCheck
 from pytest_ibmodels.verdicts.reported import finite
 
 if TYPE_CHECKING:
@@ -26,18 +27,18 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from pytest_ibmodels.engine.case import Run
-    from pytest_ibmodels.verdicts.metrics import MetricsVerdict
+    from pytest_ibmodels.verdicts.checks import MetricsVerdict
     from pytest_ibmodels.verdicts.predictions import PredictionsVerdict
 
 _RAISED = (Exception, pytest.fail.Exception, pytest.skip.Exception)
-"""What a hook may raise about a run; Ctrl-C and ``pytest.exit`` are about the session."""
+"""Exceptions of a hook that fail its run; Ctrl-C and ``pytest.exit`` end the session."""
 
 
 class HookCalls:
-    """The hooks of one run, each called at most once, on pytest's thread.
+    """Hooks of one run, each called at most once, on pytest's thread.
 
     Args:
-        node: that of the case; hooks of a ``conftest.py`` are those that its file sees.
+        node: node of the case, which determines the ``conftest.py`` files whose hooks are called.
     """
 
     def __init__(self, node: pytest.Collector, run: Run) -> None:
@@ -46,22 +47,22 @@ class HookCalls:
         self._started = self._finished = False
         self._raised: BaseException | None = None
 
-    def started(self) -> None:
-        """Tell of the run's start, once its job was accepted. What a hook raises is kept for an item of this run."""
+    def call_started(self) -> None:
+        """Call ``run_started`` once the job is accepted. An exception is kept, and fails an item of this run."""
         if not self._started and self._run.job_id is not None:
             self._started = True
             self._call("pytest_ibmodels_run_started")
 
     def failure(self, phase: Phase) -> BaseException | None:
-        """Why a phase that has ended failed, by itself or by a check of the project's own."""
-        self.started()
+        """Return why an ended phase failed, by itself or by a check of the project; None if it passed."""
+        self.call_started()
         if phase not in self._run.judged:
             self._run.judged[phase] = self._judged(phase, getattr(self._run, phase))
         outcome = self._run.judged[phase]
         return outcome if isinstance(outcome, BaseException) else None
 
     def conclude(self, phase: Phase, *, last: bool) -> None:
-        """End a phase, and the run if this is its last phase.
+        """Conclude a phase, and the run if this is its last phase.
 
         Raises:
             BaseException: the phase failed, or a hook raised.
@@ -76,6 +77,8 @@ class HookCalls:
         error = failure or raised
         if error is not None:
             __tracebackhide__ = True
+            if isinstance(error, RunFailure):
+                error.run = self._run
             raise error
 
     def _call(self, name: str) -> None:
@@ -85,18 +88,19 @@ class HookCalls:
             self._raised = error.with_traceback(_frames_of_hook(error.__traceback__))
 
     def _judged(self, phase: Phase, future: Future[Any]) -> MetricsVerdict | PredictionsVerdict | BaseException:
-        failure = future.exception()
-        if failure is not None and not isinstance(failure, MetricsFailure | PredictionsFailure):
-            return failure
+        exception = future.exception()
+        if exception is not None:
+            return exception
+        verdict: Any = future.result()
+        failure = verdict_failure(verdict)
         try:
-            checks, sentences = self._answers(phase, failure)
+            checks, sentences = self._call_verdict(phase, failure)
         except _RAISED as error:
             raised = error.with_traceback(_frames_of_hook(error.__traceback__))
             if failure is None:
                 return raised
             self._note(raised)
             return failure
-        verdict: Any = future.result() if failure is None else failure.verdict
         verdict = replace(verdict, checks=(*verdict.checks, *checks))
         reasons = [*(_sentence(check) for check in checks if not check.passed), *sentences]
         if isinstance(failure, MetricsFailure):
@@ -105,15 +109,15 @@ class HookCalls:
             return PredictionsFailure("; ".join([failure.reason, *reasons]), verdict)
         return CheckFailure("; ".join(reasons), verdict) if reasons else verdict
 
-    def _answers(self, phase: Phase, failure: RunFailure | None) -> tuple[list[MetricCheck], list[str]]:
+    def _call_verdict(self, phase: Phase, failure: RunFailure | None) -> tuple[list[MetricCheck], list[str]]:
         facts = self._facts(None if failure is None else FailedPhase(phase, failure.kind, failure.reason))
-        answers = self._node.ihook.pytest_ibmodels_verdict(config=self._node.config, run=facts, phase=phase)
-        given = [one for answer in answers for one in _each(answer)]
+        results = self._node.ihook.pytest_ibmodels_verdict(config=self._node.config, run=facts, phase=phase)
+        given = [one for result in results for one in _each(result)]
         checks = [one for one in given if isinstance(one, MetricCheck)]
         return checks, [one for one in given if isinstance(one, str)]
 
     def _note(self, raised: BaseException) -> None:
-        """Let the report of a phase that failed by itself tell what a hook raised, too."""
+        """Add a hook's exception to the report of a phase that has failed anyway."""
         lines = "".join(traceback.format_exception(raised)).rstrip()
         self._run.notes.append(f"a hook raised, too:\n{lines}")
 
@@ -142,7 +146,7 @@ class HookCalls:
 
 
 def _frames_of_hook(frames: TracebackType | None) -> TracebackType | None:
-    """What follows after our frames and pluggy's: the project's own code."""
+    """Skip the frames of this plugin and of pluggy; return the project's own frames."""
     while frames is not None and frames.tb_next is not None:
         if frames.tb_frame.f_globals.get("__name__", "").partition(".")[0] not in {"pluggy", "pytest_ibmodels"}:
             break
@@ -150,8 +154,8 @@ def _frames_of_hook(frames: TracebackType | None) -> TracebackType | None:
     return frames
 
 
-def _each(answer: object) -> list[MetricCheck | str]:
-    given: list[Any] = list(answer) if isinstance(answer, Iterable) and not isinstance(answer, str) else [answer]
+def _each(result: object) -> list[MetricCheck | str]:
+    given: list[Any] = list(result) if isinstance(result, Iterable) and not isinstance(result, str) else [result]
     for one in given:
         if not isinstance(one, MetricCheck | str):
             raise ConfigFailure(
@@ -168,7 +172,7 @@ def _each(answer: object) -> list[MetricCheck | str]:
 def _is_reportable(check: MetricCheck) -> bool:
     numbers = [given for given in (check.minimum, check.maximum, check.observed) if given is not None]
     texts = (check.metric, check.field, check.problem)
-    # A number of numpy is one, too: it can be made a float.
+    # numpy's numbers have `__float__`, too.
     return all(isinstance(text, str) for text in texts) and all(
         not isinstance(number, str | bytes) and hasattr(number, "__float__") for number in numbers
     )
@@ -184,8 +188,8 @@ def _sentence(check: MetricCheck) -> str:
 
 
 def _differences(future: Future[PredictionsVerdict]) -> tuple[Any, ...]:
-    failure = future.exception() if future.done() and not future.cancelled() else None
-    return failure.verdict.differences if isinstance(failure, PredictionsFailure) else ()
+    has_verdict = future.done() and not future.cancelled() and future.exception() is None
+    return future.result().differences if has_verdict else ()
 
 
 def _numbers(reported: object) -> dict[str, dict[str, float]]:

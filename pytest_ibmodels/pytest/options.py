@@ -1,57 +1,45 @@
-"""Every command-line option, ini value and marker of the plugin, in one place."""
+"""Command-line options, settings and markers of the plugin."""
 
 from __future__ import annotations
 
-import os
 import re
-import shlex
 import uuid
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
+from pytest_ibmodels.pytest.keys import ACTIVE, NOT_OURS, SHORT_OPTIONS
+from pytest_ibmodels.reports.formats import FORMATS
+from pytest_ibmodels.spec.project import file_names
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from pathlib import Path
 
-ACTIVE = pytest.StashKey[bool]()
-"""Set once a file of model tests is collected."""
-
-NOT_OURS = pytest.StashKey[list[str]]()
-"""Files that have the name of model tests, and are somebody else's."""
-
-SHORT = pytest.StashKey[frozenset[str]]()
-"""The options that have their short name, too."""
-
-# `-k` and `-m` also as `-kNAME` and behind other letters, as in `-vk NAME`.
+# `-k` and `-m` also match as `-kNAME` and after other letters, as in `-vk NAME`.
 _SELECTS = re.compile(r"-[a-zA-Z]*[km]|--(deselect|lf|last-failed|sw|stepwise)\b")
 
-JOURNAL_NAME = "journal.sqlite"
 WORKER_INPUT = "ibmodels_session"
-"""By which a worker is told the session that it belongs to."""
+"""Key of xdist's ``workerinput`` that holds the session's id."""
 _SESSION = pytest.StashKey[str]()
 
 FILE_NAMES = ("model_tests.yaml", "model_tests.yml")
-_ENVIRONMENTS = "environments.yaml"
-_ENVIRONMENTS_TOO = "environments.yml"
-"""Read where the other one is not there, and no setting names a file."""
 
 INI_VALUES: dict[str, tuple[str, str]] = {
-    "ibmodels_environments": (_ENVIRONMENTS, "the file that describes the environments, from the root folder"),
+    "ibmodels_environments": ("environments.yaml", "the file that describes the environments, from the root folder"),
     "ibmodels_package": ("ibformers", "the folder of the training code, with its package.json, from the root folder"),
-    "ibmodels_longest_poll": ("10", "the longest interval in seconds between two looks at a job"),
+    "ibmodels_longest_poll": ("10", "the longest interval in seconds between two polls of a job"),
     "ibmodels_progress_interval": ("8", "seconds between two progress lines while a job is waited for"),
-    "ibmodels_startup_limit": ("60", "seconds that an environment may take until it answers for the first time"),
-    "ibmodels_upload_limit": ("300", "seconds that uploading and unpacking the code may take, and a first answer"),
-    "ibmodels_queue_limit": ("3600", "seconds that a training may wait until the environment begins it"),
-    "ibmodels_inference_limit": ("300", "seconds that inference of one model test may take"),
+    "ibmodels_startup_limit": ("60", "seconds that an environment may take to answer for the first time"),
+    "ibmodels_upload_limit": ("300", "seconds that uploading and unpacking the code may take, with the first answer"),
+    "ibmodels_queue_limit": ("3600", "seconds that a training may wait in the environment's queue"),
+    "ibmodels_inference_limit": ("300", "seconds that the inference of one model test may take"),
 }
-"""Name → default and help."""
+"""Setting → default and help."""
 
 MARKERS = {
-    "training": "the training phase of a model test: push, train, hold the metrics to their minimums",
-    "inference": "the inference phase of a model test: serve the trained model, hold its predictions to training's",
+    "training": "the training phase of a model test: upload, train, compare the metrics with their minimums",
+    "inference": "the inference phase of a model test: serve the trained model, compare its predictions",
 }
 
 
@@ -69,15 +57,14 @@ OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
         "package",
         {
             "metavar": "DIR",
-            "help": "the folder of the training code, in place of the one that ibmodels_package names",
+            "help": "folder of the training code, instead of the setting ibmodels_package",
         },
     ),
     (
         "publish-only",
         {
             "action": "store_true",
-            "help": "run no tests: publish the package on every environment, or those of --env, where it is not there "
-            "yet",
+            "help": "run no tests: publish the package on every environment, or those of --env, that lacks it",
         },
     ),
     (
@@ -91,23 +78,21 @@ OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
         "reattach",
         {
             "action": "store_true",
-            "help": "go on with trainings of a session that was killed, where they train the same, instead of training "
-            "again",
+            "help": "continue identical trainings of a killed session, instead of training again",
         },
     ),
     (
         "promote",
         {
             "action": "store_true",
-            "help": "of model tests with a table, let the new model take the place of the one in use where both phases "
-            "passed",
+            "help": "for model tests with a table: promote the new model to the model in use if both phases passed",
         },
     ),
     (
         "promote-worse",
         {
             "action": "store_true",
-            "help": "with --promote: also promote a model that is certainly worse than the one in use",
+            "help": "with --promote: also promote a model that is certainly worse than the model in use",
         },
     ),
     (
@@ -116,22 +101,22 @@ OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
             "action": "append",
             "default": [],
             "metavar": "FILE",
-            "help": "write a report on all runs at the end: FILE.json for machines, FILE.html to look at; may be "
-            "repeated",
+            "help": "write a report on all runs at the end: "
+            f"{', '.join(f'FILE{suffix} {purpose}' for suffix, (_, purpose) in FORMATS.items())}; may be repeated",
         },
     ),
 )
-"""Name without prefix → what argparse is told. pytest has each as ``--ibmodels-NAME``, and as ``--NAME`` where that is
+"""Name without prefix → arguments of ``addoption``. Each is ``--ibmodels-NAME``, and also ``--NAME`` if that name is
 free: see :mod:`pytest_ibmodels.pytest.short_options`."""
 
 GROUP = ("ibmodels", "model tests (pytest-ibmodels)")
 
 
 def add_options(parser: pytest.Parser) -> None:
-    """Add the options with names of the plugin's own, and the settings."""
+    """Add the options with their long names, and the settings."""
     group = parser.getgroup(*GROUP)
-    for name, told in OPTIONS:
-        group.addoption(f"--ibmodels-{name}", dest=destination(name), **told)
+    for name, arguments in OPTIONS:
+        group.addoption(f"--ibmodels-{name}", dest=destination(name), **arguments)
     parser.addini("ibmodels_files", "names of the files that hold model tests", type="args", default=FILE_NAMES)
     for name, (default, text) in INI_VALUES.items():
         kind: Literal["float", "string"] = "float" if is_seconds(name) else "string"
@@ -139,13 +124,13 @@ def add_options(parser: pytest.Parser) -> None:
 
 
 def destination(name: str) -> str:
-    """Where argparse leaves the value of an option."""
+    """Return the name under which argparse stores an option."""
     return "ibmodels_reports" if name == "model-report" else f"ibmodels_{name.replace('-', '_')}"
 
 
 def spelled(config: pytest.Config, name: str) -> str:
-    """An option as messages name it: ``--NAME``, or ``--ibmodels-NAME`` where the short one is somebody else's."""
-    return f"--{name}" if name in config.stash.get(SHORT, ()) else f"--ibmodels-{name}"
+    """Return an option's name for messages: ``--NAME``, or ``--ibmodels-NAME`` if the short name is not ours."""
+    return f"--{name}" if name in config.stash.get(SHORT_OPTIONS, ()) else f"--ibmodels-{name}"
 
 
 def add_markers(config: pytest.Config) -> None:
@@ -154,30 +139,28 @@ def add_markers(config: pytest.Config) -> None:
 
 
 def chosen_environments(config: pytest.Config) -> tuple[str, ...]:
-    """The names given with ``--env``, in order, without repetition; empty: all.
+    """Return the environments given with ``--env``; empty means all.
 
     Raises:
-        pytest.UsageError: the option is given without a name, as ``--env "$UNSET"`` does: that cannot mean all.
+        pytest.UsageError: a name is empty.
     """
-    return split_names(config.getoption("ibmodels_env"), spelled(config, "env"))
+    values: list[str] = config.getoption("ibmodels_env")
+    if not values:  # `spec` is heavy to import
+        return ()
+    from pytest_ibmodels.spec.project import environment_names
 
-
-def split_names(values: Iterable[str] | None, option: str = "--env") -> tuple[str, ...]:
-    """As :func:`chosen_environments`, from the values of the option themselves."""
-    given = [name.strip() for value in values or () for name in value.split(",")]
-    if not all(given):
-        raise pytest.UsageError(
-            f"{option}: a name is missing; give the name of an environment, or leave the option out"
-        )
-    return tuple(dict.fromkeys(given))
+    try:
+        return environment_names(values)
+    except ValueError as error:
+        raise pytest.UsageError(f"{spelled(config, 'env')}: {error}") from None
 
 
 def replaces_the_run(config: pytest.Config) -> bool:
-    """Whether `--publish-only` is to be done in place of a run.
+    """Return whether `--publish-only` replaces the run.
 
     Raises:
-        pytest.UsageError: `--dry-run` is given alone, or with `--publish-only` something that selects tests. What
-            `addopts` selects is meant for runs, and is no mistake.
+        pytest.UsageError: `--dry-run` is given alone, or the command line selects tests for `--publish-only`. A
+            selection in `addopts` is meant for runs, and allowed.
     """
     if config.option.help or config.option.version:
         return False
@@ -188,7 +171,7 @@ def replaces_the_run(config: pytest.Config) -> bool:
         return False
     if config.getoption("collectonly"):
         raise pytest.UsageError(
-            f"{publish}: --collect-only shows tests, and none are meant; {dry} shows what would be published"
+            f"{publish}: runs no tests, so --collect-only shows none; {dry} shows what would be published"
         )
     for argument in config.invocation_params.args:
         text = str(argument)
@@ -197,15 +180,10 @@ def replaces_the_run(config: pytest.Config) -> bool:
     return True
 
 
-def environments_path(config: pytest.Config) -> Path:
-    """The file that describes the environments; it need not be there."""
-    path = config.rootpath / str(config.getini("ibmodels_environments"))
-    other = config.rootpath / _ENVIRONMENTS_TOO
-    return other if path.name == _ENVIRONMENTS and not path.exists() and other.is_file() else path
-
-
 def environments_missing(config: pytest.Config) -> str:
-    """Why environments are not known, if their file is not there; else empty."""
+    """Return an error message if the file of environments does not exist; else an empty text."""
+    from pytest_ibmodels.spec.project import environments_path
+
     path = environments_path(config)
     if path.exists():
         return ""
@@ -215,37 +193,19 @@ def environments_missing(config: pytest.Config) -> str:
     )
 
 
-def package_folder(config: pytest.Config) -> Path:
-    given: str | None = config.getoption("ibmodels_package")
-    if given is not None:
-        return config.invocation_params.dir / given
-    return config.rootpath / str(config.getini("ibmodels_package"))
-
-
-def journal_file(config: pytest.Config) -> Path:
-    """Where what model tests make in environments is written down: below pytest's cache folder, where it survives
-    `--cache-clear`.
-    """
-    try:
-        folder = str(config.getini("cache_dir"))
-    except ValueError:  # pytest runs without its cache
-        folder = ".pytest_cache"
-    return config.rootpath / os.path.expandvars(Path(folder).expanduser()) / "ibmodels" / JOURNAL_NAME
-
-
 def session_id(config: pytest.Config) -> str:
-    """Names this pytest run; the same in the controller and all workers of xdist."""
+    """Return the id of this pytest run, the same in xdist's controller and all its workers."""
     given: str | None = getattr(config, "workerinput", {}).get(WORKER_INPUT)
     return config.stash.setdefault(_SESSION, given or uuid.uuid4().hex)
 
 
 def controls_workers(config: pytest.Config) -> bool:
-    """Whether this process is xdist's controller, which runs no test itself."""
+    """Return whether this process is xdist's controller, which runs no test itself."""
     return config.getoption("dist", "no") != "no" and not hasattr(config, "workerinput")
 
 
 def is_active(config: pytest.Config) -> bool:
-    """Whether this process has collected a file of model tests."""
+    """Return whether this process has collected a file of model tests."""
     return ACTIVE in config.stash
 
 
@@ -253,31 +213,25 @@ def is_model_tests_file(config: pytest.Config, path: Path) -> bool:
     return path.name in file_names(config)
 
 
-def file_names(config: pytest.Config) -> list[str]:
-    """The names of files that hold model tests; a text is split as a shell does."""
-    names: Any = config.getini("ibmodels_files")
-    return shlex.split(names) if isinstance(names, str) else names
-
-
 def has_settings(config: pytest.Config) -> bool:
-    """Whether the project has set anything for this plugin."""
+    """Return whether the project has a setting of this plugin."""
     defaults: dict[str, object] = {name: default for name, (default, _) in INI_VALUES.items()}
     defaults["ibmodels_files"] = FILE_NAMES
     return any(config.getini(name) != default for name, default in defaults.items())
 
 
 def not_ours(config: pytest.Config) -> list[str]:
-    """What to say of files that have the name of model tests and hold something else."""
+    """Return lines for the session's header on files that are named like model tests and belong to another tool."""
     files: list[str] = config.stash.setdefault(NOT_OURS, [])
     names = ", ".join(files)
     return [f"no model tests of pytest-ibmodels: {names}; pass the file's path if it should be"] if names else []
 
 
 def case_of(nodeid: str) -> tuple[str, str, str] | None:
-    """What the id of a model test's item says; None for any other test.
+    """Split the node id of a model test's item.
 
     Returns:
-        The id of the case, the environment, and the phase.
+        The id of the case, the environment, and the phase; None for any other test.
     """
     path, *names = nodeid.split("::")
     if len(names) != 3 or names[2] not in {f"test_{phase}" for phase in MARKERS} or path.endswith(".py"):
@@ -286,17 +240,17 @@ def case_of(nodeid: str) -> tuple[str, str, str] | None:
 
 
 def is_seconds(name: str) -> bool:
-    """Whether a setting is a number of seconds."""
+    """Return whether a setting is a number of seconds."""
     return name.endswith(("_poll", "_interval", "_limit"))
 
 
-def settle_types(config: pytest.Config, parser: pytest.Parser) -> None:
-    """Give each setting the type of what is written for it: pytest's native TOML has numbers, texts and lists.
+def accept_types(config: pytest.Config, parser: pytest.Parser) -> None:
+    """Accept a setting as its own type or as a string: pytest's native TOML has numbers, strings and lists.
 
-    pytest 9.1 has no type that takes several of them, so a setting that is not of its type is read again as text.
+    pytest 9.1 has no type that accepts several of them, so a setting of another type is declared again as a string.
 
     Raises:
-        pytest.UsageError: it is neither.
+        pytest.UsageError: the setting is neither.
     """
     for name, (default, text) in {**INI_VALUES, "ibmodels_files": (" ".join(FILE_NAMES), "")}.items():
         if _getini(config, name) is None:
@@ -308,9 +262,9 @@ def settle_types(config: pytest.Config, parser: pytest.Parser) -> None:
 
 
 def _getini(config: pytest.Config, name: str) -> object:
-    """The value of a setting; None if it is of another type than the setting."""
+    """Return the value of a setting; None if the value has another type than the setting."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", pytest.PytestWarning)  # pytest takes a list for a text, and warns
+        warnings.simplefilter("ignore", pytest.PytestWarning)  # pytest accepts a list as a string, and warns
         try:
             value: object = config.getini(name)
         except (TypeError, ValueError, pytest.UsageError):
@@ -319,7 +273,11 @@ def _getini(config: pytest.Config, name: str) -> object:
 
 
 def check_settings(config: pytest.Config) -> None:
-    """Raise UsageError for a setting that cannot be meant, before anything is collected."""
+    """Check options and settings before anything is collected.
+
+    Raises:
+        pytest.UsageError: a setting has an impossible value.
+    """
     if config.getoption("ibmodels_promote_worse") and not config.getoption("ibmodels_promote"):
         raise pytest.UsageError("--promote-worse: goes with --promote, which promotes models; alone it does nothing")
     for name in INI_VALUES:
@@ -334,10 +292,10 @@ def check_settings(config: pytest.Config) -> None:
 
 
 def seconds(config: pytest.Config, name: str) -> float:
-    """An ini value in seconds.
+    """Return a setting in seconds.
 
     Raises:
-        pytest.UsageError: it is not a positive number.
+        pytest.UsageError: the value is not a positive number.
     """
     given: Any = config.getini(name)
     try:

@@ -1,11 +1,8 @@
-"""Between pytest's thread and the engine: waiting for a run that an item asks for."""
+"""Waiting, on pytest's thread, for a run of the engine."""
 
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
-import signal
-import threading
 import time
 from typing import TYPE_CHECKING, ClassVar, cast
 
@@ -13,29 +10,23 @@ import pytest
 
 from pytest_ibmodels.engine.engine import Engine
 from pytest_ibmodels.engine.failures import RunFailure
-from pytest_ibmodels.engine.limits import Limits
-from pytest_ibmodels.pytest import options, xdist
-from pytest_ibmodels.pytest.collection import selected_phases
-from pytest_ibmodels.pytest.leftovers import journal_of
+from pytest_ibmodels.engine.polling import Limits
+from pytest_ibmodels.pytest import keys, options, xdist
+from pytest_ibmodels.pytest.leftovers import open_journal
+from pytest_ibmodels.pytest.nodes import selected_phases
 from pytest_ibmodels.pytest.progress import emit
 from pytest_ibmodels.pytest.reporting import outcomes_of, reported
-from pytest_ibmodels.pytest.starts import (
-    ALL_CALLS,
-    Asking,
-    project_hook,
-    started_run,
-)
+from pytest_ibmodels.pytest.starts import RunRequest, project_hook, start_run
 from pytest_ibmodels.pytest.timeouts import overdue
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from concurrent.futures import Future
 
     from pytest_ibmodels.engine.case import Run
     from pytest_ibmodels.hooks import Phase
-    from pytest_ibmodels.pytest.starts import Started
+    from pytest_ibmodels.pytest.starts import StartedRun
     from pytest_ibmodels.spec import Environment, ModelTest
-    from pytest_ibmodels.verdicts.metrics import MetricsVerdict
+    from pytest_ibmodels.verdicts.checks import MetricsVerdict
     from pytest_ibmodels.verdicts.predictions import PredictionsVerdict
 
 _STEP_SECONDS = 0.2
@@ -52,14 +43,14 @@ def make_engine(config: pytest.Config) -> Engine:
             queue=options.seconds(config, "ibmodels_queue_limit"),
             inference=options.seconds(config, "ibmodels_inference_limit"),
         ),
-        max_failures=config.getoption("maxfail") or 0,  # pytest means the same by None
-        journal=journal_of(config),
+        max_failures=config.getoption("maxfail") or 0,  # pytest uses None for no limit
+        journal=open_journal(config),
         reattach=config.getoption("ibmodels_reattach"),
     )
 
 
 def close_engine(config: pytest.Config, engine: Engine) -> None:
-    """Close the engine, and say what it had to leave behind."""
+    """Close the engine and report what could not be removed."""
     outcomes = outcomes_of(config)
     for sentence in engine.close(interrupted=outcomes.interrupted):
         emit(config, outcomes.running, f"left behind: {sentence}")
@@ -67,69 +58,52 @@ def close_engine(config: pytest.Config, engine: Engine) -> None:
         emit(config, outcomes.running, f"note: {engine.journal_problem}")
 
 
-@contextlib.contextmanager
-def sigterm_interrupts() -> Iterator[None]:
-    """Let SIGTERM, by which CI servers end a job, do what Ctrl-C does: cancel the jobs, and remove what was pushed."""
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
-        yield
-        return
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _interrupt(_signal: int, _frame: object) -> None:
-    raise KeyboardInterrupt("SIGTERM")
-
-
 class _PhaseRun:
-    """One phase of a run, as an item waits for it."""
+    """One phase of a run, for which an item waits."""
 
     phase: ClassVar[Phase]
 
     def __init__(
         self, request: pytest.FixtureRequest, engine: Engine, environment: Environment, test: ModelTest
     ) -> None:
-        self._asking = Asking(request, self.phase, engine, environment, test)
-        self._node = self._asking.node
+        self._run_request = RunRequest(request, self.phase, engine, environment, test)
+        self._node = self._run_request.node
         self._engine = engine
         self._config = request.config
-        self._started: Started | None = None
+        self._started: StartedRun | None = None
         self._interval = options.seconds(request.config, "ibmodels_progress_interval")
 
     @property
     def run(self) -> Run:
-        """What is known of the run. Asking for it starts the run, if that has not been done."""
-        return self._begun().run
+        """State of the run. Reading it starts the run if it has not been started."""
+        return self._started_run().run
 
-    def _begun(self) -> Started:
+    def _started_run(self) -> StartedRun:
         if self._started is None:
-            self._started = started_run(self._asking)
+            self._started = start_run(self._run_request)
         return self._started
 
     def _begin(self) -> None:
-        """Start the run, as late as this: by now nothing has kept the item from running.
+        """Start the run; not before the item's body runs, as a fixture or hook may have skipped the item.
 
         Raises:
-            RunFailure: it cannot be started as fixtures and settings are.
+            RunFailure: a fixture or setting is wrong.
         """
-        # An item that is run again may have this very object again.
-        self._started = started_run(self._asking)
+        # An item that is run again may get this object again.
+        self._started = start_run(self._run_request)
 
     def _finish(self, future: Future[object]) -> None:
-        """Wait in short steps, so that signals are seen; say now and then how far the run is.
+        """Wait in short steps, so that signals are handled, and show progress at intervals.
 
-        Skips the item, and stops this worker, once the session as a whole has failed often enough.
+        Skip the item and stop this worker once the whole session has reached ``--maxfail``.
         """
         self._engine.want(self.run)
         begun = time.monotonic()
         due = begun + min(_FIRST_LINE_SECONDS, self._interval)
-        said = ""
+        shown = ""
         while not concurrent.futures.wait([future], timeout=_STEP_SECONDS).done:
-            for calls in self._config.stash[ALL_CALLS]:
-                calls.started()
+            for calls in self._config.stash[keys.HOOK_CALLS]:
+                calls.call_started()
             if xdist.is_to_stop(self._config):
                 self._node.session.shouldstop = _STOPS
                 pytest.skip(_STOPS)
@@ -138,9 +112,9 @@ class _PhaseRun:
             late = overdue(self._config)
             if late:
                 self._engine.expire(self.run, late)
-            if now >= due or (said and state != said):
+            if now >= due or (shown and state != shown):
                 emit(self._config, outcomes_of(self._config).running, self._line(begun))
-                said, due = state, now + self._interval
+                shown, due = state, now + self._interval
 
     def _line(self, begun: float) -> str:
         progress = self.run.progress
@@ -162,15 +136,11 @@ class _PhaseRun:
 
     def _conclude(self, phase: Phase, *, last: bool) -> None:
         __tracebackhide__ = True
-        try:
-            self._begun().calls.conclude(phase, last=last)
-        except RunFailure as failure:
-            failure.run = self.run
-            raise failure from None
+        self._started_run().calls.conclude(phase, last=last)
 
 
 class TrainingRun(_PhaseRun):
-    """The training of a case."""
+    """Training of a case."""
 
     phase = "training"
 
@@ -178,7 +148,7 @@ class TrainingRun(_PhaseRun):
         """Wait for the training's verdict.
 
         Raises:
-            RunFailure: it failed; the class says how.
+            RunFailure: the training failed; the class tells how.
         """
         __tracebackhide__ = True
         self._begin()
@@ -188,20 +158,20 @@ class TrainingRun(_PhaseRun):
 
 
 class InferenceRun(_PhaseRun):
-    """The inference of a case, which its training precedes."""
+    """Inference of a case, after its training."""
 
     phase = "inference"
 
     def wait(self) -> PredictionsVerdict:
-        """Wait for the verdict; skip the item if the training failed and an item of its own has said so.
+        """Wait for the inference's verdict; skip the item if the item of the training reports a failed training.
 
         Raises:
-            RunFailure: it failed, or the training did and nobody else reports it.
+            RunFailure: the inference failed, or the training failed and no other item reports it.
         """
         __tracebackhide__ = True
         self._begin()
         self._finish(self.run.training)  # type: ignore[arg-type]
-        cause = self._begun().calls.failure("training")
+        cause = self._started_run().calls.failure("training")
         if cause is not None:
             self._skip_if_reported(cause)
             self._conclude("training", last=True)
@@ -212,18 +182,18 @@ class InferenceRun(_PhaseRun):
         return cast("PredictionsVerdict", self.run.judged["inference"])
 
     def _skip_if_reported(self, cause: BaseException) -> None:
-        """Skip this item if that of the training has failed for the same cause, or will."""
+        """Skip this item if the item of the training has failed for the same cause, or will."""
         outcome = reported(self._node).get("training")
         if outcome is None:
             item = selected_phases(self._node.session).get(self._node, {}).get("training")
-            is_told = item is not None and not project_hook(item)
+            is_reported = item is not None and not project_hook(item)
         else:
-            is_told = outcome["outcome"] in {"failed", "xfailed"}
-        if is_told:
+            is_reported = outcome["outcome"] in {"failed", "xfailed"}
+        if is_reported:
             pytest.skip(f"its training failed ({cause.kind if isinstance(cause, RunFailure) else 'error'})")
 
     def _promote(self) -> None:
-        """Let the new model take the place of the one in use; only called where both phases passed."""
+        """Promote the new model to the model in use; called only if both phases passed."""
         __tracebackhide__ = True
         promotion = self._engine.promote(self.run, force=self._config.getoption("ibmodels_promote_worse"))
         try:

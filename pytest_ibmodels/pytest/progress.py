@@ -1,7 +1,7 @@
-"""Progress while a job is waited for: a line now and then, also with captured output, and from xdist's workers.
+"""Progress lines while an item waits for a job, also with captured output and from xdist's workers.
 
-The line travels as a report of its own class through ``pytest_runtest_logreport``, which xdist forwards to the
-controller; it has no outcome that anything counts.
+A line is a report of its own class that goes through ``pytest_runtest_logreport``, which xdist forwards to the
+controller; no reporter counts its outcome.
 """
 
 from __future__ import annotations
@@ -20,22 +20,23 @@ if TYPE_CHECKING:
 _TYPE_KEY = "$report_type"
 _TYPE = "ModelTestProgress"
 _LETTERS = pytest.StashKey[bool]()
+"""On the config: whether pytest has written letters for a worker's tests on the current line."""
 
 
 class ProgressReport(pytest.TestReport):
-    """One line about a run that goes on."""
+    """Progress line of a run."""
 
     def __init__(self, nodeid: str, text: str) -> None:
         super().__init__(
             nodeid=nodeid, location=(nodeid, None, ""), keywords={}, outcome="passed", longrepr=None, when="call"
         )
-        # Not a phase of a test: reporters that look for setup, call and teardown pass it over.
+        # No phase of a test: reporters that handle setup, call and teardown ignore it.
         self.when = "progress"  # type: ignore[assignment]
         self.text = text
 
 
 def emit(config: pytest.Config, nodeid: str, text: str) -> None:
-    """Show a line, without secrets. ``nodeid`` is that of the item that runs: workers of xdist accept no other."""
+    """Show a redacted line. ``nodeid`` must be the running item's, since xdist's workers accept no other."""
     config.hook.pytest_runtest_logreport(report=ProgressReport(nodeid, redacted(text)))
 
 
@@ -51,14 +52,14 @@ def from_serializable(data: dict[str, Any]) -> ProgressReport | None:
     return None
 
 
-def began_line(config: pytest.Config, report: pytest.TestReport) -> None:
-    """Note that pytest wrote a letter for a test of a worker: such a line is none that it ends by itself."""
+def note_letter(config: pytest.Config, report: pytest.TestReport) -> None:
+    """Remember that pytest wrote a letter for a worker's test: it does not end such a line by itself."""
     if hasattr(report, "node") and (report.when == "call" or not report.passed):
         config.stash[_LETTERS] = True
 
 
 def show(config: pytest.Config, report: ProgressReport) -> None:
-    """Print the line on a line of its own; pytest then begins its own line anew."""
+    """Print a progress line on a line of its own; pytest then starts a new line."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if reporter is None or hasattr(config, "workerinput"):
         return
@@ -72,7 +73,7 @@ def show(config: pytest.Config, report: ProgressReport) -> None:
 
 
 def _uncaptured(config: pytest.Config) -> AbstractContextManager[None]:
-    # What pytest's own live logging uses; there is no documented way for a plugin to write in the middle of a test.
+    # As in pytest's live logging: there is no documented way for a plugin to write in the middle of a test.
     capture = config.pluginmanager.get_plugin("capturemanager")
     if capture is None:
         return contextlib.nullcontext()

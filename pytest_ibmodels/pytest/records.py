@@ -1,4 +1,4 @@
-"""From a case, its run and what pytest made of its items to the record of the run."""
+"""Records of runs, made from a case, its run and the outcomes of its items."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pytest_ibmodels.engine.failures import (
     MetricsFailure,
     PredictionsFailure,
     RunFailure,
+    phase_failure,
 )
 from pytest_ibmodels.reports.failure import failure_text
 from pytest_ibmodels.reports.record import (
@@ -31,8 +32,8 @@ from pytest_ibmodels.reports.tables import clipped, plain
 from pytest_ibmodels.reports.versus import better_notes
 from pytest_ibmodels.spec.environment_rules import SANDBOX
 from pytest_ibmodels.spec.variables import has_variables
-from pytest_ibmodels.verdicts.checks import BetterCheck
-from pytest_ibmodels.verdicts.metrics import MetricsVerdict, reported_metrics
+from pytest_ibmodels.verdicts.checks import BetterCheck, MetricsVerdict
+from pytest_ibmodels.verdicts.metrics import reported_metrics
 from pytest_ibmodels.verdicts.predictions import PredictionsVerdict
 
 if TYPE_CHECKING:
@@ -42,19 +43,17 @@ if TYPE_CHECKING:
     import pytest
 
     from pytest_ibmodels.engine.case import Run
-    from pytest_ibmodels.pytest.collection import CaseNode
+    from pytest_ibmodels.pytest.keys import PhaseOutcome
+    from pytest_ibmodels.pytest.nodes import CaseNode
     from pytest_ibmodels.spec import Environment
+    from pytest_ibmodels.verdicts.checks import MetricCheck
     from pytest_ibmodels.verdicts.comparison import Comparison
-    from pytest_ibmodels.verdicts.metrics import MetricCheck
 
 _LONGEST_LOG_LINE = 1000
 
-PhaseOutcome = dict[str, Any]
-"""The fields ``outcome``, ``reason`` and ``failure`` of a phase's record."""
-
 
 def phase_outcome(report: pytest.TestReport, error: BaseException | None) -> PhaseOutcome:
-    """What pytest made of a phase's item; ``report.longrepr`` has our wording already."""
+    """Return the outcome of a phase's item; ``report.longrepr`` must be the final text."""
     outcome: Outcome = report.outcome
     reason = ""
     failure = None
@@ -70,17 +69,17 @@ def phase_outcome(report: pytest.TestReport, error: BaseException | None) -> Pha
 
 
 def run_record(
-    case: CaseNode, place: tuple[str, int], run: Run | None, phases: Mapping[str, PhaseOutcome]
+    case: CaseNode, location: tuple[str, int], run: Run | None, phases: Mapping[str, PhaseOutcome]
 ) -> RunRecord:
-    """The record of a case as far as it is known.
+    """Return the record of a case, as far as it is known.
 
     Args:
-        case: the node of the model test on the environment.
-        place: the file and line of its entry.
-        run: None if it failed before there was one.
-        phases: phase → outcome of its item, for those that have one.
+        case: node of the model test on the environment.
+        location: file and line of its entry.
+        run: None if the case failed before its run was started.
+        phases: phase → outcome of its item, for phases that have been reported.
     """
-    file, line = place
+    file, line = location
     facts: dict[str, Any] = {} if run is None else _facts(run, with_inference="inference" in phases)
     facts["host"] = facts.get("host") or _host_as_written(case.environment)
     training = phases.get("training")
@@ -101,7 +100,7 @@ def run_record(
 
 
 def _facts(run: Run, *, with_inference: bool) -> dict[str, Any]:
-    # A run goes on while the item of its training is reported: what belongs to inference is left to inference's item.
+    # The run continues while the item of its training is reported: only inference's item reports inference.
     seconds = {name: value for name, value in dict(run.seconds).items() if with_inference or name != "inference"}
     package = run.package
     return {
@@ -121,16 +120,19 @@ def _facts(run: Run, *, with_inference: bool) -> dict[str, Any]:
 
 
 def _host_as_written(environment: Environment) -> str:
-    """Where a run was meant to go that did not get there; empty if the entry alone does not tell."""
+    """Return the host in an environment's entry; empty if the entry alone does not tell it."""
     return "" if environment.host == SANDBOX or has_variables(environment.host) else environment.host.rstrip("/")
 
 
-def _outcome_without_item(run: Run, place: str) -> PhaseOutcome:
-    """Of a training that no item waited for, as with ``-m inference``."""
-    error = run.judged.get("training") or _error(run.training)
+def _outcome_without_item(run: Run, location: str) -> PhaseOutcome:
+    """Return the outcome of a training that no item waited for, as with ``-m inference``."""
+    judged = run.judged.get("training")
+    if judged is None and not _has_ended(run.training):
+        return {"outcome": "not run"}
+    error = judged or phase_failure(run.training)
     if not isinstance(error, BaseException):
-        return {"outcome": "passed" if _result(run.training) is not None else "not run"}
-    text = failure_text(error, place) if isinstance(error, RunFailure) else repr(error)
+        return {"outcome": "passed"}
+    text = failure_text(error, location) if isinstance(error, RunFailure) else repr(error)
     return {"outcome": "failed", "failure": _failure(error, text)}
 
 
@@ -151,7 +153,7 @@ def _trained(run: Run | None) -> dict[str, Any]:
 
 
 def _checks(run: Run) -> tuple[MetricCheck, ...]:
-    """Those of the training."""
+    """Return the checks of the training."""
     verdict = _verdict(run.judged.get("training"), run.training)
     return verdict.checks if isinstance(verdict, MetricsVerdict) else ()
 
@@ -206,13 +208,10 @@ def _failure(error: BaseException, text: str) -> FailureRecord:
 
 
 def _verdict(judged: object, future: Future[Any]) -> object:
-    outcome = judged or _error(future) or _result(future)
-    return outcome.verdict if isinstance(outcome, MetricsFailure | PredictionsFailure | CheckFailure) else outcome
+    if isinstance(judged, MetricsFailure | PredictionsFailure | CheckFailure):
+        return judged.verdict
+    return judged or (future.result() if _has_ended(future) and future.exception() is None else None)
 
 
-def _error(future: Future[Any]) -> BaseException | None:
-    return future.exception() if future.done() and not future.cancelled() else None
-
-
-def _result(future: Future[Any]) -> object:
-    return future.result() if future.done() and not future.cancelled() and future.exception() is None else None
+def _has_ended(future: Future[Any]) -> bool:
+    return future.done() and not future.cancelled()

@@ -1,10 +1,10 @@
-"""The reports that are files: written once, at the end of the session, by the process that the user started."""
+"""Reports that are files, written once at the end of the session by the process that the user started."""
 
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
+import pkgutil
 import platform
 import tempfile
 from datetime import UTC, datetime
@@ -15,27 +15,28 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_ibmodels.pytest.reporting import outcomes_of
+from pytest_ibmodels.reports.formats import FORMATS
 from pytest_ibmodels.reports.tables import harmless
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from pytest_ibmodels.reports.record import ModelReport, RunRecord
 
-_HTML = "pytest_ibmodels.reports.html"
-_SUFFIXES = (".json", ".html")
+    Renderer = Callable[[ModelReport], str]
 
 
 def register(config: pytest.Config) -> None:
-    """Have report files written at the end of this session, if any are asked for; xdist's workers write none.
+    """Write the requested report files at the end of this session; xdist's workers write none.
 
     Raises:
-        pytest.UsageError: a report could not be written at the end.
+        pytest.UsageError: a report cannot be written.
     """
     if hasattr(config, "workerinput"):
         return
-    files = ReportFiles(config, report_paths(config), _junit_path(config), _job_summary_path())
-    if files.are_wanted:
+    reports = {path: _renderer(path.suffix) for path in _report_paths(config)}
+    files = ReportFiles(config, reports, _junit_path(config), _job_summary_path())
+    if files.are_requested:
         config.pluginmanager.register(files, "ibmodels-report-files")
 
 
@@ -43,23 +44,21 @@ class ReportFiles:
     """Writes the reports.
 
     Args:
-        reports: what ``--model-report`` asks for.
-        junit: the file that pytest's ``--junitxml`` writes, which is completed.
-        job_summary: the file to which GitHub's job summary is appended.
+        reports: file of ``--model-report`` → its renderer.
+        junit: file of pytest's ``--junitxml``, which is completed; None without that option.
+        job_summary: file of GitHub's job summary, to which a summary is appended; None outside GitHub.
     """
 
     def __init__(
-        self, config: pytest.Config, reports: tuple[Path, ...], junit: Path | None, job_summary: Path | None
+        self, config: pytest.Config, reports: dict[Path, Renderer], junit: Path | None, job_summary: Path | None
     ) -> None:
-        self.are_wanted = bool(reports or junit or job_summary)
+        self.are_requested = bool(reports or junit or job_summary)
         self._config = config
         self._started = datetime.now(UTC)
         self._reports = reports
         self._junit = junit
         self._job_summary = job_summary
-        self._told: list[str] = []
-        if any(path.suffix == ".html" for path in reports):
-            _check_plots()
+        self._messages: list[str] = []
 
     # Inside the wrapper that prints the terminal's summary, and after the hooks that are no wrappers.
     @pytest.hookimpl(wrapper=True, trylast=True)
@@ -69,24 +68,24 @@ class ReportFiles:
             return
         try:
             self._write(exitstatus)
-        except Exception as error:  # noqa: BLE001 - a fault in here must not end the session in place of its results
-            self._told.append(f"pytest-ibmodels: a report could not be made: {type(error).__name__}: {error}")
+        except Exception as error:  # noqa: BLE001 - an error in a report must not hide the session's results
+            self._messages.append(f"pytest-ibmodels: a report could not be made: {type(error).__name__}: {error}")
 
     def _write(self, exitstatus: int) -> None:
         runs = outcomes_of(self._config).sorted_runs()
         if self._reports:
             report = self._report(exitstatus, runs)
-            self._told += [_written(report, path) for path in self._reports]
-        # A report that cannot be written is told, and leaves the session's outcome as it is.
+            self._messages += [_write_report(report, path, render) for path, render in self._reports.items()]
+        # A report that cannot be written is announced and leaves the session's exit code unchanged.
         if runs and self._junit is not None and self._junit.is_file():
-            self._told += _completed(self._junit, runs)
+            self._messages += _complete_junit(self._junit, runs)
         if runs and self._job_summary is not None:
-            self._told += _appended(self._job_summary, runs)
+            self._messages += _append_summary(self._job_summary, runs)
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        for sentence in self._told:
-            terminalreporter.write_line(harmless(sentence))
+        for message in self._messages:
+            terminalreporter.write_line(harmless(message))
 
     def _report(self, exitstatus: int, runs: Sequence[RunRecord]) -> ModelReport:
         from pytest_ibmodels.reports.record import ModelReport, SessionRecord
@@ -112,21 +111,21 @@ def _job_summary_path() -> Path | None:
     return Path(path) if os.environ.get("GITHUB_ACTIONS") and path else None
 
 
-def report_paths(config: pytest.Config) -> tuple[Path, ...]:
-    """The files given with ``--model-report``, from the folder where pytest was started; their folders are made.
+def _report_paths(config: pytest.Config) -> list[Path]:
+    """Return the files of ``--model-report``, relative to the folder where pytest was started; create their folders.
 
     Raises:
-        pytest.UsageError: a file cannot be written there, or its suffix says nothing of its form.
+        pytest.UsageError: a file cannot be written there, or its suffix is no known format.
     """
     given: list[str] = config.getoption("ibmodels_reports")
-    return tuple(dict.fromkeys(_report_path(config.invocation_params.dir, name) for name in given))
+    return [_report_path(config.invocation_params.dir, name) for name in given]
 
 
 def _report_path(folder: Path, given: str) -> Path:
     path = folder / given
-    if path.suffix not in _SUFFIXES:
-        known = " or ".join(_SUFFIXES)
-        raise pytest.UsageError(f"--model-report {given}: the name should end in {known}, which says what is written")
+    if path.suffix not in FORMATS:
+        known = " or ".join(FORMATS)
+        raise pytest.UsageError(f"--model-report {given}: unknown format; the name of the file has to end in {known}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -138,28 +137,26 @@ def _report_path(folder: Path, given: str) -> Path:
     return path
 
 
-def _check_plots() -> None:
+def _renderer(suffix: str) -> Renderer:
     try:
-        importlib.import_module(_HTML)
+        renderer: Renderer = pkgutil.resolve_name(FORMATS[suffix].renderer)
     except ModuleNotFoundError as error:
         raise pytest.UsageError(
-            f"--model-report FILE.html needs a package that is not installed ({error.name}): "
+            f"--model-report FILE{suffix} needs a package that is not installed ({error.name}): "
             "pip install 'pytest-ibmodels[report]', or pip install -e '.[report]' in a clone"
         ) from None
+    return renderer
 
 
-def _written(report: ModelReport, path: Path) -> str:
+def _write_report(report: ModelReport, path: Path, render: Renderer) -> str:
     try:
-        if path.suffix == ".html":
-            importlib.import_module(_HTML).write(report, path)
-        else:
-            write_atomically(path, report.model_dump_json(indent=2) + "\n")
+        write_atomically(path, render(report))
     except OSError as error:
         return f"model report: {path} could not be written: {error.strerror}"
     return f"model report: {path}"
 
 
-def _completed(junit: Path, runs: Sequence[RunRecord]) -> list[str]:
+def _complete_junit(junit: Path, runs: Sequence[RunRecord]) -> list[str]:
     from xml.etree.ElementTree import ParseError
 
     from pytest_ibmodels.reports.junit import complete
@@ -172,7 +169,7 @@ def _completed(junit: Path, runs: Sequence[RunRecord]) -> list[str]:
     return []
 
 
-def _appended(job_summary: Path, runs: Sequence[RunRecord]) -> list[str]:
+def _append_summary(job_summary: Path, runs: Sequence[RunRecord]) -> list[str]:
     from pytest_ibmodels.reports.github import append_summary
 
     try:
@@ -183,10 +180,10 @@ def _appended(job_summary: Path, runs: Sequence[RunRecord]) -> list[str]:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old one or the new one, and never half of it.
+    """Write a file so that a reader sees the old or the new content, never a part of it.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
@@ -194,7 +191,7 @@ def write_atomically(path: Path, text: str) -> None:
             file.write(text)
         mask = os.umask(0)
         os.umask(mask)
-        Path(name).chmod(0o666 & ~mask)  # as any other new file, where mkstemp lets nobody else read it
+        Path(name).chmod(0o666 & ~mask)  # mkstemp creates files that only their owner can read
         Path(name).replace(path)
     except BaseException:
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""From an item's outcome to its report: failures as text, skips at the YAML line, records for all other reports."""
+"""Reports of items: failures as text, skips at the YAML line, and the record for all other reports."""
 
 from __future__ import annotations
 
@@ -8,45 +8,36 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_ibmodels.pytest import options
-from pytest_ibmodels.pytest.progress import (
-    ProgressReport,
-    began_line,
-    show,
-)
+from pytest_ibmodels.pytest import keys, options
+from pytest_ibmodels.pytest.progress import ProgressReport, note_letter, show
 from pytest_ibmodels.redaction import redacted
 from pytest_ibmodels.reports.lines import FailureText
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
 
-    from pytest_ibmodels.engine.case import Run
-    from pytest_ibmodels.pytest.collection import CaseNode, PhaseItem
-    from pytest_ibmodels.pytest.records import PhaseOutcome
+    from pytest_ibmodels.pytest.nodes import CaseNode, PhaseItem
     from pytest_ibmodels.reports.record import RunRecord
 
 PLUGIN_NAME = "ibmodels-outcomes"
-RUN: pytest.StashKey[Run] = pytest.StashKey()
-"""Where waiting leaves the run of a case, on the case's node."""
-_PHASES: pytest.StashKey[dict[str, PhaseOutcome]] = pytest.StashKey()
-"""Phase → outcome of its item, on the case's node."""
 _PROPERTIES: pytest.StashKey[list[tuple[str, object]]] = pytest.StashKey()
+"""On an item: the properties of its last run."""
 _ATTRIBUTE = "model_test_run"
-_KEPT = ("nodeid", "test", "environment", "file", "line", "route", "package", "started", "finished", "seconds")
-"""Of a record: what no environment has a say in."""
+_TRUSTED = ("nodeid", "test", "environment", "file", "line", "route", "package", "started", "finished", "seconds")
+"""Fields of a record that no environment can influence."""
 _LAST_FAILED = "cache/lastfailed"
-"""Where pytest keeps the ids of failed tests; its documentation shows it with `--cache-show`."""
+"""Key of pytest's cache for the ids of failed tests, documented with `--cache-show`."""
 
 
 class Outcomes:
-    """Part of the plugin that needs the session's configuration; one a process.
+    """Plugin that collects the outcomes of a session; one per process.
 
     Attributes:
-        runs: the node id of a case → the record of its run, in the order of the first reports; on xdist's controller
-            those of all workers.
+        runs: node id of a case → record of its run, in the order of the first reports; on xdist's controller, records
+            of all workers.
         faults: sentences on reports that could not be made.
-        interrupted: whether a person pressed Ctrl-C.
-        running: the id of the item that runs.
+        interrupted: whether the session ended with Ctrl-C or SIGTERM.
+        running: node id of the running item.
     """
 
     def __init__(self, config: pytest.Config) -> None:
@@ -58,7 +49,7 @@ class Outcomes:
         self._untested: dict[str, None] = {}
 
     def sorted_runs(self) -> list[RunRecord]:
-        """The records in an order that is the same with and without workers: by file, line and environment."""
+        """Return the records by file, line and environment: the same order with and without workers."""
         return sorted(self.runs.values(), key=lambda run: (run.file, run.line, run.environment))
 
     def pytest_keyboard_interrupt(self) -> None:
@@ -73,10 +64,10 @@ class Outcomes:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
         if options.is_active(self._config):
-            from pytest_ibmodels.pytest.collection import PhaseItem
+            from pytest_ibmodels.pytest.nodes import PhaseItem
 
             if isinstance(item, PhaseItem):
-                # A fault in here would end the session, and lose the results of all other tests.
+                # An exception here would end the session and lose the results of all other tests.
                 try:
                     complete_report(item, call, report)
                 except Exception:  # noqa: BLE001
@@ -87,7 +78,7 @@ class Outcomes:
         if isinstance(report, ProgressReport):
             show(self._config, report)
             return
-        began_line(self._config, report)
+        note_letter(self._config, report)
         if type(report.longrepr) is str:  # as it comes from workers
             report.longrepr = FailureText(report.longrepr)
         self._note_untested(report)
@@ -124,9 +115,9 @@ class Outcomes:
             self._untested.pop(inference, None)
 
     def keep_untested_for_last_failed(self) -> None:
-        """Let ``--lf`` bring inference along where its training failed, as then it has not run.
+        """Let ``--lf`` select the inference of a failed training, too: it was skipped, so it has not run.
 
-        pytest keeps in its cache what failed, and forgets what was skipped.
+        pytest stores failed tests in its cache, and no skipped ones.
         """
         cache = self._config.cache if hasattr(self._config, "cache") else None
         is_mine = not hasattr(self._config, "workerinput") and not self._config.getoption("cacheshow", default=False)
@@ -135,7 +126,9 @@ class Outcomes:
         failed = cache.get(_LAST_FAILED, {})
         if isinstance(failed, dict) and not set(self._untested) <= set(failed):
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", pytest.PytestWarning)  # pytest has said that it cannot be written
+                warnings.simplefilter(
+                    "ignore", pytest.PytestWarning
+                )  # pytest has warned that it cannot write its cache
                 cache.set(_LAST_FAILED, failed | dict.fromkeys(self._untested, True))
 
 
@@ -145,13 +138,13 @@ def outcomes_of(config: pytest.Config) -> Outcomes:
     return plugin
 
 
-def reported(case: CaseNode) -> Mapping[str, PhaseOutcome]:
-    """Phase → what was reported of its item, of those that have been reported."""
-    return case.stash.get(_PHASES, {})
+def reported(case: CaseNode) -> Mapping[str, keys.PhaseOutcome]:
+    """Return phase → outcome of its item, for phases that have been reported."""
+    return case.stash.get(keys.OUTCOMES, {})
 
 
 def hide_secrets(report: pytest.TestReport) -> None:
-    """Let nothing of a report show a token: no traceback, captured output or log, no reason, property or record."""
+    """Redact a report: traceback, captured output and log, reason, properties and record."""
     hide_in_collection(report)
     if hasattr(report, "wasxfail"):
         report.wasxfail = redacted(report.wasxfail)
@@ -162,7 +155,7 @@ def hide_secrets(report: pytest.TestReport) -> None:
 
 
 def hide_in_collection(report: pytest.CollectReport | pytest.TestReport) -> None:
-    """Let the reason of a report, and what was captured, have no token in it."""
+    """Redact the reason and the captured output of a report."""
     if isinstance(report.longrepr, tuple):
         report.longrepr = redacted(report.longrepr)
     elif (hidden := redacted(report.longreprtext)) != report.longreprtext:
@@ -171,8 +164,8 @@ def hide_in_collection(report: pytest.CollectReport | pytest.TestReport) -> None
 
 
 def _hidden_record(record: dict[str, Any]) -> dict[str, Any]:
-    """A record whose texts have no secrets. What reports count and compare by stays: a short password may be a word."""
-    hidden = {**redacted(record), **{name: record[name] for name in _KEPT}}
+    """Return a redacted record. Keys and names by which reports compare stay, since a short password may be a word."""
+    hidden = {**redacted(record), **{name: record[name] for name in _TRUSTED}}
     for phase in ("training", "inference"):
         before, after = record[phase], hidden[phase]
         checks = [
@@ -186,20 +179,20 @@ def _hidden_record(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def hide_in_warning(warning: warnings.WarningMessage) -> None:
-    """Let a warning that is shown at the end of the session have no token in it."""
+    """Redact a warning, which pytest shows at the end of the session."""
     hidden = redacted(str(warning.message))
     if hidden != str(warning.message):
         warning.message = hidden
 
 
 def note_fault(report: pytest.TestReport, what: str) -> None:
-    """Let a report tell of a fault of this plugin that is being handled."""
+    """Add the traceback of the handled exception to a report."""
     title = f"pytest-ibmodels: {what}"
     report.sections.append((title, traceback.format_exc()))
 
 
 def complete_report(item: PhaseItem, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
-    """Give the report of one of our items our wording in place of a traceback, and the record of the run."""
+    """Replace a failure's traceback by its text, and attach the record of the run."""
     path, line = item.location[0], (item.location[1] or 0) + 1
     error = call.excinfo.value if call.excinfo is not None else None
     if report.skipped and isinstance(report.longrepr, tuple):
@@ -211,23 +204,25 @@ def complete_report(item: PhaseItem, call: pytest.CallInfo[None], report: pytest
         if isinstance(error, RunFailure):
             report.longrepr = FailureText(failure_text(error, f"{path}:{line}"))
     if report.when == "call" or not report.passed:
-        _record(item, (path, line), report, error)
+        _attach_record(item, (path, line), report, error)
 
 
-def _record(item: PhaseItem, place: tuple[str, int], report: pytest.TestReport, error: BaseException | None) -> None:
+def _attach_record(
+    item: PhaseItem, location: tuple[str, int], report: pytest.TestReport, error: BaseException | None
+) -> None:
     from pytest_ibmodels.pytest.records import phase_outcome, run_record
     from pytest_ibmodels.reports.junit import properties
 
     stash = item.case.stash
-    phases = stash.setdefault(_PHASES, {})
-    run = stash.get(RUN, None)
+    phases = stash.setdefault(keys.OUTCOMES, {})
+    run = stash.get(keys.RUN, None)
     phases[item.phase] = phase_outcome(report, error)
     if report.passed and (run is None or item.phase not in run.judged):
-        # Its body did not run (`--trace` without a terminal, a hook of the project): nothing was judged.
+        # The item's body did not run (`--trace` without a terminal, a hook of the project).
         phases[item.phase] = {"outcome": "not run", "reason": "pytest did not run the body of this item"}
-    record = run_record(item.case, place, run, phases)
+    record = run_record(item.case, location, run, phases)
     setattr(report, _ATTRIBUTE, record.model_dump(mode="json"))
-    # An item that is run again, as some plugins do, has properties of its last run only.
+    # If a plugin runs an item again, the item keeps the properties of its last run only.
     before = item.stash.get(_PROPERTIES, [])
     mine = item.stash[_PROPERTIES] = list(properties(record, item.nodeid))
     item.user_properties[:] = [given for given in item.user_properties if given not in before] + mine

@@ -1,11 +1,10 @@
-"""The short names of options, given only where nobody else has them; and values of options that are no test paths.
+"""Short names of options (``--env`` for ``--ibmodels-env``), added only if no other plugin has them.
 
-A ``conftest.py`` adds its options after every plugin has added its own, and argparse ends pytest at the first name that
-is added twice. So the plugin adds names of its own at once (``--ibmodels-env``), and short ones (``--env``) after the
-initial ``conftest.py`` files, if the command line uses them: who has such a name already keeps it.
+A ``conftest.py`` adds its options after every plugin, and argparse ends pytest at the first duplicate. So the plugin
+adds long names at once, and short names after the initial ``conftest.py`` files, if the command line uses them.
 
-pytest looks for its root folder before it knows of any plugin. Then a value behind a blank (``--package DIR``) is a
-test path to it, and moves the root folder if DIR is there; written as ``--package=DIR`` it does not.
+pytest determines its root folder before it loads plugins. It then takes a separate value (``--package DIR``) for a test
+path, which changes the root folder if DIR exists; ``--package=DIR`` does not.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_ibmodels.pytest import options
+from pytest_ibmodels.pytest.keys import SHORT_OPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -30,29 +30,29 @@ _ADDOPTS = "PYTEST_ADDOPTS"
 
 
 class ShortOptions:
-    """Part of the plugin that has pytest's parser, until the command line is read."""
+    """Plugin that holds pytest's parser until the command line is parsed."""
 
     def __init__(self, parser: pytest.Parser) -> None:
         self._parser = parser
         self._added: frozenset[str] | None = None
 
     def add(self, args: Sequence[str]) -> None:
-        """Add the short names, as the command line needs them."""
+        """Add the short names that the command line needs."""
         self._added = add_short_options(self._parser, args)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_load_initial_conftests(
         self, early_config: pytest.Config, args: list[str]
     ) -> Generator[None, object, object]:
-        options.settle_types(early_config, self._parser)
-        _leave_out_values(early_config, args)
+        options.accept_types(early_config, self._parser)
+        _drop_values(early_config, args)
         result = yield
         if self._added is None:
             self.add(args)
-        early_config.stash[options.SHORT] = self._added or frozenset()
+        early_config.stash[SHORT_OPTIONS] = self._added or frozenset()
         again = _joined_values(early_config)
         if again is not None and self._parser.parse_known_and_unknown_args(args)[1]:
-            # In a wrong root folder, pytest may miss the conftest.py that has these options, and would refuse them.
+            # In a wrong root folder, pytest may miss the conftest.py that defines these options, and reject them.
             raise SystemExit(_run(early_config, again))
         return result
 
@@ -63,20 +63,19 @@ class ShortOptions:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_configure(self, config: pytest.Config) -> None:
-        """Where a ``conftest.py`` named the plugin, it was too late for the hook above."""
-        if options.SHORT not in config.stash:
-            options.settle_types(config, self._parser)
-            config.stash[options.SHORT] = self._added or frozenset()
+        """Do the work of the hook above if a ``conftest.py`` loaded the plugin, after that hook."""
+        if SHORT_OPTIONS not in config.stash:
+            options.accept_types(config, self._parser)
+            config.stash[SHORT_OPTIONS] = self._added or frozenset()
 
 
 def add_short_options(parser: pytest.Parser, args: Sequence[str]) -> frozenset[str]:
-    """Add ``--NAME`` for each ``--ibmodels-NAME``, if one of them is used, and no one else has it.
+    """Add every free ``--NAME`` if the command line uses one of them.
 
-    A ``conftest.py`` that pytest only finds while it collects may add an option, too: where nothing of this plugin is
-    used, no name is taken from it.
+    Otherwise all names stay free, for a ``conftest.py`` that pytest finds only while it collects.
 
     Args:
-        parser: that of pytest.
+        parser: pytest's parser.
         args: the command line.
 
     Returns:
@@ -91,31 +90,31 @@ def add_short_options(parser: pytest.Parser, args: Sequence[str]) -> frozenset[s
 
 
 def _add_short_option(parser: pytest.Parser, name: str) -> bool:
-    """Whether the name was free."""
-    told = {**dict(options.OPTIONS)[name], "help": f"the same as --ibmodels-{name}"}
+    """Add one short name; return False if another plugin has it."""
+    arguments = {**dict(options.OPTIONS)[name], "help": f"the same as --ibmodels-{name}"}
     try:
-        parser.getgroup(*options.GROUP).addoption(f"--{name}", dest=options.destination(name), **told)
-    except (ValueError, argparse.ArgumentError):  # how pytest and argparse say that it is taken
+        parser.getgroup(*options.GROUP).addoption(f"--{name}", dest=options.destination(name), **arguments)
+    except (ValueError, argparse.ArgumentError):  # raised by pytest and argparse for a duplicate
         return False
     return True
 
 
 def register(parser: pytest.Parser, manager: pytest.PytestPluginManager) -> None:
-    """Have the short names added when it is time."""
+    """Register the plugin that adds the short names."""
     short = ShortOptions(parser)
     if any(isinstance(plugin, ModuleType) and _is_conftest(plugin) for plugin in manager.get_plugins()):
-        short.add(sys.argv[1:])  # a conftest.py names this plugin: the command line is read next
+        short.add(sys.argv[1:])  # a conftest.py loads this plugin: the command line is parsed next
     manager.register(short, NAME)
 
 
 def _is_conftest(module: ModuleType) -> bool:
-    return os.path.basename(module.__file__ or "") == "conftest.py"  # noqa: PTH119 - any text will do
+    return os.path.basename(module.__file__ or "") == "conftest.py"  # noqa: PTH119 - it may be no valid path
 
 
-def _leave_out_values(config: pytest.Config, args: Sequence[str]) -> None:
-    """Take values of short options out of what pytest holds for test paths, when it looks for ``conftest.py`` files.
+def _drop_values(config: pytest.Config, args: Sequence[str]) -> None:
+    """Remove values of short options from the test paths in which pytest looks for ``conftest.py`` files.
 
-    One that is there as a path may be a path behind somebody's flag of that name, and stays.
+    An existing path stays: it may be a test path after another plugin's flag of that name.
     """
     paths: list[str] = config.known_args_namespace.file_or_dir
     for index in _values(args, short=True):
@@ -124,21 +123,22 @@ def _leave_out_values(config: pytest.Config, args: Sequence[str]) -> None:
 
 
 def _joined_values(config: pytest.Config) -> tuple[list[str], str] | None:
-    """The command line and PYTEST_ADDOPTS with ``--package=DIR`` for ``--package DIR`` where DIR is there.
+    """Return the command line and PYTEST_ADDOPTS with ``--package=DIR`` for ``--package DIR`` if DIR exists.
 
-    None if that is nowhere so.
+    Returns:
+        None if nothing changes.
     """
     if hasattr(config, "workerinput"):
         return None
     given = [str(argument) for argument in config.invocation_params.args]
     from_variable = shlex.split(os.environ.get(_ADDOPTS, ""))
-    mine = config.stash.get(options.SHORT, frozenset())
+    mine = config.stash.get(SHORT_OPTIONS, frozenset())
     joined, joined_variable = (_joined(one, mine, config) for one in (given, from_variable))
     return None if (joined, joined_variable) == (given, from_variable) else (joined, shlex.join(joined_variable))
 
 
 def _run(config: pytest.Config, again: tuple[list[str], str]) -> int | pytest.ExitCode:
-    """Run pytest in place of the run that begins with this configuration; it has done nothing yet."""
+    """Run pytest in place of the current run, which has done nothing yet."""
     args, addopts = again
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(_ADDOPTS, addopts)
@@ -155,8 +155,8 @@ def _joined(args: Sequence[str], short: frozenset[str], config: pytest.Config) -
 
 
 def _values(args: Sequence[str], *, short: bool = False) -> Iterator[int]:
-    """Where values of this plugin's options stand that are arguments of their own."""
-    names = {f"--{name}" for name, told in options.OPTIONS if "metavar" in told}
+    """Yield the indices of arguments that are values of this plugin's options."""
+    names = {f"--{name}" for name, arguments in options.OPTIONS if "metavar" in arguments}
     if not short:
         names |= {f"--ibmodels-{name.removeprefix('--')}" for name in names}
     for index, (option, value) in enumerate(pairwise(args), start=1):

@@ -1,7 +1,7 @@
-"""Whether pytest will run an item, as far as its marks say, before its turn comes.
+"""Evaluation of ``skip``, ``skipif`` and ``xfail`` marks before pytest runs an item.
 
-pytest's own evaluation is private; its rules are documented ("skip and xfail", "String conditions"), and tests hold
-that both come to the same.
+pytest's own evaluation is private. Its rules are documented ("skip and xfail", "String conditions"), and tests check
+that both agree.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def is_kept_from_running(item: pytest.Function) -> bool:
-    """Whether a mark of the item or of a node above keeps it from running: skip, skipif, xfail with ``run=False``.
+    """Return whether a mark of the item or of its parents skips it: skip, skipif, xfail with ``run=False``.
 
-    A condition that cannot be evaluated does so, too: pytest then fails the item in place of running it.
+    A condition that cannot be evaluated counts as true, since pytest then fails the item without running it.
     """
     if item.get_closest_marker("skip") is not None:
         return True
@@ -28,7 +28,7 @@ def is_kept_from_running(item: pytest.Function) -> bool:
         return True
     if item.config.getoption("runxfail"):
         return False
-    # Of several xfail marks the closest one that applies counts.
+    # Of several xfail marks, pytest uses the closest one that applies.
     applying = (mark for mark in item.iter_markers("xfail") if _applies(item, mark))
     return not next((mark.kwargs.get("run", True) for mark in applying), True)
 
@@ -38,7 +38,7 @@ def _applies(item: pytest.Function, mark: pytest.Mark) -> bool:
     conditions = tuple(conditions)
     try:
         return not conditions or any(_holds(item, condition) for condition in conditions)
-    except Exception:  # noqa: BLE001 - whatever the condition raises, pytest makes an error of it
+    except Exception:  # noqa: BLE001 - pytest reports any exception of a condition as an error
         return True
 
 

@@ -1,8 +1,8 @@
-"""pytest-timeout and model tests: the deadline of an item is kept by whoever waits for its run.
+"""pytest-timeout and model tests: the loop that waits for a run checks the item's deadline.
 
-A signal in the middle of the wait would fail the item and leave its job running, and the method ``thread`` would end
-pytest with all jobs running. So the run is ended, and its item fails as past any other limit; pytest-timeout's own
-timer stands behind, in case that the main thread does not come to look.
+pytest-timeout's signal would fail the item and leave its job running, and its method ``thread`` would end pytest with
+all jobs running. So the run is cancelled, and its item fails as with any other limit. pytest-timeout's own timer is
+kept as a backstop, some seconds later, in case the main thread is blocked.
 """
 
 from __future__ import annotations
@@ -14,35 +14,35 @@ from typing import Any
 
 import pytest
 
-from pytest_ibmodels.pytest.collection import PhaseItem
+from pytest_ibmodels.pytest.nodes import PhaseItem
 
-DEADLINE: pytest.StashKey[tuple[float, float]] = pytest.StashKey()
-"""On the config, of the item that runs: the monotonic second, and the seconds that the item was given."""
+_DEADLINE: pytest.StashKey[tuple[float, float]] = pytest.StashKey()
+"""On the config: deadline of the running item on the monotonic clock, and its timeout, both in seconds."""
 
-_BEHIND_SECONDS = 30.0
+_BACKSTOP_SECONDS = 30.0
 
 
 def set_timer(item: pytest.Item, settings: Any) -> bool | None:
-    """Answer of ``pytest_timeout_set_timer``; None leaves it to pytest-timeout."""
+    """Set an item's deadline; return None to let pytest-timeout set its own timer."""
     stash = item.config.stash
-    if not isinstance(item, PhaseItem) or DEADLINE in stash or not settings.timeout:
+    if not isinstance(item, PhaseItem) or _DEADLINE in stash or not settings.timeout:
         return None
-    stash[DEADLINE] = (time.monotonic() + settings.timeout, settings.timeout)
-    later = settings._replace(timeout=settings.timeout + _BEHIND_SECONDS)
+    stash[_DEADLINE] = (time.monotonic() + settings.timeout, settings.timeout)
+    later = settings._replace(timeout=settings.timeout + _BACKSTOP_SECONDS)
     if threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGALRM"):
         later = later._replace(method="signal")
-    # Asked again with the later time, this hook finds the deadline set and leaves the timer to pytest-timeout.
+    # The nested call finds the deadline set and returns None, so pytest-timeout sets its timer to the later time.
     item.config.hook.pytest_timeout_set_timer(item=item, settings=later)
     return True
 
 
 def cancel_timer(item: pytest.Item) -> None:
-    """Forget the deadline; pytest-timeout cancels its own timer."""
-    if isinstance(item, PhaseItem) and DEADLINE in item.config.stash:
-        del item.config.stash[DEADLINE]
+    """Remove the deadline; pytest-timeout cancels its own timer."""
+    if isinstance(item, PhaseItem) and _DEADLINE in item.config.stash:
+        del item.config.stash[_DEADLINE]
 
 
 def overdue(config: pytest.Config) -> str:
-    """Why the item that runs has to end now; empty if it need not."""
-    at, seconds = config.stash.get(DEADLINE, (float("inf"), 0.0))
+    """Return an error message if the running item is past its deadline; else an empty text."""
+    at, seconds = config.stash.get(_DEADLINE, (float("inf"), 0.0))
     return "" if time.monotonic() < at else f"the item did not end within its timeout of {seconds:g} s"

@@ -1,9 +1,8 @@
-"""xdist: one environment, one worker; so that each environment is opened and pushed to once.
+"""xdist: each environment gets one worker, so that it is opened and uploaded to once.
 
-What is to be scheduled is known once a worker has collected: then the scheduler is replaced, if there are model tests.
-``_split_scope`` and the attribute ``sched`` of xdist's session are not public API of xdist (its public way, ``--dist
-loadgroup``, does nothing on pytest 9.2 with xdist 3.8). They are used here only, the range of xdist's versions is
-bounded for it, and tests hold it.
+The scheduler is replaced after the first worker's collection, if it contains model tests. ``_split_scope`` and the
+attribute ``sched`` of xdist's session are not public API (the public way, ``--dist loadgroup``, has no effect on pytest
+9.2 with xdist 3.8). They are used here only; the range of xdist's versions is bounded, and tests cover them.
 """
 
 from __future__ import annotations
@@ -16,24 +15,25 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_ibmodels.pytest import options
+from pytest_ibmodels.pytest.interrupts import sigterm_interrupts
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
 
 _STOP_FILE = "ibmodels_stop_file"
-_KEPT_TOGETHER = ("load", "loadfile", "loadscope")
-"""Values of ``--dist`` that give whole groups of tests to workers, or can: ``-n`` alone means ``load``."""
+_GROUPING_MODES = ("load", "loadfile", "loadscope")
+"""Values of ``--dist`` that can give groups of tests to a worker; ``-n`` alone means ``load``."""
 
 _WHY_NOT = {
-    "each": "runs every test on every worker, so each would push the code and train for itself",
-    "worksteal": "moves tests from worker to worker, so a model could be asked for where it was not trained",
-    "loadgroup": "gives tests without a group to any worker, so a model could be asked for where it was not trained",
+    "each": "runs every test on every worker, so each would upload the code and train for itself",
+    "worksteal": "moves tests from worker to worker, so inference could run where its model was not trained",
+    "loadgroup": "gives tests without a group to any worker, so inference could run where its model was not trained",
 }
 
 
 def configure(config: pytest.Config) -> None:
-    """Prepare the controller of a session with workers; a session without has none."""
+    """Register the controller's plugins, if this process is the controller of a session with workers."""
     if not options.controls_workers(config):
         return
     config.pluginmanager.register(Controller(config), "ibmodels-controller")
@@ -43,7 +43,7 @@ def configure(config: pytest.Config) -> None:
 
 
 class Controller:
-    """Does what xdist's controller has to, once workers have found model tests."""
+    """Plugin of xdist's controller: acts once workers have collected model tests."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
@@ -52,10 +52,10 @@ class Controller:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
-        """Called for each worker, before the scheduler gets what it collected.
+        """Replace the scheduler before it gets a worker's collection.
 
         Raises:
-            pytest.UsageError: the mode or the scheduler would take the phases of a model test apart.
+            pytest.UsageError: the mode or the scheduler would run the phases of a model test on different workers.
         """
         cases = {case for nodeid in ids if (case := options.case_of(nodeid)) is not None}
         if not cases:
@@ -63,8 +63,6 @@ class Controller:
         use_scheduler(self._config)
         if not self._found:
             self._found = True
-            from pytest_ibmodels.pytest.phase_runs import sigterm_interrupts
-
             self._until_the_end.enter_context(sigterm_interrupts())
             self._announce({(environment, case.split("::")[-2]) for case, environment, _ in cases})
 
@@ -75,15 +73,15 @@ class Controller:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, exitstatus: int) -> None:
-        if options.journal_file(self._config).exists():
+        if self._found and self._has_journal():
             from pytest_ibmodels.pytest import leftovers
 
             leftovers.sweep_after_workers(self._config, interrupted=exitstatus == pytest.ExitCode.INTERRUPTED)
 
     def _announce(self, cases: set[tuple[str, str]]) -> None:
-        """Say what an earlier session left running of these (environment, model test)."""
+        """Print the jobs that an earlier session left of these cases (environment, model test)."""
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
-        if reporter is None or not options.journal_file(self._config).exists():
+        if reporter is None or not self._has_journal():
             return
         from pytest_ibmodels.pytest import leftovers
 
@@ -91,13 +89,19 @@ class Controller:
             reporter.ensure_newline()
             reporter.write_line(line)
 
+    def _has_journal(self) -> bool:
+        from pytest_ibmodels.spec.project import journal_file
+
+        return journal_file(self._config).exists()
+
 
 class StopSignal:
-    """The controller tells its workers when ``--maxfail`` is reached: by themselves they look between two tests only,
-    and a worker may wait for a training much longer than that.
+    """Plugin with which the controller tells its workers that ``--maxfail`` is reached.
+
+    xdist's workers check that between two tests only, and waiting for a training may take much longer.
 
     Args:
-        maxfail: the failures, on all workers, after which the session stops.
+        maxfail: number of failures on all workers after which the session stops.
     """
 
     def __init__(self, maxfail: int) -> None:
@@ -119,16 +123,16 @@ class StopSignal:
 
 
 def is_to_stop(config: pytest.Config) -> bool:
-    """Whether this is a worker of a session that has failed often enough."""
+    """Return whether this process is a worker of a session that has reached ``--maxfail``."""
     file: str | None = getattr(config, "workerinput", {}).get(_STOP_FILE)
     return file is not None and Path(file).exists()
 
 
 def use_scheduler(config: pytest.Config) -> None:
-    """Put a scheduler that keeps environments together in the place of xdist's, before that has got any test.
+    """Replace xdist's scheduler, before it gets any test, by one that keeps environments together.
 
     Raises:
-        pytest.UsageError: see :func:`check_mode`.
+        pytest.UsageError: the mode or the scheduler of another plugin may separate the phases of a model test.
     """
     from xdist.scheduler import LoadFileScheduling, LoadScheduling, LoadScopeScheduling
 
@@ -145,7 +149,7 @@ def use_scheduler(config: pytest.Config) -> None:
         )
 
     class EnvironmentScheduling(LoadScopeScheduling):  # type: ignore[misc]
-        """Model tests go by environment, all other tests as the mode says."""
+        """Schedules model tests by environment, and all other tests by the mode."""
 
         keeps_environments_together = True
 
@@ -159,12 +163,12 @@ def use_scheduler(config: pytest.Config) -> None:
 
 
 def check_mode(mode: str) -> None:
-    """Refuse a ``--dist`` under which a model test's phases, or an environment's tests, would not stay together.
+    """Check that a mode of ``--dist`` keeps the tests of an environment together.
 
     Raises:
-        pytest.UsageError: it does; the text names the mode to use.
+        pytest.UsageError: it does not; the message names the mode to use.
     """
-    if mode in _KEPT_TOGETHER:
+    if mode in _GROUPING_MODES:
         return
     reason = _WHY_NOT.get(mode, "is not known to keep the two phases of a model test on one worker")
     raise pytest.UsageError(
@@ -174,11 +178,11 @@ def check_mode(mode: str) -> None:
 
 
 def scope_of(nodeid: str, mode: str = "load") -> str:
-    """What is given to a worker as a whole.
+    """Return the scope of a test; xdist gives each scope to one worker.
 
     Returns:
-        The environment for a model test's id (``FILE::TEST::ENVIRONMENT::PHASE``); for another test, by ``mode``, its
-        file, its class or module, or the id itself.
+        The environment of a model test (``FILE::TEST::ENVIRONMENT::PHASE``). For another test, depending on ``mode``,
+        its file, its class or module, or the node id.
     """
     case = options.case_of(nodeid)
     if case is not None:

@@ -1,1 +1,1 @@
-"""What people read: live progress, the text of a failure, the summary. All wording of outcomes is here."""
+"""Reports for people and for CI servers, made of the records of runs; one file per format."""

@@ -1,4 +1,4 @@
-"""Environments side by side: what the same model test reached on each."""
+"""Environments side by side: the metrics that the same model test reached on each."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ComparisonRow:
-    """A field of a model test by one metric.
+class SideBySideRow:
+    """A metric of one field of a model test on all environments.
 
     Attributes:
-        observed: a value per environment, in the order of the comparison; None where there is none.
-        low_is_better: whether the metric is held to a maximum alone.
+        observed: one value per environment, in their order; None for no value.
+        low_is_better: the metric has a maximum and no minimum.
     """
 
     test: str
@@ -30,7 +30,7 @@ class ComparisonRow:
 
     @property
     def worst(self) -> frozenset[int]:
-        """Indices of the lowest values, or of the highest where low is better; none if all are the same."""
+        """Indices of the lowest values, or of the highest if low is better; empty if all values are equal."""
         values = [value for value in self.observed if value is not None]
         if not values or max(values) - min(values) <= TOLERANCE:
             return frozenset()
@@ -40,30 +40,30 @@ class ComparisonRow:
 
     @property
     def sign(self) -> str:
-        """Marks the worst value in plain text."""
+        """Mark of the worst value in plain text."""
         return ">" if self.low_is_better else "<"
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """``environments`` are the columns."""
+class SideBySide:
+    """Table of metrics with a column per environment."""
 
     environments: tuple[str, ...]
-    rows: tuple[ComparisonRow, ...]
+    rows: tuple[SideBySideRow, ...]
 
 
-def compare(runs: Sequence[RunRecord]) -> Comparison:
-    """Put the metrics of model tests that trained on at least two environments side by side."""
+def side_by_side(runs: Sequence[RunRecord]) -> SideBySide:
+    """Table of the metrics of all model tests that trained on at least two environments."""
     trained: dict[tuple[str, str], list[RunRecord]] = {}
     for run in runs:
         if any(check.observed is not None for check in run.training.checks):
             trained.setdefault((run.file, run.test), []).append(run)
-    compared = [group for group in trained.values() if len(group) > 1]
-    environments = tuple(sorted({run.environment for group in compared for run in group}))
-    return Comparison(environments, tuple(row for group in compared for row in _rows(group, environments)))
+    groups = [group for group in trained.values() if len(group) > 1]
+    environments = tuple(sorted({run.environment for group in groups for run in group}))
+    return SideBySide(environments, tuple(row for group in groups for row in _rows(group, environments)))
 
 
-def _rows(group: Sequence[RunRecord], environments: tuple[str, ...]) -> list[ComparisonRow]:
+def _rows(group: Sequence[RunRecord], environments: tuple[str, ...]) -> list[SideBySideRow]:
     observed: dict[tuple[str, str], dict[str, float | None]] = {}
     low: set[tuple[str, str]] = set()
     for run in group:
@@ -72,7 +72,7 @@ def _rows(group: Sequence[RunRecord], environments: tuple[str, ...]) -> list[Com
             if check.minimum is None and check.maximum is not None:
                 low.add((check.field, check.metric))
     return [
-        ComparisonRow(
+        SideBySideRow(
             group[0].test, field, metric, tuple(values.get(name) for name in environments), (field, metric) in low
         )
         for (field, metric), values in observed.items()

@@ -1,4 +1,4 @@
-"""The text of a failed item: what was required and what was seen, where it ran, what the job said."""
+"""Text of a failed item: required and observed values, facts of the run, traceback and log of the job."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
     from pytest_ibmodels.engine.case import Run
     from pytest_ibmodels.reports.figures import Figures
-    from pytest_ibmodels.verdicts.metrics import MetricCheck
+    from pytest_ibmodels.verdicts.checks import MetricCheck
     from pytest_ibmodels.verdicts.predictions import PredictionsVerdict
 
 _MOST_DIFFERENCES = 30
 _MOST_FRAMES = 14
 
 
-def failure_text(failure: RunFailure, place: str) -> str:
-    """Everything that a person needs to know of a failure, in plain lines; ``place`` is FILE:LINE of its entry."""
+def failure_text(failure: RunFailure, location: str) -> str:
+    """The whole text of a failure, in plain lines; ``location`` is FILE:LINE of the model test."""
     run = failure.run
     if isinstance(failure, NotTrained):
         failure = failure.cause
@@ -43,9 +43,9 @@ def failure_text(failure: RunFailure, place: str) -> str:
     if isinstance(failure, TrainingFailure) and failure.job_traceback:
         lines += ["", "traceback of the job, its last frames (the pushed code, in the environment):"]
         lines += [f"  job | {line}" for line in failure.job_traceback.rstrip().splitlines()[-_MOST_FRAMES:]]
-    lines += ["", f"model test: {place}"]
+    lines += ["", f"model test: {location}"]
     if run is not None:
-        lines += _where(run)
+        lines += _run_facts(run)
         if run.job_log:
             lines += ["", "log of the training job, its last lines:"]
             lines += [f"  log | {clipped(line, 200)}" for line in run.job_log]
@@ -53,12 +53,12 @@ def failure_text(failure: RunFailure, place: str) -> str:
 
 
 def _metrics(checks: Sequence[MetricCheck]) -> list[str]:
-    written = [(check, figures(check)) for check in checks]
-    rows = [(check.metric, check.field, one.required, one.observed, _said(one)) for check, one in written]
+    numbers = [(check, figures(check)) for check in checks]
+    rows = [(check.metric, check.field, one.required, one.observed, _shortfall(one)) for check, one in numbers]
     return table(("metric", "field", "required", "observed", ""), rows, right=frozenset({2, 3}))
 
 
-def _said(one: Figures) -> str:
+def _shortfall(one: Figures) -> str:
     if one.missed and one.interval and one.interval != one.missed:
         return f"{one.missed} ({one.interval})"
     return one.missed or one.interval
@@ -66,10 +66,12 @@ def _said(one: Figures) -> str:
 
 def _predictions(verdict: PredictionsVerdict) -> Iterator[str]:
     for document in verdict.documents:
-        mine = [difference for difference in verdict.differences[:_MOST_DIFFERENCES] if difference.document == document]
-        if mine:
+        differing = [
+            difference for difference in verdict.differences[:_MOST_DIFFERENCES] if difference.document == document
+        ]
+        if differing:
             yield f"  document {document}"
-            rows = [(row.field, _quoted(row.at_training), _quoted(row.at_inference)) for row in mine]
+            rows = [(row.field, _quoted(row.at_training), _quoted(row.at_inference)) for row in differing]
             yield from table(("field", "at training", "at inference"), rows, indent="    ")
     if len(verdict.differences) > _MOST_DIFFERENCES:
         yield f"  and {len(verdict.differences) - _MOST_DIFFERENCES} more differences"
@@ -85,7 +87,7 @@ def _quoted(text: str) -> str:
     return clipped(repr(text), 70)
 
 
-def _where(run: Run) -> Iterator[str]:
+def _run_facts(run: Run) -> Iterator[str]:
     yield f"environment: {run.case.environment}" + (f" ({run.host})" if run.host else "")
     if run.job_id:
         yield f"{'re-attached to job' if run.reattached else 'training job'}: {run.job_id}"

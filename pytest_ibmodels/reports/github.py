@@ -1,6 +1,6 @@
-"""The job summary on GitHub: Markdown, appended to the file that ``GITHUB_STEP_SUMMARY`` names.
+"""GitHub's job summary: Markdown, appended to the file that ``GITHUB_STEP_SUMMARY`` names.
 
-Annotations are made by pytest-github-actions-annotate-failures, from the place and the text that our items have.
+Annotations are made by pytest-github-actions-annotate-failures, from the location and the text of the items.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ import html
 import re
 from typing import TYPE_CHECKING
 
-from pytest_ibmodels.reports.comparison import compare
-from pytest_ibmodels.reports.figures import figures, told_apart
+from pytest_ibmodels.reports.comparison import side_by_side
+from pytest_ibmodels.reports.figures import distinct_figures, figures, remark
 from pytest_ibmodels.reports.tables import clipped, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from pytest_ibmodels.reports.comparison import ComparisonRow
+    from pytest_ibmodels.reports.comparison import SideBySideRow
     from pytest_ibmodels.reports.record import CheckRecord, InferenceRecord, RunRecord, TrainingRecord
 
 MOST_BYTES = 1024 * 1024
-"""GitHub drops a step's summary that is longer, all of it."""
+"""GitHub drops the whole summary of a step if it is longer."""
 
 _MOST_FAILURE_CHARACTERS = 20_000
 _LEFT_OUT = "\n*The rest is left out: a summary may have 1 MiB.*\n"
@@ -30,22 +30,22 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~])")
 
 
 def append_summary(path: Path, runs: Sequence[RunRecord]) -> None:
-    """Append the summary to what earlier commands of the step wrote; the whole stays below GitHub's limit.
+    """Append the summary to the file of the step, which stays below GitHub's limit.
 
     Raises:
         OSError: the file cannot be written.
     """
-    there = path.stat().st_size if path.exists() else 0
+    size = path.stat().st_size if path.exists() else 0
     with path.open("a", encoding="utf-8", newline="\n") as file:
-        file.write(summary(runs, MOST_BYTES - 1 - there))
+        file.write(summary(runs, MOST_BYTES - 1 - size))
 
 
 def summary(runs: Sequence[RunRecord], room: int = MOST_BYTES - 1) -> str:
-    """Verdicts, margins, environments side by side, and the texts of failures.
+    """Markdown of verdicts, margins, environments side by side, and the texts of failures.
 
     Args:
-        runs: in the order in which they are shown.
-        room: the most bytes that it may have in UTF-8; lines that do not fit are left out from the end, and it says so.
+        runs: records in the order in which they are shown.
+        room: maximum length in bytes of UTF-8; the end is left out if it does not fit, and a last line says so.
     """
     kept: list[str] = []
     left = room - len(_LEFT_OUT)
@@ -59,15 +59,17 @@ def summary(runs: Sequence[RunRecord], room: int = MOST_BYTES - 1) -> str:
 
 
 def _blocks(runs: Sequence[RunRecord]) -> Iterator[str]:
-    """What cannot be cut within: lines, and whole texts of failures."""
+    """Parts of the summary that are kept or left out as a whole: lines, and texts of failures."""
     yield "## Model tests\n\n"
     yield from _table(("model test", "environment", "training", "inference", "seconds", "pages"), map(_verdicts, runs))
     yield from _margins(runs)
-    comparison = compare(runs)
-    if comparison.rows:
-        yield "\n### Side by side, the lowest in bold\n\n"
-        yield from _table(("model test", "field", "metric", *comparison.environments), map(_compared, comparison.rows))
-    yield from _remarks(runs)
+    compared = side_by_side(runs)
+    if compared.rows:
+        yield "\n### Side by side, the worst in bold\n\n"
+        yield from _table(
+            ("model test", "field", "metric", *compared.environments), map(_side_by_side_row, compared.rows)
+        )
+    yield from _comparison_notes(runs)
     yield from _failures(runs)
 
 
@@ -91,12 +93,12 @@ def _verdict(phase: TrainingRecord | InferenceRecord) -> str:
 
 
 def _margins(runs: Sequence[RunRecord]) -> Iterator[str]:
-    """The table of all checks, with the columns that they have anything for."""
+    """Table of all checks, without the columns that would be empty."""
     checks = [(run, check) for run in runs for check in (*run.training.checks, *run.inference.checks)]
     if not checks:
         return
     with_maximum = any(check.maximum is not None for _, check in checks)
-    with_interval = any(check.interval or check.remark or check.undecided for _, check in checks)
+    with_interval = any(check.interval or remark(check) for _, check in checks)
     header = ["model test", "environment", "metric", "field", "observed", "minimum"]
     header += ["maximum"] * with_maximum + ["margin"] + ["95 % interval"] * with_interval
     yield "\n### Margins\n\n"
@@ -104,27 +106,27 @@ def _margins(runs: Sequence[RunRecord]) -> Iterator[str]:
 
 
 def _margin(run: RunRecord, check: CheckRecord, with_maximum: bool, with_interval: bool) -> tuple[str, ...]:
-    written = figures(check)
-    margin = _escaped(check.problem if check.margin is None and check.problem else written.margin)
+    numbers = figures(check)
+    margin = _escaped(check.problem if check.margin is None and check.problem else numbers.margin)
     return (
         *map(_escaped, (run.test, run.environment, check.metric, check.field)),
-        written.observed,
-        written.minimum,
-        *([written.maximum] if with_maximum else []),
+        numbers.observed,
+        numbers.minimum,
+        *([numbers.maximum] if with_maximum else []),
         _bold(margin, bold=not check.passed),
-        *([_escaped(written.interval)] if with_interval else []),
+        *([_escaped(numbers.interval)] if with_interval else []),
     )
 
 
-def _remarks(runs: Sequence[RunRecord]) -> Iterator[str]:
+def _comparison_notes(runs: Sequence[RunRecord]) -> Iterator[str]:
     notes = [(run, note) for run in runs for note in run.notes if note.startswith(("warning:", "better_than_current"))]
     if notes:
         yield "\n### Against the models in use\n\n"
         yield from (f"- {_escaped(run.title)}: {_escaped(note)}\n" for run, note in notes)
 
 
-def _compared(row: ComparisonRow) -> tuple[str, ...]:
-    values = (_bold(text, bold=index in row.worst) for index, text in enumerate(told_apart(row.observed)))
+def _side_by_side_row(row: SideBySideRow) -> tuple[str, ...]:
+    values = (_bold(text, bold=index in row.worst) for index, text in enumerate(distinct_figures(row.observed)))
     return (_escaped(row.test), _escaped(row.field), _escaped(row.metric), *values)
 
 

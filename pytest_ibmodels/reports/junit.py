@@ -1,7 +1,7 @@
-"""JUnit XML: what is known of a run as properties of its items; kinds of failures and the job's log in the file.
+"""JUnit XML: facts of a run as properties of its items; kinds of failures and the job's log in the file.
 
-pytest writes the file. What its hooks have no way to say (a failure's ``type``, ``system-out`` whatever
-``junit_logging`` is) is added to the file afterwards.
+pytest writes the file. What its hooks cannot set (a failure's ``type``, ``system-out`` regardless of
+``junit_logging``) is added to the file afterwards.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING
 
-from pytest_ibmodels.reports.figures import compact
+from pytest_ibmodels.reports.figures import compact, remark
 from pytest_ibmodels.reports.tables import plain
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ _INFERENCE = "::test_inference"
 
 
 def properties(run: RunRecord, nodeid: str) -> Iterator[tuple[str, object]]:
-    """Name and value of an item's properties: what is known of its run when its phase has ended.
+    """Name and value of each property of an item, when its phase has ended.
 
-    pytest makes values fit for XML, and names not; both may be of others: fields, labels, checks of the project.
+    pytest makes values fit for XML, but not names; both may hold texts of environments: fields, labels, checks.
     """
     for name, value in _properties(run, nodeid):
         yield plain(name), plain(value)
@@ -46,14 +46,14 @@ def _properties(run: RunRecord, nodeid: str) -> Iterator[tuple[str, str]]:
         if seconds is not None:
             yield f"seconds.{name}", f"{seconds:.3f}"
     for check in (*run.training.checks, *run.inference.checks):
-        yield from _of_check(check)
-    yield from _tested(run.training)
+        yield from _check_properties(check)
+    yield from _training_properties(run.training)
     if run.inference.documents:
         yield "documents_compared", str(len(run.inference.documents))
         yield "fields_compared", str(run.inference.fields)
 
 
-def _of_check(check: CheckRecord) -> Iterator[tuple[str, str]]:
+def _check_properties(check: CheckRecord) -> Iterator[tuple[str, str]]:
     name = f"{check.metric}.{check.field}"
     if check.observed is not None:
         yield f"observed.{name}", compact(check.observed, check.minimum, check.maximum)
@@ -63,12 +63,11 @@ def _of_check(check: CheckRecord) -> Iterator[tuple[str, str]]:
         yield f"maximum.{name}", compact(check.maximum, check.observed)
     if check.interval is not None:
         yield f"interval.{name}", " ".join(map(compact, check.interval))
-    remark = "undecided" if check.undecided else check.remark
-    if remark:
-        yield f"remark.{name}", remark
+    if remark(check):
+        yield f"remark.{name}", remark(check)
 
 
-def _tested(training: TrainingRecord) -> Iterator[tuple[str, str]]:
+def _training_properties(training: TrainingRecord) -> Iterator[tuple[str, str]]:
     part, comparison = training.test_part, training.comparison
     facts: dict[str, object] = {}
     if part is not None:
@@ -84,14 +83,14 @@ def _tested(training: TrainingRecord) -> Iterator[tuple[str, str]]:
 
 
 def complete(text: str, runs: Mapping[str, RunRecord]) -> str:
-    """The content of a JUnit file with the kinds of failures and the logs of the jobs.
+    """Content of a JUnit file, with the kinds of failures and the logs of the jobs added.
 
     Args:
-        text: as pytest wrote it.
-        runs: the node id of a case → its record. Test cases of anything else stay as they are.
+        text: the file as pytest wrote it.
+        runs: node id of a case → record of its run. Other test cases stay unchanged.
 
     Raises:
-        xml.etree.ElementTree.ParseError: it is no XML.
+        xml.etree.ElementTree.ParseError: the text is not XML.
     """
     known = {plain(nodeid): run for nodeid, run in runs.items()}
     root = ET.fromstring(text)  # noqa: S314 - pytest has just written it
@@ -109,7 +108,7 @@ def _node_id(case: ET.Element) -> str:
 
 
 def _complete(case: ET.Element, run: RunRecord, nodeid: str) -> None:
-    _tell_names_apart(case, run)
+    _separate_names(case, run)
     failure = (run.inference if nodeid.endswith(_INFERENCE) else run.training).failure
     for element in (*case.findall("failure"), *case.findall("error")):
         if failure is not None and failure.kind != "error" and (element.text or "").startswith(failure.kind):
@@ -122,11 +121,10 @@ def _complete(case: ET.Element, run: RunRecord, nodeid: str) -> None:
         output.text = (output.text or "") + plain("\n".join(("log of the training job, its last lines:", *run.job_log)))
 
 
-def _tell_names_apart(case: ET.Element, run: RunRecord) -> None:
-    """Where a name has dots, show where the model test's ends and the environment's begins.
+def _separate_names(case: ET.Element, run: RunRecord) -> None:
+    """Write `MODEL_TEST::ENVIRONMENT` in the class name if either name has a dot.
 
-    pytest joins both by a dot, so that `Invoices` on `eu.prod` and `Invoices.eu` on `prod` would be one test to whoever
-    reads the file, and hide each other.
+    pytest joins both by a dot, so that `Invoices` on `eu.prod` and `Invoices.eu` on `prod` would be the same test.
     """
     joined = f".{run.test}.{run.environment}"
     class_name = case.get("classname", "")

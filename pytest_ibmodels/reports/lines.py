@@ -1,4 +1,4 @@
-"""Texts of several lines on a terminal that may not know every letter in them."""
+"""Texts of several lines, for terminals whose encoding may lack some characters."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 class FailureText(str):
     """A text that pytest writes line by line.
 
-    pytest escapes what a terminal has no letters for, and with it all line ends of the text that it writes at once: as
-    one text, a table would be a single line.
+    pytest escapes a text that the terminal's encoding cannot hold, line ends included: written at once, a table would
+    become a single line.
     """
 
     __slots__ = ()
@@ -24,7 +24,7 @@ class FailureText(str):
 
 
 class CollectionText(FailureText):
-    """The same of a file that cannot be collected, which pytest shows in red."""
+    """Text of a file that cannot be collected, which pytest shows in red."""
 
     __slots__ = ()
     markup: ClassVar[dict[str, bool]] = {"red": True}

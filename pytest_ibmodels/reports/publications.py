@@ -1,4 +1,4 @@
-"""The wording of publishing: a table with a line per environment, and what else there is to say below it."""
+"""Tables of `ibmodels publish` and the commands beside it, a line per environment."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ANSWERS = {True: "yes", False: "no", None: "-"}
 
 
 def outcome_lines(outcomes: Sequence[Outcome]) -> list[str]:
-    """The table of what became of a version everywhere. What became of it is last, as a reason may be long."""
+    """Table of results per environment, and notes below it. The reason, which may be long, comes last."""
     rows = [
         (
             one.environment,
@@ -32,7 +32,7 @@ def outcome_lines(outcomes: Sequence[Outcome]) -> list[str]:
 
 
 def environment_lines(facts: Sequence[EnvironmentFacts], package: str | None) -> list[str]:
-    """The table of environments, with the versions of a package there, newest last."""
+    """Table of environments with the versions of a package, newest last, and problems below it."""
     rows = [
         (
             one.name,

@@ -1,17 +1,16 @@
-"""What is known of a run, as plain values: the one source of every report.
+"""Records of runs as plain values: the model of the JSON report, and the source of all other reports.
 
-Records are made where the run was, travel from xdist's workers to the controller as JSON inside pytest's reports, and
-are read by the summary, the JUnit file, the job summary of a CI server, and ``--model-report``.
+Records are made where the run was, and travel from xdist's workers to the controller as JSON inside pytest's reports.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 Outcome = Literal["passed", "failed", "skipped", "xfailed", "xpassed", "not run"]
-"""pytest's words; ``not run``: not selected, or not come to."""
+"""pytest's words; ``not run``: deselected, or not reached."""
 
 
 def _encodable(value: Any) -> Any:
@@ -28,72 +27,64 @@ class _Record(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _encodable(cls, given: Any) -> Any:
-        """Environments and models may answer texts that no file can hold: what UTF-8 lacks becomes a question mark."""
+        """Replace characters that UTF-8 cannot hold, which environments and models may return, by question marks."""
         return _encodable(given)
 
 
 class PackageRecord(_Record):
-    """What was pushed and trained with."""
+    """The package that was uploaded."""
 
     name: str
     version: str
-    content_hash: Annotated[str, Field(description="SHA-256 over the names and contents of its files.")]
+    content_hash: str = Field(description="SHA-256 of the names and contents of its files.")
 
 
 class SecondsRecord(_Record):
-    """Where the time went, in seconds; null where the run did not come so far."""
+    """Duration of each part of a run, in seconds; null if the run did not reach it."""
 
     upload: float | None = None
-    queue: Annotated[
-        float | None, Field(description="Until it might train (max_parallel), and until the environment began.")
-    ] = None
+    queue: float | None = Field(None, description="Wait for a free slot and for the start of the job.")
     training: float | None = None
     inference: float | None = None
 
 
 class FailureRecord(_Record):
-    """Why a phase failed."""
+    """Failure of a phase."""
 
-    kind: Annotated[str, Field(description="metrics, time limit, ...; `error` if it was no failure of the run's own.")]
-    reason: Annotated[str, Field(description="The first line.")]
-    text: Annotated[str, Field(description="All that the terminal shows, in plain text.")]
+    kind: str = Field(description="`metrics`, `time limit`, ...; `error` for a fault outside the run.")
+    reason: str = Field(description="First line of the failure.")
+    text: str = Field(description="The failure as the terminal shows it, in plain text.")
 
 
 class CheckRecord(_Record):
-    """A metric of a field, held to its bounds."""
+    """A metric of a field and its bounds."""
 
     metric: str
     field: str
-    minimum: Annotated[float | None, Field(description="Null if there is only a maximum.")]
-    observed: Annotated[float | None, Field(description="Null if no number was reported, or none that can be.")]
-    margin: Annotated[
-        float | None, Field(description="How far within its bounds it is, from the nearer one; negative outside.")
-    ]
+    minimum: float | None = Field(description="Null if there is only a maximum.")
+    observed: float | None = Field(description="Reported value; null if no possible number was reported.")
+    margin: float | None = Field(description="Distance from the nearer bound; negative outside the bounds.")
     passed: bool
-    problem: Annotated[str, Field(description="Why there is no number; else empty.")] = ""
-    maximum: Annotated[float | None, Field(description="Null if there is only a minimum.")] = None
-    interval: Annotated[
-        tuple[float, float] | None, Field(description="The observed value's 95 % interval, low and high end.")
-    ] = None
-    remark: Annotated[str, Field(description="What else there is to know, such as a minimum within the interval.")] = ""
-    undecided: Annotated[bool, Field(description="Of better_than_current: whether the rows were too few to tell.")] = (
-        False
-    )
+    problem: str = Field("", description="Why there is no number; empty if there is one.")
+    maximum: float | None = Field(None, description="Null if there is only a minimum.")
+    interval: tuple[float, float] | None = Field(None, description="95 % interval of the observed value.")
+    remark: str = Field("", description="Note, such as that the minimum lies within the interval.")
+    undecided: bool = Field(False, description="True if there were too few rows to decide.")
 
 
 class HistoryRecord(_Record):
-    """A point of the training curves; null or empty is what was not reported at this point."""
+    """A point of the training curves; null or empty for a value that was not reported at this point."""
 
     epoch: float | None = None
     step: float | None = None
-    progress: Annotated[float | None, Field(description="From 0 to 1.")] = None
+    progress: float | None = Field(None, description="Fraction of the training, 0 to 1.")
     loss: float | None = None
     learning_rate: float | None = None
-    metrics: Annotated[dict[str, dict[str, float]], Field(description="metric -> field -> value")] = {}
+    metrics: dict[str, dict[str, float]] = Field({}, description="metric -> field -> value")
 
 
 class DifferenceRecord(_Record):
-    """A field of a document that the served model predicted otherwise than training did."""
+    """A field of a document that the served model and its training predicted differently."""
 
     document: str
     field: str
@@ -102,47 +93,45 @@ class DifferenceRecord(_Record):
 
 
 class ValueRecord(_Record):
-    """A value of a metric that was reported, held to bounds or not."""
+    """A reported value of a metric, with or without bounds."""
 
     metric: str
     field: str
     value: float
-    interval: Annotated[tuple[float, float] | None, Field(description="Its 95 % interval.")] = None
+    interval: tuple[float, float] | None = Field(None, description="95 % interval of the value.")
 
 
 class TestPartRecord(_Record):
     """The rows or documents that the model was measured on."""
 
-    __test__ = False  # no class of tests, whatever pytest makes of its name
+    __test__ = False  # not a test class, in spite of its name
 
     unit: Literal["rows", "documents"]
     count: int
-    fingerprint: Annotated[str, Field(description="Hash of their keys: the same for the same rows or documents.")]
-    seed: Annotated[int | None, Field(description="Of the split; null if none was used.")] = None
-    split: Annotated[str, Field(description="What the split goes by.")] = ""
-    duplicates: Annotated[int | None, Field(description="Found more than once; null if nobody counted.")] = None
-    on_both_sides: Annotated[
-        int | None, Field(description="Learned from as well, so that metrics flatter; null if nobody counted.")
-    ] = None
-    learned_before: Annotated[
-        int | None, Field(description="That the model in use has learned from; null if that is not known.")
-    ] = None
-    labels_without_test_rows: tuple[str, ...] = ()
+    fingerprint: str = Field(description="Hash of the keys of the rows or documents.")
+    seed: int | None = Field(None, description="Seed of the split; null if none was used.")
+    split: str = Field("", description="Criterion of the split.")
+    duplicates: int | None = Field(None, description="Number of duplicate rows or documents; null if not counted.")
+    on_both_sides: int | None = Field(None, description="Number also in the training part; null if not counted.")
+    learned_before: int | None = Field(
+        None, description="Number that the model in use has learned from; null if unknown."
+    )
+    labels_without_test_rows: tuple[str, ...] = Field((), description="Labels, or fields, missing in the test part.")
 
 
 class PairedRecord(_Record):
-    """A metric of the new model and of the one in use, on the same rows."""
+    """A metric of the new model and of the model in use, on the same rows."""
 
     old: float
     new: float
-    difference: Annotated[float, Field(description="New less old.")]
-    low: Annotated[float, Field(description="Low end of the difference's interval.")]
-    high: Annotated[float, Field(description="High end of the difference's interval.")]
+    difference: float = Field(description="New minus old.")
+    low: float = Field(description="Low end of the difference's interval.")
+    high: float = Field(description="High end of the difference's interval.")
     p_value: float | None = None
 
 
 class WorseRowRecord(_Record):
-    """A row that the model in use gets right and the new one does not."""
+    """A row that the model in use gets right and the new model gets wrong."""
 
     row: int
     text: str
@@ -152,80 +141,77 @@ class WorseRowRecord(_Record):
 
 
 class ComparisonRecord(_Record):
-    """The new model and the one in use, row by row."""
+    """Row-by-row comparison of the new model with the model in use."""
 
-    rows: Annotated[int, Field(description="Test rows that were compared.")]
-    learned: Annotated[
-        int | None, Field(description="Test rows left out, as the model in use has learned them; null if unknown.")
-    ]
-    reason: Annotated[str, Field(description="Why nothing could be compared; else empty.")]
-    confidence: Annotated[float, Field(description="Of the intervals.")]
+    rows: int = Field(description="Number of test rows compared.")
+    learned: int | None = Field(
+        description="Number of rows left out as the model in use has learned them; null if unknown."
+    )
+    reason: str = Field(description="Why nothing could be compared; empty otherwise.")
+    confidence: float = Field(description="Confidence of the intervals, 0 to 1.")
     accuracy: PairedRecord | None
-    f1: Annotated[PairedRecord | None, Field(description="Weighted average.")]
+    f1: PairedRecord | None = Field(description="Weighted average.")
     only_old_right: int
     only_new_right: int
-    worse: Annotated[tuple[WorseRowRecord, ...], Field(description="The first rows that got worse, at most 50.")] = ()
-    verdict: Annotated[
-        Literal["holds", "fails", "undecided"] | None,
-        Field(description="Of better_than_current; null where the model test does not ask for it."),
-    ] = None
+    worse: tuple[WorseRowRecord, ...] = Field((), description="The first rows that got worse, at most 50.")
+    verdict: Literal["holds", "fails", "undecided"] | None = Field(
+        None, description="Null without better_than_current."
+    )
     max_drop: float | None = None
     if_undecided: Literal["pass", "fail"] | None = None
-    rows_to_decide: Annotated[
-        int | None, Field(description="Rows that would decide an undecided verdict, as far as that can be said.")
-    ] = None
+    rows_to_decide: int | None = Field(
+        None, description="Rows that would decide an undecided verdict; null if unknown."
+    )
 
 
 class TrainingRecord(_Record):
     """The training phase."""
 
     outcome: Outcome = "not run"
-    reason: Annotated[str, Field(description="Of a skip or an expected failure.")] = ""
+    reason: str = Field("", description="Reason of a skip or of an expected failure.")
     failure: FailureRecord | None = None
     checks: tuple[CheckRecord, ...] = ()
-    values: Annotated[tuple[ValueRecord, ...], Field(description="All metrics that were reported.")] = ()
+    values: tuple[ValueRecord, ...] = Field((), description="All reported metrics.")
     test_part: TestPartRecord | None = None
-    comparison: Annotated[
-        ComparisonRecord | None, Field(description="With the model in use; null where no rows were compared.")
-    ] = None
-    history: Annotated[tuple[HistoryRecord, ...], Field(description="In the order of the training.")] = ()
+    comparison: ComparisonRecord | None = Field(None, description="Null if no rows were compared.")
+    history: tuple[HistoryRecord, ...] = Field((), description="Training curves.")
 
 
 class InferenceRecord(_Record):
     """The inference phase."""
 
     outcome: Outcome = "not run"
-    reason: Annotated[str, Field(description="Of a skip or an expected failure.")] = ""
+    reason: str = Field("", description="Reason of a skip or of an expected failure.")
     failure: FailureRecord | None = None
-    checks: Annotated[tuple[CheckRecord, ...], Field(description="Those that the project's own hooks added.")] = ()
-    documents: Annotated[tuple[str, ...], Field(description="Those that were compared.")] = ()
-    fields: Annotated[int, Field(description="How many fields were compared, over all documents.")] = 0
-    texts: Annotated[int, Field(description="How many of these had a text on either side.")] = 0
+    checks: tuple[CheckRecord, ...] = Field((), description="Checks added by the project's own hooks.")
+    documents: tuple[str, ...] = Field((), description="Documents that inference was asked about.")
+    fields: int = Field(0, description="Number of fields compared, over all documents.")
+    texts: int = Field(0, description="Number of these with a text on either side.")
     differences: tuple[DifferenceRecord, ...] = ()
-    unanswered: Annotated[dict[str, str], Field(description="document -> why it could not be compared")] = {}
+    unanswered: dict[str, str] = Field({}, description="document -> reason why it could not be compared")
 
 
 class RunRecord(_Record):
-    """One run: one execution of a model test on an environment."""
+    """A run: one execution of a model test on an environment."""
 
-    nodeid: Annotated[str, Field(description="Of the case; its phases are ::test_training and ::test_inference.")]
+    nodeid: str = Field(description="Node id of the case; its items add ::test_training and ::test_inference.")
     test: str
     environment: str
-    file: Annotated[str, Field(description="The file that holds the model test, from the root folder.")]
-    line: Annotated[int, Field(description="Where its entry begins, from 1.")]
+    file: str = Field(description="File with the model test, relative to the root folder.")
+    line: int = Field(description="First line of the model test, from 1.")
     host: str = ""
     route: str = ""
     job_id: str | None = None
-    reattached: Annotated[bool, Field(description="Whether an earlier session started the job (--reattach).")] = False
+    reattached: bool = Field(False, description="True if an earlier session started the job (--reattach).")
     package: PackageRecord | None = None
     started: AwareDatetime | None = None
     finished: AwareDatetime | None = None
     seconds: SecondsRecord = SecondsRecord()
     training: TrainingRecord = TrainingRecord()
     inference: InferenceRecord = InferenceRecord()
-    job_log: Annotated[tuple[str, ...], Field(description="The last lines of the training job's log.")] = ()
+    job_log: tuple[str, ...] = Field((), description="Last lines of the training job's log.")
     notes: tuple[str, ...] = ()
-    links: Annotated[dict[str, str], Field(description="name -> page of the environment")] = {}
+    links: dict[str, str] = Field({}, description="name -> page of the environment")
 
     @property
     def title(self) -> str:
@@ -233,19 +219,22 @@ class RunRecord(_Record):
 
 
 class SessionRecord(_Record):
-    """The pytest session that made a report."""
+    """The pytest session of a report."""
 
     started: AwareDatetime
     finished: AwareDatetime
-    exit_status: Annotated[int, Field(description="pytest's: 0 all passed, 1 some failed, 2 interrupted.")]
-    plugin: Annotated[str, Field(description="The version of pytest-ibmodels.")]
-    pytest: Annotated[str, Field(description="The version of pytest.")]
-    python: Annotated[str, Field(description="The version of Python.")]
+    exit_status: int = Field(description="pytest's exit status: 0 all passed, 1 some failed, 2 interrupted.")
+    plugin: str = Field(description="Version of pytest-ibmodels.")
+    pytest: str = Field(description="Version of pytest.")
+    python: str = Field(description="Version of Python.")
 
 
 class ModelReport(_Record):
-    """Everything about the model tests of one pytest session: what ``--model-report`` writes."""
+    """The file that ``--model-report`` writes: all runs of one pytest session."""
 
     version: Literal[1] = 1
     session: SessionRecord
     runs: tuple[RunRecord, ...]
+
+    def to_json(self) -> str:
+        return self.model_dump_json(indent=2) + "\n"

@@ -1,6 +1,6 @@
 """JSON Schema of ``--model-report FILE.json``.
 
-`python -m pytest_ibmodels.reports.schemas [--check] [FOLDER]` writes it, or says that it is not current.
+`python -m pytest_ibmodels.reports.schemas [--check] [FOLDER]` writes the schema, or checks that it is current.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def schemas() -> dict[str, dict[str, Any]]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the schema into a folder, or with `--check` say that it is not current: exit status 1."""
+    """Write the schema into a folder; with `--check`, return 1 if the schema in the folder is outdated."""
     return write_or_check(
         schemas(), "pytest_ibmodels.reports.schemas", "JSON Schema of a model report in JSON.", arguments
     )

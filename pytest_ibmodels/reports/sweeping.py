@@ -1,4 +1,4 @@
-"""The wording of `ibmodels sweep`: a line per thing, and what became of it."""
+"""Table of `ibmodels sweep`, and the lines about uploads that were left behind."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def sweep_lines(outcomes: Sequence[SweepResult]) -> list[str]:
-    """The table of what became of everything. What became of it is last, as a reason may be long."""
+    """Table of sweep results. The reason, which may be long, comes last."""
     rows = [
         (
             one.entry.environment,
             one.entry.kind,
             _name(one.entry),
             one.entry.made,
-            f"{one.fate}: {one.reason}".removesuffix(": "),
+            f"{one.status}: {one.reason}".removesuffix(": "),
         )
         for one in outcomes
     ]
@@ -29,10 +29,10 @@ def sweep_lines(outcomes: Sequence[SweepResult]) -> list[str]:
 
 
 def left_line(one: SweepResult) -> str:
-    """One thing that could not be removed."""
+    """Line about an upload, job or model that could not be removed."""
     entry = one.entry
     thing = f"{entry.kind} {_name(entry)} on {entry.environment}"
-    return f"left behind: {thing}: {one.reason}; `ibmodels sweep` tries it again"
+    return f"left behind: {thing}: {one.reason}; `ibmodels sweep` retries"
 
 
 def _name(entry: Entry) -> str:

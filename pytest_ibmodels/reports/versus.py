@@ -1,10 +1,10 @@
-"""The wording of the new model against the one in use, and of what both were tested on."""
+"""Sentences and tables on the new model against the model in use, and on the test part."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_ibmodels.reports.figures import number, signed
+from pytest_ibmodels.reports.figures import counted, number, signed
 from pytest_ibmodels.reports.tables import clipped, table
 from pytest_ibmodels.verdicts.better import FEWEST_ROWS
 from pytest_ibmodels.verdicts.checks import BetterCheck
@@ -22,14 +22,14 @@ _WORSE_SHOWN = 10
 
 
 def better_notes(checks: Sequence[MetricCheck]) -> Iterator[str]:
-    """Sentences on the new model against the one in use; none where nobody asked for that, or nothing can be read."""
+    """Sentences on the checks `better_than_current`; none for a check that could not be judged."""
     for check in checks:
         if isinstance(check, BetterCheck) and check.verdict is not None:
             yield from _notes(check)
 
 
 def worse_rows(checks: Sequence[MetricCheck]) -> list[str]:
-    """A table of the first rows that got worse, for a new model that is not as good as the one in use."""
+    """Table of the first rows that got worse, if the new model is not as good as the model in use; else empty."""
     for check in checks:
         if isinstance(check, BetterCheck) and not check.passed and check.comparison and check.comparison.worse:
             worse = check.comparison.worse
@@ -38,27 +38,27 @@ def worse_rows(checks: Sequence[MetricCheck]) -> list[str]:
                 for one in worse[:_WORSE_SHOWN]
             ]
             header = ("row", "label", "in use", "new", "text")
-            return ["rows that got worse, the first of them:", *table(header, rows, right=frozenset({0}))]
+            return ["first rows that got worse:", *table(header, rows, right=frozenset({0}))]
     return []
 
 
 def measured_on(part: TestPart | TestPartRecord, comparison: Comparison | ComparisonRecord | None) -> str:
-    """What the metrics were measured on, in one line."""
-    unit = part.unit.removesuffix("s") if part.count == 1 else part.unit
+    """One line on the test part that the metrics were measured on."""
+    unit = part.unit.removesuffix("s")
     known = [f"split by {part.split}" if part.split else "", "" if part.seed is None else f"seed {part.seed}"]
     known.append(f"fingerprint {part.fingerprint}")
-    parts = [f"tested on {part.count} {unit} ({', '.join(filter(None, known))})"]
+    parts = [f"tested on {counted(part.count, unit)} ({', '.join(filter(None, known))})"]
     if part.duplicates:
-        parts.append(f"{part.duplicates} duplicate{'s' * (part.duplicates != 1)}")
+        parts.append(counted(part.duplicates, "duplicate"))
     labels = part.labels_without_test_rows
     if labels:
         named = ", ".join(map(repr, labels[:5])) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
-        parts.append(f"without any {part.unit.removesuffix('s')} of {named}")
+        parts.append(f"without any {unit} of {named}")
     if part.on_both_sides:
-        parts.append(f"{part.on_both_sides} of them learned from as well, which flatters the metrics")
+        parts.append(f"{part.on_both_sides} of them also in the training part, which flatters the metrics")
     learned = part.learned_before or (comparison.learned if comparison is not None else None)
     if learned:
-        parts.append(f"{learned} of them learned before by the model in use")
+        parts.append(f"{learned} of them already learned by the model in use")
     return "; ".join(parts)
 
 
@@ -66,7 +66,7 @@ def _notes(check: BetterCheck) -> Iterator[str]:
     comparison = check.comparison
     if comparison is None:
         yield (
-            f"{NAME}: the training reported no comparison row by row, so two values were compared, which may differ by "
+            f"{NAME}: the training reported no row-by-row comparison, so two values were compared, which may differ by "
             "chance"
         )
         return
@@ -79,12 +79,11 @@ def _parts(check: BetterCheck, comparison: Comparison) -> Iterator[str]:
     if comparison.reason:
         yield comparison.reason.rstrip(".")
     if both is not None:
-        rows = f"{comparison.rows} row{'s' * (comparison.rows != 1)}"
-        allowed = f", of which {signed(-check.max_drop)} is allowed" if check.max_drop else ""
+        allowed = f", where a drop of {number(check.max_drop)} is allowed" if check.max_drop else ""
         yield (
-            f"on {rows} the F1 (weighted avg) is {number(both.new)}, of the model in use {number(both.old)}: a "
-            f"difference of {signed(both.difference)} ({comparison.confidence:.0%} interval {signed(both.low)} to "
-            f"{signed(both.high)}){allowed}"
+            f"on {counted(comparison.rows, 'row')} the F1 (weighted avg) is {number(both.new)}, and {number(both.old)} "
+            f"for the model in use: a difference of {signed(both.difference)} ({comparison.confidence:.0%} interval "
+            f"{signed(both.low)} to {signed(both.high)}){allowed}"
         )
         old, new = comparison.only_old_right, comparison.only_new_right
         yield f"only the model in use is right on {old}, only the new one on {new}"
@@ -93,7 +92,7 @@ def _parts(check: BetterCheck, comparison: Comparison) -> Iterator[str]:
     elif check.undecided and check.needed is not None:
         yield f"about {check.needed:,} rows would decide it"
     if comparison.learned is None:
-        unknown = "how many of these rows the model in use has learned is not known, as an older version trained it"
-        yield f"{unknown}: train and promote a model to be able to tell" if check.undecided else unknown
+        unknown = "it is unknown how many of these rows the model in use has learned, as an older version trained it"
+        yield f"{unknown}: train and promote a model to find out" if check.undecided else unknown
     elif comparison.learned:
         yield f"{comparison.learned} more test rows were left out, as the model in use has learned them"

@@ -1,1 +1,1 @@
-"""The sandbox: an embedded environment that stores files, runs pushed training code, and serves the trained models."""
+"""Sandbox: an environment that stores files, runs pushed training code, and serves the trained models."""

@@ -1,17 +1,17 @@
-"""What the sandbox says when it refuses: one sentence that names the thing, the reason, and what to do."""
+"""Errors of the sandbox; each message names the thing, the reason, and what to do."""
 
 import errno
 
-_PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM, errno.ENOBUFS})
-"""Error numbers of a machine that has run out of something for the moment."""
+_TEMPORARY = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM, errno.ENOBUFS})
+"""Errors of a machine that has run out of something temporarily."""
 
 
 class SandboxError(Exception):
-    """A request that cannot be served; its text is the ``msg`` of the error envelope (HTTP 200, section 1.4)."""
+    """A request that cannot be served: HTTP 200, with the text as ``msg`` (Instabase protocol, "Errors")."""
 
 
 class BodyTooLargeError(SandboxError):
-    """A request body over the limit: the one refusal with an HTTP status of its own, 413."""
+    """The request body is over the limit: HTTP 413."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(
@@ -21,29 +21,28 @@ class BodyTooLargeError(SandboxError):
 
 
 class BusyError(SandboxError):
-    """The machine lacks something for the moment: HTTP 503, and the word that makes clients try again."""
+    """The machine lacks something temporarily: HTTP 503; the word UNAVAILABLE makes clients retry."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"UNAVAILABLE: {reason}; try again in a moment")
+        super().__init__(f"UNAVAILABLE: {reason}; retry in a moment")
 
 
 class TooManyCallsError(SandboxError):
-    """So many calls wait for models already that one more is refused: HTTP 429, to be tried again later."""
+    """Too many calls of a tenant wait for models: HTTP 429."""
 
     retry_after = 5
     """Seconds."""
 
     def __init__(self, waiting: int) -> None:
         super().__init__(
-            f"{waiting} calls of this token wait for models already, as many as may; try again when some have been "
-            "answered"
+            f"{waiting} calls of this token wait for models already, the most allowed; retry when some are answered"
         )
 
 
 def refusal(doing: str, error: OSError, reason: str | None = None) -> SandboxError:
-    """The sentence for what the operating system refused; ``doing`` names the action, and no path of this machine."""
-    sentence = f"{doing}: {reason or error.strerror or error}"
-    return BusyError(sentence) if error.errno in _PASSING else SandboxError(sentence)
+    """Error for a refusal of the operating system; ``doing`` names the action, without a path of this machine."""
+    text = f"{doing}: {reason or error.strerror or error}"
+    return BusyError(text) if error.errno in _TEMPORARY else SandboxError(text)
 
 
 class StoreError(SandboxError):
@@ -51,16 +50,16 @@ class StoreError(SandboxError):
 
 
 class StartError(Exception):
-    """The sandbox cannot start: printed as one sentence on stderr."""
+    """The sandbox cannot start: exit code 1, and the text on stderr."""
 
     exit_code = 1
 
 
 class DataInUseError(StartError):
-    """It cannot start because another sandbox has the data folder."""
+    """Another sandbox has the data folder, or the database."""
 
 
 class UsageError(StartError):
-    """It cannot start because of what the command line says."""
+    """The command line is wrong: exit code 2."""
 
     exit_code = 2

@@ -1,4 +1,4 @@
-"""JSON that others wrote: the one way in which the sandbox reads it."""
+"""JSON of clients and jobs."""
 
 import json
 from typing import Any
@@ -7,11 +7,10 @@ from pydantic_core import from_json
 
 
 def loads(content: str | bytes) -> Any:
-    """The value of JSON text.
+    """Parse JSON text into a value that can be serialized again.
 
     Raises:
-        ValueError: it is no JSON, is nested deeper than 200, or holds half of a character: what is accepted can be
-            written again.
+        ValueError: it is not JSON, is nested deeper than 200 levels, or has an unpaired surrogate.
     """
     if isinstance(content, bytes):
         encoding = json.detect_encoding(content)

@@ -1,4 +1,4 @@
-"""What a sandbox is started with."""
+"""Settings of a sandbox."""
 
 import os
 from dataclasses import dataclass, field, replace
@@ -16,27 +16,27 @@ DAY = 86_400.0
 
 @dataclass(frozen=True)
 class Settings:
-    """Sizes in bytes, times in seconds."""
+    """Settings of a server, or of one tenant; sizes in bytes, times in seconds."""
 
     data: Path
     mounts: tuple[Mount, ...] = ()
     database: str | None = None
-    """A SQLAlchemy URL; None is a SQLite file below ``data``. ``{name}`` in it stands for the holder of a token."""
+    """SQLAlchemy URL with ``{name}`` for the tenant. None means a SQLite file below ``data``."""
     max_jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
     job_memory: int = 8 * GIB
     job_time: float = 7200.0
     max_body: int = 1024 * MIB
     keep_jobs: float = 30 * DAY
-    """For how long after its end a job's state and log are kept."""
+    """How long the state and log of an ended job are kept."""
     preload: bool = True
     """Whether to import torch and the like ahead of the first job, once for all jobs."""
     max_models: int = 4
     model_idle: float = 600.0
     model_time: float = 300.0
-    """The longest that loading a model, or running it on one document, may take."""
+    """Timeout of loading a model, and of running it on one document."""
 
-    def of_holder(self, name: str) -> Self:
-        """The same for the holder of one of several tokens: a data folder of its own, and a database of its own."""
+    def for_tenant(self, name: str) -> Self:
+        """Settings of one of several tenants, with its own data folder and database; ``''`` is the only tenant."""
         if not name:
             return self
         database = self.database and self.database.replace("{name}", name)
@@ -56,12 +56,12 @@ class Settings:
 
     @property
     def applications_root(self) -> Path:
-        """What the drive shows of the marketplace: published archives, and installed packages."""
+        """Published archives and installed packages, which the drive shows."""
         return self.data / "applications"
 
     @property
     def models_root(self) -> Path:
-        """The folder of the models in use, as pushed code keeps them."""
+        """Folder of the model registry of pushed code."""
         return self.data / "models"
 
     @property
@@ -70,7 +70,7 @@ class Settings:
 
     @property
     def database_url(self) -> str | URL:
-        """A URL for SQLAlchemy. It is built from the path, as `?` and `%` in a path mean something else in a URL."""
+        """SQLAlchemy URL; built from the path's parts, as `?` and `%` in a path have a meaning in a URL text."""
         return self.database or URL.create("sqlite", database=str(self.data / "sandbox.sqlite"))
 
     @property

@@ -16,11 +16,9 @@ from pytest_ibmodels.spec.model_tests import (
     load_model_tests,
 )
 from pytest_ibmodels.spec.recognition import looks_like_model_tests
-from pytest_ibmodels.spec.values import METRICS
 from pytest_ibmodels.spec.warnings import EnvironmentWarning, environment_warnings
 
 __all__ = [
-    "METRICS",
     "Environment",
     "EnvironmentWarning",
     "EnvironmentsFile",

@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from pytest_ibmodels.spec import values
+from pytest_ibmodels.verdicts.metrics import METRICS
 
 UNIQUE: dict[str, Any] = {"uniqueItems": True}
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
@@ -80,7 +81,7 @@ class BoundsEntry(_Entry):
 
 def _name_metrics(schema: dict[str, Any]) -> None:
     """Let editors offer the names of the metrics."""
-    schema["properties"] = dict.fromkeys(values.METRICS, schema["additionalProperties"])
+    schema["properties"] = dict.fromkeys(METRICS, schema["additionalProperties"])
     number = {"type": "number", "minimum": 0}
     schema["properties"]["accuracy"] = {"anyOf": [number, schema["additionalProperties"]]}
     schema["propertyNames"] = {"pattern": values.NAME_PATTERN}

@@ -12,13 +12,12 @@ from pytest_ibmodels.spec.messages import closest, quoted
 from pytest_ibmodels.spec.reader import Document, LocatedDict, LocatedList, pause_gc, plain_copy, read_yaml
 from pytest_ibmodels.spec.validation import entries, spot, validate_entry
 from pytest_ibmodels.spec.values import (
-    METRICS,
     TABLE_KEYS,
     invalid_character,
     is_single_value,
     is_variant,
-    should_be_low,
 )
+from pytest_ibmodels.verdicts.metrics import METRICS, is_low_better
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -298,7 +297,7 @@ def _check_metrics(document: Document, name: str, metrics: Any) -> None:
         message = _metric_problem(metric)
         if message:
             document.report(spot(document.root, name, "metrics", metric).key, message)
-        elif should_be_low(metric) and isinstance(fields, LocatedDict) and not is_single_value(metric, fields):
+        elif is_low_better(metric) and isinstance(fields, LocatedDict) and not is_single_value(metric, fields):
             _check_directions(document, name, metric, fields)
 
 

@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 from pytest_ibmodels.spec.drive_paths import annotator_project_path
 from pytest_ibmodels.spec.messages import is_a, quoted, quotes_hint
 from pytest_ibmodels.spec.variables import has_variables
+from pytest_ibmodels.verdicts.metrics import ALL, METRICS
 
 NAME_PATTERN = r"^[A-Za-z0-9_.-]+$"
 ENTRY_PATTERN = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$"
@@ -21,22 +22,10 @@ MARK_PATTERN = COLUMN_PATTERN
 TABLE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?$"
 VARIABLE_PATTERN = r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}"
 
-METRICS = ("exact_match", "precision", "recall", "f1", "accuracy")
-"""Metrics that our own trainings report. A model test may name others."""
-
-PER_FIELD = ("exact_match", "precision", "recall", "f1")
-"""Those of `METRICS` that have a value for each field: `min` and `max` right below them are names of fields."""
-
-ALL_ROWS = "all"
-"""Field of a metric that has a single value, such as accuracy."""
+PER_FIELD = tuple(name for name, metric in METRICS.items() if metric.is_per_field)
+"""Known metrics with a value for each field: `min` and `max` right below them are names of fields."""
 
 BOUNDS = ("min", "max")
-
-LOW_IS_BETTER = frozenset(
-    {"cer", "distance", "duration", "error", "latency", "loss", "mae", "mape", "mse", "perplexity", "rmse"}
-    | {"seconds", "time", "wer"}
-)
-"""Words in the name of a metric that should be low: a bare number, which is a minimum, is a mistake there."""
 
 TABLE_KEYS = ("columns", "limit", "p_of_train", "group_column", "split_column", "better_than_current")
 """Keys of a model test that need `table`."""
@@ -118,7 +107,7 @@ def expand_single_values(metrics: Any) -> Any:
     """Expand `accuracy: 0.9` to `accuracy: {all: 0.9}`, and `loss: {max: 0.4}` to `loss: {all: {max: 0.4}}`."""
     if not isinstance(metrics, dict):
         return metrics
-    return {metric: {ALL_ROWS: value} if is_single_value(metric, value) else value for metric, value in metrics.items()}
+    return {metric: {ALL: value} if is_single_value(metric, value) else value for metric, value in metrics.items()}
 
 
 def is_single_value(metric: str, value: Any) -> bool:
@@ -128,10 +117,6 @@ def is_single_value(metric: str, value: Any) -> bool:
     if metric in PER_FIELD or not isinstance(value, dict) or not value:
         return False
     return set(value) <= set(BOUNDS) and not any(isinstance(bound, dict) for bound in value.values())
-
-
-def should_be_low(metric: str) -> bool:
-    return not LOW_IS_BETTER.isdisjoint(re.split(r"[._-]", metric.lower()))
 
 
 def is_variant(metric: str) -> bool:

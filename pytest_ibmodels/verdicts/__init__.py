@@ -1,1 +1,1 @@
-"""Comparing metrics with their minimums, predictions at inference with those at training: values in, verdict out."""
+"""Pure comparisons: metrics against bounds, a new model against the one in use, inference against training."""

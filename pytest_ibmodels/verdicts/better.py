@@ -1,7 +1,7 @@
-"""Whether a new model is as good as the one in use: the verdict on a paired difference, in pure Python.
+"""Statistics of a new model's difference from the model in use, in pure Python.
 
 The training job measures the difference on the same rows, with its 90 % interval (two one-sided 95 % bounds). The
-verdict reads the interval as a test of non-inferiority with the margin `max_drop`.
+interval serves as a test of non-inferiority with the margin `max_drop`.
 """
 
 from __future__ import annotations
@@ -9,21 +9,24 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+Verdict = Literal["holds", "fails", "undecided"]
+IfUndecided = Literal["pass", "fail"]
+
 TOLERANCE = 1e-9
 """Differences below this are rounding errors: 0.8 - 0.1 is not exactly 0.7 in binary."""
 
-_OF_SMALL_BOUNDS = 1e-6
+_RELATIVE_TOLERANCE = 1e-6
 
 FEWEST_ROWS = 30
-"""Below this many rows the bootstrap's interval is not trusted to say that a model is as good."""
+"""On fewer rows the bootstrap's interval is not trusted to show that a model is as good."""
 
 _SIGNIFICANT = 0.05
 _NO_DIFFERENCE = 1e-6
 
 
 def tolerance(bound: float) -> float:
-    """How far a value may be beyond a bound by rounding: `TOLERANCE`, and less for bounds near 0."""
-    return min(TOLERANCE, _OF_SMALL_BOUNDS * abs(bound))
+    """Rounding error allowed beyond a bound: `TOLERANCE`, and less for bounds near 0."""
+    return min(TOLERANCE, _RELATIVE_TOLERANCE * abs(bound))
 
 
 def judge_difference(
@@ -34,7 +37,7 @@ def judge_difference(
     only_old_right: int,
     only_new_right: int,
     max_drop: float,
-) -> Literal["holds", "fails", "undecided"]:
+) -> Verdict:
     """Judge a new model by its difference from the model in use.
 
     Args:
@@ -44,12 +47,12 @@ def judge_difference(
         rows: number of rows on which both were measured.
         only_old_right: number of rows that only the model in use gets right.
         only_new_right: number of rows that only the new model gets right.
-        max_drop: by how much the new model may be worse.
+        max_drop: largest allowed drop of the score.
 
     Returns:
-        `holds` where the whole interval lies above `-max_drop`, `fails` where the whole interval lies below, else
-        `undecided`. On fewer than `FEWEST_ROWS` rows nothing holds, and a model fails only where McNemar's exact
-        test agrees.
+        `holds` if the whole interval lies above `-max_drop`, `fails` if the whole interval lies below, else
+        `undecided`. On fewer than `FEWEST_ROWS` rows nothing holds, and a model fails only if McNemar's exact test
+        agrees.
     """
     worse = high < -max_drop - TOLERANCE
     if rows < FEWEST_ROWS:
@@ -61,7 +64,7 @@ def judge_difference(
 
 
 def rows_to_decide(difference: float, low: float, high: float, rows: int, max_drop: float) -> int | None:
-    """Number of rows at which the same difference would be decided; None where no number of rows is likely to.
+    """Number of rows at which the same difference would be decided; None if no number of rows is likely to.
 
     The interval's width shrinks with the square root of the number of rows.
     """
@@ -71,7 +74,7 @@ def rows_to_decide(difference: float, low: float, high: float, rows: int, max_dr
         return max(rows + 1, FEWEST_ROWS)
     if distance < _NO_DIFFERENCE:
         return None
-    # Rounded before it is rounded up: 0.3 / 0.1 is 2.9999999999999996.
+    # Round before rounding up: 0.3 / 0.1 is 2.9999999999999996.
     needed = math.ceil(round(rows * (half / distance) ** 2, 6))
     return max(needed, rows + 1, FEWEST_ROWS)
 

@@ -1,33 +1,34 @@
-"""One value held to its bounds, and all such checks of a phase."""
+"""A value held to its bounds, and all such checks of a phase."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from pytest_ibmodels.verdicts.better import tolerance
 
 if TYPE_CHECKING:
+    from pytest_ibmodels.verdicts.better import IfUndecided, Verdict
     from pytest_ibmodels.verdicts.comparison import Comparison
     from pytest_ibmodels.verdicts.reported import Interval
 
 
 @dataclass(frozen=True)
 class MetricCheck:
-    """One value of a metric, and the bounds that it is held to; it has a minimum, a maximum, or both.
+    """A metric's value and its bounds: a minimum, a maximum, or both.
 
     Attributes:
-        minimum: the smallest value that passes, None if there is no such bound.
-        observed: the reported value, or None where no number was reported. What is not finite becomes None.
-        problem: why there is no number, one sentence; empty if there is one.
-        maximum: the largest value that passes, None if there is no such bound.
-        interval: low and high end of the value's 95 % interval, if one was reported.
-        remark: what else there is to know of this value, a few words.
+        minimum: smallest value that passes; None for no minimum.
+        observed: reported value; None if no finite number was reported.
+        problem: why there is no number, as one sentence; empty if there is one.
+        maximum: largest value that passes; None for no maximum.
+        interval: low and high end of the value's 95 % interval; None if none was reported.
+        remark: a note on the value, in a few words.
 
     Raises:
-        TypeError: a value is no number.
-        ValueError: there is no bound, or a bound is not finite, or nothing could pass.
+        TypeError: a value is not a number.
+        ValueError: there is no bound, a bound is not finite, or the minimum is above the maximum.
     """
 
     metric: str
@@ -63,7 +64,7 @@ class MetricCheck:
 
     @property
     def passed(self) -> bool:
-        """Whether the value lies within its bounds; a tolerance of 1e-9 allows for rounding errors."""
+        """True if the value lies within its bounds, give or take a rounding error of 1e-9."""
         if self.observed is None:
             return False
         high_enough = self.minimum is None or self.observed >= self.minimum - tolerance(self.minimum)
@@ -71,12 +72,12 @@ class MetricCheck:
 
     @property
     def undecided(self) -> bool:
-        """Whether there were too few rows to tell."""
+        """True if there were too few rows to decide."""
         return False
 
     @property
     def margin(self) -> float | None:
-        """How far within its bounds the value is, from the nearer one; negative outside."""
+        """Distance from the nearer bound, negative outside the bounds; None without an observed value."""
         if self.observed is None:
             return None
         below = [] if self.minimum is None else [self.observed - self.minimum]
@@ -86,23 +87,23 @@ class MetricCheck:
 
 @dataclass(frozen=True)
 class BetterCheck(MetricCheck):
-    """The F1 (weighted avg) of the new model, held to that of the model in use less `max_drop`.
+    """The new model's F1 (weighted avg), held to that of the model in use minus `max_drop`.
 
     Attributes:
-        verdict: by the interval of the difference; None where a `problem` leaves nothing to judge.
-        if_undecided: what it means where the rows are too few to tell.
-        comparison: what the training reported; None if it reported only the two values.
-        needed: if it is undecided, the number of rows at which the same difference would be decided, where known.
+        verdict: judgment of the difference; None if a `problem` prevents it.
+        if_undecided: outcome of the check if there are too few rows to decide.
+        comparison: row-by-row comparison from the training; None if it reported only the two values.
+        needed: number of rows at which the same difference would be decided; None if it is decided, or unknown.
     """
 
-    verdict: Literal["holds", "fails", "undecided"] | None = None
-    if_undecided: Literal["pass", "fail"] = "pass"
+    verdict: Verdict | None = None
+    if_undecided: IfUndecided = "pass"
     max_drop: float = 0.0
     comparison: Comparison | None = None
     needed: int | None = None
 
     def _check_bounds(self) -> None:
-        """Where nothing could be compared, there is no bound."""
+        """Allow a check without bounds: there may have been nothing to compare."""
 
     @property
     def passed(self) -> bool:
@@ -115,6 +116,8 @@ class BetterCheck(MetricCheck):
 
 @dataclass(frozen=True)
 class MetricsVerdict:
+    """All checks of a training."""
+
     checks: tuple[MetricCheck, ...]
 
     @property
@@ -127,6 +130,7 @@ class MetricsVerdict:
 
     @property
     def what_failed(self) -> str:
+        """How many metrics failed, in words."""
         count = f"{len(self.failures)} of {len(self.checks)} metrics"
         if any(check.maximum is not None for check in self.failures):
             return f"{count} not within the bounds"

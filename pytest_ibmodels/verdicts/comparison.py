@@ -1,26 +1,26 @@
-"""The row-by-row comparison of the new model with the one in use, as a training reports it (``comparison``)."""
+"""Row-by-row comparison of the new model with the model in use, as a training reports it (``comparison``)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pytest_ibmodels.verdicts.reported import count, finite, shown
+from pytest_ibmodels.verdicts.reported import count, excerpt, finite
 
 _LEAST_CONFIDENCE = 0.9
 _MOST_WORSE = 50
 _LONGEST = 200
 _ROUNDING = 1e-6
-"""Reports may round."""
+"""Allowed deviation, as a training may round the numbers that it reports."""
 
 
 class ComparisonError(Exception):
-    """A comparison does not have its form; the text says what is wrong with it."""
+    """A reported comparison is malformed; the message says how."""
 
 
 @dataclass(frozen=True)
 class Paired:
-    """A metric of both models on the same rows, with the interval of its difference, new less old."""
+    """A metric of both models on the same rows, with the interval of the difference, new minus old."""
 
     old: float
     new: float
@@ -32,7 +32,7 @@ class Paired:
 
 @dataclass(frozen=True)
 class WorseRow:
-    """A row that the model in use gets right and the new one does not."""
+    """A row that the model in use gets right and the new model gets wrong."""
 
     row: int
     text: str
@@ -43,16 +43,16 @@ class WorseRow:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a training says of the new model and the one in use.
+    """Comparison of the new model with the model in use.
 
     Attributes:
-        rows: test rows that were compared: those that the model in use has not learned from.
-        learned: test rows left out because the model in use has learned from them; None if that is not known.
-        reason: why nothing could be compared, a sentence; else empty.
-        confidence: of the intervals.
-        accuracy, f1: None where nothing could be compared; ``f1`` is the weighted average.
-        only_old_right, only_new_right: rows that only one of the two gets right.
-        worse: the first rows that got worse.
+        rows: number of test rows compared: those that the model in use has not learned from.
+        learned: number of test rows left out because the model in use has learned from them; None if unknown.
+        reason: why nothing could be compared, as a sentence; else empty.
+        confidence: confidence of the intervals, fraction 0..1.
+        accuracy, f1: None if nothing could be compared; ``f1`` is the weighted average.
+        only_old_right, only_new_right: number of rows that only one of the two models gets right.
+        worse: first rows that got worse.
     """
 
     rows: int
@@ -67,10 +67,10 @@ class Comparison:
 
 
 def read_comparison(reported: object) -> Comparison:
-    """Check and read a comparison.
+    """Parse and check a reported comparison.
 
     Raises:
-        ComparisonError: it does not have the form that it should have.
+        ComparisonError: the comparison is malformed.
     """
     given = _mapping(reported, "it")
     comparison = Comparison(
@@ -97,7 +97,7 @@ def read_comparison(reported: object) -> Comparison:
 
 def _mapping(value: object, name: str) -> Mapping[str, object]:
     if not isinstance(value, Mapping):
-        raise ComparisonError(f"{name} is {shown(value)}, not an object")
+        raise ComparisonError(f"{name} is {excerpt(value)}, not an object")
     return value
 
 
@@ -110,22 +110,22 @@ def _value(given: Mapping[str, object], name: str) -> object:
 def _count(given: Mapping[str, object], name: str) -> int:
     number = count(_value(given, name))
     if number is None:
-        raise ComparisonError(f"its {name!r} is {shown(given[name])}, not a whole number from 0")
+        raise ComparisonError(f"its {name!r} is {excerpt(given[name])}, not a whole number from 0")
     return number
 
 
 def _within(given: Mapping[str, object], name: str, low: float, high: float, where: str = "") -> float:
     number = finite(_value(given, name))
     if number is None:
-        raise ComparisonError(f"its {where}{name!r} is {shown(given[name])}, not a number")
+        raise ComparisonError(f"its {where}{name!r} is {excerpt(given[name])}, not a number")
     if not low - _ROUNDING <= number <= high + _ROUNDING:
-        raise ComparisonError(f"its {where}{name!r} is {shown(given[name])}, not between {low:g} and {high:g}")
+        raise ComparisonError(f"its {where}{name!r} is {excerpt(given[name])}, not between {low:g} and {high:g}")
     return number
 
 
 def _reason(value: object) -> str:
     if not isinstance(value, str):
-        raise ComparisonError(f"its 'reason' is {shown(value)}, not a text")
+        raise ComparisonError(f"its 'reason' is {excerpt(value)}, not a string")
     return value.strip()
 
 
@@ -137,9 +137,9 @@ def _paired(given: Mapping[str, object], metric: str) -> Paired | None:
     old, new = (_within(fields, name, 0.0, 1.0, where) for name in ("old", "new"))
     difference, low, high = (_within(fields, name, -1.0, 1.0, where) for name in ("difference", "low", "high"))
     if low > high:
-        raise ComparisonError(f"the interval of its {metric} ends below its begin: {low:g} to {high:g}")
+        raise ComparisonError(f"the interval of its {metric} ends before it begins: {low:g} to {high:g}")
     if abs(new - old - difference) > _ROUNDING:
-        raise ComparisonError(f"the difference of its {metric} is {difference:g}, not {new:g} less {old:g}")
+        raise ComparisonError(f"the difference of its {metric} is {difference:g}, not {new:g} minus {old:g}")
     p_value = None if fields.get("p_value") is None else _within(fields, "p_value", 0.0, 1.0, where)
     return Paired(old, new, difference, low, high, p_value)
 
@@ -148,7 +148,7 @@ def _worse(value: object) -> tuple[WorseRow, ...]:
     if value is None:
         return ()
     if not isinstance(value, list | tuple):
-        raise ComparisonError(f"its 'worse' is {shown(value)}, not a list of rows")
+        raise ComparisonError(f"its 'worse' is {excerpt(value)}, not a list of rows")
     return tuple(_worse_row(row) for row in value[:_MOST_WORSE])
 
 

@@ -1,11 +1,11 @@
-"""What a training was tested on, as it reports it (``test_part``)."""
+"""The test part of a training, as the training reports it (``test_part``)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pytest_ibmodels.verdicts.reported import count, shown
+from pytest_ibmodels.verdicts.reported import count, excerpt
 
 _LONGEST = 200
 
@@ -16,16 +16,17 @@ class TestPart:
 
     Attributes:
         unit: `rows` or `documents`.
-        fingerprint: hash of the keys of the test part: the same for the same rows or documents.
-        seed: of the split; None if none was used.
-        split: what the split goes by.
-        duplicates: how many rows or documents were found more than once; None if nobody counted.
-        on_both_sides: how many are learned from as well, so that metrics flatter; None if nobody counted.
-        learned_before: how many the model in use has learned from; None if that is not known.
-        labels_without_test_rows: labels, or fields, that nothing in the test part has.
+        fingerprint: hash of the keys of the test part: equal for the same rows or documents.
+        seed: seed of the split; None if none was used.
+        split: criterion of the split.
+        duplicates: number of rows or documents found more than once; None if not counted.
+        on_both_sides: number of them that are in the training part as well, so that metrics flatter; None if not
+            counted.
+        learned_before: number of them that the model in use has learned from; None if unknown.
+        labels_without_test_rows: labels, or fields, that are missing in the test part.
     """
 
-    __test__ = False  # no class of tests, whatever pytest makes of its name
+    __test__ = False  # not a test class, in spite of its name
 
     unit: str
     count: int
@@ -39,23 +40,23 @@ class TestPart:
 
 
 def read_test_part(reported: object) -> tuple[TestPart | None, str]:
-    """Check and read a test part; no verdict hangs on it.
+    """Parse and check a reported test part, which no verdict depends on.
 
     Returns:
-        The test part, and what is wrong with it, a sentence. Where it cannot be read it is None; where only a part of
-        it cannot, that part is left out. Nothing is wrong with one that was not reported.
+        The test part, None if it is missing or malformed, and one sentence on what is malformed, else empty. Optional
+        parts that are malformed are left out.
     """
     if reported is None:
         return None, ""
     if not isinstance(reported, Mapping):
-        return None, f"it is {shown(reported)}, not an object"
+        return None, f"it is {excerpt(reported)}, not an object"
     size, fingerprint, unit = count(reported.get("count")), reported.get("fingerprint"), reported.get("unit")
     if size is None:
-        return None, f"its 'count' is {shown(reported.get('count'))}, not a whole number from 0"
+        return None, f"its 'count' is {excerpt(reported.get('count'))}, not a whole number from 0"
     if not isinstance(fingerprint, str) or not fingerprint:
-        return None, f"its 'fingerprint' is {shown(fingerprint)}, not a text"
+        return None, f"its 'fingerprint' is {excerpt(fingerprint)}, not a string"
     if unit not in ("rows", "documents"):
-        return None, f"its 'unit' is {shown(unit)}, neither rows nor documents"
+        return None, f"its 'unit' is {excerpt(unit)}, neither rows nor documents"
     seed, split, labels = (reported.get(name) for name in ("seed", "split", "labels_without_test_rows"))
     part = TestPart(
         unit=str(unit),

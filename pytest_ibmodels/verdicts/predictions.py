@@ -1,4 +1,7 @@
-"""Predictions at inference against those of training (protocol 13.2, stricter: every field of both sides counts)."""
+"""Predictions at inference against those of training.
+
+Source: Instabase protocol, "Predictions"; stricter here: every field of either side counts.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pytest_ibmodels.verdicts.metrics import MetricCheck
+    from pytest_ibmodels.verdicts.checks import MetricCheck
 
 
 @dataclass(frozen=True)
@@ -23,15 +26,15 @@ class Difference:
 
 @dataclass(frozen=True)
 class PredictionsVerdict:
-    """What was compared, and what came of it.
+    """Result of comparing predictions.
 
     Attributes:
-        documents: those that were asked about.
-        fields_compared: how many fields, over all documents.
-        texts_compared: how many of these had a text on either side; where none had, equal says little.
-        differences: the fields that differ.
-        unanswered: document → why it could not be compared.
-        checks: of the project's own, made beside the comparison.
+        documents: documents that inference was asked about.
+        fields_compared: number of fields, over all documents.
+        texts_compared: number of these with a text on either side; if 0, equality says little.
+        differences: fields that differ.
+        unanswered: document → reason why it could not be compared.
+        checks: checks of the project's own hooks, made beside the comparison.
     """
 
     documents: tuple[str, ...]
@@ -52,7 +55,7 @@ class PredictionsVerdict:
 
 @dataclass(frozen=True)
 class Answer:
-    """What inference answered for one document: text per field, or why there is none."""
+    """Inference's answer for one document: text per field, or the error instead."""
 
     texts: Mapping[str, str]
     error: str = ""
@@ -61,14 +64,14 @@ class Answer:
 def compare_predictions(
     training: Mapping[str, Mapping[str, str]], inference: Mapping[str, Answer]
 ) -> PredictionsVerdict:
-    """Hold the predictions of a served model to those that training made.
+    """Hold the predictions of a served model to those of its training.
 
     Args:
         training: document → field → text, for the documents that inference was asked about.
         inference: document → answer. A document without an answer is a failure, never a pass.
 
     Returns:
-        The verdict. A field that one side does not name counts as empty text there.
+        The verdict. A field that is missing on one side counts as empty text there.
     """
     differences: list[Difference] = []
     unanswered: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Reading values that a training reported: data to check, which may be anything that JSON can hold."""
+"""Parsing of values that a training reported, which may be anything that JSON can hold."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Interval = tuple[float, float]
 
 
 def finite(value: object) -> float | None:
-    """The finite number that a value is; None for anything else, and for integers beyond the range of floats."""
+    """A finite number as a float; None for anything else, and for integers beyond the range of floats."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -20,7 +20,7 @@ def finite(value: object) -> float | None:
 
 
 def count(value: object) -> int | None:
-    """The whole number from 0 that a value is; None for anything else."""
+    """A whole number from 0; None for anything else."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
@@ -32,11 +32,11 @@ def interval(value: object) -> Interval | None:
     return None if low is None or high is None or low > high else (low, high)
 
 
-def shown(value: object) -> str:
-    """A value as JSON, cut where it is long."""
+def excerpt(value: object) -> str:
+    """A value as JSON, at most 60 characters."""
     try:
         text = json.dumps(value, default=repr)
     except (ValueError, TypeError, RecursionError):
-        # An integer of more than 4,300 digits, keys that are no texts.
+        # An integer of more than 4,300 digits, or keys that are not strings.
         text = f"a {type(value).__name__} that cannot be shown"
     return text if len(text) <= 60 else text[:59] + "…"

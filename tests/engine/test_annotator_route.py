@@ -4,14 +4,13 @@ import json
 
 import pytest
 
-from pytest_ibmodels.engine.routes.annotator import (
-    parse_predictions,
-    refined_answer,
-    training_state,
-)
+from pytest_ibmodels.engine.routes.annotator import refined_answer
 from pytest_ibmodels.engine.routes.base import RouteError
+from pytest_ibmodels.engine.routes.model_service import parse_predictions, training_state
+from pytest_ibmodels.engine.routes.registry import route_for
 from pytest_ibmodels.instabase.errors import UnexpectedAnswer
 from pytest_ibmodels.instabase.wire import JobStatus, RefinedPhrase, RefinedRecord
+from pytest_ibmodels.spec import ModelTest, TableSpec
 
 
 def status(current: object = None, **fields: object) -> JobStatus:
@@ -118,3 +117,9 @@ def test_an_answer_of_another_form_is_an_error(word: str | None) -> None:
 def test_errors_of_the_refiner_are_passed_on() -> None:
     assert refined_answer(record(word="{}", error_msg="model crashed")).error == "model crashed"
     assert "gave no __model_result" in refined_answer(RefinedRecord()).error
+
+
+def test_the_route_is_chosen_by_the_data() -> None:
+    annotator = ModelTest(name="T", line=1, env=("e",), ibannotator="p", time_limit=1.0)
+    table = ModelTest(name="T", line=1, env=("e",), ibannotator="", time_limit=1.0, table=TableSpec("t", ("a", "b")))
+    assert [route_for(test).name for test in (annotator, table)] == ["annotator", "table"]

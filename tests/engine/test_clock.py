@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_ibmodels.engine.clock import SHORTEST_POLL, poll_interval
+from pytest_ibmodels.engine.polling import SHORTEST_POLL, poll_interval
 
 
 @given(st.floats(0, 1e6), st.floats(SHORTEST_POLL, 60))

@@ -44,14 +44,14 @@ def test_a_long_curve_is_thinned() -> None:
 
 def test_without_a_history_of_the_jobs_own_there_is_what_looks_saw() -> None:
     history = History()
-    history.saw(0.1, None, ())
+    history.record(0.1, None, ())
     for progress, value in ((0.2, 0.5), (0.3, 0.5), (0.4, 0.75)):
-        history.saw(progress, {"f1": {"Name": value}}, ())
+        history.record(progress, {"f1": {"Name": value}}, ())
     assert [(point.progress, point.metrics["f1"]["Name"]) for point in history.points] == [(0.2, 0.5), (0.4, 0.75)]
 
 
 def test_the_jobs_own_history_comes_before_what_looks_saw() -> None:
     history = History()
-    history.saw(0.2, {"f1": {"Name": 0.5}}, (HistoryPoint(step=1, loss=1.0),))
-    history.saw(0.3, {"f1": {"Name": 0.6}}, ())
+    history.record(0.2, {"f1": {"Name": 0.5}}, (HistoryPoint(step=1, loss=1.0),))
+    history.record(0.3, {"f1": {"Name": 0.6}}, ())
     assert history.points == (HistoryPoint(step=1, loss=1.0),)

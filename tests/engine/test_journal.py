@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_ibmodels.engine.reattach import what_differs
+from pytest_ibmodels.engine.reattach import difference
 from pytest_ibmodels.journal.environment import EnvironmentJournal, environment_id
 from pytest_ibmodels.journal.store import (
     Journal,
@@ -31,10 +31,10 @@ HOST = "https://h.example"
 WRITER = """
 import asyncio, sys, time
 from pathlib import Path
-from pytest_ibmodels.runs.journal import Journal
+from pytest_ibmodels.journal.store import Journal
 journal = Journal(Path(sys.argv[1]), sys.argv[2])
 async def main():
-    entries = [journal.entry("dogfood", "https://h.example", "folder", f"{sys.argv[2]}/{n}") for n in range(20)]
+    entries = [journal.new_entry("dogfood", "https://h.example", "folder", f"{sys.argv[2]}/{n}") for n in range(20)]
     await asyncio.gather(*(journal.write(entry) for entry in entries))
     await journal.remove(*entries[10:])
     print(journal.problem or "written", flush=True)
@@ -58,7 +58,7 @@ def journal(file: Path) -> Iterator[Journal]:
 def made(file: Path, *names: str, session: str | None = None) -> None:
     """Let a process that is no longer alive have made folders."""
     dead = Journal(file, session)
-    asyncio.run(dead.write(*(dead.entry("dogfood", HOST, "folder", name) for name in names)))
+    asyncio.run(dead.write(*(dead.new_entry("dogfood", HOST, "folder", name) for name in names)))
     assert dead.problem == ""
     dead.close()
 
@@ -94,11 +94,11 @@ def test_processes_that_write_at_once_lose_nothing_and_only_the_dead_left_someth
 def test_what_one_process_takes_no_other_gets(file: Path, journal: Journal) -> None:
     made(file, "a/b/fs/D/x")
     (entry,) = journal.left()
-    taken = journal.take(entry)
+    taken = journal.take_over(entry)
     assert taken is not None
     assert (taken.owner, taken.name) == (journal.owner, entry.name)
     other = Journal(file)
-    assert other.take(entry) is None
+    assert other.take_over(entry) is None
     assert other.left() == []
     other.close()
 
@@ -120,7 +120,7 @@ def test_the_cache_folder_that_it_makes_is_ignored_by_git_and_holds_no_locks_of_
 def test_what_cannot_be_written_is_said_and_stops_nothing(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("not a folder")
     journal = Journal(tmp_path / "cache" / "ibmodels" / "journal.sqlite")
-    asyncio.run(journal.write(journal.entry("dogfood", HOST, "folder", "a")))
+    asyncio.run(journal.write(journal.new_entry("dogfood", HOST, "folder", "a")))
     assert "journal.sqlite cannot be written (" in journal.problem
     assert journal.problem.endswith("if this session is killed, `ibmodels sweep` does not know all that it made")
     journal.close()
@@ -143,13 +143,13 @@ def test_a_file_that_is_no_journal_is_an_error_that_says_what_to_do(file: Path, 
 def test_a_ledger_writes_before_and_after(file: Path) -> None:
     async def work() -> None:
         mine = Journal(file)
-        ledger = EnvironmentJournal(mine, "dogfood", HOST)
-        entry = await ledger.make("job", "", folder="f", job=JOB)
+        environment_journal = EnvironmentJournal(mine, "dogfood", HOST)
+        entry = await environment_journal.add("job", "", folder="f", job=JOB)
         assert [(one.name, one.job) for one in mine.left()] == []  # it is alive, and in use for all others
-        entry = await ledger.accepted(entry, "j1")
-        await ledger.ended(entry)
-        folder = await ledger.make("folder", "f")
-        await ledger.gone(folder)
+        entry = await environment_journal.record_accepted(entry, "j1")
+        await environment_journal.record_ended(entry)
+        folder = await environment_journal.add("folder", "f")
+        await environment_journal.remove(folder)
         mine.close()
 
     asyncio.run(work())
@@ -163,7 +163,7 @@ def test_a_ledger_writes_before_and_after(file: Path) -> None:
 
 def test_of_a_sandbox_that_keeps_nothing_nothing_is_written(file: Path, journal: Journal) -> None:
     temporary = ResolvedEnvironment(name="e", host="sandbox", path="a/b/fs/D")
-    asyncio.run(EnvironmentJournal(journal, "e", environment_id(temporary)).make("folder", "a/b/fs/D/x"))
+    asyncio.run(EnvironmentJournal(journal, "e", environment_id(temporary)).add("folder", "a/b/fs/D/x"))
     assert not file.exists()
 
 
@@ -180,14 +180,14 @@ def test_an_address_is_kept_without_its_password(tmp_path: Path) -> None:
         ({}, ""),
         ({"suffix": "other", "accepted": "now", "ended": True}, ""),
         ({"marker": ""}, ""),
-        ({"marker": "later"}, "the data set was modified since"),
-        ({"package": "other"}, "the package has another content now"),
+        ({"marker": "later"}, "the data set was modified since then"),
+        ({"package": "other"}, "the package's content has changed"),
         ({"dataset": "other"}, "it was trained on another data set"),
-        ({"config": "other"}, "its config was another one"),
+        ({"config": "other"}, "its config has changed"),
         ({"route": "other"}, "it was trained by the route annotator"),
     ],
 )
 def test_only_a_training_of_the_same_is_continued(change: dict[str, object], reason: str) -> None:
     from dataclasses import replace
 
-    assert what_differs(JOB, replace(JOB, **change)) == reason  # type: ignore[arg-type]
+    assert difference(JOB, replace(JOB, **change)) == reason  # type: ignore[arg-type]

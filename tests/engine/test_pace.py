@@ -8,8 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pytest_ibmodels.engine.clock import SHORTEST_POLL
-from pytest_ibmodels.engine.poll_schedule import PollSchedule
+from pytest_ibmodels.engine.polling import SHORTEST_POLL, PollSchedule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,10 +20,10 @@ def watched(
     length: float, progress: Callable[[float], float | None], longest: float = LONGEST, active_runs: int = 1
 ) -> tuple[int, float]:
     """How many looks see a job of this length to its end, and how many seconds late."""
-    pace, at, looks = PollSchedule(longest, lambda: active_runs), 0.0, 1
+    schedule, at, looks = PollSchedule(longest, lambda: active_runs), 0.0, 1
     while at < length:
-        pace.saw(at, progress(at))
-        pause = pace.interval(at)
+        schedule.record(at, progress(at))
+        pause = schedule.interval(at)
         assert SHORTEST_POLL <= pause <= max(longest, SHORTEST_POLL)
         at += pause
         looks += 1
@@ -59,19 +58,19 @@ def test_a_job_that_ends_early_is_seen_before_twice_its_length(length: float, en
 @given(st.lists(st.tuples(st.floats(0, 100), st.none() | st.floats()), max_size=20))
 @example([(2.0, 5e-324)])
 def test_whatever_it_reports_pauses_keep_their_bounds(sightings: list[tuple[float, float | None]]) -> None:
-    pace, at = PollSchedule(LONGEST), 0.0
+    schedule, at = PollSchedule(LONGEST), 0.0
     for elapsed, fraction in sightings:
         at += elapsed
-        pace.saw(at, fraction)
-        assert SHORTEST_POLL <= pace.interval(at) <= LONGEST
+        schedule.record(at, fraction)
+        assert SHORTEST_POLL <= schedule.interval(at) <= LONGEST
 
 
 def test_a_training_that_is_begun_again_has_no_pace_yet() -> None:
-    pace = PollSchedule(LONGEST)
-    pace.saw(10.0, 0.5)
-    assert pace.interval(10.0) == pytest.approx(7.5)
-    pace.saw(15.0, 0.1)
-    assert pace.interval(15.0) == pytest.approx(1.5)
+    schedule = PollSchedule(LONGEST)
+    schedule.record(10.0, 0.5)
+    assert schedule.interval(10.0) == pytest.approx(7.5)
+    schedule.record(15.0, 0.1)
+    assert schedule.interval(15.0) == pytest.approx(1.5)
 
 
 def test_hundreds_of_jobs_are_not_looked_at_more_often_than_an_environment_can_answer() -> None:

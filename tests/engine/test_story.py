@@ -23,10 +23,11 @@ from pytest_ibmodels.engine.failures import (
     SubmitFailure,
     TimeLimitFailure,
     TrainingFailure,
+    phase_failure,
 )
-from pytest_ibmodels.engine.limits import Limits
-from pytest_ibmodels.engine.polling import LAST_LOOK_SECONDS
+from pytest_ibmodels.engine.polling import LAST_POLL_SECONDS, Limits
 from pytest_ibmodels.engine.routes.base import (
+    DataFingerprint,
     InterruptedInference,
     RouteError,
     RunContext,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from pytest_ibmodels.packaging import Package
+    from pytest_ibmodels.verdicts.checks import MetricCheck
 
 LOST = EnvironmentUnavailable("GET jobs/status", "no answer")
 GARBLED = GarbledAnswer("GET jobs/status", "the answer is not JSON")
@@ -67,45 +69,58 @@ class FakeRoute:
     """Answers each look with the next of `states`, and with the last one for ever."""
 
     name: ClassVar[str] = "fake"
+    serves_with: ClassVar[str] = "Refiner"
     answer_seconds: ClassVar[float] = 0.0
 
     def __init__(self, *states: TrainingState | InstabaseError, answers: Sequence[object] = ()) -> None:
         self.states = list(states)
         self.answers = list(answers) or [{"doc": Answer({"Name": "x"})}]
-        self.looks = 0
+        self.polls = 0
         self.left = 0
 
-    def pages(self, place: RunContext, test: ModelTest, job_id: str) -> Mapping[str, str]:
+    @staticmethod
+    def is_for(test: ModelTest) -> bool:  # noqa: ARG004 - as the others
+        return True
+
+    async def fingerprint(
+        self, test: ModelTest, database: SecretStr | None, file_marker: Callable[[str], Awaitable[str]]
+    ) -> DataFingerprint:
+        return DataFingerprint(test.dataset)
+
+    def extra_checks(self, test: ModelTest, state: TrainingState) -> tuple[list[MetricCheck], list[str]]:
+        return [], []
+
+    def pages(self, context: RunContext, test: ModelTest, job_id: str) -> Mapping[str, str]:
         return {"job log": f"http://h/{job_id}", "Refiner": "http://h/refiner"}
 
-    def model_name(self, place: RunContext, test: ModelTest) -> str:
-        return f"T_{place.suffix}"
+    def model_name(self, context: RunContext, test: ModelTest) -> str:
+        return f"T_{context.suffix}"
 
-    async def start(self, place: RunContext, test: ModelTest) -> str:
+    async def start_training(self, context: RunContext, test: ModelTest) -> str:
         return "j1"
 
-    async def started(self, place: RunContext, test: ModelTest) -> list[str]:
+    async def training_jobs(self, context: RunContext, test: ModelTest) -> list[str]:
         raise ApiError("GET jobs/list", "no such call")
 
-    async def look(self, place: RunContext, job_id: str) -> TrainingState:
-        self.looks += 1
+    async def poll(self, context: RunContext, job_id: str) -> TrainingState:
+        self.polls += 1
         return cast("TrainingState", _given(self.states))
 
-    async def training_predictions(self, place: RunContext, test: ModelTest) -> Mapping[str, Mapping[str, str]]:
+    async def training_predictions(self, context: RunContext, test: ModelTest) -> Mapping[str, Mapping[str, str]]:
         return {"doc": {"Name": "x"}}
 
-    async def start_inference(self, place: RunContext, test: ModelTest, documents: Sequence[str]) -> str:
+    async def start_inference(self, context: RunContext, test: ModelTest, documents: Sequence[str]) -> str:
         return "j2"
 
     async def inference_answers(
-        self, place: RunContext, job_id: str, documents: Sequence[str]
+        self, context: RunContext, job_id: str, documents: Sequence[str]
     ) -> Mapping[str, Answer] | None:
         return cast("Mapping[str, Answer] | None", _given(self.answers))
 
-    async def leave(self, place: RunContext, test: ModelTest) -> None:
+    async def unload(self, context: RunContext, test: ModelTest) -> None:
         self.left += 1
 
-    async def start_promotion(self, place: RunContext, test: ModelTest, *, force: bool) -> None:
+    async def start_promotion(self, context: RunContext, test: ModelTest, *, force: bool) -> None:
         return None
 
 
@@ -120,12 +135,13 @@ class FakeSession:
     """An environment whose jobs can be cancelled, or not."""
 
     is_embedded = False
+    database = None
 
     def __init__(self, *, cancels: bool = True) -> None:
         self.slots = asyncio.Semaphore(1)
         self.left_behind: list[str] = []
         self.cancelled: list[str] = []
-        self.ledger = EnvironmentJournal(Journal(None), "e", "place")
+        self.journal = EnvironmentJournal(Journal(None), "e", "place")
         self._client = Instabase("http://127.0.0.1:9", SecretStr("t0ken"))
 
         async def cancel(job_id: str) -> bool:
@@ -138,13 +154,13 @@ class FakeSession:
         self._client.jobs.cancel = cancel  # type: ignore[method-assign]
         self._client.jobs.log = log  # type: ignore[method-assign, assignment]
 
-    async def workplace(self, package: Package) -> RunContext:
+    async def run_context(self, package: Package) -> RunContext:
         return RunContext(self._client, "a/b/fs/D/folder", package, "abc")
 
-    async def candidates(self) -> list[object]:
+    async def orphaned_jobs(self) -> list[object]:
         return []
 
-    async def dataset_marker(self, path: str) -> str:
+    async def file_marker(self, path: str) -> str:
         return ""
 
     def at_work(self) -> contextlib.AbstractContextManager[None]:
@@ -164,7 +180,7 @@ def tell(
     during: Callable[[asyncio.Task[None]], Awaitable[None]] | None = None,
     clock: FakeClock | None = None,
 ) -> Run:
-    """Tell the story of one run to its end."""
+    """Run one case to its end."""
     minimums = {"f1": {"Name": Minimum(0.5)}}
     test = ModelTest(name="T", line=1, env=("e",), ibannotator="p", time_limit=1000, metrics=minimums)
     run = Run(Case(test, "e"))
@@ -172,8 +188,8 @@ def tell(
     async def main() -> None:
         place = session or FakeSession()
         package = cast("Package", SimpleNamespace(module="m", content_hash="0"))
-        story = CaseRunner(run, 1, cast("Any", place), route, package, Limits(), clock or FakeClock())
-        task = asyncio.create_task(story.tell())
+        runner = CaseRunner(run, 1, cast("Any", place), route, package, Limits(), clock or FakeClock())
+        task = asyncio.create_task(runner.run())
         if during is not None:
             await during(task)
         await asyncio.gather(task, return_exceptions=True)
@@ -183,7 +199,7 @@ def tell(
 
 
 def failure(run: Run) -> RunFailure:
-    error = run.training.exception()
+    error = phase_failure(run.training)
     assert isinstance(error, RunFailure)
     return error
 
@@ -192,7 +208,7 @@ def test_lost_and_garbled_answers_are_no_reason_to_give_up() -> None:
     run = tell(FakeRoute(LOST, GARBLED, TrainingState("STARTED"), LOST, GOOD))
     assert run.training.result().passed
     assert run.inference.result().passed
-    assert run.notes == ["3 answers lost, the last one so: GET jobs/status: no answer"]
+    assert run.notes == ["3 answers lost, the last one: GET jobs/status: no answer"]
 
 
 def test_an_environment_that_never_answers_again_runs_into_the_time_limit() -> None:
@@ -200,7 +216,7 @@ def test_an_environment_that_never_answers_again_runs_into_the_time_limit() -> N
     session = FakeSession()
     run = tell(FakeRoute(TrainingState("STARTED", fraction=0.25), LOST), session, clock=clock)
     assert isinstance(failure(run), TimeLimitFailure)
-    assert 1000 <= clock.time <= 1000 + LAST_LOOK_SECONDS
+    assert 1000 <= clock.time <= 1000 + LAST_POLL_SECONDS
     assert session.cancelled == ["j1"]
 
 
@@ -220,8 +236,8 @@ def test_a_container_that_is_restarted_for_ever_fails_after_five_times() -> None
     starts: list[str] = []
 
     class Restarting(FakeRoute):
-        async def start(self, place: RunContext, test: ModelTest) -> str:
-            starts.append(self.model_name(place, test))
+        async def start_training(self, context: RunContext, test: ModelTest) -> str:
+            starts.append(self.model_name(context, test))
             return f"j{len(starts)}"
 
     session = FakeSession()
@@ -240,8 +256,8 @@ def test_restarts_do_not_go_on_past_the_time_limit() -> None:
     clock = FakeClock()
 
     class LastWord(FakeRoute):
-        async def look(self, place: RunContext, job_id: str) -> TrainingState:
-            self.looks += 1
+        async def poll(self, context: RunContext, job_id: str) -> TrainingState:
+            self.polls += 1
             if clock.time < 1005:
                 raise LOST
             return restarted
@@ -255,7 +271,7 @@ def test_restarts_do_not_go_on_past_the_time_limit() -> None:
 def test_looks_grow_rarer_with_the_time_waited() -> None:
     route = FakeRoute(TrainingState("STARTED"))
     tell(route)
-    assert route.looks < 200  # one every tenth of a second would be 10,000
+    assert route.polls < 200  # one every tenth of a second would be 10,000
 
 
 def test_a_job_that_cannot_be_cancelled_is_said_to_go_on() -> None:
@@ -288,7 +304,7 @@ def test_a_job_that_ended_by_itself_is_not_cancelled() -> None:
 
 def test_a_refused_start_is_a_submit_failure() -> None:
     class Refusing(FakeRoute):
-        async def start(self, place: RunContext, test: ModelTest) -> str:
+        async def start_training(self, context: RunContext, test: ModelTest) -> str:
             raise ApiError("POST model-service/run_train", "no such function")
 
     assert isinstance(failure(tell(Refusing(GOOD))), SubmitFailure)
@@ -296,7 +312,7 @@ def test_a_refused_start_is_a_submit_failure() -> None:
 
 def test_a_job_that_starts_while_its_run_is_cancelled_is_cancelled_too() -> None:
     class Slow(FakeRoute):
-        async def start(self, place: RunContext, test: ModelTest) -> str:
+        async def start_training(self, context: RunContext, test: ModelTest) -> str:
             await asyncio.sleep(0.05)
             return "late"
 
@@ -333,7 +349,7 @@ def test_inference_survives_lost_answers() -> None:
 def test_inference_that_fails_says_why_shows_the_log_and_leaves(answers: list[object], reason: str) -> None:
     route = FakeRoute(GOOD, answers=answers)
     run = tell(route)
-    error = run.inference.exception()
+    error = phase_failure(run.inference)
     assert isinstance(error, InferenceFailure)
     assert str(error) == reason
     assert run.job_log == ("line of j1, ***",)
@@ -344,14 +360,14 @@ def test_an_inference_that_the_environment_interrupts_begins_again() -> None:
     interrupted = InterruptedInference("UNAVAILABLE: no worker")
     run = tell(FakeRoute(GOOD, answers=[interrupted, None, interrupted, {"doc": Answer({"Name": "x"})}]))
     assert run.inference.result().passed
-    assert run.notes == ["2 answers lost, the last one so: UNAVAILABLE: no worker"]
+    assert run.notes == ["2 answers lost, the last one: UNAVAILABLE: no worker"]
     for_ever = tell(FakeRoute(GOOD, answers=[interrupted])).inference.exception()
     assert isinstance(for_ever, InferenceFailure)
 
 
 def test_a_fault_of_ours_reaches_both_items() -> None:
     class Broken(FakeRoute):
-        async def look(self, place: RunContext, job_id: str) -> TrainingState:
+        async def poll(self, context: RunContext, job_id: str) -> TrainingState:
             raise ZeroDivisionError
 
     session = FakeSession()
@@ -365,18 +381,18 @@ def test_a_fault_of_ours_reaches_both_items() -> None:
 def test_an_answer_is_waited_for_as_long_as_its_route_says(
     seconds: float, lost: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pytest_ibmodels.engine.inference.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("pytest_ibmodels.engine.inference.POLL_TIMEOUT", 0.05)
 
     class Slow(FakeRoute):
         answer_seconds = seconds
 
         async def inference_answers(
-            self, place: RunContext, job_id: str, documents: Sequence[str]
+            self, context: RunContext, job_id: str, documents: Sequence[str]
         ) -> Mapping[str, Answer] | None:
-            self.looks += 1
-            await asyncio.sleep(0.3 if self.looks == 2 else 0.0)
-            return await super().inference_answers(place, job_id, documents)
+            self.polls += 1
+            await asyncio.sleep(0.3 if self.polls == 2 else 0.0)
+            return await super().inference_answers(context, job_id, documents)
 
     run = tell(Slow(GOOD))
-    assert run.inference.exception() is None
+    assert phase_failure(run.inference) is None
     assert len(run.notes) == lost

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from pytest_ibmodels.engine.case import Case
 from pytest_ibmodels.engine.engine import Engine
-from pytest_ibmodels.engine.limits import Limits
+from pytest_ibmodels.engine.polling import Limits
 from pytest_ibmodels.packaging import build_package
 from pytest_ibmodels.spec import Environment, Minimum, ModelTest
 from tests.plugin.conftest import PROJECT, ROOT, TINY, TOKEN

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
-from ibformers.documents.annotator import AnnotatedDocument, read_project
+from ibformers.documents.annotator import read_project
 from ibformers.documents.content import fingerprint
 from ibformers.errors import TrainingInputError
 from tests.ibformers.trainable import DOCUMENTS, FIELDS, PROJECT, FolderDrive, write_people
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from ibformers.documents.document import AnnotatedDocument
 
 Project = dict[str, Any]
 

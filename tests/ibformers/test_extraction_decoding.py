@@ -15,7 +15,7 @@ def probabilities(*field: float) -> np.ndarray[tuple[int, int], np.dtype[np.floa
     return np.array([[1 - value, value] for value in field])
 
 
-def test_without_habits_every_word_takes_its_most_probable_class() -> None:
+def test_without_constraints_every_word_takes_its_most_probable_class() -> None:
     predictions = decode(probabilities(0.9, 0.1, 0.6, 0.4), [FieldConstraint()])
     assert predictions.classes.tolist() == [1, 0, 1, 0]
     assert predictions.scores.tolist() == [0.9, 0.9, 0.6, 0.6]
@@ -42,17 +42,17 @@ def test_a_field_that_no_word_is_likely_to_be_is_left_out() -> None:
 
 
 @given(st.lists(st.lists(st.floats(0.01, 1), min_size=3, max_size=3), min_size=1, max_size=12))
-def test_habits_hold_for_any_probabilities(rows: list[list[float]]) -> None:
+def test_constraints_hold_for_any_probabilities(rows: list[list[float]]) -> None:
     values = np.array(rows) / np.array(rows).sum(axis=1, keepdims=True)
-    habit = FieldConstraint(in_one_piece=True, always_there=True)
-    predictions = decode(values, [habit, habit])
+    constraint = FieldConstraint(in_one_piece=True, always_there=True)
+    predictions = decode(values, [constraint, constraint])
     for number in (1, 2):
         chosen = np.flatnonzero(predictions.classes == number)
         assert len(chosen) == 0 or len(chosen) == chosen[-1] - chosen[0] + 1
     assert np.array_equal(predictions.scores, values[np.arange(len(values)), predictions.classes])
 
 
-def test_habits_are_learned_from_enough_documents() -> None:
+def test_constraints_are_learned_from_enough_documents() -> None:
     documents = [[1, 1, 0, 2, 0, 2]] * 20 + [[1, 0, 0, 0, 0, 0]]
     one, two, never = learn_constraints(3, documents)
     assert one == FieldConstraint(in_one_piece=True, always_there=True)

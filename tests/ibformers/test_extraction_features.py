@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from ibformers.documents.annotator import AnnotatedDocument
+from ibformers.documents.document import AnnotatedDocument
 from ibformers.documents.ocr import parse_document
 from ibformers.errors import TrainingInputError
 from ibformers.tasks.extraction.features import (
@@ -179,7 +179,7 @@ def test_training_leaves_out_lines_without_a_field_now_and_then() -> None:
 
 @pytest.mark.parametrize(("count", "batch_size"), [(1, 4), (7, 4), (301, 8), (256, 8)])
 def test_every_epoch_has_all_examples_in_an_order_of_its_own(count: int, batch_size: int) -> None:
-    from ibformers.tasks.extraction.batches import BucketedExamples
+    from ibformers.trainer.bucketing import BucketedExamples
 
     lengths = np.random.default_rng(1).integers(1, 500, count)
     examples = [{"input_ids": np.zeros(length), "number": number} for number, length in enumerate(lengths)]

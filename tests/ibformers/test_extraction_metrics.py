@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from ibformers.documents.ocr import parse_document
 from ibformers.tasks.extraction.intervals import metric_intervals
-from ibformers.tasks.extraction.metrics import evaluate, macro_average, same_text
+from ibformers.tasks.extraction.metrics import evaluate, macro_average
 from ibformers.tasks.extraction.results import DocumentResult
+from ibformers.tasks.extraction.text_match import same_text
 from tests.ibformers.trainable import ocr_document
 
 FIELDS = ("A", "B")

@@ -118,7 +118,7 @@ def test_no_selected_model_test_starts_no_engine(two: Project, args: list[str]) 
             print("ENGINE", any(name.startswith("pytest_ibmodels.engine") or name == "httpx" for name in sys.modules))
         """
     )
-    two.run(*args, "-s").stdout.fnmatch_lines(["ENGINE False"])
+    two.pytester.runpytest_subprocess(*args, "-s").stdout.fnmatch_lines(["ENGINE False"])
 
 
 def test_without_model_tests_the_plugin_imports_nothing_heavy(pytester: pytest.Pytester) -> None:
@@ -127,7 +127,8 @@ def test_without_model_tests_the_plugin_imports_nothing_heavy(pytester: pytest.P
         """
         import sys
         def pytest_unconfigure():
-            ours = {f"pytest_ibmodels.{name}" for name in ("gitignore", "spec", "collection")}
+            names = ("cli", "engine", "packaging.gitignore", "pytest.collection", "pytest.nodes", "spec")
+            ours = {f"pytest_ibmodels.{name}" for name in names}
             heavy = {"httpx", "pydantic", "yaml", *ours}
             print("HEAVY", sorted(heavy & set(sys.modules)))
         """

@@ -15,13 +15,14 @@ from pytest_ibmodels.engine.failures import (
     PredictionsFailure,
     RunFailure,
     TimeLimitFailure,
+    phase_failure,
 )
-from pytest_ibmodels.engine.routes.annotator import training_state
 from pytest_ibmodels.engine.routes.base import (
     RouteError,
     RunContext,
     TrainingState,
 )
+from pytest_ibmodels.engine.routes.model_service import training_state
 from pytest_ibmodels.instabase.wire import JobStatus
 from pytest_ibmodels.spec import SpecError, load
 from pytest_ibmodels.verdicts.predictions import Answer
@@ -85,22 +86,22 @@ def test_without_inference_the_metrics_are_judged_all_the_same(server: Server) -
 )
 def test_a_refiner_that_does_not_answer_compares_nothing_and_passes_nothing(answers: list[object]) -> None:
     run = tell(FakeRoute(GOOD, answers=answers))
-    assert isinstance(run.inference.exception(), InferenceFailure)
+    assert isinstance(phase_failure(run.inference), InferenceFailure)
 
 
 @pytest.mark.parametrize("texts", [{}, {"Name": "x", "Total": "1"}], ids=["fewer", "more"])
 def test_a_field_that_only_one_side_has_is_a_difference(texts: dict[str, str]) -> None:
     run = tell(FakeRoute(GOOD, answers=[{"doc": Answer(texts)}]))
-    assert isinstance(run.inference.exception(), PredictionsFailure)
+    assert isinstance(phase_failure(run.inference), PredictionsFailure)
 
 
 def test_training_that_predicted_no_document_leaves_nothing_to_compare_and_fails() -> None:
     class Silent(FakeRoute):
-        async def training_predictions(self, place: RunContext, test: ModelTest) -> Mapping[str, Mapping[str, str]]:
+        async def training_predictions(self, context: RunContext, test: ModelTest) -> Mapping[str, Mapping[str, str]]:
             return {}
 
     run = tell(Silent(GOOD))
-    assert isinstance(run.inference.exception(), InferenceFailure)
+    assert isinstance(phase_failure(run.inference), InferenceFailure)
 
 
 def test_a_name_that_matches_nothing_is_no_success(served: Project) -> None:
@@ -140,7 +141,7 @@ def test_one_bad_case_of_each_kind_leaves_the_others_alone(server: Server) -> No
                 model_test("Odd", config={"results": None}, metrics={"f1": {"Name": 0.1}}),
                 model_test("Null", config={"results": {"f1": None}}, metrics={"f1": {"Name": 0.1}}),
             )
-    kinds = {name: _kind(run.training.exception()) for name, run in runs.items()}
+    kinds = {name: _kind(phase_failure(run.training)) for name, run in runs.items()}
     assert sorted(kinds.values()).count("submit") == 1
     expected = {"with-a-dash": "", "Good": "", "Boom": "training failed", "Slow": "time limit", "Odd": "metrics"}
     expected["Null"] = "metrics"

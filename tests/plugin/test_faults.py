@@ -17,8 +17,9 @@ from pytest_ibmodels.engine.failures import (
     TimeLimitFailure,
     TrainingFailure,
     UploadFailure,
+    phase_failure,
 )
-from pytest_ibmodels.engine.limits import Limits
+from pytest_ibmodels.engine.polling import Limits
 from tests.faults import proxy as faults
 from tests.faults.engine import model_test, session, trainings
 from tests.faults.proxy import Fault, FaultProxy
@@ -54,7 +55,7 @@ def proxy(server: Server) -> Iterator[FaultProxy]:
 
 
 def refused(run: Run) -> BaseException:
-    error = run.training.exception(0)
+    error = phase_failure(run.training)
     assert error is not None
     return error
 
@@ -82,7 +83,7 @@ def test_every_fault_that_passes_in_every_call_fails_nothing_and_trains_nothing_
             model_test("Boom", config={"raise": "boom"}),
         )
     bad = {name: refused(runs.pop(name)) for name in ("Low", "Boom")}
-    assert [(name, run.training.exception(), run.inference.exception()) for name, run in runs.items()] == [
+    assert [(name, phase_failure(run.training), phase_failure(run.inference)) for name, run in runs.items()] == [
         (name, None, None) for name in runs
     ]
     assert isinstance(bad["Low"], MetricsFailure)
@@ -99,7 +100,7 @@ def test_a_start_whose_answer_is_lost_is_looked_up_and_not_repeated(server: Serv
     before = trainings(server)
     with session(proxy.url) as one:
         run = one.run(model_test("Lost"))["Lost"]
-    assert run.inference.exception() is None
+    assert phase_failure(run.inference) is None
     assert (proxy.count(TRAIN), proxy.count(FIND), trainings(server)) == (1, 1, before + 1)
 
 
@@ -108,7 +109,7 @@ def test_a_start_that_never_arrived_is_looked_up_and_repeated(server: Server, pr
     before = trainings(server)
     with session(proxy.url) as one:
         run = one.run(model_test("Late"), with_inference=False)["Late"]
-    assert run.training.exception() is None
+    assert phase_failure(run.training) is None
     # 503 and UNAVAILABLE say that nothing was begun: there is nothing to look up.
     assert (proxy.count(TRAIN), proxy.count(FIND), trainings(server)) == (4, 1, before + 1)
 
@@ -118,13 +119,13 @@ def test_where_a_lost_start_cannot_be_looked_up_the_report_says_so(server: Serve
     proxy.plan(FIND, NO_SUCH_CALL)
     with session(proxy.url) as one:
         run = one.run(model_test("Twice"))["Twice"]
-    assert run.inference.exception() is None
+    assert phase_failure(run.inference) is None
     starts = [json.loads(body) for call, body in zip(proxy.calls, proxy.bodies, strict=True) if call == TRAIN]
     names = [start["arguments"]["model_name"] for start in starts]
     assert names[0] != names[1]  # so that the one does not write into what the other is judged by
     (note,) = [note for note in run.notes if "cannot be asked" in note]
     assert note.startswith(f"the answer to the start of training {names[0]} was lost (POST model-service/run_train: ")
-    assert one.left_behind == [f"a training of {names[0]} may run on dogfood, which did not tell its id"]
+    assert one.left_behind == [f"a training of {names[0]} may run on dogfood, which did not return its id"]
 
 
 def test_a_restarted_container_trains_again_and_the_report_says_so(server: Server, proxy: FaultProxy) -> None:
@@ -139,7 +140,7 @@ def test_a_restarted_container_trains_again_and_the_report_says_so(server: Serve
     proxy.choose = choose
     with session(proxy.url) as one:
         run = one.run(model_test("Again", config={"sleep": 1}))["Again"]
-    assert run.inference.exception() is None
+    assert phase_failure(run.inference) is None
     assert len(seen) == 2
     (note,) = [note for note in run.notes if "container" in note]
     assert note.endswith(" was restarted; the training was started again (1 of at most 5 times)")
@@ -178,7 +179,7 @@ def test_what_does_not_pass_ends_a_wait_at_once_and_cancels_the_job(
     error = refused(run)
     assert type(error) is kind
     assert reason in str(error)
-    assert isinstance(run.inference.exception(), NotTrained)
+    assert isinstance(phase_failure(run.inference), NotTrained)
     assert proxy.count("POST jobs/cancel") == 1
     assert server.training_processes() == []
 
@@ -214,7 +215,7 @@ def test_a_lost_answer_to_a_removal_is_no_failure_and_leaves_nothing(server: Ser
     proxy.plan("DELETE drives/", faults.LOST, faults.HTML)
     with session(proxy.url) as one:
         run = one.run(model_test("Any"), with_inference=False)["Any"]
-    assert run.training.exception() is None
+    assert phase_failure(run.training) is None
     assert proxy.count("DELETE drives/") >= 4
     assert one.left_behind == []
     assert server.left_over() == []
@@ -225,7 +226,7 @@ def test_a_refused_start_fails_its_own_case_alone(server: Server, proxy: FaultPr
     proxy.plan(TRAIN, refusal)
     with session(proxy.url) as one:
         runs = one.run(model_test("One"), model_test("Other"), with_inference=False)
-    errors = [error for run in runs.values() if (error := run.training.exception()) is not None]
+    errors = [error for run in runs.values() if (error := phase_failure(run.training)) is not None]
     assert [type(error) for error in errors] == [SubmitFailure]
     assert str(errors[0]) == f"{TRAIN}: no GPU is left for you"
     assert proxy.count(TRAIN) == 2

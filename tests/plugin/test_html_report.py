@@ -1,4 +1,4 @@
-"""`--model-report FILE.html` as a user has it: one run with a case of each kind, and a machine without the extra."""
+"""`--model-report FILE.html`: a session with a case of each kind, and a machine without the extra."""
 
 from __future__ import annotations
 
@@ -62,4 +62,4 @@ def test_a_run_without_a_page_imports_nothing_that_draws(project: Project) -> No
     project.pytester.makepyfile(
         "import sys\ndef test_plain(): assert not {'jinja2', 'markupsafe', 'vl_convert'} & set(sys.modules)"
     )
-    assert project.run("--model-report", "report.json").ret == 0
+    assert project.pytester.runpytest_subprocess("--model-report", "report.json").ret == 0

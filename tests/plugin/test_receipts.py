@@ -43,7 +43,7 @@ def test_receipts_train_to_a_useful_model_and_are_served_as_at_training(
     observed = {tuple(parts[:2]): float(parts[2]) for parts in map(str.split, result.outlines) if parts[:1] in METRICS}
     for metric, goal in (("f1", 0.84), ("exact_match", 0.75)):
         assert sum(observed[metric, field] for field in FIELDS) / len(FIELDS) >= goal
-    result.stdout.fnmatch_lines(["Receipts on sandbox: served; 400 fields of 100 documents are as at training (* s)"])
+    result.stdout.fnmatch_lines(["Receipts on sandbox: served; 400 fields of 100 documents match training (* s)"])
 
 
 METRICS = (["f1"], ["exact_match"])

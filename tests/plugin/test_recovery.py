@@ -19,10 +19,10 @@ import httpx
 import pytest
 
 from pytest_ibmodels import cli
-from pytest_ibmodels.engine.clock import SystemClock
-from pytest_ibmodels.engine.limits import Limits
+from pytest_ibmodels.engine.polling import Limits
 from pytest_ibmodels.engine.session import EnvironmentSession
 from pytest_ibmodels.engine.sweep import SweepStatus, sweep
+from pytest_ibmodels.instabase.clock import SystemClock
 from pytest_ibmodels.instabase.retrying import Retrier
 from pytest_ibmodels.journal.store import Journal, TrainingJob
 from pytest_ibmodels.spec import load_environments
@@ -105,7 +105,7 @@ def write_folder(server: Server, name: str) -> str:
 def made_by_the_dead(project: Project, *things: tuple[Any, ...]) -> None:
     """Enter things into the journal for a process that is no longer alive."""
     dead = Journal(journal_file(project))
-    asyncio.run(dead.write(*(dead.entry(*thing) for thing in things)))
+    asyncio.run(dead.write(*(dead.new_entry(*thing) for thing in things)))
     dead.close()
 
 
@@ -184,7 +184,7 @@ def test_a_job_of_which_nothing_can_come_is_trained_anew_and_swept_later(
             "time limit: the job did not end within the time_limit of 1 s; *",  # which began with the job, not now
             f"re-attached to job: {jobs['Late'].name}",
             "Changed on dogfood: trained in * s (job *)",
-            f"  job {jobs['Changed'].name} is not continued: its config was another one",
+            f"  job {jobs['Changed'].name} is not continued: its config has changed",
         ]
     )
     result.stdout.fnmatch_lines([f"*left behind: {jobs['Late'].folder} stays for its other jobs*"])
@@ -202,7 +202,7 @@ def test_the_controller_removes_what_killed_workers_left_and_takes_sigterm_as_ct
     served.write_tests(Slow={"env": ["dogfood", "staging"], "config": {"sleep": 60}})
     job = TrainingJob("Slow", "another package", PROJECT, "", "config", "annotator")
     earlier = Journal(journal_file(served))
-    asyncio.run(earlier.write(earlier.entry("dogfood", server.url, "job", "0123456789abcdef", job=job)))
+    asyncio.run(earlier.write(earlier.new_entry("dogfood", server.url, "job", "0123456789abcdef", job=job)))
     earlier.close()
     with running(served, "-n", "2") as process:
         jobs = wait_for(served, accepted(2))
@@ -256,15 +256,15 @@ def test_a_folder_in_which_others_have_jobs_stays_until_the_last_is_done(served:
         "T", "package", PROJECT, "", "config", "annotator", accepted="2026-01-01T00:00:00+00:00", ended=True
     )
     dead = Journal(journal_file(served))
-    jobs = [dead.entry("dogfood", server.url, "job", name, folder=folder, job=job) for name in ("j1", "j2")]
-    asyncio.run(dead.write(dead.entry("dogfood", server.url, "folder", folder), *jobs))
+    jobs = [dead.new_entry("dogfood", server.url, "job", name, folder=folder, job=job) for name in ("j1", "j2")]
+    asyncio.run(dead.write(dead.new_entry("dogfood", server.url, "folder", folder), *jobs))
     dead.close()
 
     async def go_on_with(name: str) -> list[str]:
         journal = Journal(journal_file(served))
         session = EnvironmentSession(environment, Limits(), SystemClock(), journal, reattach=True)
-        (entry,) = [entry for entry in await session.candidates() if entry.name == name]
-        assert session.ledger.take(entry) is not None
+        (entry,) = [entry for entry in await session.orphaned_jobs() if entry.name == name]
+        assert session.journal.take_over(entry) is not None
         session.adopt(folder)
         await session.client()
         await session.close()
@@ -295,7 +295,7 @@ def test_an_environment_that_is_down_keeps_its_entries(project: Project) -> None
     environment = load_environments(project.pytester.path / "environments.yaml").environments["down"]
     journal = Journal(journal_file(project))
     outcomes = asyncio.run(sweep(environment, journal.left(), journal, retrier=Retrier(Clock())))
-    assert [one.fate for one in outcomes] == [SweepStatus.LEFT, SweepStatus.LEFT]
+    assert [one.status for one in outcomes] == [SweepStatus.LEFT, SweepStatus.LEFT]
     assert "no answer from http://127.0.0.1:9" in outcomes[0].reason
     assert len(journal.left()) == 2
     journal.close()

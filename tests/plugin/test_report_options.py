@@ -20,8 +20,8 @@ def run(project: Project, *args: str) -> pytest.RunResult:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("report.xml", "the name should end in .json or .html, which says what is written"),
-        ("report", "the name should end in .json or .html, which says what is written"),
+        ("report.xml", "unknown format; the name of the file has to end in .json or .html"),
+        ("report", "unknown format; the name of the file has to end in .json or .html"),
         ("tox.ini/report.json", "its folder cannot be made: *"),
         ("folder.json", "this is a folder, not a file"),
     ],

@@ -1,4 +1,4 @@
-"""The same model tests without xdist and with it: the same verdicts, and what they leave in every kind of report."""
+"""All reports of the same model tests, with and without xdist."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Reported:
     uploads: int
 
     def runs(self, *environments: str) -> list[dict[str, Any]]:
-        """The records on these environments, without what differs from run to run."""
+        """The records on these environments, without values that change from run to run."""
         return [steady(run) for run in self.report["runs"] if run["environment"] in environments]
 
     def properties(self, *environments: str) -> dict[str, dict[str, str]]:
@@ -75,7 +75,7 @@ def properties(case: TestCase) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def folder(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with a good model on three environments, one below a minimum on two, one that is spoiled on one."""
+    """A project with a good model on three environments, a model below a minimum on two, a spoiled model on one."""
     folder = tmp_path_factory.mktemp("project")
     shutil.copytree(TINY, folder / "tiny")
     (folder / "pytest.ini").write_text("[pytest]\nibmodels_package = tiny\n")

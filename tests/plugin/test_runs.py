@@ -35,9 +35,9 @@ def test_a_good_model_passes_both_phases_and_leaves_nothing(served: Project, ser
             "  metric  field  observed  minimum   margin",
             "  f1      Name     1.0000   0.9000  +0.1000",
             "  f1      Total    1.0000   0.2500  +0.7500",
-            "Good on dogfood: served; 6 fields of 3 documents are as at training (* s)",
+            "Good on dogfood: served; 6 fields of 3 documents match training (* s)",
             "Plain on dogfood: trained in * s (job *)",
-            "Plain on dogfood: served; 4 fields of 2 documents are as at training (* s)",
+            "Plain on dogfood: served; 4 fields of 2 documents match training (* s)",
         ]
     )
     assert server.left_over() == []

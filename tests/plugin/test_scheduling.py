@@ -41,7 +41,7 @@ def by_conftest(project: Project) -> list[str]:
     (project.pytester.path / "model_tests.yaml").rename(project.pytester.path / "cases.yaml")
     project.pytester.makeconftest(
         """
-from pytest_ibmodels.collection import ModelTestsNode
+from pytest_ibmodels import ModelTestsNode
 def pytest_collect_file(file_path, parent):
     if file_path.name == "cases.yaml":
         return ModelTestsNode.from_parent(parent, path=file_path)

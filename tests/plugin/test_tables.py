@@ -76,7 +76,7 @@ def test_nothing_is_replaced_until_it_is_asked_for_and_only_by_what_passed(table
         [
             "  accuracy  all *0.9000 *0.5000 *+0.4000",
             "  f1 *weighted avg *0.9000 *0.5000 *",
-            "Good on dogfood: served; 4 fields of 4 documents are as at training (*",
+            "Good on dogfood: served; 4 fields of 4 documents match training (*",
             "  better_than_current: no model of this name is in use yet, so none was compared",
         ]
     )
@@ -144,8 +144,9 @@ def test_rows_decide_where_they_are_compared_and_what_they_leave_open_is_said(ta
     result.stdout.no_fnmatch_line("*Traceback*")
     result.stdout.no_fnmatch_line("*warnings summary*")
     warning = (
-        "  warning: better_than_current is undecided: on 380 rows the F1 (weighted avg) is 0.7950, of the model in use "
-        "0.8000: a difference of -0.0050 (90% interval -0.0250 to +0.0150), of which -0.0100 is allowed; *; about "
+        "  warning: better_than_current is undecided: on 380 rows the F1 (weighted avg) is 0.7950, and 0.8000 for "
+        "the model in use: a difference of -0.0050 (90% interval -0.0250 to +0.0150), where a drop of 0.0100 is "
+        "allowed; *; about "
         "6,080 rows would decide it; 20 more test rows were left out, as the model in use has learned them"
     )
     result.stdout.fnmatch_lines([warning])
@@ -287,6 +288,6 @@ def test_a_model_is_tuned_promoted_and_compared_on_postgresql(
         )
         again = project.run()
         again.assert_outcomes(passed=2)
-        again.stdout.fnmatch_lines(["*served; * fields of * documents are as at training*"])
+        again.stdout.fnmatch_lines(["*served; * fields of * documents match training*"])
         again.stdout.fnmatch_lines(["  better_than_current  f1 weighted avg *"])
         assert server.left_over() == []

@@ -38,7 +38,7 @@ def replace(file: Path, old: str, new: str) -> None:
 
 
 def test_code_that_raises_in_training_fails_with_its_own_frames(pytester: pytest.Pytester, code: Path) -> None:
-    replace(code / "training" / "run.py", "        trainer.train()\n", '        raise RuntimeError("boom")\n')
+    replace(code / "trainer" / "run.py", "        trainer.train()\n", '        raise RuntimeError("boom")\n')
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
     result.assert_outcomes(failed=1, skipped=1)
     result.stdout.fnmatch_lines(

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_ibmodels.engine import publishing
-from pytest_ibmodels.engine.sweep import SweepStatus
+from pytest_ibmodels.engine.connection import for_each_environment
+from pytest_ibmodels.engine.sweep import SweepStatus, sweep_environments
 from pytest_ibmodels.instabase import policy
 from pytest_ibmodels.journal.store import Journal
-from pytest_ibmodels.pytest import leftovers
 from pytest_ibmodels.spec import load_environments
 from tests.faults.drip import DripServer
 from tests.publishing.gateway import Reply
@@ -117,17 +117,17 @@ def test_whatever_is_raised_is_that_environments_outcome(
     known = load_environments(two.folder / "environments.yaml").environments
     package = two.package()
     targets = list(known.values())
-    published, _ = publishing.for_each_environment(targets, lambda target: publishing.publish(target, package))
+    published, _ = for_each_environment(targets, lambda target: publishing.publish(target, package))
     assert [published[name].state for name in ("dogfood", "far")] == ["published", "failed"]
     assert published["far"].reason == "ZeroDivisionError: a fault of ours"
-    seen, _ = publishing.for_each_environment(targets, lambda target: publishing.look(target, package.name))
+    seen, _ = for_each_environment(targets, lambda target: publishing.environment_facts(target, package.name))
     assert (seen["dogfood"].versions, seen["far"].versions) == (("1.0.0",), None)
     assert (seen["far"].is_reachable, seen["far"].problem) == (None, "ZeroDivisionError: a fault of ours")
     journal = Journal(tmp_path / "journal.sqlite")
-    entries = [journal.entry(name, "somewhere", "folder", "acme/x") for name in ("dogfood", "far")]
-    swept, _ = leftovers.sweep_everywhere(known, entries, journal)
+    entries = [journal.new_entry(name, "somewhere", "folder", "acme/x") for name in ("dogfood", "far")]
+    swept, _ = sweep_environments(known, entries, journal)
     journal.close()
-    assert [(one.entry.environment, one.fate) for one in swept] == [
+    assert [(one.entry.environment, one.status) for one in swept] == [
         ("dogfood", SweepStatus.LEFT),
         ("far", SweepStatus.LEFT),
     ]
@@ -137,6 +137,6 @@ def test_whatever_is_raised_is_that_environments_outcome(
 def test_an_environment_that_drips_is_given_up_and_shown(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(policy, "LIST", replace(policy.LIST, timeout=1.0))
     with DripServer() as server:
-        facts = asyncio.run(publishing.look(shop.environment(server.url), "none"))
+        facts = asyncio.run(publishing.environment_facts(shop.environment(server.url), "none"))
     assert facts.is_reachable is False
     assert facts.problem.endswith(f"{server.url} did not send a complete answer within 1 s")

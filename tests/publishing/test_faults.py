@@ -38,12 +38,12 @@ class Publisher:
 
     def publish(self) -> Outcome:
         target = self.shop.environment(self.gateway.url)
-        return asyncio.run(publishing.publish(target, self.shop.package(), clock=self.clock, tell=self.tell))
+        return asyncio.run(publishing.publish(target, self.shop.package(), clock=self.clock, notify=self.tell))
 
     def unpublish(self) -> Outcome:
         target = self.shop.environment(self.gateway.url)
         name = self.shop.package_name
-        return asyncio.run(publishing.unpublish(target, name, "1.0.0", clock=self.clock, tell=self.tell))
+        return asyncio.run(publishing.unpublish(target, name, "1.0.0", clock=self.clock, notify=self.tell))
 
     def tell(self, environment: str, sentence: str) -> None:
         self.told.append(f"{environment}: {sentence}")

@@ -44,6 +44,6 @@ def test_an_uploaded_file_that_could_not_be_removed_is_swept(shop: Shop, gateway
     assert seen == [[left]]
     assert outcome.notes[0].startswith(f"left behind: {left.name} could not be removed")
     (swept,) = asyncio.run(sweep(target, [left], later))
-    assert (swept.fate, swept.entry.kind) == (SweepStatus.REMOVED, "file")
+    assert (swept.status, swept.entry.kind) == (SweepStatus.REMOVED, "file")
     assert later.left() == []
     later.close()

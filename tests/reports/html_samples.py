@@ -1,4 +1,4 @@
-"""Records of runs that came out in every way there is, for the page that shows them."""
+"""Sample records of runs with every outcome."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def check(metric: str, field: str, minimum: float, observed: float | None, probl
 
 
 def history(epochs: int = 6, fields: tuple[str, ...] = FIELDS) -> tuple[HistoryRecord, ...]:
-    """A training that learns, each field at a pace of its own."""
+    """Curves of a training in which each field improves at a different rate."""
     steps = epochs * 4
     losses = [
         HistoryRecord(epoch=step / 4, step=step, loss=round(2.4 / (1 + 0.4 * step) + 0.05 * (step % 3), 4))
@@ -155,7 +155,7 @@ DIFFERING = run(
     ),
 )
 
-BROKEN = run(
+TRAINING_FAILED = run(
     test="Invoices",
     **started(
         training=TrainingRecord(

@@ -1,4 +1,4 @@
-"""As many digits as tell a value from its bound, in every report; and texts of others that no CI server obeys."""
+"""Digits that tell a value from its bound, in every report, and texts that no CI server executes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ from pytest_ibmodels.engine.failures import MetricsFailure, TrainingFailure
 from pytest_ibmodels.pytest.progress import ProgressReport, show
 from pytest_ibmodels.pytest.records import _check as record_of
 from pytest_ibmodels.reports.failure import failure_text
-from pytest_ibmodels.reports.figures import compact, figures, told_apart
+from pytest_ibmodels.reports.figures import compact, distinct_figures, figures
 from pytest_ibmodels.reports.github import summary
 from pytest_ibmodels.reports.junit import complete, properties
 from pytest_ibmodels.reports.record import CheckRecord, TrainingRecord
 from pytest_ibmodels.reports.summary import write_summary
 from pytest_ibmodels.reports.tables import harmless, one_line, table
-from pytest_ibmodels.verdicts.checks import MetricCheck
-from pytest_ibmodels.verdicts.metrics import MetricsVerdict
+from pytest_ibmodels.verdicts.checks import MetricCheck, MetricsVerdict
 from tests.reports.html_samples import TOO_LOW, run
 
 
@@ -80,10 +79,10 @@ def test_both_directions_have_their_words(bounds: dict[str, Any], required: str,
     assert (made.required, made.missed, made.margin) == (required, missed, "-0.1000")
 
 
-def test_values_side_by_side_are_told_apart() -> None:
-    assert told_apart([0.90001, 0.90002, None]) == ["0.90001", "0.90002", "-"]
-    assert told_apart([0.9, 0.9 + 1e-12]) == ["0.9000", "0.9000"]
-    assert told_apart([0.5, -0.5]) == ["0.5000", "-0.5000"]
+def test_values_side_by_side_are_distinct_figures() -> None:
+    assert distinct_figures([0.90001, 0.90002, None]) == ["0.90001", "0.90002", "-"]
+    assert distinct_figures([0.9, 0.9 + 1e-12]) == ["0.9000", "0.9000"]
+    assert distinct_figures([0.5, -0.5]) == ["0.5000", "-0.5000"]
 
 
 def test_the_terminal_has_a_column_for_what_there_is(pytester: pytest.Pytester) -> None:
@@ -198,7 +197,7 @@ def test_an_undecided_verdict_is_said_in_every_report(pytester: pytest.Pytester)
     assert lines[-2].endswith("+0.0050  undecided")
     assert lines[-1] == (
         "  tested on 400 rows (split by text, seed 42, fingerprint 0123456789abcdef); 3 duplicates; without any row of "
-        "'odd two'; 20 of them learned before by the model in use"
+        "'odd two'; 20 of them already learned by the model in use"
     )
     record = run(training=TrainingRecord(outcome="passed", checks=(check,), comparison=comparison, test_part=part))
     found = dict(properties(record, "n"))
@@ -217,4 +216,4 @@ def test_what_passed_without_a_job_is_not_said_to_be_trained(pytester: pytest.Py
     record = run(training={"outcome": "passed"}, inference={"outcome": "passed"})
     write_summary(pytest.TerminalReporter(pytester.parseconfig(), out), [record])
     assert "trained in" not in out.getvalue()
-    assert "are as at training" not in out.getvalue()
+    assert "match training" not in out.getvalue()

@@ -1,4 +1,4 @@
-"""The page in a real browser: what it looks like, at two widths and in both colour schemes."""
+"""Looks of the HTML report in a real browser, at two widths and in both colour schemes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_ibmodels.reports.html import page
-from tests.reports.html_samples import BROKEN, DIFFERING, NOT_STARTED, PASSED, TOO_LOW, report, run
+from tests.reports.html_samples import DIFFERING, NOT_STARTED, PASSED, TOO_LOW, TRAINING_FAILED, report, run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +50,7 @@ HEIGHT = 2400
 
 
 def browse(html: str, folder: Path, *, width: int, dark: bool = False) -> str:
-    """Open a page; a picture of it is left in the folder.
+    """Open a page, and save a screenshot in the folder.
 
     Returns:
         The document as the browser has it at the end.
@@ -73,23 +73,23 @@ def title(document: str) -> str:
 
 @pytest.fixture(scope="module")
 def probed() -> str:
-    """A page that writes into its title what it looks like; for that it has to do without its policy."""
-    return POLICY.sub("", page(report(PASSED, TOO_LOW, DIFFERING, BROKEN, NOT_STARTED))) + PROBE
+    """A page without its security policy, with a script that writes measurements into the title."""
+    return POLICY.sub("", page(report(PASSED, TOO_LOW, DIFFERING, TRAINING_FAILED, NOT_STARTED))) + PROBE
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 360], ids=["wide", "narrow"])
 def test_the_page_fits_and_is_legible(tmp_path: Path, probed: str, width: int, dark: bool) -> None:
     framed = FRAME.format(width=width, height=HEIGHT, html=escape(probed))
-    seen: dict[str, Any] = json.loads(title(browse(framed, tmp_path, width=width, dark=dark)))
-    assert seen["width"] == width
-    assert seen["scrolls"] == width
-    assert seen["dark"] == dark
-    assert seen["ground"] == ("rgb(15, 19, 24)" if dark else "rgb(246, 247, 249)")
-    assert seen["ink"] == ("rgb(232, 235, 239)" if dark else "rgb(26, 31, 39)")
-    assert ("rgb(85, 201, 122)" if dark else "rgb(20, 120, 58)") in seen["bar"]
-    assert seen["columns"] == (3 if width > 1000 else 1)
-    assert seen["smallest"] >= 10
+    measured: dict[str, Any] = json.loads(title(browse(framed, tmp_path, width=width, dark=dark)))
+    assert measured["width"] == width
+    assert measured["scrolls"] == width
+    assert measured["dark"] == dark
+    assert measured["ground"] == ("rgb(15, 19, 24)" if dark else "rgb(246, 247, 249)")
+    assert measured["ink"] == ("rgb(232, 235, 239)" if dark else "rgb(26, 31, 39)")
+    assert ("rgb(85, 201, 122)" if dark else "rgb(20, 120, 58)") in measured["bar"]
+    assert measured["columns"] == (3 if width > 1000 else 1)
+    assert measured["smallest"] >= 10
     picture = (tmp_path / "report.png").read_bytes()
     assert picture[:8] == b"\x89PNG\r\n\x1a\n"
     assert struct.unpack(">II", picture[16:24]) == (width, HEIGHT)

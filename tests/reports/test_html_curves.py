@@ -1,4 +1,4 @@
-"""Which curves of a training are shown, and of two texts, what differs."""
+"""Training curves, differences of texts, and numbers of the HTML report."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 
 from pytest_ibmodels.reports.html.curves import MOST_LINES, Line, curves
 from pytest_ibmodels.reports.html.formats import MINUS, NOTHING, duration, plain, signed
-from pytest_ibmodels.reports.html.texts import compared
+from pytest_ibmodels.reports.html.texts import split_differences
 from pytest_ibmodels.reports.record import HistoryRecord
 from tests.reports.html_samples import check, history
 
 
-def metric(value: float, field: str = "Name", **place: float) -> HistoryRecord:
-    return HistoryRecord(metrics={"f1": {field: value}}, **place)
+def metric(value: float, field: str = "Name", **axis: float) -> HistoryRecord:
+    return HistoryRecord(metrics={"f1": {field: value}}, **axis)
 
 
 def test_the_loss_comes_first_then_metrics_that_have_a_minimum() -> None:
@@ -64,30 +64,30 @@ def test_long_curves_have_short_tables_with_both_ends() -> None:
 
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_the_pieces_of_two_texts_are_these_texts(before: str, after: str) -> None:
-    for text, pieces in zip((before, after), compared(before, after), strict=True):
+    for text, pieces in zip((before, after), split_differences(before, after), strict=True):
         assert "".join(piece.replace("↵\n", "\n") for piece, _ in pieces) == text.replace("↵\n", "\n")
 
 
 @given(st.text(min_size=1, max_size=40), st.text(min_size=1, max_size=40))
 def test_what_two_texts_share_is_the_same_on_both_sides(before: str, after: str) -> None:
-    mine, other = compared(before, after)
-    shared = ["".join(piece for piece, differs in pieces if not differs) for pieces in (mine, other)]
+    first, second = split_differences(before, after)
+    shared = ["".join(piece for piece, differs in pieces if not differs) for pieces in (first, second)]
     assert shared[0] == shared[1]
     assert before != after or shared[0] == before
 
 
 def test_the_letter_that_differs_is_marked_and_so_is_a_line_break() -> None:
-    assert compared("Ada Lovelace", "Ada Lovelac") == (
+    assert split_differences("Ada Lovelace", "Ada Lovelac") == (
         (("Ada Lovelac", False), ("e", True)),
         (("Ada Lovelac", False),),
     )
-    assert compared("12 Acre\nRoad", "12 Acre Road")[0] == (("12 Acre", False), ("↵\n", True), ("Road", False))
+    assert split_differences("12 Acre\nRoad", "12 Acre Road")[0] == (("12 Acre", False), ("↵\n", True), ("Road", False))
 
 
 def test_texts_that_have_nothing_in_common_differ_as_a_whole() -> None:
-    assert compared("12.50", "Grace Hopper") == ((("12.50", True),), (("Grace Hopper", True),))
-    assert compared("", "x") == ((), (("x", True),))
-    assert compared("a" * 10_000, "b")[0][0][0] == "a" * 4000 + "…"
+    assert split_differences("12.50", "Grace Hopper") == ((("12.50", True),), (("Grace Hopper", True),))
+    assert split_differences("", "x") == ((), (("x", True),))
+    assert split_differences("a" * 10_000, "b")[0][0][0] == "a" * 4000 + "…"
 
 
 def test_numbers_are_short_and_have_a_true_minus() -> None:

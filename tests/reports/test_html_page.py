@@ -1,4 +1,4 @@
-"""The page of a report, read as a program reads it; how it looks is in test_html_browser.py."""
+"""Content and markup of the HTML report; test_html_browser.py tests its looks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from pytest_ibmodels.reports.html import page, write
+from pytest_ibmodels.pytest.report_files import write_atomically
+from pytest_ibmodels.reports.html import page
 from pytest_ibmodels.reports.record import (
     CheckRecord,
     HistoryRecord,
@@ -21,13 +22,13 @@ from pytest_ibmodels.reports.record import (
     TrainingRecord,
 )
 from tests.reports.html_samples import (
-    BROKEN,
     DIFFERING,
     FIELDS,
     NOT_STARTED,
     PASSED,
     SKIPPED,
     TOO_LOW,
+    TRAINING_FAILED,
     check,
     history,
     report,
@@ -42,7 +43,7 @@ VOID = {"meta", "br", "hr", "img", "link", "input"}
 
 
 class Reader(HTMLParser):
-    """Tags with their attributes, and texts; says so if tags are not closed in order."""
+    """Parser that collects tags, attributes and texts, and asserts that tags are closed in order."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -78,11 +79,11 @@ class Reader(HTMLParser):
 
 @pytest.fixture(scope="module")
 def everything() -> Reader:
-    return Reader(page(report(PASSED, TOO_LOW, DIFFERING, BROKEN, NOT_STARTED, SKIPPED)))
+    return Reader(page(report(PASSED, TOO_LOW, DIFFERING, TRAINING_FAILED, NOT_STARTED, SKIPPED)))
 
 
 def hostile(value: Any) -> Any:
-    """The same record with a hostile text in place of every text and of every key."""
+    """The record with every text and every key replaced by a hostile text."""
     if isinstance(value, BaseModel):
         kept = {"outcome"}
         return value.model_copy(
@@ -91,14 +92,14 @@ def hostile(value: Any) -> Any:
     if isinstance(value, str):
         return HOSTILE
     if isinstance(value, dict):
-        return {f"{HOSTILE}{place}": hostile(item) for place, item in enumerate(value.values())}
+        return {f"{HOSTILE}{index}": hostile(item) for index, item in enumerate(value.values())}
     if isinstance(value, tuple):
         return tuple(hostile(item) for item in value)
     return value
 
 
 def test_no_text_of_an_environment_becomes_markup() -> None:
-    evil: ModelReport = hostile(report(PASSED, TOO_LOW, DIFFERING, BROKEN))
+    evil: ModelReport = hostile(report(PASSED, TOO_LOW, DIFFERING, TRAINING_FAILED))
     read = Reader(page(evil))
     assert read.text.count("<script>alert(1)</script>") > 40
     assert {tag for tag, _ in read.tags} & {"script", "img", "iframe", "object", "embed", "base", "form"} == set()
@@ -237,7 +238,7 @@ def test_more_fields_than_a_plot_can_tell_apart_are_in_the_table(everything: Rea
 def test_a_page_is_written_as_a_whole(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     path.write_text("older")
-    write(report(PASSED), path)
+    write_atomically(path, page(report(PASSED)))
     assert path.read_text(encoding="utf-8").endswith("</html>")
     assert list(tmp_path.iterdir()) == [path]
 
@@ -253,7 +254,7 @@ def luminance(colour: str) -> float:
 
 
 def contrast(one: str, other: str) -> float:
-    """Of WCAG 2.2, section 1.4.3: from 1 to 21."""
+    """Contrast ratio, 1 to 21 (WCAG 2.2, section 1.4.3)."""
     low, high = sorted((luminance(one), luminance(other)))
     return (high + 0.05) / (low + 0.05)
 
@@ -277,10 +278,10 @@ def test_bounds_intervals_and_the_model_in_use_are_shown() -> None:
     comparison |= {"only_old_right": 12, "only_new_right": 10, "verdict": "undecided", "rows_to_decide": 9500}
     comparison["worse"] = [{"row": 17, "text": "<b>no</b>", "label": "1", "old": "1", "new": "2"}]
     part = {"unit": "rows", "count": 400, "fingerprint": "0123456789abcdef"}
-    seen = {"minimum": None, "maximum": 0.4, "problem": ""}
+    common = {"minimum": None, "maximum": 0.4, "problem": ""}
     checks = [
-        CheckRecord(metric="loss", field="all", observed=0.3, margin=0.1, passed=True, **seen),
-        CheckRecord(metric="loss", field="b", observed=0.40001, margin=-0.00001, passed=False, **seen),
+        CheckRecord(metric="loss", field="all", observed=0.3, margin=0.1, passed=True, **common),
+        CheckRecord(metric="loss", field="b", observed=0.40001, margin=-0.00001, passed=False, **common),
         check("f1", "Name", 0.9, 1.0).model_copy(update={"interval": (0.84, 1.0), "remark": "the minimum lies within"}),
         CheckRecord(
             metric="better_than_current",

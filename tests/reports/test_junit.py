@@ -1,4 +1,4 @@
-"""What is added to the JUnit file that pytest wrote."""
+"""Additions to the JUnit file that pytest wrote."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from xml.sax.saxutils import quoteattr
 import pytest
 
 from pytest_ibmodels.reports.junit import complete, properties
-from tests.reports.html_samples import BROKEN, PASSED, TOO_LOW
+from tests.reports.html_samples import PASSED, TOO_LOW, TRAINING_FAILED
 
 NODE = f"{TOO_LOW.nodeid}::test_training"
 
@@ -19,7 +19,7 @@ def junit(nodeid: str, inner: str) -> str:
 
 
 def completed(nodeid: str, inner: str) -> ET.Element:
-    runs = {run.nodeid: run for run in (PASSED, TOO_LOW, BROKEN)}
+    runs = {run.nodeid: run for run in (PASSED, TOO_LOW, TRAINING_FAILED)}
     return ET.fromstring(complete(junit(nodeid, inner), runs))  # noqa: S314
 
 
@@ -39,7 +39,9 @@ def test_a_fault_of_a_teardown_beside_our_failure_stays_as_it_is() -> None:
 
 
 def test_the_log_goes_behind_what_the_test_printed() -> None:
-    output = completed(f"{BROKEN.nodeid}::test_training", "<system-out>printed\n</system-out>").find(".//system-out")
+    output = completed(f"{TRAINING_FAILED.nodeid}::test_training", "<system-out>printed\n</system-out>").find(
+        ".//system-out"
+    )
     assert output is not None
     assert str(output.text).startswith("printed\nlog of the training job, its last lines:\nloading data\n")
     assert str(output.text).endswith("RuntimeError: CUDA out of memory")
@@ -47,7 +49,7 @@ def test_the_log_goes_behind_what_the_test_printed() -> None:
 
 @pytest.mark.parametrize("line", ["\x1b[1;31mred\x1b[0m", "\x1b]8;;http://h\x07red\x1b]8;;\x07"])
 def test_codes_of_a_terminal_do_not_get_into_the_file(line: str) -> None:
-    run = BROKEN.model_copy(update={"job_log": (line, "bell \x07 nul \x00 \ud800 é €")})
+    run = TRAINING_FAILED.model_copy(update={"job_log": (line, "bell \x07 nul \x00 \ud800 é €")})
     root = ET.fromstring(complete(junit(f"{run.nodeid}::test_training", ""), {run.nodeid: run}))  # noqa: S314
     assert str(root.findtext(".//system-out")).endswith("red\nbell � nul � � é €")
 
@@ -55,12 +57,12 @@ def test_codes_of_a_terminal_do_not_get_into_the_file(line: str) -> None:
 def test_a_dot_in_a_name_makes_no_two_cases_one() -> None:
     names = [("Invoices", "eu.prod"), ("Invoices.eu", "prod"), ("Plain", "prod")]
     runs = [
-        PASSED.model_copy(update={"nodeid": f"m.yaml::{test}::{place}", "test": test, "environment": place})
-        for test, place in names
+        PASSED.model_copy(update={"nodeid": f"m.yaml::{test}::{environment}", "test": test, "environment": environment})
+        for test, environment in names
     ]
     texts = [
-        junit(f"{run.nodeid}::test_training", "").replace("name=", f'classname="m.yaml.{test}.{place}" name=', 1)
-        for run, (test, place) in zip(runs, names, strict=True)
+        junit(f"{run.nodeid}::test_training", "").replace("name=", f'classname="m.yaml.{test}.{environment}" name=', 1)
+        for run, (test, environment) in zip(runs, names, strict=True)
     ]
     known = {run.nodeid: run for run in runs}
     cases = [ET.fromstring(complete(text, known)).find(".//testcase") for text in texts]  # noqa: S314

@@ -1,13 +1,13 @@
-"""Records hold what environments answer, and travel as JSON."""
+"""Records of runs: JSON round trip, and texts that UTF-8 cannot hold."""
 
 from __future__ import annotations
 
 from pytest_ibmodels.reports.record import ModelReport, RunRecord
-from tests.reports.html_samples import BROKEN, DIFFERING, NOT_STARTED, PASSED, SKIPPED, TOO_LOW, report, run
+from tests.reports.html_samples import DIFFERING, NOT_STARTED, PASSED, SKIPPED, TOO_LOW, TRAINING_FAILED, report, run
 
 
 def test_a_report_is_the_same_after_its_way_through_json() -> None:
-    whole = report(PASSED, TOO_LOW, DIFFERING, BROKEN, NOT_STARTED, SKIPPED)
+    whole = report(PASSED, TOO_LOW, DIFFERING, TRAINING_FAILED, NOT_STARTED, SKIPPED)
     assert ModelReport.model_validate_json(whole.model_dump_json()) == whole
     assert RunRecord.model_validate(PASSED.model_dump(mode="json")) == PASSED
 

@@ -1,4 +1,4 @@
-"""What is written to the terminal: progress between the letters of workers, environments side by side."""
+"""Terminal output: progress beside the letters of workers, environments side by side."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from pytest_ibmodels.pytest.progress import (
     ProgressReport,
-    began_line,
+    note_letter,
     show,
 )
 from pytest_ibmodels.reports.summary import write_summary
@@ -27,11 +27,11 @@ def test_progress_does_not_stand_behind_the_letters_of_workers(pytester: pytest.
     reporter = pytest.TerminalReporter(config, out)
     config.pluginmanager.register(reporter, "terminalreporter")
     progress = ProgressReport("a.py::test", "training, 1 s")
-    began_line(config, worker_report("setup"))
+    note_letter(config, worker_report("setup"))
     show(config, progress)
     reporter.write(".")
-    began_line(config, worker_report("call"))
-    began_line(config, worker_report("teardown"))
+    note_letter(config, worker_report("call"))
+    note_letter(config, worker_report("teardown"))
     show(config, progress)
     show(config, progress)
     assert out.getvalue() == "  training, 1 s\n.\n  training, 1 s\n  training, 1 s\n"

@@ -86,18 +86,18 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Surroundi
     found = [result.ok() for result in schema.get_all_operations() if isinstance(result, Ok)]
     operations = {operation.label: operation for operation in found}
     yield Surroundings(folder, app, operations)
-    sandbox = app.state.sandboxes.of(ONLY)
+    sandbox = app.state.tenants.get(ONLY)
     # What is under way ends before the folder goes.
     for pool in sandbox.tasks._pools.values():
         pool.shutdown(wait=True)
     sandbox.store.close()
-    app.state.sandboxes._lock.close()
+    app.state.tenants._lock.close()
 
 
 @pytest.fixture
 def furnished(surroundings: Surroundings) -> Surroundings:
     """With files to find, a link that a job might have made, and a zip that reaches out."""
-    drive = surroundings.app.state.sandboxes.of(ONLY).drive
+    drive = surroundings.app.state.tenants.get(ONLY).drive
     files = {"file": b"[]", "folder/inside": b"x", "z.zip": zipped({"a": "1"}), "out.zip": zipped({"../../secret": ""})}
     for name, content in files.items():
         path = DrivePath.parse(f"{DRIVE}/{name}")

@@ -39,7 +39,7 @@ ODD_NAMES = [
 
 @pytest.mark.parametrize("name", ODD_NAMES)
 def test_the_database_lies_in_the_data_folder(tmp_path: Path, name: str) -> None:
-    settings = Settings(tmp_path / name).of_holder("ada")
+    settings = Settings(tmp_path / name).for_tenant("ada")
     settings.data.mkdir(parents=True)
     with contextlib.closing(Store(settings.database_url)) as store:
         store.new_job("train")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pytest_ibmodels.sandbox.execution.child import keep_environment
+from pytest_ibmodels.sandbox.execution.child import clean_environment
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ from pytest_ibmodels.sandbox.execution.child import keep_environment
 )
 def test_kept(name: str, value: str) -> None:
     environ = {name: value}
-    keep_environment(environ)
+    clean_environment(environ)
     assert environ == {name: value}
 
 
@@ -49,5 +49,5 @@ def test_kept(name: str, value: str) -> None:
 )
 def test_dropped(name: str, value: str) -> None:
     environ = {name: value, "HOME": "/home/me"}
-    keep_environment(environ)
+    clean_environment(environ)
     assert environ == {"HOME": "/home/me"}

@@ -17,7 +17,7 @@ from sqlalchemy import event, text
 
 from pytest_ibmodels.sandbox.errors import StoreError
 from pytest_ibmodels.sandbox.execution.job_queue import JobQueue
-from pytest_ibmodels.sandbox.services.tenant import Sandbox
+from pytest_ibmodels.sandbox.services.tenant import Tenant
 from pytest_ibmodels.sandbox.settings import DAY, Settings
 from pytest_ibmodels.sandbox.storage.job_store import Store
 from tests.sandbox.pushed import PACKAGE, training_package
@@ -113,7 +113,7 @@ def test_what_cannot_be_written_is_kept_until_it_can(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"cannot be written \(database or disk is full\): free some space"):
         store.new_job("x" * 16 * 100_000)
     store.full = False
-    store.write_what_was_kept()
+    store.flush()
     store.close()
     with contextlib.closing(Store(f"sqlite:///{tmp_path}/sandbox.sqlite")) as reopened:
         again = reopened.job(job)
@@ -219,7 +219,7 @@ def test_a_bad_zip_is_logged(sandbox: RunningSandbox, root: str) -> None:
 
 
 def test_ended_jobs_are_forgotten_with_their_logs(tmp_path: Path) -> None:
-    sandbox = Sandbox(Settings(tmp_path, keep_jobs=2 * DAY), JobQueue(1))
+    sandbox = Tenant(Settings(tmp_path, keep_jobs=2 * DAY), JobQueue(1))
     jobs = {name: sandbox.store.new_job("train") for name in ("old", "young", "running")}
     for job in jobs.values():
         (tmp_path / "jobs" / job).mkdir()

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from pytest_ibmodels.sandbox.http.connections import MOST_CONNECTIONS, most_connections
+from pytest_ibmodels.sandbox.http.connections import MAX_CONNECTIONS, max_connections
 from pytest_ibmodels.sandbox.http.server_log import RateLimit
 from tests.sandbox.conftest import MAX_BODY_MIB
 from tests.sandbox.running import TOKEN, RunningSandbox, soon
@@ -191,6 +191,15 @@ def test_a_body_that_is_wanted_is_asked_for(sandbox: RunningSandbox, root: str) 
     assert sandbox.read(f"{root}/x") == b"ab"
 
 
+@pytest.mark.parametrize("content_type", ["", "application/json", "text/plain", "application/x-www-form-urlencoded"])
+def test_a_json_body_under_any_content_type(sandbox: RunningSandbox, content_type: str) -> None:
+    headers = {"Content-Type": content_type} if content_type else {}
+    answer = sandbox.http.post("/api/v1/jobs/cancel", content=b' {"job_id": "none"}', headers=headers)
+    assert (answer.status_code, answer.json()["msg"]) == (200, "there is no job 'none'")
+    answer = sandbox.http.post("/api/v1/jobs/cancel", content=b" ", headers=headers)
+    assert (answer.status_code, answer.json()["msg"]) == (200, "cancel: the body: Field required")
+
+
 # --- connections ---
 
 
@@ -243,7 +252,7 @@ def test_who_does_not_say_what_it_wants_is_not_kept(
     start: Callable[..., RunningSandbox], tmp_path: Path, sent_first: bytes
 ) -> None:
     # Python imports this at its start: a minute is long for a test.
-    hurry = "from pytest_ibmodels.sandbox import connections\nconnections.HEAD_SECONDS = 1.0\n"
+    hurry = "from pytest_ibmodels.sandbox.http import connections\nconnections.HEAD_SECONDS = 1.0\n"
     (tmp_path / "sitecustomize.py").write_text(hurry)
     sandbox = start(environ={"PYTHONPATH": str(tmp_path)})
     with connected(sandbox) as silent:
@@ -266,9 +275,9 @@ def test_who_does_not_say_what_it_wants_is_not_kept(
 
 
 def test_there_is_always_room_for_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    for soft, expected in ((20, 16), (1024, 512), (10**6, MOST_CONNECTIONS), (-1, MOST_CONNECTIONS)):
+    for soft, expected in ((20, 16), (1024, 512), (10**6, MAX_CONNECTIONS), (-1, MAX_CONNECTIONS)):
         monkeypatch.setattr(resource, "getrlimit", lambda _what, soft=soft: (soft, soft))
-        assert most_connections() == expected
+        assert max_connections() == expected
 
 
 def test_a_flood_of_the_same_is_logged_in_part(caplog: pytest.LogCaptureFixture) -> None:
@@ -282,7 +291,7 @@ def test_a_flood_of_the_same_is_logged_in_part(caplog: pytest.LogCaptureFixture)
                 assert limit.filter(record)
     assert len(written) < 300
     assert sum(text.startswith("another") for text in written) == 5
-    assert "more like this are left out" in written[-1]
+    assert "similar ones are left out" in written[-1]
 
 
 # --- what is told of all this ---

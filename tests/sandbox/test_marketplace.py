@@ -149,7 +149,10 @@ def test_install_unpacks(sandbox: RunningSandbox, root: str) -> None:
     sandbox.write(f"{root}/x.ibsolution", zipped(package("fitted", "1.0.0", "fitted")))
     sandbox.api("marketplace/publish", {"ibsolution_path": f"{root}/x.ibsolution"})
     unknown = sandbox.api("marketplace/install", {"name": "fitted", "version": "2.0.0"})
-    assert unknown == {"status": "ERROR", "msg": "install: 'fitted' '2.0.0' is not published; there are: 1.0.0"}
+    assert unknown == {
+        "status": "ERROR",
+        "msg": "install: 'fitted' '2.0.0' is not published; versions: 1.0.0",
+    }
     for _twice in range(2):
         assert sandbox.api("marketplace/install", {"name": "fitted", "version": "1.0.0"}) == {"status": "OK"}
     app = listed(sandbox, "fitted")
@@ -185,7 +188,7 @@ def test_a_folder_becomes_a_package(sandbox: RunningSandbox, root: str, by_job: 
     sandbox.drive("DELETE", f"{root}/artifact/package.json", {})
     refused = ask(sandbox, "solution/create", by_job=by_job, **create)
     missing = f"the file '{root}/artifact/package.json' does not exist"
-    assert refused["msg"] == f"solution/create: '{root}/artifact' is no package: {missing}"
+    assert refused["msg"] == f"solution/create: '{root}/artifact' is not a package: {missing}"
 
 
 def run_published(sandbox: RunningSandbox, function: str, **arguments: str) -> dict[str, Any]:
@@ -314,10 +317,10 @@ def described(**changes: Any) -> dict[str, str]:
         (with_entry("link", content="/etc", external_attr=0o120777 << 16), "its entry 'link' is a link"),
         (with_entry("package.json/x"), "could not be unpacked: "),
         (zipped({"zeros": "0" * 5 * 2**20}), "would unpack to 1 entries of 5 MiB; the limits are"),
-        ({}, "is no package: it holds no package.json at its top"),
-        ({"shop/package.json": "{}"}, "there is one in 'shop': zip what is in that folder, not the folder"),
+        ({}, "is not a package: it has no package.json at its top level"),
+        ({"shop/package.json": "{}"}, "there is one in 'shop': zip its content, not the folder"),
         ({"package.json": "{"}, "its package.json is not JSON: "),
-        ({"package.json": "[]"}, "its package.json is no JSON object"),
+        ({"package.json": "[]"}, "its package.json is not a JSON object"),
         ({"package.json": "{}"}, "'name' in its package.json is missing; expected"),
         (described(name="../shop"), """'name' in its package.json is "../shop"; expected letters"""),
         (described(name=7), "'name' in its package.json is 7; expected letters"),

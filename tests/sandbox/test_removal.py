@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_ibmodels.sandbox.__main__ import main
+from pytest_ibmodels.sandbox.cli import main
 from tests.sandbox.running import TOKEN, RunningSandbox, all_gone
 from tests.sandbox.test_server import busy, stop_by_end_of_input, stop_by_sigint, stop_by_sigterm
 

@@ -16,7 +16,7 @@ import pytest
 
 from pytest_ibmodels.sandbox.samples import SAMPLES, drivers_licenses, sample_database, sample_folder
 from pytest_ibmodels.sandbox.samples.reviews import reviews
-from pytest_ibmodels.sandbox.services.records import what_is_wrong
+from pytest_ibmodels.sandbox.services.records import record_problem
 from tests.sandbox.running import RunningSandbox
 
 MOUNTED = "acme/mounts/fs/Mounted/deeper/licenses"
@@ -45,7 +45,7 @@ def test_its_documents(folder: Path, project: dict[str, Any]) -> None:
     assert set(project["testFiles"]) < {file["id"] for file in project["files"]}
     for file in project["files"]:
         content = record(folder, file)
-        assert what_is_wrong(content) is None
+        assert record_problem(content) is None
         assert 28 <= len(content["text"].split()) <= 51
         layout = content["metadata_list"][0]["layout"]
         for word in (word for line in content["lines"] for word in line):

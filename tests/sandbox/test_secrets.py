@@ -18,10 +18,10 @@ REPORT = {
     "password", ["data", "test", "train", "1", "p", "peak_memory", "metadata", "a", "result", "models"]
 )
 def test_results_stay_as_they_are_whatever_the_password_is(password: str) -> None:
-    secrets = Secrets.of_url(URL.format(password))
-    assert secrets.hidden_in_urls(REPORT) == REPORT
+    secrets = Secrets.from_url(URL.format(password))
+    assert secrets.redact_urls(REPORT) == REPORT
     told = {"url": f"read {URL.format(password)}", "more": f"postgresql://h/x?sslPassword={password}&a={password}"}
-    assert secrets.hidden_in_urls(told) == {
+    assert secrets.redact_urls(told) == {
         "url": f"read {URL.format('***')}",
         "more": f"postgresql://h/x?sslPassword=***&a={password}",
     }
@@ -37,19 +37,19 @@ def test_results_stay_as_they_are_whatever_the_password_is(password: str) -> Non
     ],
 )
 def test_texts_for_people_have_no_password_as_a_word(password: str, text: str, hidden: str) -> None:
-    assert Secrets.of([password]).hidden_in_text(text) == hidden
+    assert Secrets.from_passwords([password]).redact_text(text) == hidden
 
 
 def test_short_passwords_are_told_of() -> None:
-    assert Secrets.of_url(URL.format("abc")).too_short
-    assert not Secrets.of_url(URL.format("abcd")).too_short
-    assert not Secrets.of_url("sqlite:///reviews.db").too_short
+    assert Secrets.from_url(URL.format("abc")).has_short_password
+    assert not Secrets.from_url(URL.format("abcd")).has_short_password
+    assert not Secrets.from_url("sqlite:///reviews.db").has_short_password
 
 
 @pytest.mark.parametrize(
     "url", ["postgresql://me:p@ss/w@h/x", "postgresql://me:p@ss@h/x?y=z", "postgresql://me:pass@h:port/x"]
 )
 def test_a_password_with_a_stray_at_is_a_secret_as_a_whole(url: str) -> None:
-    assert "ss" not in Secrets.of_url(url).hidden_in_text(f"cannot read {url}").replace(
+    assert "ss" not in Secrets.from_url(url).redact_text(f"cannot read {url}").replace(
         "pass", "ss" * ("me:pass" in url)
     )

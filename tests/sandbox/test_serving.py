@@ -111,7 +111,7 @@ def test_fields_may_be_named_or_come_from_nested_predictions(exported: Exported)
 @pytest.mark.parametrize(
     ("removed", "said"),
     [
-        ("saved_model/package.json", "no model package"),
+        ("saved_model/package.json", "not a model package"),
         ("saved_model/src/py/mymodel/model.py", "model.py', which its classpath"),
         ("predictions.json", "predictions.json' does not exist"),
     ],
@@ -157,7 +157,7 @@ def test_records_that_cannot_be_refined(exported: Exported) -> None:
         "a.ibocr-1": "has 1 record(s); there is no record 1",
         "broken.ibocr-0": "is not JSON",
         "object.ibocr-0": "is not a JSON list",
-        "invalid.ibocr-0": "the word 'b' does not stand",
+        "invalid.ibocr-0": "the word 'b' is missing or out of order",
         "a.ibocr-x": "not of the form PATH-INDEX",
     }.items():
         assert said in errors.pop(key)
@@ -351,7 +351,7 @@ def test_only_so_many_models_stay_loaded(pool: Callable[..., ModelPool]) -> None
     first = run_in(few, "a")
     for name in ("b", "a", "c"):
         run_in(few, name)
-    assert few.loaded() == ["a", "c"]
+    assert few.loaded_names() == ["a", "c"]
     assert run_in(few, "a") == first
     few.close()
 

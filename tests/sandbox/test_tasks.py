@@ -33,7 +33,7 @@ def test_the_end_of_a_task_is_waited_for(store: Store, tasks: TaskRunner) -> Non
 
     async def ask() -> None:
         asyncio.get_running_loop().call_later(0.1, goes_on.set)
-        await asyncio.gather(*(tasks.ended(job_id, 30.0) for _ in range(3)))
+        await asyncio.gather(*(tasks.wait_for_end(job_id, 30.0) for _ in range(3)))
 
     asyncio.run(ask())
     job = store.job(job_id)
@@ -44,19 +44,19 @@ def test_the_end_of_a_task_is_waited_for(store: Store, tasks: TaskRunner) -> Non
 def test_one_that_takes_long_is_not_waited_for_and_goes_on(store: Store, tasks: TaskRunner) -> None:
     goes_on = threading.Event()
     job_id = tasks.start("refiner", lambda: {"waited": goes_on.wait(30)})
-    asyncio.run(tasks.ended(job_id, 0.05))
+    asyncio.run(tasks.wait_for_end(job_id, 0.05))
     assert getattr(store.job(job_id), "state", "") == "PENDING"
     goes_on.set()
-    asyncio.run(tasks.ended(job_id, 30.0))
+    asyncio.run(tasks.wait_for_end(job_id, 30.0))
     assert getattr(store.job(job_id), "state", "") == "DONE"
 
 
 def test_what_is_no_task_or_has_ended_is_not_waited_for(tasks: TaskRunner) -> None:
     job_id = tasks.start("unzip", lambda: None)
-    asyncio.run(tasks.ended(job_id, 30.0))
+    asyncio.run(tasks.wait_for_end(job_id, 30.0))
     begun = time.monotonic()
-    asyncio.run(tasks.ended(job_id, 30.0))
-    asyncio.run(tasks.ended("of-a-training", 30.0))
+    asyncio.run(tasks.wait_for_end(job_id, 30.0))
+    asyncio.run(tasks.wait_for_end("of-a-training", 30.0))
     assert time.monotonic() - begun < 10
 
 
@@ -65,11 +65,11 @@ def test_how_a_job_ended_is_answered_from_memory_for_a_moment_and_then_from_the_
 ) -> None:
     job_id = store.new_job("refiner")
     store.succeed(job_id, {"answer": "x" * 1000})
-    store.write_what_was_kept()
+    store.flush()
     kept = store.kept_job(job_id)
     assert kept is not None
     monkeypatch.setattr("pytest_ibmodels.sandbox.storage.job_store._ENDED_SECONDS", 0.0)
-    store.write_what_was_kept()
+    store.flush()
     assert store.kept_job(job_id) is None
     assert store.job(job_id) == kept
 

@@ -151,7 +151,7 @@ def test_the_time_tells_nothing(given: bytes, monkeypatch: pytest.MonkeyPatch) -
         return compare(left, right)
 
     monkeypatch.setattr(hmac, "compare_digest", watched)
-    assert tokens.holder(given) == ("ada" if ADA.encode() in given else None)
+    assert tokens.tenant(given) == ("ada" if ADA.encode() in given else None)
     # Whatever came: each token once, and as much of each.
     assert compared == [(32, 32)] * 3
 
@@ -191,13 +191,13 @@ def test_token_files_that_are_refused(tmp_path: Path, content: str | bytes, said
 
 def test_each_of_several_has_folder_and_database_of_its_own(tmp_path: Path) -> None:
     settings = Settings(tmp_path, database="postgresql://host/sandbox_{name}")
-    assert settings.of_holder("ada").database_url == "postgresql://host/sandbox_ada"
-    assert settings.of_holder("ada").drive_root == tmp_path / "holders" / "ada" / "drive"
-    assert settings.of_holder(ONLY) == settings
+    assert settings.for_tenant("ada").database_url == "postgresql://host/sandbox_ada"
+    assert settings.for_tenant("ada").drive_root == tmp_path / "holders" / "ada" / "drive"
+    assert settings.for_tenant(ONLY) == settings
 
 
 def test_a_database_for_several(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "token").write_text(f"ada {ADA}\nbob {BOB}\n")
     where = ["--data", str(tmp_path / "data"), "--token-file", str(tmp_path / "token")]
     assert main_of(*where, "--database", f"sqlite:///{tmp_path}/all.sqlite") == 2
-    assert "write {name} where its name differs" in capsys.readouterr().err
+    assert "write {name} in the part that names the database" in capsys.readouterr().err

@@ -135,8 +135,8 @@ def test_text_that_is_no_text(sandbox: RunningSandbox, package: str) -> None:
         (["acme/repo/fs/D/none"], "none.train", "'acme/repo/fs/D/none' does not exist"),
         (["acme/repo/fs/D/../x"], "x.train", "is refused"),
         (None, "other.train", "belongs to none of the script packages (trainable)"),
-        (None, "trainable", "no dotted path"),
-        (None, "trainable.training.fail()", "no dotted path"),
+        (None, "trainable", "not a dotted path"),
+        (None, "trainable.training.fail()", "not a dotted path"),
         ([], "trainable.training.fail", "script_packages"),
     ],
 )

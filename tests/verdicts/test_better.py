@@ -1,4 +1,4 @@
-"""The verdict on a new model against the one in use: by the interval of the difference, by two values, by nothing."""
+"""The check `better_than_current`: by the interval of the difference, or by two values."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_a_reason_in_place_of_numbers_is_undecided() -> None:
         (comparison(rows=True), "its 'rows' is true, not a whole number from 0"),
         (comparison(rows=9), "more rows are right for one model only than its 9 rows"),
         (comparison(learned="all"), "its 'learned' is \"all\", not a whole number from 0"),
-        (comparison(reason=None), "its 'reason' is null, not a text"),
+        (comparison(reason=None), "its 'reason' is null, not a string"),
         (comparison(confidence=0.5), "its confidence is 0.5, where at least 0.9 is needed"),
         (comparison(f1=None), "it has neither an f1 nor a reason why there is none"),
         (comparison(f1=[0.1, 0.2]), "its 'f1' is [0.1, 0.2], not an object"),
@@ -132,9 +132,9 @@ def test_a_reason_in_place_of_numbers_is_undecided() -> None:
         (f1(low="-0.02"), "its f1 'low' is \"-0.02\", not a number"),
         (f1(low=math.nan), "its f1 'low' is NaN, not a number"),
         (f1(high=math.inf), "its f1 'high' is Infinity, not a number"),
-        (f1(low=0.5, high=0.1), "the interval of its f1 ends below its begin: 0.5 to 0.1"),
+        (f1(low=0.5, high=0.1), "the interval of its f1 ends before it begins: 0.5 to 0.1"),
         (f1(new=80.0), "its f1 'new' is 80.0, not between 0 and 1"),
-        (f1(difference=0.3), "the difference of its f1 is 0.3, not 0.8 less 0.8"),
+        (f1(difference=0.3), "the difference of its f1 is 0.3, not 0.8 minus 0.8"),
         (f1(old=10**400), "its f1 'old' is 1000"),
     ],
     ids=range(21),

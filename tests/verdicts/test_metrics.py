@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_ibmodels.verdicts.metrics import MetricCheck, check_metrics
+from pytest_ibmodels.verdicts.checks import MetricCheck
+from pytest_ibmodels.verdicts.metrics import check_metrics
 from pytest_ibmodels.verdicts.parts import read_test_part
 
 REPORTED = {"f1": {"Name": 0.9, "Total": 0.5}, "recall": {"Name": 1}}
@@ -16,13 +17,15 @@ UNDEFINED = "undefined (NaN): the field was never predicted, or has no annotated
 
 @given(st.floats(0, 1), st.floats(0, 2))
 def test_a_minimum_is_reached_or_not(observed: float, minimum: float) -> None:
-    verdict = check_metrics({"f1": {"Name": observed}}, {"f1": {"Name": minimum}})
+    verdict = check_metrics({"f1": {"Name": observed}}, {"f1": {"Name": (minimum, None)}})
     assert verdict.passed == (observed >= minimum - min(1e-9, 1e-6 * minimum))
     assert verdict.checks[0].margin == observed - minimum
 
 
 def test_each_minimum_is_checked_and_nothing_else() -> None:
-    verdict = check_metrics(REPORTED, {"f1": {"Name": 0.8, "Total": 0.6}, "recall": {"Name": 1.0}})
+    verdict = check_metrics(
+        REPORTED, {"f1": {"Name": (0.8, None), "Total": (0.6, None)}, "recall": {"Name": (1.0, None)}}
+    )
     assert [(check.metric, check.field, check.passed) for check in verdict.checks] == [
         ("f1", "Name", True),
         ("f1", "Total", False),
@@ -56,7 +59,7 @@ def test_each_minimum_is_checked_and_nothing_else() -> None:
     ],
 )
 def test_what_is_no_number_never_passes_and_says_why(reported: object, problem: str) -> None:
-    (check,) = check_metrics(reported, {"f1": {"Name": 0.0}}).checks
+    (check,) = check_metrics(reported, {"f1": {"Name": (0.0, None)}}).checks
     assert check.problem == problem
     assert not check.passed
     assert check.observed is None
@@ -77,17 +80,17 @@ def test_no_minimum_passes() -> None:
     ],
 )
 def test_a_share_outside_its_range_is_a_fault_of_its_own(metric: str, value: float, problem: str) -> None:
-    for bounds in (0.0, 0.9, 1.0, (None, 0.9), (0.0, 1.0)):
+    for bounds in ((0.0, None), (0.9, None), (1.0, None), (None, 0.9), (0.0, 1.0)):
         (check,) = check_metrics({metric: {"Name": value}}, {metric: {"Name": bounds}}).checks
         assert not check.passed
         assert check.problem.startswith(problem)
 
 
 def test_percents_are_held_to_percents_and_other_metrics_to_anything() -> None:
-    assert check_metrics({"f1": {"Name": 91.5}}, {"f1": {"Name": 90.0}}).passed
-    assert not check_metrics({"f1": {"Name": 0.95}}, {"f1": {"Name": 1.01}}).passed
+    assert check_metrics({"f1": {"Name": 91.5}}, {"f1": {"Name": (90.0, None)}}).passed
+    assert not check_metrics({"f1": {"Name": 0.95}}, {"f1": {"Name": (1.01, None)}}).passed
     assert check_metrics({"rmse": {"Name": 41.7}}, {"rmse": {"Name": (None, 50.0)}}).passed
-    assert check_metrics({"f1": {"Name": 1 + 1e-12}, "recall": {"Name": -1e-12}}, {"f1": {"Name": 1.0}}).passed
+    assert check_metrics({"f1": {"Name": 1 + 1e-12}, "recall": {"Name": -1e-12}}, {"f1": {"Name": (1.0, None)}}).passed
 
 
 @pytest.mark.parametrize(
@@ -110,7 +113,7 @@ def test_bounds_hold_on_either_side(value: float, bounds: tuple[float | None, fl
 
 def test_small_bounds_have_small_tolerances() -> None:
     assert not check_metrics({"loss": 2e-9}, {"loss": {"all": (None, 1e-9)}}).passed
-    assert not check_metrics({"f1": {"Name": 0.0}}, {"f1": {"Name": 1e-12}}).passed
+    assert not check_metrics({"f1": {"Name": 0.0}}, {"f1": {"Name": (1e-12, None)}}).passed
 
 
 @pytest.mark.parametrize("value", [10**400, -(10**400), math.inf, -math.inf, math.nan])
@@ -131,26 +134,26 @@ def test_what_is_not_finite_passes_no_bound(value: float, bounds: tuple[float | 
         ("0.84 to 1", None, 'its interval was reported as "0.84 to 1", not as two numbers'),
         ([1.0, 0.84], None, "its interval was reported as [1.0, 0.84], not as two numbers"),
         ([0.5, math.nan], None, "its interval was reported as [0.5, NaN], not as two numbers"),
-        ([84, 100], None, "its interval was reported as 84 to 100, which no f1 can be"),
+        ([84, 100], None, "its interval was reported as 84 to 100, but f1 lies between 0 and 1"),
     ],
 )
 def test_intervals_stand_beside_values_and_decide_nothing(
     given_interval: object, interval: object, remark: str
 ) -> None:
     intervals = {"f1": {"Name": given_interval}}
-    (check,) = check_metrics({"f1": {"Name": 1.0}}, {"f1": {"Name": 0.95}}, intervals).checks
+    (check,) = check_metrics({"f1": {"Name": 1.0}}, {"f1": {"Name": (0.95, None)}}, intervals).checks
     assert check.passed
     assert (check.interval, check.remark) == (interval, remark)
 
 
 @pytest.mark.parametrize("intervals", [None, [], "x", {"f1": 5}, {"f1": None}, {"other": {}}])
 def test_intervals_that_are_none_are_none(intervals: object) -> None:
-    (check,) = check_metrics({"f1": {"Name": 1.0}}, {"f1": {"Name": 0.95}}, intervals).checks
+    (check,) = check_metrics({"f1": {"Name": 1.0}}, {"f1": {"Name": (0.95, None)}}, intervals).checks
     assert (check.passed, check.interval, check.remark) == (True, None, "")
 
 
 def test_the_interval_of_a_metric_of_one_value_stands_below_its_name() -> None:
-    (check,) = check_metrics({"accuracy": 0.9}, {"accuracy": {"all": 0.85}}, {"accuracy": [0.8, 0.96]}).checks
+    (check,) = check_metrics({"accuracy": 0.9}, {"accuracy": {"all": (0.85, None)}}, {"accuracy": [0.8, 0.96]}).checks
     assert (check.interval, check.remark) == ((0.8, 0.96), "the minimum lies within")
 
 
@@ -158,11 +161,11 @@ def test_a_label_without_test_rows_says_what_helps() -> None:
     part, problem = read_test_part(PART)
     assert problem == ""
     reported = {"f1": {"odd one": 1.0, "odd three": 0.0}}
-    wanted = {"f1": dict.fromkeys(("odd two", "odd three", "odd four"), 0.5)}
+    wanted = {"f1": dict.fromkeys(("odd two", "odd three", "odd four"), (0.5, None))}
     two, three, four = check_metrics(reported, wanted, None, part).checks
     assert two.problem == (
-        "none of the 40 test rows has this label, so nothing was measured: more rows, a smaller p_of_train, or a "
-        "split_column that puts rows of it into the test part would help"
+        "none of the 40 test rows has this label, so nothing was measured: add rows, lower p_of_train, or choose a "
+        "split_column that puts rows with this label into the test part"
     )
     assert (three.observed, three.remark) == (0.0, "no test row has it")
     assert four.problem.startswith("the model has no such field")
@@ -177,7 +180,7 @@ PART |= {"labels_without_test_rows": ["odd two", "odd three"]}
     [
         ({"count": "40"}, "its 'count' is \"40\", not a whole number from 0"),
         ({"count": -1}, "its 'count' is -1, not a whole number from 0"),
-        ({"fingerprint": 5}, "its 'fingerprint' is 5, not a text"),
+        ({"fingerprint": 5}, "its 'fingerprint' is 5, not a string"),
         ({"unit": ["rows"]}, "its 'unit' is [\"rows\"], neither rows nor documents"),
     ],
 )

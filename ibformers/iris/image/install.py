@@ -1,4 +1,4 @@
-"""Fills the table `iris.Review`, and lets the production start with IRIS. Run by `irispython` in its namespace."""
+"""Fill the table `iris.Review` and start the production with IRIS. Run it by `irispython` in its namespace."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ibformers.iris.sample import ROWS, make_table
 
 
 def main() -> str | None:
-    """Return what went wrong, so that the image is not built, or None."""
+    """Return an error message, which fails the build of the image, or None."""
     sql = iris_sql()
     make_table(sql)
     ((found,),) = sql.exec("SELECT COUNT(*) FROM iris.Review")

@@ -1,8 +1,8 @@
-"""Training examples and how they become batches: labels on first tokens, page jitter, short padding."""
+"""Training examples of extraction, and their collation into batches."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,36 +14,31 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ibformers.documents.annotator import AnnotatedDocument
+    from ibformers.documents.document import AnnotatedDocument
     from ibformers.tasks.extraction.features import Encoder
+    from ibformers.trainer.bucketing import Example
 
 IGNORED = -100
-"""Label of the tokens that the loss leaves out (the default of torch's cross entropy)."""
+"""Label of tokens that the loss ignores (the default of torch's cross entropy)."""
 
 PAD_TO = 32
-"""Lengths are padded to multiples of this: fewer shapes, so that torch's CPU kernels keep fewer plans and buffers."""
+"""Multiple that lengths are padded to; fewer shapes need fewer plans and buffers of torch's CPU kernels."""
 
 JITTER = 0.05
-"""Pages are scaled and shifted by up to this share while training, so that no exact position is learned by heart."""
+"""Maximum random scaling and shift of a page in training (fraction), so that exact positions are not memorised."""
 
 LINE_DROPOUT = 0.25
-"""Mean share of the lines without any field that an example leaves out while training, drawn anew each time.
+"""Mean fraction of the lines without a field that are dropped from a training example, at random for each batch.
 
-What stands around a field differs from one layout to the next; a model that has seen it vary finds the field in layouts
-that training did not have.
+The surroundings of a field differ between layouts; random surroundings help with unknown layouts.
 """
-
-BUCKET_BATCHES = 16
-"""Examples of this many batches are sorted by length together, at most."""
-
-Example = dict[str, Any]
 
 
 def training_examples(documents: Sequence[AnnotatedDocument], encoder: Encoder) -> list[Example]:
-    """Encode documents: one example for every chunk, with `input_ids`, `boxes`, `labels` and `lines` of its tokens.
+    """Encode documents into one example per chunk, with `input_ids`, `boxes`, `labels` and `lines` of its tokens.
 
-    A word's class is the label of its first token; its other tokens and the special ones are left out of the loss.
-    `lines` is the number of the word's line, -1 for special tokens.
+    The first token of a word has the class of the word as its label; all other tokens have `IGNORED`. `lines` holds
+    the line number of the word, -1 for special tokens.
     """
     examples = []
     for item in documents:
@@ -55,53 +50,14 @@ def training_examples(documents: Sequence[AnnotatedDocument], encoder: Encoder) 
     return examples
 
 
-class BucketedExamples(torch.utils.data.Dataset[Example]):
-    """Examples in an order that is drawn anew for every epoch, in which neighbours are of similar length.
-
-    Read in order by batches: little padding, and yet long and short batches in turn, where the length grouping of
-    Trainer goes from the long ones to the short ones and ends every epoch with these.
-
-    Args:
-        examples: at least one.
-        batch_size: of the batches that the examples will be read in.
-        seed: of the order.
-    """
-
-    def __init__(self, examples: Sequence[Example], batch_size: int, seed: int) -> None:
-        self._examples = examples
-        self._batch_size = batch_size
-        self._seed = seed
-        self.set_epoch(0)
-
-    def __len__(self) -> int:
-        return len(self._examples)
-
-    def __getitem__(self, index: int) -> Example:
-        return self._examples[self._order[index]]
-
-    def set_epoch(self, epoch: int) -> None:
-        """Draw the order of an epoch; the data loader calls it when the epoch starts."""
-        random = np.random.default_rng((self._seed, epoch))
-        shuffled = random.permutation(len(self._examples))
-        # At least two buckets, or a small dataset would be cut into the same batches in every epoch.
-        bucket = max(1, min(BUCKET_BATCHES, len(shuffled) // (2 * self._batch_size))) * self._batch_size
-        batches = []
-        for start in range(0, len(shuffled), bucket):
-            inside = sorted(shuffled[start : start + bucket], key=lambda index: len(self._examples[index]["input_ids"]))
-            batches += [inside[first : first + self._batch_size] for first in range(0, len(inside), self._batch_size)]
-        # Only the last batch can be smaller, and it stays last: otherwise all batches behind it would be cut elsewhere.
-        order = [*random.permutation(len(batches) - 1), len(batches) - 1]
-        self._order = [int(index) for number in order for index in batches[number]]
-
-
 class Collator:
-    """Makes a batch of examples: leaves out lines, jitters the pages, puts the boxes on the grid, pads to `PAD_TO`.
+    """Collator that drops lines, jitters pages, puts boxes on the grid, and pads to multiples of `PAD_TO`.
 
     Args:
-        encoder: gives the box grid and the most tokens that a batch may have.
-        pad_id: the padding token.
-        uses_boxes: whether the model reads `bbox`.
-        seed: of what is left out, and of the jitter.
+        encoder: source of the box grid and of the token limit of a batch.
+        pad_id: id of the padding token.
+        uses_boxes: True if the model takes `bbox`.
+        seed: seed of the dropped lines and of the jitter.
     """
 
     def __init__(self, encoder: Encoder, *, pad_id: int, uses_boxes: bool, seed: int) -> None:

@@ -1,9 +1,9 @@
-"""From the probabilities of words to the words of fields, held to what the training documents show of each field.
+"""Decoding of word probabilities into fields, under constraints learned from the annotations.
 
-A token classifier judges every word on its own. So it marks a company's name in the letterhead and again above the
-signature, though people annotate one of them, or leaves a total out because "no field" is a little more probable,
-though every document has one. Both are known from the annotations: a field that is annotated in one piece is predicted
-in one piece, and one that is always there is always predicted.
+A token classifier judges every word on its own. It may mark a company's name twice, in the letterhead and above the
+signature, although people annotate it once, or miss a total because "no field" is slightly more probable, although
+every document has one. The constraints: a field that is annotated in one piece is predicted in one piece, and a field
+that every document has is always predicted.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 
 OUTSIDE = 0
 _FEWEST_DOCUMENTS = 20
-"""Fewer say too little about a field."""
+"""Minimum number of annotated documents to learn constraints from."""
 _NEARLY_ALL = 0.95
 _LEAST_PROBABILITY = 0.05
-"""A field that is always there is still left out where no word is at all likely to be it."""
+"""Minimum probability of the word that is chosen for a field that every document has."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldConstraint:
-    """How a field is annotated, as far as the training documents show it.
+    """Constraint on the prediction of a field, learned from the training documents.
 
     Attributes:
-        in_one_piece: nearly always as one run of neighbouring words.
-        always_there: in nearly all documents.
+        in_one_piece: True if the field is nearly always one run of neighbouring words.
+        always_there: True if nearly all documents have the field.
     """
 
     in_one_piece: bool = False
@@ -41,11 +41,11 @@ class FieldConstraint:
 
 @dataclass(frozen=True, slots=True)
 class WordPredictions:
-    """What a model says about every word of a document.
+    """Predicted class of every word of a document.
 
     Attributes:
-        classes: shape (words,): 0 is no field, 1 the first field.
-        scores: shape (words,): probability of that class, 0..1.
+        classes: shape (words,), 0 is no field, 1 is the first field.
+        scores: shape (words,), probability of that class, 0..1.
     """
 
     classes: NDArray[np.int64]
@@ -53,24 +53,24 @@ class WordPredictions:
 
 
 def learn_constraints(fields: int, annotations: Sequence[Sequence[int]]) -> tuple[FieldConstraint, ...]:
-    """Look at the annotated documents.
+    """Learn the constraint of each field from annotated documents.
 
     Args:
-        fields: how many there are.
-        annotations: for each document the class of each word.
+        fields: number of fields.
+        annotations: class of each word, for each document.
 
     Returns:
-        One habit per field; without enough documents none is assumed.
+        One constraint per field; with too few documents, nothing is constrained.
     """
     if len(annotations) < _FEWEST_DOCUMENTS:
         return (FieldConstraint(),) * fields
     pieces = [
         [len(_pieces(np.asarray(classes) == number)) for classes in annotations] for number in range(1, fields + 1)
     ]
-    return tuple(_habit([count for count in counts if count], len(annotations)) for counts in pieces)
+    return tuple(_constraint([count for count in counts if count], len(annotations)) for counts in pieces)
 
 
-def _habit(pieces: list[int], documents: int) -> FieldConstraint:
+def _constraint(pieces: list[int], documents: int) -> FieldConstraint:
     if not pieces:
         return FieldConstraint()
     return FieldConstraint(
@@ -79,28 +79,26 @@ def _habit(pieces: list[int], documents: int) -> FieldConstraint:
     )
 
 
-def decode(probabilities: NDArray[np.float64], habits: Sequence[FieldConstraint]) -> WordPredictions:
+def decode(probabilities: NDArray[np.float64], constraints: Sequence[FieldConstraint]) -> WordPredictions:
     """Choose the class of every word.
+
+    Each word gets its most probable class, subject to the constraints. Of several pieces of a field that comes in one
+    piece, the one with the greatest sum of probabilities is kept. A field that every document has and that was not
+    predicted gets the most probable word of no other field, with its neighbours of about the same probability.
 
     Args:
         probabilities: shape (words, 1 + fields); the first column is "no field".
-        habits: one per field.
-
-    Returns:
-        The most probable class of each word, except where a habit says otherwise: of several pieces of a field that
-        comes in one, the one with the greatest sum of probabilities stays; a field that is always there and was not
-        predicted takes the most probable word that belongs to no other field, and its neighbours that are about as
-        likely.
+        constraints: one per field.
     """
     classes = probabilities.argmax(axis=1)
-    for number, habit in enumerate(habits, start=1):
+    for number, constraint in enumerate(constraints, start=1):
         pieces = _pieces(classes == number)
-        if len(pieces) > 1 and habit.in_one_piece:
+        if len(pieces) > 1 and constraint.in_one_piece:
             best = max(pieces, key=lambda piece: float(probabilities[piece, number].sum()))
             for piece in pieces:
                 if piece != best:
                     classes[piece] = OUTSIDE
-        elif not pieces and habit.always_there:
+        elif not pieces and constraint.always_there:
             classes[_likeliest_piece(probabilities[:, number], classes == OUTSIDE)] = number
     return WordPredictions(classes, probabilities[np.arange(len(classes)), classes])
 
@@ -115,6 +113,6 @@ def _likeliest_piece(probability: NDArray[np.float64], free: NDArray[np.bool_]) 
 
 
 def _pieces(chosen: NDArray[np.bool_]) -> list[slice]:
-    """The runs of neighbouring words that are chosen, in reading order."""
+    """Return the runs of neighbouring chosen words, in reading order."""
     edges = np.flatnonzero(np.diff(np.concatenate(([False], chosen, [False])).astype(np.int8)))
     return [slice(int(start), int(end)) for start, end in zip(edges[::2], edges[1::2], strict=True)]

@@ -1,4 +1,4 @@
-"""Turns a document into what a token classification model reads: overlapping chunks of tokens with their boxes."""
+"""Encoding of documents into overlapping chunks of tokens with boxes."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from ibformers.documents.document import Document
 
 BOX_LIMIT = 1000
-"""Boxes are scaled so that a page is 0..1000 wide and high, as LayoutLM was trained."""
+"""Width and height of a page in scaled boxes, as LayoutLM was pretrained."""
 
 
 @dataclass(frozen=True, slots=True)
 class EncodingSettings:
-    """How documents become chunks. Stored with a model, because serving must do the same as training.
+    """Settings of the encoding. They are saved with a model, because serving must encode as training did.
 
     Attributes:
-        chunk_size: most tokens of a chunk, special tokens included.
-        stride: most tokens that a chunk repeats of the one before it.
-        box_grid: boxes are floored to multiples of this, in thousandths of the page.
+        chunk_size: maximum number of tokens of a chunk, special tokens included.
+        stride: maximum number of tokens that a chunk shares with the previous one.
+        box_grid: grid that boxes are floored to, in thousandths of the page.
     """
 
     chunk_size: int
@@ -40,11 +40,11 @@ class Chunk:
     """A run of whole words of one document, as tokens.
 
     Attributes:
-        first_word: index in the document of the chunk's first word.
+        first_word: index of the first word in the document.
         input_ids: shape (tokens,), special tokens included.
-        boxes: shape (tokens, 4), in thousandths of the page, not yet on the grid.
-        first_tokens: shape (words,), the index of each word's first token.
-        end_token: one past the index of the last word's last token; special tokens may follow.
+        boxes: shape (tokens, 4), in thousandths of the page, before rounding to the grid.
+        first_tokens: shape (words,), index of the first token of each word.
+        end_token: one past the last token of the last word; special tokens may follow.
     """
 
     first_word: int
@@ -55,11 +55,11 @@ class Chunk:
 
     @property
     def end_word(self) -> int:
-        """One past the index in the document of the chunk's last word."""
+        """One past the index of the last word in the document."""
         return self.first_word + len(self.first_tokens)
 
     def words(self) -> list[int]:
-        """Index in the document of the word that each token belongs to; -1 for special tokens."""
+        """Word index of each token in the document; -1 for special tokens."""
         ends = np.append(self.first_tokens[1:], self.end_token)
         words = [-1] * len(self.input_ids)
         for word, (start, end) in enumerate(zip(self.first_tokens, ends, strict=True), start=self.first_word):
@@ -68,15 +68,15 @@ class Chunk:
 
 
 class Encoder:
-    """Encodes documents with one tokenizer and one set of settings."""
+    """Encoder of documents, with one tokenizer and one set of settings."""
 
     def __init__(self, tokenizer: Tokenizer, settings: EncodingSettings) -> None:
-        # A tokenizer file may come with padding and truncation switched on (the packaged MiniLM's cuts at 128 tokens).
+        # A tokenizer file may have padding and truncation enabled (the packaged MiniLM truncates at 128 tokens).
         tokenizer.no_padding()
         tokenizer.no_truncation()
         self.tokenizer = tokenizer
         self.settings = settings
-        # A word such as `[SEP]` is text, no token that begins or ends something.
+        # A word such as `[SEP]` in a document is text, not a special token.
         tokenizer.encode_special_tokens = True
         self._prefix, self._suffix = _special_tokens(tokenizer)
         if self.capacity < 1:
@@ -87,11 +87,11 @@ class Encoder:
 
     @property
     def capacity(self) -> int:
-        """Tokens of words that fit into a chunk."""
+        """Maximum number of word tokens in a chunk."""
         return self.settings.chunk_size - len(self._prefix) - len(self._suffix)
 
     def encode(self, document: Document) -> list[Chunk]:
-        """Cut the document into chunks that together cover every word; a document without words has none."""
+        """Split a document into chunks that cover every word; a document without words has no chunks."""
         word_tokens = self._word_tokens(document)
         boxes = normalised_boxes(document)
         return [
@@ -105,7 +105,7 @@ class Encoder:
         )
         tokens: list[list[int]] = [[] for _ in document.words]
         for token, word in zip(encoding.ids, encoding.word_ids, strict=True):
-            # A word longer than a chunk is a drawn line or noise: what fits into the chunk stands for it.
+            # A word longer than a chunk is a drawn line or noise, so it is truncated.
             if word is not None and len(tokens[word]) < self.capacity:
                 tokens[word].append(token)
         filler = self._prefix[:1] or self._suffix[:1] or [0]
@@ -130,18 +130,18 @@ class Encoder:
 
 
 def chunk_bounds(token_counts: list[int], capacity: int, stride: int) -> list[tuple[int, int]]:
-    """Cut words into runs of at most `capacity` tokens that overlap by whole words, by at most `stride` tokens.
+    """Split words into runs of at most `capacity` tokens that overlap by whole words, by at most `stride` tokens.
 
     Args:
-        token_counts: tokens of each word, each 1..capacity.
-        capacity: most tokens in a run.
-        stride: most tokens that two neighbours share; less than `capacity`.
+        token_counts: number of tokens of each word, each 1..capacity.
+        capacity: maximum number of tokens of a run.
+        stride: maximum number of tokens that two neighbours share; less than `capacity`.
 
     Returns:
-        First word and one past the last word of every run, in order.
+        First word and one past the last word of each run, in order.
 
     Raises:
-        TrainingInputError: no word fits into a run.
+        TrainingInputError: No word fits into a run.
     """
     if capacity < 1:
         raise TrainingInputError(f"No word fits into chunks of {capacity} tokens.")
@@ -155,7 +155,7 @@ def chunk_bounds(token_counts: list[int], capacity: int, stride: int) -> list[tu
             room -= token_counts[end]
             end += 1
         if end <= fresh:
-            # The repeated words leave no room for the next one, a very long word: it starts a run without them.
+            # The shared words leave no room for a very long next word, which then starts a run alone.
             first = end = fresh
             continue
         bounds.append((first, end))
@@ -168,9 +168,9 @@ def chunk_bounds(token_counts: list[int], capacity: int, stride: int) -> list[tu
 
 
 def central_chunks(bounds: list[tuple[int, int]], word_count: int) -> NDArray[np.int64]:
-    """Return for every word the run in which it is farthest from a cut; of equals, the first. Shape (words,).
+    """Return the run in which each word is farthest from a cut, the first one of ties. Shape (words,).
 
-    The two ends of the document are no cuts: nothing is missing beyond them.
+    The two ends of the document are no cuts, because no context is missing there.
     """
     best = np.full(word_count, -1, dtype=np.int64)
     chosen = np.zeros(word_count, dtype=np.int64)
@@ -186,7 +186,7 @@ def central_chunks(bounds: list[tuple[int, int]], word_count: int) -> NDArray[np
 
 
 def normalised_boxes(document: Document) -> NDArray[np.float64]:
-    """Word boxes in thousandths of their page, left <= right and top <= bottom, within 0..1000. Shape (words, 4)."""
+    """Return word boxes in thousandths of the page: left <= right, top <= bottom, within 0..1000. Shape (words, 4)."""
     boxes = np.array([word.box for word in document.words], dtype=np.float64).reshape(-1, 4)
     sizes = np.array([(page.width, page.height) for page in document.pages], dtype=np.float64).reshape(-1, 2)
     scale = BOX_LIMIT / sizes[[word.page for word in document.words]]
@@ -196,13 +196,13 @@ def normalised_boxes(document: Document) -> NDArray[np.float64]:
 
 
 def on_grid(boxes: NDArray[np.float64], grid: int) -> NDArray[np.int64]:
-    """Floor boxes to the grid and keep them on the page: whole numbers within 0..1000. Shape as given."""
+    """Floor boxes to the grid and clip them to 0..1000. The shape is that of `boxes`."""
     floored: NDArray[np.float64] = np.floor(boxes / grid) * grid
     return np.clip(floored, 0, BOX_LIMIT).astype(np.int64)
 
 
 def _special_tokens(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
-    """Return the ids that the tokenizer puts before and after a text."""
+    """Return the ids of the special tokens before and after a text."""
     encoding = tokenizer.encode("a", add_special_tokens=True)
     inner = [index for index, special in enumerate(encoding.special_tokens_mask) if not special]
     if not inner:

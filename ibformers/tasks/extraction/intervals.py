@@ -1,4 +1,4 @@
-"""How much the metrics of a field can be trusted, and which documents they are of."""
+"""Confidence intervals of the metrics of extraction, and the description of the test part."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from ibformers.tasks.extraction.results import DocumentResult
 
 Intervals = dict[str, dict[str, list[float]]]
-"""Metric → field → lower and upper bound of the two-sided 95 % interval. What is undefined has none."""
+"""Metric → field → lower and upper bound of the two-sided 95 % interval. Undefined metrics have no entry."""
 
 
 def metric_intervals(fields: Sequence[str], results: Sequence[DocumentResult], seed: int) -> Intervals:
-    """Compute the interval of every metric that `evaluate` computes.
+    """Compute the interval of every metric of `evaluate`.
 
-    precision, recall, exact_match: the Wilson interval of the share. f1: a percentile bootstrap over documents, as the
-    words of one document are right or wrong together.
+    precision, recall and exact_match have Wilson intervals. f1 has the percentile interval of a bootstrap over
+    documents, because the words of one document are right or wrong together.
 
     Args:
-        fields: names, in the order of their classes.
-        results: of the validation documents.
-        seed: of the bootstrap.
+        fields: field names, in the order of their classes.
+        results: results of the test documents.
+        seed: seed of the bootstrap.
     """
     intervals: Intervals = {"precision": {}, "recall": {}, "f1": {}, "exact_match": {}}
     counts = count(fields, results)
@@ -56,7 +56,7 @@ def metric_intervals(fields: Sequence[str], results: Sequence[DocumentResult], s
 
 
 def describe_test_part(project: AnnotatorProject) -> dict[str, Any]:
-    """Describe the documents that the metrics are of, and name them by a fingerprint of their contents."""
+    """Describe the test part, with the fingerprint of its documents."""
     seen = {number for item in project.validation for number in item.classes}
     return {
         "unit": "documents",
@@ -72,7 +72,7 @@ def describe_test_part(project: AnnotatorProject) -> dict[str, Any]:
 
 
 def _resampled_f1(counts: Sequence[FieldCounts], documents: int, seed: int) -> NDArray[np.float64]:
-    """Return F1 of each field in each resample of the documents; NaN where it is undefined."""
+    """Return F1 of each field in each resample of the documents; NaN if it is undefined."""
     if not documents:
         return np.full((len(counts), 1), np.nan)
     right = np.array([one.both for one in counts]).T

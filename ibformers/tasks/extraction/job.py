@@ -1,4 +1,4 @@
-"""A whole extraction training: from a project to metrics, predictions and a model package."""
+"""Extraction training: from an Annotator project to metrics, predictions and a model package."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 from ibformers.documents.annotator import OUTSIDE
 from ibformers.models.base import load_base_model
 from ibformers.registry.model_package import write_model_package
-from ibformers.tasks.extraction.batches import training_examples
+from ibformers.tasks.extraction.batches import Collator, training_examples
 from ibformers.tasks.extraction.decoding import learn_constraints
 from ibformers.tasks.extraction.features import Encoder, EncodingSettings
 from ibformers.tasks.extraction.intervals import describe_test_part, metric_intervals
@@ -33,13 +33,14 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedModel
 
-    from ibformers.documents.annotator import AnnotatedDocument, AnnotatorProject
+    from ibformers.documents.annotator import AnnotatorProject
+    from ibformers.documents.document import AnnotatedDocument
     from ibformers.platform import FileClient
     from ibformers.trainer.hyperparameters import Hyperparameters
     from ibformers.trainer.reporting import JobReport
 
 BOX_GRID = 20
-"""Boxes on this grid (of 1000) hide the noise of OCR engines and give each place enough examples to be learned."""
+"""Grid of boxes, in thousandths of the page: hides the noise of OCR engines, and repeats each position often enough."""
 
 logger = logging.getLogger(__name__)
 
@@ -53,13 +54,12 @@ def run_extraction(
     job_id: str,
     report: JobReport,
 ) -> None:
-    """Train on the project and write `evaluation.json`, `predictions.json` and `saved_model/` under `save_path`.
+    """Train on a project and write `evaluation.json`, `predictions.json` and `saved_model/` under `save_path`.
 
-    The metrics and predictions that are written are those of the model as it was written: it is loaded again from its
-    files, as a model service does.
+    Metrics and predictions are computed with the model as loaded from its written files, as a model service loads it.
 
     Raises:
-        TrainingInputError: the base model or a hyperparameter cannot be used, or the training diverged.
+        TrainingInputError: The base model or a hyperparameter is invalid, or the training diverged.
     """
     use_all_cores()
     report.update(test_part=describe_test_part(project))
@@ -87,7 +87,7 @@ def run_extraction(
 
 
 def predict(predictor: Predictor, item: AnnotatedDocument) -> DocumentResult:
-    """Predict a document and put the prediction beside what is annotated."""
+    """Predict a document and pair the prediction with the annotation."""
     predictions = predictor.predict(item.document)
     return DocumentResult(
         document=item.document,
@@ -103,16 +103,16 @@ def _train(project: AnnotatorProject, hyperparameters: Hyperparameters, report: 
     set_seed(hyperparameters.seed)
     base = load_base_model(hyperparameters.model_name, (OUTSIDE, *project.fields))
     chunk_size, stride = hyperparameters.chunking(base.max_tokens)
-    # The embeddings of words that no training document has stay where pretraining put them; those of the others must
-    # not move away from them, or what is learned of "total" says nothing about "payable".
+    # Freeze the word embeddings: those of words in the training documents would otherwise move away from those of all
+    # other words, and what is learned of "total" would not carry over to "payable".
     base.model.get_input_embeddings().weight.requires_grad_(False)
     encoder = Encoder(base.tokenizer, EncodingSettings(chunk_size, stride, BOX_GRID))
     examples = training_examples(project.training, encoder)
-    # Trainer wraps the forward of the model that it trains in lower precision; what is evaluated is a plain copy of it.
-    habits = learn_constraints(len(project.fields), [item.classes for item in project.training])
-    for field, habit in zip(project.fields, habits, strict=True):
-        logger.info("%s: in one piece %s, always there %s", field, habit.in_one_piece, habit.always_there)
-    predictor = Predictor(copy.deepcopy(base.model), encoder, habits, uses_boxes=base.uses_boxes)
+    # Trainer wraps the forward pass of its model in lower precision, so evaluate a plain copy.
+    constraints = learn_constraints(len(project.fields), [item.classes for item in project.training])
+    for field, constraint in zip(project.fields, constraints, strict=True):
+        logger.info("%s: in one piece %s, always there %s", field, constraint.in_one_piece, constraint.always_there)
+    predictor = Predictor(copy.deepcopy(base.model), encoder, constraints, uses_boxes=base.uses_boxes)
 
     def evaluate_epoch(model: PreTrainedModel, epoch: float) -> None:
         predictor.model.load_state_dict(model.state_dict())
@@ -121,7 +121,8 @@ def _train(project: AnnotatorProject, hyperparameters: Hyperparameters, report: 
         report.evaluation(metrics)
 
     report.message("Model training in progress.")
-    summary = train(base, encoder, examples, hyperparameters, report, evaluate_epoch, extraction_loss)
+    collator = Collator(encoder, pad_id=base.pad_id, uses_boxes=base.uses_boxes, seed=hyperparameters.seed)
+    summary = train(base.model, examples, collator, hyperparameters, report, evaluate_epoch, extraction_loss)
     logger.info("trained %d steps in %.1f s", summary.steps, summary.seconds)
     predictor.model.load_state_dict(base.model.state_dict())
     return ExtractionModel(predictor, project.fields)
@@ -148,5 +149,5 @@ def _write_json(files: FileClient, path: str, value: Any) -> None:
 
 
 def describe(documents: Sequence[AnnotatedDocument]) -> str:
-    """Return how many documents and words these are."""
+    """Return the numbers of documents and words, for the log."""
     return f"{len(documents)} documents with {sum(len(item.document.words) for item in documents)} words"

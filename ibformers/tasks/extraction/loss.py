@@ -1,4 +1,4 @@
-"""What a training minimises: each word judged on its own, and the words of a document held against each other."""
+"""Loss of extraction: classification of each word, and ranking of the words of a chunk."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 RANKING_WEIGHT = 0.1
-"""Share of the ranking beside the classification; three times as much gains nothing more."""
+"""Weight of the ranking loss; three times as much gains nothing."""
 
 _NEVER = -1e4
 
 
 def extraction_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross entropy over words, and over the places that each field may be at.
+    """Return the cross entropy over words plus the cross entropy over the locations of each field.
 
-    The first knows nothing of a word's neighbours: among ten amounts it may call each one "no field", in a layout that
-    training did not have. The second asks where in this chunk a field most likely is, which decoding asks as well.
+    The first term ignores the neighbours of a word: in an unknown layout it may classify each of ten amounts as "no
+    field". The second term asks where in the chunk a field is most likely, which decoding asks as well.
 
     Args:
         logits: shape (batch, tokens, classes).
         labels: shape (batch, tokens); `IGNORED` for tokens that are not the first of a word.
 
     Returns:
-        A scalar, the mean over words plus the weighted mean over the fields that the chunks have.
+        Scalar: the mean over words plus the weighted mean over the fields of the chunks.
     """
     words = cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), ignore_index=IGNORED)
     return words + RANKING_WEIGHT * _ranking_loss(logits.float(), labels)
@@ -44,5 +44,5 @@ def _ranking_loss(logits: Tensor, labels: Tensor) -> Tensor:
     is_field = labels.unsqueeze(-1) == fields
     annotated = is_field.any(dim=1)
     right = places.masked_fill(~is_field, _NEVER).logsumexp(dim=1)
-    # A batch of chunks without any field has nothing to rank.
+    # A batch without any field has nothing to rank.
     return -(right * annotated).sum() / annotated.sum().clamp(min=1)

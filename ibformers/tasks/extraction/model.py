@@ -1,4 +1,4 @@
-"""A trained extraction model: predictor and fields, and their form on disk (the `model_data` of a model package)."""
+"""Trained extraction model, and its files on disk (the `model_data` of a model package)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TOKENIZER_FILE = "tokenizer.json"
 
 @dataclass(frozen=True, slots=True)
 class ExtractionModel:
-    """What finds the fields of a document."""
+    """A trained model: predictor and field names."""
 
     predictor: Predictor
     fields: tuple[str, ...]
@@ -34,7 +34,7 @@ class ExtractionModel:
         return entities(document, self.predictor.predict(document), self.fields)
 
     def save(self, folder: Path) -> None:
-        """Write everything that `load` needs into a folder: settings, tokenizer, configuration and fp32 weights."""
+        """Write settings, tokenizer, config and fp32 weights into a folder."""
         folder.mkdir(parents=True, exist_ok=True)
         encoder = self.predictor.encoder
         settings = {
@@ -42,7 +42,7 @@ class ExtractionModel:
             "fields": list(self.fields),
             "uses_boxes": self.predictor.uses_boxes,
             "encoding": asdict(encoder.settings),
-            "habits": [asdict(habit) for habit in self.predictor.habits],
+            "habits": [asdict(constraint) for constraint in self.predictor.constraints],
         }
         (folder / _SETTINGS_FILE).write_text(json.dumps(settings, indent=1), encoding="utf-8")
         encoder.tokenizer.save(str(folder / _TOKENIZER_FILE))
@@ -50,7 +50,7 @@ class ExtractionModel:
 
     @classmethod
     def load(cls, folder: Path) -> ExtractionModel:
-        """Load what `save` wrote. Raises OSError where files are missing, ValueError where they are damaged."""
+        """Load a saved model. Raises OSError for missing files and ValueError for damaged ones."""
         from tokenizers import Tokenizer
         from transformers import AutoModelForTokenClassification
 
@@ -60,5 +60,5 @@ class ExtractionModel:
         quiet_transformers()
         model = AutoModelForTokenClassification.from_pretrained(folder, dtype="float32", local_files_only=True)
         encoder = Encoder(Tokenizer.from_file(str(folder / _TOKENIZER_FILE)), EncodingSettings(**settings["encoding"]))
-        habits = [FieldConstraint(**habit) for habit in settings["habits"]]
-        return cls(Predictor(model, encoder, habits, uses_boxes=settings["uses_boxes"]), tuple(settings["fields"]))
+        constraints = [FieldConstraint(**constraint) for constraint in settings["habits"]]
+        return cls(Predictor(model, encoder, constraints, uses_boxes=settings["uses_boxes"]), tuple(settings["fields"]))

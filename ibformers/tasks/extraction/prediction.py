@@ -1,4 +1,4 @@
-"""The one way from a document to its fields, used for metrics, for predictions.json and for serving alike."""
+"""Prediction of a document, shared by metrics, predictions.json and serving."""
 
 from __future__ import annotations
 
@@ -22,32 +22,31 @@ if TYPE_CHECKING:
 
 
 class Predictor:
-    """Predicts documents one at a time, in fp32 on the CPU with a fixed number of threads, without padding.
+    """Predictor of single documents, in fp32 on the CPU, with a fixed number of threads and without padding.
 
-    Arithmetic that is batched, padded, or of lower precision differs in the last bits, and now and then in a word.
-    So there is one way only: a document gives the same words and scores whatever else is predicted, and in whatever
-    process of the machine.
+    Batches, padding and lower precision change the last bits of a score, and now and then a word. Here a document has
+    the same words and scores in every process of a machine.
     """
 
     def __init__(
-        self, model: PreTrainedModel, encoder: Encoder, habits: Sequence[FieldConstraint], *, uses_boxes: bool
+        self, model: PreTrainedModel, encoder: Encoder, constraints: Sequence[FieldConstraint], *, uses_boxes: bool
     ) -> None:
-        self.habits = tuple(habits)
+        self.constraints = tuple(constraints)
         self.model = model.cpu().float().eval()  # type: ignore[no-untyped-call]
         self.encoder = encoder
         self.uses_boxes = uses_boxes
 
     def predict(self, document: Document) -> WordPredictions:
-        """Predict the class of every word: of words in several chunks, by the chunk in which they are most central."""
+        """Predict the class of every word; a word in several chunks is predicted by its most central chunk."""
         chunks = self.encoder.encode(document)
         count = len(document.words)
         chosen = central_chunks([(chunk.first_word, chunk.end_word) for chunk in chunks], count)
-        probabilities = np.zeros((count, 1 + len(self.habits)))
+        probabilities = np.zeros((count, 1 + len(self.constraints)))
         probabilities[:, OUTSIDE] = 1.0
         for number, chunk in enumerate(chunks):
             words = np.flatnonzero(chosen[chunk.first_word : chunk.end_word] == number)
             probabilities[chunk.first_word + words] = self._probabilities(chunk)[words]
-        return decode(probabilities, self.habits)
+        return decode(probabilities, self.constraints)
 
     def _probabilities(self, chunk: Chunk) -> NDArray[np.float64]:
         import torch

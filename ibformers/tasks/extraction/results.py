@@ -1,4 +1,4 @@
-"""What was predicted for a document beside what was annotated, and its form in predictions.json and in entities."""
+"""Prediction of a document beside its annotation, and its form in predictions.json and in entities."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ibformers.tasks.extraction.metrics import same_text
+from ibformers.tasks.extraction.text_match import same_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,9 +24,9 @@ class DocumentResult:
 
     Attributes:
         document: the document.
-        predicted: shape (words,): 0 is no field, 1 the first field.
-        gold: the same as annotated; all 0 where nobody annotated the document.
-        scores: shape (words,): probability of the predicted class.
+        predicted: shape (words,), predicted class: 0 is no field, 1 is the first field.
+        gold: shape (words,), annotated class; all 0 for a document without annotations.
+        scores: shape (words,), probability of the predicted class, 0..1.
     """
 
     document: Document
@@ -35,11 +35,11 @@ class DocumentResult:
     scores: NDArray[np.float64]
 
     def text(self, chosen: NDArray[np.bool_]) -> str:
-        """Join the chosen words in reading order by one space. What lies between them is left out."""
+        """Return the chosen words in reading order, joined by spaces."""
         return " ".join(self.document.words[index].text for index in np.flatnonzero(chosen))
 
     def as_json(self, fields: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """Return the document's entry of predictions.json: every field, also those with empty text."""
+        """Return the entry of predictions.json, with every field, including those without text."""
         return {field: self._field(number) for number, field in enumerate(fields, start=1)}
 
     def _field(self, number: int) -> dict[str, Any]:
@@ -73,10 +73,10 @@ class DocumentResult:
 
 
 def entities(document: Document, predictions: WordPredictions, fields: Sequence[str]) -> list[dict[str, Any]]:
-    """Return one entity for every word that belongs to a field, in reading order.
+    """Return one entity for every word of a field, in reading order.
 
-    `document.text[start_index:end_index]` is the word, so that the slices of a field joined by one space are the text
-    of the field in predictions.json.
+    `document.text[start_index:end_index]` is the word; the words of a field joined by spaces are its text in
+    predictions.json.
     """
     return [
         {

@@ -1,4 +1,4 @@
-"""The model class that a model service loads: the packaged `model.py` is a subclass of it with another name."""
+"""Model class that a model service loads; `model.py` of the package defines a subclass."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from ibformers.trainer.threads import let_waiting_threads_sleep
 
 
 class ServedModel:
-    """Serves one extraction model. `load` once, `run` any number of times, `cleanup` at the end.
+    """An extraction model for a model service: `load` once, `run` any number of times, `cleanup` at the end.
 
     Args:
         model_data_path: folder `model_data` of the model package.
-        ibsdk: reads files of the drive by `read_file(path) -> bytes`; needed only for requests that carry no document.
+        ibsdk: client of the drive with `read_file(path) -> bytes`; needed only for requests without a document.
     """
 
     def __init__(self, model_data_path: str | Path, ibsdk: Any = None) -> None:
@@ -24,7 +24,7 @@ class ServedModel:
         self._model: ExtractionModel | None = None
 
     def load(self) -> None:
-        """Read the model from its folder. Raises OSError or ValueError where the package is damaged."""
+        """Load the model. Raises OSError or ValueError if the package is damaged."""
         let_waiting_threads_sleep()
         self._model = ExtractionModel.load(self.model_data_path)
 
@@ -32,8 +32,8 @@ class ServedModel:
         """Find the fields of one document.
 
         Args:
-            request: has `input_path`, the document's path, and `input_raw_data`: an object with `type` "ibdoc" and
-                `data`, the JSON list of records, or None, and then the document is read from its path.
+            request: object with `input_path`, the path of the document, and `input_raw_data`: either an object with
+                `type` "ibdoc" and `data`, the JSON list of records, or None to read the document from its path.
 
         Returns:
             `{"ner_result": {"entities": [...]}}`: one entity for every word of a field, with `content`, `label`,
@@ -41,7 +41,7 @@ class ServedModel:
             joined by a line break).
 
         Raises:
-            DocumentError: the document is not valid.
+            DocumentError: The document is malformed.
         """
         if self._model is None:
             self.load()
@@ -51,7 +51,7 @@ class ServedModel:
         return {"ner_result": {"entities": self._model.entities(document)}}
 
     def cleanup(self) -> None:
-        """Let go of the model's memory; a later `run` loads it again."""
+        """Free the memory of the model; a later `run` loads it again."""
         self._model = None
 
     def _document_bytes(self, request: Any, path: str) -> bytes | str:

@@ -1,1 +1,1 @@
-"""Text classification: one label for each row of a table."""
+"""Text classification: predict the label of a table's row from its text."""

@@ -1,4 +1,4 @@
-"""What the operations answer. Each can be written as JSON by `model_dump(mode="json")`."""
+"""Answers of the operations; `model_dump(mode="json")` turns each into JSON."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-FEWEST_ROWS = 30
-"""Fewer compared rows than this do not show that a model is as good as another."""
+MIN_ROWS = 30
+"""Minimum number of rows for a comparison of two models."""
 
 
 class _Answer(BaseModel):
@@ -15,15 +15,15 @@ class _Answer(BaseModel):
 
 
 class Metrics(_Answer):
-    """How good a model is on the test rows; the definitions are those of scikit-learn, for the labels that these have.
+    """Metrics of a model on the test rows, as scikit-learn defines them, for the labels that test rows have.
 
     Attributes:
-        accuracy: share of the rows with the right label.
-        loss: mean cross entropy; None where the model does not know all labels.
-        precision: per label, and `macro avg` and `weighted avg`.
-        recall: the same.
-        f1: the same.
-        support: test rows per label.
+        accuracy: fraction 0..1 of the rows with the right label.
+        loss: mean cross entropy; None if the model lacks some of the labels.
+        precision: by label, with `macro avg` and `weighted avg`.
+        recall: likewise.
+        f1: likewise.
+        support: number of test rows by label.
     """
 
     accuracy: float
@@ -35,12 +35,12 @@ class Metrics(_Answer):
 
 
 class RowCounts(_Answer):
-    """Rows of a training.
+    """Numbers of rows in a training.
 
     Attributes:
-        read: rows that the database gave.
-        train: rows that were learned from.
-        test: rows that both models were measured on.
+        read: rows read from the database.
+        train: rows trained on.
+        test: rows that both models were evaluated on.
         skipped: rows without a label or a text.
         truncated: rows with more tokens than the model reads.
     """
@@ -53,21 +53,21 @@ class RowCounts(_Answer):
 
 
 Interval = tuple[float, float]
-"""Lower and upper end."""
+"""Lower and upper bound."""
 
 
 class Intervals(_Answer):
-    """The two-sided 95 % interval of each metric: what other rows of the same kind might give.
+    """Two-sided 95 % confidence interval of each metric.
 
-    Wilson intervals for what is a share of rows (accuracy, precision and recall of a label, and the weighted average
-    of recall, which is the accuracy); bootstrap over the test rows for F1 and the other averages. A label of which
-    nothing can be said is left out, as the precision of a label that is never predicted.
+    Wilson intervals for fractions of rows (accuracy, precision and recall of a label, and the weighted average of
+    recall, which is the accuracy); bootstrap over the test rows for F1 and the other averages. A label without an
+    interval is left out, such as the precision of a label that is never predicted.
 
     Attributes:
-        accuracy: of the accuracy.
-        precision: per label, and `macro avg` and `weighted avg`.
-        recall: the same.
-        f1: the same.
+        accuracy: interval of the accuracy.
+        precision: intervals by label, with `macro avg` and `weighted avg`.
+        recall: likewise.
+        f1: likewise.
     """
 
     accuracy: Interval
@@ -77,14 +77,14 @@ class Intervals(_Answer):
 
 
 class Difference(_Answer):
-    """A metric of both models on the same rows, and the interval of its difference by a paired bootstrap.
+    """A metric of both models on the same rows, and the interval of the difference by a paired bootstrap.
 
     Attributes:
-        old: of the model in use.
-        new: of the new model.
+        old: value of the model in use.
+        new: value of the new model.
         difference: new minus old.
-        low: lower end of the difference's interval.
-        high: upper end.
+        low: lower bound of the difference.
+        high: upper bound of the difference.
     """
 
     old: float
@@ -98,8 +98,8 @@ class AccuracyDifference(Difference):
     """Accuracy of both models.
 
     Attributes:
-        p_value: of McNemar's exact test, two-sided: how likely such a difference, or a bigger one, is between models
-            that are equally good.
+        p_value: two-sided p-value of McNemar's exact test: probability of such a difference, or a larger one, between
+            models that are equally good.
     """
 
     p_value: float
@@ -109,11 +109,11 @@ class WorseRow(_Answer):
     """A test row that the model in use gets right and the new model gets wrong.
 
     Attributes:
-        row: number of the row among those with a label and a text, from 1, in the order in which they were read.
+        row: number of the row, from 1, among those with a label and a text, in the order of reading.
         text: at most 200 characters of its text.
         label: the right label.
-        old: answer of the model in use.
-        new: answer of the new model.
+        old: label that the model in use predicts.
+        new: label that the new model predicts.
     """
 
     row: int
@@ -124,19 +124,19 @@ class WorseRow(_Answer):
 
 
 class Comparison(_Answer):
-    """The new model beside the model in use, on the test rows that the latter has not learned.
+    """Comparison of the new model and the model in use, on test rows that the latter was not trained on.
 
     Attributes:
-        rows: test rows that were compared.
-        learned: test rows left out, since the model in use had learned them; None where nobody knows, since no record
-            was kept of what it learned, and then no row is left out.
-        reason: why accuracy and F1 were not compared; empty where they were.
-        confidence: of the intervals; the two ends of one of 0.9 are one-sided bounds of 0.95.
-        accuracy: None where there is a reason.
-        f1: the weighted average; None where there is a reason.
-        only_old_right: rows that only the model in use gets right.
-        only_new_right: rows that only the new model gets right.
-        worse: rows that only the model in use gets right; where there are more than 50, any 50 of them.
+        rows: number of test rows compared.
+        learned: number of test rows left out because the model in use was trained on them; None if it has no record
+            of its training rows, and then no row is left out.
+        reason: why accuracy and F1 were not compared; empty if they were.
+        confidence: confidence of the intervals, 0..1; both bounds of a 0.9 interval are one-sided bounds of 0.95.
+        accuracy: None if there is a reason.
+        f1: weighted average of F1; None if there is a reason.
+        only_old_right: number of rows that only the model in use gets right.
+        only_new_right: number of rows that only the new model gets right.
+        worse: rows that only the model in use gets right, at most 50.
     """
 
     rows: int
@@ -151,22 +151,22 @@ class Comparison(_Answer):
 
 
 class RowTestPart(_Answer):
-    """The rows that test, and what their metrics stand on.
+    """The test part of a split.
 
-    Two results with the same fingerprint were measured on the same rows. Rows are the same where their texts are, but
-    for case and white space.
+    Two results with the same fingerprint were measured on the same rows. Rows are the same if their texts are equal,
+    ignoring case and white space.
 
     Attributes:
-        unit: what is counted.
-        count: rows that test.
-        fingerprint: 16 hexadecimal digits that stand for exactly these rows.
-        seed: of the split; None where a split column names the sides.
-        split: what decides on which side a row is: "text", "group column NAME" or "split column NAME".
-        duplicates: of all rows, those whose text another row before them has.
-        on_both_sides: test rows whose text is learned from too; there are none where the text decides.
-        labels_without_test_rows: labels of the model that no test row has, so that there are no metrics of them.
-        learned_before: test rows that the model in use, or one that it was tuned from, has learned; None where that is
-            not known, since one of them was tuned by an older version, which kept no record.
+        unit: unit of `count`.
+        count: number of test rows.
+        fingerprint: hash of the test rows, 16 hexadecimal digits.
+        seed: seed of the split; None if a split column decides.
+        split: rule of the split: "text", "group column NAME" or "split column NAME".
+        duplicates: number of rows, of all, with the text of an earlier row.
+        on_both_sides: number of test rows whose text is trained on too; 0 if the text decides.
+        labels_without_test_rows: labels of the model that no test row has, and which have no metrics.
+        learned_before: number of test rows that the model in use, or one that it was tuned from, was trained on; None
+            if one of these models was tuned by an older version, which kept no record.
     """
 
     unit: Literal["rows"] = "rows"
@@ -181,13 +181,13 @@ class RowTestPart(_Answer):
 
 
 class Prediction(_Answer):
-    """What the new model, loaded as it will be served, says about a row of the test rows.
+    """Prediction of the new model, loaded as for serving, for a test row.
 
     Attributes:
         inputs: the text.
         label: the label in the table.
-        predicted: the label that the model gives.
-        score: its probability.
+        predicted: the label that the model predicts.
+        score: probability of the predicted label, 0..1.
     """
 
     inputs: str
@@ -197,26 +197,25 @@ class Prediction(_Answer):
 
 
 class TrainAnswer(_Answer):
-    """How a training went.
+    """Result of a training.
 
     Attributes:
-        model_name: the model.
-        version: name of the new version, which waits.
-        waiting: the folder of the new model.
-        labels: the labels that it tells apart, in the order of its outputs.
+        model_name: name of the model.
+        version: name of the new version, the candidate.
+        waiting: folder of the new model.
+        labels: labels of the new model, in the order of its outputs.
         old: metrics of the model in use.
         new: metrics of the new model, on the same rows.
-        evaluation_intervals: of the metrics of the new model.
-        comparison: of both; None where the model in use has not learned to classify, so that there is nothing to
-            compare with.
-        compared_with: name of the version in use that it was compared with; None where there was no model yet.
-        old_head_is_new: the model in use had no head for these labels, so its metrics are those of a random one.
-        rows: how many rows.
-        test_part: which rows tested.
-        batch_sizes: rows of a batch in training and in evaluation.
-        seconds: wall time of all.
-        message: what to send to take the new model.
-        predictions: of test rows; as many as were asked for.
+        evaluation_intervals: intervals of the metrics of the new model.
+        comparison: comparison of both models; None if the model in use cannot classify texts yet.
+        compared_with: name of the version in use; None if there was no model yet.
+        old_head_is_new: whether the model in use had no head for these labels, so that `old` is that of a random head.
+        rows: numbers of rows.
+        test_part: the test rows.
+        batch_sizes: rows of a batch, by `train` and `test`.
+        seconds: wall time of the whole training.
+        message: how to put the new model in use.
+        predictions: predictions for test rows, as many as were requested.
     """
 
     model_name: str
@@ -238,13 +237,13 @@ class TrainAnswer(_Answer):
 
 
 class TakeAnswer(_Answer):
-    """Which model is in use now, after an override or a rollback.
+    """The model in use after an override or a rollback.
 
     Attributes:
-        model_name: the model.
-        in_use: the version that is in use now.
-        previous: the version that was in use before, which a rollback brings back.
-        message: the same in words, and what the training knows of the difference between the two.
+        model_name: name of the model.
+        in_use: the version in use now.
+        previous: the version in use before, which a rollback brings back; None if there was none.
+        message: the change in words, with the known difference between the two versions.
     """
 
     model_name: str
@@ -254,14 +253,14 @@ class TakeAnswer(_Answer):
 
 
 class ModelAnswer(_Answer):
-    """What there is of a model.
+    """Versions of a model.
 
     Attributes:
-        model_name: the model.
-        in_use: version in use; "as downloaded" for a folder that no override has touched.
-        folder: where it is.
-        waiting: the version that waits for an override.
-        previous: the version that a rollback brings back.
+        model_name: name of the model.
+        in_use: the version in use; "as downloaded" before the first override.
+        folder: folder of the model in use.
+        waiting: the candidate, or None.
+        previous: the version that a rollback brings back, or None.
     """
 
     model_name: str

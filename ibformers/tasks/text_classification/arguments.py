@@ -1,8 +1,7 @@
-"""Arguments of `transformers.TrainingArguments` as requests bring them: checked, renamed, completed with defaults."""
+"""Check, rename and complete the `transformers.TrainingArguments` of a request."""
 
 from __future__ import annotations
 
-import difflib
 import logging
 import math
 import typing
@@ -14,7 +13,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 from transformers import TrainingArguments
 
-from ibformers.errors import RequestRefused, TrainingInputError, first_line
+from ibformers.errors import RequestRefused, TrainingInputError, did_you_mean, first_line
 from ibformers.tasks.text_classification.requests import TrainRequest
 from ibformers.trainer.hardware import choose_device, choose_precision
 from ibformers.trainer.run import check_integrations
@@ -51,7 +50,7 @@ BOUNDS: dict[str, FieldInfo] = {
     "seed": Field(ge=0, lt=2**32),
     "data_seed": Field(ge=0, lt=2**32),
 }
-"""What transformers does not check by itself, though nothing sensible comes of it."""
+"""Bounds of arguments that transformers does not check itself."""
 
 RENAMED = {
     "evaluation_strategy": "eval_strategy",
@@ -60,7 +59,7 @@ RENAMED = {
     "per_gpu_train_batch_size": "per_device_train_batch_size",
     "per_gpu_eval_batch_size": "per_device_eval_batch_size",
 }
-"""Arguments of older versions of transformers, and what they are called today."""
+"""Arguments of older versions of transformers, and their names today."""
 
 _NO_HUB = "nothing is pushed to a hub"
 _NOT_DISTRIBUTED = "a training runs in one process, and is not distributed"
@@ -84,7 +83,7 @@ WITHOUT_EFFECT = {
     "hub_always_push": _NO_HUB,
     "hub_revision": _NO_HUB,
 }
-"""Arguments that mean nothing here, or not any more, and why."""
+"""Arguments without effect, and why."""
 
 REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "push_to_hub": ((False,), f"{_NO_HUB}: the new model goes into the folder of models"),
@@ -93,15 +92,15 @@ REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "eval_do_concat_batches": ((True,), "metrics are those of all test rows at once"),
     "label_names": ((None, ["labels"]), "the label of a row is always called labels"),
     "resume_from_checkpoint": ((None, False), _NO_RESUMING),
-    # Both would change settings of the whole process, so that later trainings and models failed.
+    # Both change settings of the whole process, with which later trainings and models fail.
     "deepspeed": ((None, "", False), _NOT_DISTRIBUTED),
     "fsdp": ((None, "", False, []), _NOT_DISTRIBUTED),
     "fsdp_config": ((None, "", {}), _NOT_DISTRIBUTED),
 }
-"""Arguments that this code has no use for: values that change nothing, the default first; why others are refused."""
+"""Arguments that cannot be used: accepted values, the default first, and why other values are refused."""
 
 SAMPLING = ("random", "sequential", "group_by_length")
-"""Values of `train_sampling_strategy`; Trainer takes any other one for `random`."""
+"""Values of `train_sampling_strategy`; Trainer treats every other one as `random`."""
 
 EVALUATION_METRICS = (
     "loss",
@@ -113,22 +112,22 @@ EVALUATION_METRICS = (
     "recall_macro",
     "f1_macro",
 )
-"""What an evaluation measures; averages over labels are weighted by their rows, or plain (`macro`)."""
+"""Metrics of an evaluation; averages over labels are weighted by their rows, or unweighted (`macro`)."""
 
 LOG_POINTS = 20
-"""Steps of a training that the log tells of, at most about, unless the request says otherwise."""
+"""Approximate maximum of logged steps in a training, unless the request has `logging_steps`."""
 
 EVALUATIONS = 4
-"""Evaluations in a training that is evaluated by steps, unless the request says how many steps."""
+"""Evaluations of a training with `eval_strategy` "steps", unless the request has `eval_steps`."""
 
 logger = logging.getLogger("ibformers.tuning")
 
 
 def check_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Check arguments by name and type, under the names that they have today.
+    """Return the arguments, by their names today, with checked values.
 
     Raises:
-        RequestRefused: one is not known, or has a value that it cannot have; the sentence names all of them.
+        RequestRefused: arguments are unknown or have invalid values; the message names all of them.
     """
     checked: dict[str, Any] = {}
     problems: list[str] = []
@@ -141,7 +140,7 @@ def check_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
             continue
         before = sent.setdefault(today, name)
         try:
-            checked[today] = _checked(name, today, value, before)
+            checked[today] = _checked_value(name, today, value, before)
         except ValueError as error:
             problems.append(f"{name} {error}")
             wrong = wrong or name
@@ -155,20 +154,21 @@ def check_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
     return checked
 
 
-def _checked(name: str, today: str, value: Any, sent: str) -> Any:
-    """Return the value of an argument as it is used.
+def _checked_value(name: str, today: str, value: Any, sent: str) -> Any:
+    """Return the checked value of an argument.
 
     Args:
         name: its name in the request.
-        today: the name that it has today.
-        value: what the request says.
-        sent: the first name under which the request has it.
+        today: its name today.
+        value: its value in the request.
+        sent: its first name in the request.
 
     Raises:
-        ValueError: it cannot be used; the text goes on where the argument's name ends.
+        ValueError: the argument cannot be used; the message continues after the argument's name.
     """
     if today not in _types():
-        raise ValueError(f"is neither a field of it nor an argument of TrainingArguments{_did_you_mean(name)}")
+        hint = did_you_mean(name, [*_types(), *TrainRequest.model_fields])
+        raise ValueError(f"is neither a field of it nor an argument of TrainingArguments{hint}")
     if name != sent:
         raise ValueError(f"and {sent} are the same argument: send one")
     if today in REFUSED and value not in REFUSED[today][0]:
@@ -183,28 +183,27 @@ def _checked(name: str, today: str, value: Any, sent: str) -> Any:
         raise ValueError(f"must be {', '.join(SAMPLING[:-1])} or {SAMPLING[-1]}")
     if today == "metric_for_best_model" and checked is not None:
         _check_metric(checked)
-    # A share of 1 would be taken as a single step.
+    # TrainingArguments reads a warmup of 1 as one step, not as the whole training.
     return math.nextafter(1, 0) if name == "warmup_ratio" and checked == 1 else checked
 
 
 def _check_metric(name: str) -> None:
     known = name.removeprefix("eval_")
     if known not in EVALUATION_METRICS:
-        close = difflib.get_close_matches(known, EVALUATION_METRICS, n=1)
-        hint = f" (did you mean {close[0]}?)" if close else ""
         raise ValueError(
-            f"names {name!r}, which no evaluation measures{hint}: there are {', '.join(EVALUATION_METRICS)}"
+            f"names {name!r}, which is not a metric of an evaluation{did_you_mean(known, EVALUATION_METRICS)}: "
+            f"there are {', '.join(EVALUATION_METRICS)}"
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Amounts:
-    """What defaults depend on.
+class TrainingSize:
+    """Sizes that defaults depend on.
 
     Attributes:
-        rows: rows that are learned from.
-        train_batch: rows of a batch in training, unless the request says it.
-        eval_batch: rows of a batch in evaluation, unless the request says it.
+        rows: number of rows to train on.
+        train_batch: default batch size in training.
+        eval_batch: default batch size in evaluation.
     """
 
     rows: int
@@ -212,22 +211,22 @@ class Amounts:
     eval_batch: int
 
 
-def training_arguments(checked: Mapping[str, Any], amounts: Amounts, folder: str) -> TrainingArguments:
-    """Complete checked arguments with defaults that suit fine-tuning a small pretrained model.
+def training_arguments(checked: Mapping[str, Any], size: TrainingSize, folder: str) -> TrainingArguments:
+    """Complete checked arguments with defaults for fine-tuning a small pretrained model.
 
     Args:
-        checked: as `check_arguments` returns them.
-        amounts: of rows.
-        folder: where checkpoints go unless the request says it.
+        checked: result of `check_arguments`.
+        size: sizes that defaults depend on.
+        folder: default folder of checkpoints.
 
     Raises:
-        RequestRefused: two arguments do not go together.
+        RequestRefused: arguments cannot be combined.
     """
     values: dict[str, Any] = {
         "output_dir": folder,
         "num_train_epochs": EPOCHS,
-        "per_device_train_batch_size": amounts.train_batch,
-        "per_device_eval_batch_size": amounts.eval_batch,
+        "per_device_train_batch_size": size.train_batch,
+        "per_device_eval_batch_size": size.eval_batch,
         "learning_rate": LEARNING_RATE,
         "warmup_steps": WARMUP,
         "weight_decay": WEIGHT_DECAY,
@@ -238,24 +237,24 @@ def training_arguments(checked: Mapping[str, Any], amounts: Amounts, folder: str
         "logging_nan_inf_filter": False,
     }
     values |= _machine(checked) | dict(checked)
-    updates = _updates(values, amounts.rows)
+    updates = _updates(values, size.rows)
     values.setdefault("logging_steps", max(1, math.ceil(updates / LOG_POINTS)))
     if str(getattr(values.get("eval_strategy"), "value", values.get("eval_strategy"))) == "steps":
         values.setdefault("eval_steps", max(1, math.ceil(updates / EVALUATIONS)))
-    # The examples of this code have no columns that could be left out.
+    # Trainer would drop the examples' columns, which it does not know.
     values["remove_unused_columns"] = False
     try:
         return TrainingArguments(**values)
-    except Exception as error:  # noqa: BLE001 - transformers and what it hands over to raise any class
-        raise unusable(error, checked) from None
+    except Exception as error:  # noqa: BLE001 - transformers and its libraries raise any class
+        raise arguments_error(error, checked) from None
 
 
-def unusable(error: Exception, given: Iterable[str]) -> RequestRefused:
-    """Return the refusal of training arguments that transformers, or what it hands them to, does not take.
+def arguments_error(error: Exception, given: Iterable[str]) -> RequestRefused:
+    """Return the error for training arguments that transformers or one of its libraries rejects.
 
     Args:
-        error: what was raised.
-        given: names of the arguments.
+        error: exception of the library.
+        given: names of the request's arguments.
     """
     names = f" ({', '.join(sorted(given))})" if given else ""
     return RequestRefused(
@@ -295,8 +294,3 @@ def _adapter(name: str, hint: Any) -> TypeAdapter[Any]:
         return TypeAdapter(hint, config=config)
     except PydanticUserError:
         return TypeAdapter(hint)
-
-
-def _did_you_mean(name: str) -> str:
-    close = difflib.get_close_matches(name, [*_types(), *TrainRequest.model_fields], n=1)
-    return f" (did you mean {close[0]}?)" if close else ""

@@ -1,4 +1,4 @@
-"""What the test rows can show: intervals of a model's metrics, and two models on the same rows."""
+"""Confidence intervals of a model's metrics, and the comparison of two models on the same rows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scipy.sparse import csr_array, hstack
 
 from ibformers.statistics import bootstrap_interval, bootstrap_weights, mcnemar, percentile_interval, wilson
 from ibformers.tasks.text_classification.answers import (
-    FEWEST_ROWS,
+    MIN_ROWS,
     AccuracyDifference,
     Comparison,
     Difference,
@@ -27,22 +27,23 @@ if TYPE_CHECKING:
     from ibformers.tasks.text_classification.answers import Interval, Metrics
 
 CONFIDENCE = 0.9
-"""Of the interval of a difference: its ends are one-sided bounds of 95 %."""
+"""Confidence of the interval of a difference; its ends are one-sided bounds of 95 %."""
 
-MOST_WORSE, MOST_CHARACTERS = 50, 200
+MAX_WORSE, MAX_CHARACTERS = 50, 200
+"""Maximum number of rows in `Comparison.worse`, and of characters in the text of each."""
 
-_AT_ONCE = 250
-"""Resamples that are summed at once, which bounds memory where there are many labels."""
+_CHUNK = 250
+"""Resamples summed at a time, which limits memory with many labels."""
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """How good a model is, and what it answers to the test rows.
+class Evaluation:
+    """Metrics and predictions of a model on the test rows.
 
     Attributes:
-        metrics: of its answers.
-        names: of its outputs.
-        outputs: number of the chosen output for each test row.
+        metrics: metrics of the predictions.
+        names: labels of the model's outputs.
+        outputs: index of the predicted output for each test row.
     """
 
     metrics: Metrics
@@ -50,12 +51,12 @@ class Measured:
     outputs: NDArray[np.int64]
 
     def numbers(self, labels: Sequence[str]) -> NDArray[np.int64]:
-        """Return the answers as numbers of these labels; -1 is an answer that is none of them."""
+        """Return the predictions as indices into `labels`; -1 is a label that is not among them."""
         return label_numbers(self.names, labels)[self.outputs]
 
 
 def label_numbers(names: Sequence[str], labels: Sequence[str]) -> NDArray[np.int64]:
-    """Return the number of each name among the labels, or -1: a label that the rows do not have is never right."""
+    """Return the index of each name in `labels`, or -1, which is never right, for other names."""
     known = {label: number for number, label in enumerate(labels)}
     return np.array([known.get(name, -1) for name in names], dtype=np.int64)
 
@@ -67,14 +68,14 @@ def metric_intervals(
 
     Args:
         labels: names of the labels.
-        actual: number of the right label for each test row.
-        answers: number of the answered label, or -1.
-        metrics: of these answers.
-        seed: of the bootstrap.
+        actual: index of the right label for each test row.
+        answers: index of the predicted label, or -1, for each test row.
+        metrics: metrics of the predictions.
+        seed: seed of the bootstrap.
     """
     seen = np.unique(actual)
     f1, averages = [], []
-    for support, ((hits, guesses),) in _resampled(seen, actual, [answers], seed):
+    for support, ((hits, guesses),) in _resamples(seen, actual, [answers], seed):
         scores = _scores(support, hits, guesses)
         f1.append(scores[2])
         averages.append([[_macro(values, support), _weighted(values, support)] for values in scores])
@@ -106,21 +107,21 @@ def metric_intervals(
 def compare(
     labels: Sequence[str],
     actual: NDArray[np.int64],
-    old: Measured,
-    new: Measured,
+    old: Evaluation,
+    new: Evaluation,
     learned: NDArray[np.bool_] | None,
     seed: int,
     row: Callable[[int], tuple[int, str]],
 ) -> Comparison:
-    """Compare two models on the test rows that the old one has not learned.
+    """Compare two models on the test rows that the old one was not trained on.
 
     Args:
         labels: names of the labels.
-        actual: number of the right label for each test row.
-        old: answers of the model in use.
-        new: answers of the new model.
-        learned: whether the model in use has learned each test row; None where nobody knows.
-        seed: of the bootstrap.
+        actual: index of the right label for each test row.
+        old: evaluation of the model in use.
+        new: evaluation of the new model.
+        learned: whether the model in use was trained on each test row; None if that is not known.
+        seed: seed of the bootstrap.
         row: returns number and text of a test row.
     """
     kept = np.arange(len(actual)) if learned is None else np.flatnonzero(~learned)
@@ -130,7 +131,7 @@ def compare(
     old_right, new_right = (right == answer for answer in answers)
     only_old, only_new = int((old_right & ~new_right).sum()), int((new_right & ~old_right).sum())
     worse = []
-    for index in kept[old_right & ~new_right][:MOST_WORSE].tolist():
+    for index in kept[old_right & ~new_right][:MAX_WORSE].tolist():
         number, text = row(index)
         names = (labels[actual[index]], *(model.names[model.outputs[index]] for model in (old, new)))
         worse.append(WorseRow(row=number, text=_shortened(text), label=names[0], old=names[1], new=names[2]))
@@ -157,11 +158,11 @@ def compare(
 
 
 def _reason(rows: int, learned: int) -> str:
-    if not learned or rows - learned >= FEWEST_ROWS:
+    if not learned or rows - learned >= MIN_ROWS:
         return ""
     return (
         f"The model in use was trained with another split, and has learned {learned} of the {rows} test rows; that "
-        f"leaves {rows - learned} to compare on, and there must be at least {FEWEST_ROWS}."
+        f"leaves {rows - learned} to compare on, and there must be at least {MIN_ROWS}."
     )
 
 
@@ -181,9 +182,9 @@ def _difference(points: Sequence[float], interval: Interval) -> dict[str, Any]:
 def _difference_intervals(
     actual: NDArray[np.int64], answers: Sequence[NDArray[np.int64]], seed: int
 ) -> tuple[Interval, Interval]:
-    """Return the intervals of new minus old, of accuracy and of weighted F1, by a paired bootstrap over rows."""
+    """Return the intervals of new minus old for accuracy and weighted F1, by a paired bootstrap over rows."""
     accuracy, f1 = [], []
-    for support, sums in _resampled(np.unique(actual), actual, answers, seed):
+    for support, sums in _resamples(np.unique(actual), actual, answers, seed):
         rows = support.sum(axis=1)
         old_right, new_right = (hits.sum(axis=1) / rows for hits, _ in sums)
         accuracy.append(new_right - old_right)
@@ -202,16 +203,16 @@ def _weighted_f1(actual: NDArray[np.int64], answers: NDArray[np.int64]) -> float
     return float(_weighted(_scores(support[None], hits[None], guesses[None])[2], support[None])[0])
 
 
-def _resampled(
+def _resamples(
     seen: NDArray[np.int64], actual: NDArray[np.int64], answers: Sequence[NDArray[np.int64]], seed: int
 ) -> Iterator[tuple[NDArray[np.int64], list[tuple[NDArray[np.int64], NDArray[np.int64]]]]]:
-    """Draw the test rows again and again, all answers of a row together.
+    """Resample the test rows with the predictions of all models.
 
-    Rows with the same label and the same answers are drawn as one kind, so that the time depends on the kinds.
+    Rows with the same label and the same predictions are drawn as one kind, so the time depends on the number of kinds.
 
     Yields:
-        For some resamples the rows of each label in `seen`, and for each model hits and guesses of each label; arrays
-        of shape (resamples, labels).
+        Arrays of shape (resamples, labels) for a part of the resamples: the rows of each label in `seen`, and for each
+        model the right predictions and all predictions of each label.
     """
     kinds, counts = np.unique(np.stack([actual, *answers]), axis=1, return_counts=True)
     label, *answer_of = kinds
@@ -220,14 +221,14 @@ def _resampled(
         parts += [_indicator(seen, label, answer == label), _indicator(seen, answer, np.isin(answer, seen))]
     columns = hstack(parts, format="csc").T
     for weights in bootstrap_weights(counts, seed):
-        for start in range(0, len(weights), _AT_ONCE):
-            sums = (columns @ weights[start : start + _AT_ONCE].T).T
+        for start in range(0, len(weights), _CHUNK):
+            sums = (columns @ weights[start : start + _CHUNK].T).T
             support, *pairs = np.split(sums, len(parts), axis=1)
             yield support, list(zip(pairs[::2], pairs[1::2], strict=True))
 
 
 def _indicator(seen: NDArray[np.int64], numbers: NDArray[np.int64], where: NDArray[np.bool_]) -> csr_array:
-    """Return a matrix of shape (kinds, labels): 1 where the kind has the label, in the kinds that are meant."""
+    """Return a matrix of shape (kinds, labels): 1 where a kind of `where` has the label."""
     rows = np.flatnonzero(where)
     columns = np.searchsorted(seen, numbers[rows])
     return csr_array((np.ones(len(rows), dtype=np.int64), (rows, columns)), shape=(len(numbers), len(seen)))
@@ -236,7 +237,7 @@ def _indicator(seen: NDArray[np.int64], numbers: NDArray[np.int64], where: NDArr
 def _scores(
     support: NDArray[np.int64], hits: NDArray[np.int64], guesses: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return precision, recall and F1 of each label; the F1 of a label that is in no row and no answer is NaN."""
+    """Return precision, recall and F1 of each label; F1 is NaN for a label without rows and predictions."""
     either = support + guesses
     f1 = np.where(either > 0, 2 * hits / np.maximum(either, 1), np.nan)
     return hits / np.maximum(guesses, 1), hits / np.maximum(support, 1), f1
@@ -252,6 +253,6 @@ def _weighted(values: NDArray[np.float64], support: NDArray[np.int64]) -> NDArra
 
 
 def _shortened(text: str) -> str:
-    # A surrogate that is alone cannot be written as UTF-8.
+    # A lone surrogate cannot be written as UTF-8.
     text = text.encode("utf-8", "replace").decode("utf-8")
-    return text if len(text) <= MOST_CHARACTERS else text[: MOST_CHARACTERS - 1] + "…"
+    return text if len(text) <= MAX_CHARACTERS else text[: MAX_CHARACTERS - 1] + "…"

@@ -1,4 +1,4 @@
-"""Rows as tokens: read into a temporary file, tokenised in batches, kept as flat arrays."""
+"""Tokenised rows: texts in a temporary file, tokens in flat arrays."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from ibformers.errors import RequestRefused, TuningError
 from ibformers.tasks.text_classification.keys import text_key
-from ibformers.tasks.text_classification.labels import MOST_LABELS, label_name
+from ibformers.tasks.text_classification.labels import MAX_LABELS, label_name
 from ibformers.tasks.text_classification.texts import TextReader
 from ibformers.unicode import clean
 
@@ -29,36 +29,36 @@ if TYPE_CHECKING:
     from ibformers.databases.rows import Row, RowSource
     from ibformers.tasks.text_classification.keys import Keys
     from ibformers.tasks.text_classification.requests import TrainRequest
-    from ibformers.tasks.text_classification.split import Sides
+    from ibformers.tasks.text_classification.split import SplitRule
 
 BATCH = 1000
-"""Rows that are tokenised at once; also those that share an array."""
+"""Rows tokenised at a time, which share an array."""
 
 PROGRESS_ROWS = 50_000
-"""The log tells of every so many rows."""
+"""Rows between two lines of progress in the log."""
 
 logger = logging.getLogger("ibformers.tuning")
 
 
 class TokenisedRows:
-    """Tokens, labels and keys of rows; two bytes a token where the vocabulary allows it.
+    """Tokens, labels and keys of rows, with two bytes per token if the vocabulary allows it.
 
-    First `fill`, then `tokenise`: the database is read in one go, and is not kept waiting for the tokenizer.
+    Call `fill`, then `tokenise`: the database is read first, so it does not wait for the tokenizer.
 
     Args:
-        tokenizer: of the model.
-        max_tokens: longer texts are cut.
+        tokenizer: tokenizer of the model.
+        max_tokens: maximum number of tokens; longer texts are truncated.
         columns: names of the columns, for messages.
-        texts: where texts are kept.
-        sides: told of each row that is kept.
+        texts: file for the texts.
+        rule: rule of the split; receives each row that is kept.
 
     Attributes:
-        names: the labels, in the order in which they were found.
+        names: labels in the order of their first rows.
         codes: index into `names` for each row.
-        sides: as given.
-        read: rows seen.
-        skipped: of them, those without a label or a text.
-        truncated: rows that were cut.
+        rule: rule of the split.
+        read: number of rows read.
+        skipped: number of rows without a label or a text.
+        truncated: number of truncated rows.
     """
 
     def __init__(
@@ -67,12 +67,12 @@ class TokenisedRows:
         max_tokens: int,
         columns: tuple[str, str],
         texts: TextFile,
-        sides: Sides,
+        rule: SplitRule,
     ) -> None:
         self._reader = TextReader(tokenizer, max_tokens)
         self._label_column, self._text_column = columns
         self._texts = texts
-        self.sides = sides
+        self.rule = rule
         self._type = np.uint16 if len(tokenizer) <= np.iinfo(np.uint16).max else np.int32
         self._tokens: list[NDArray[Any]] = []
         self._ends: list[NDArray[np.int64]] = []
@@ -106,12 +106,11 @@ class TokenisedRows:
         return np.concatenate([np.diff(ends, prepend=0) for ends in self._ends])
 
     def fill(self, rows: Iterable[Row]) -> None:
-        """Read rows, without tokenising them yet.
+        """Read rows, without tokenising them.
 
         Raises:
-            RequestRefused: a label is neither whole number nor text, or a text is none, or there are too many labels,
-                or a value names no side.
-            TuningError: the temporary folder cannot hold the texts.
+            RequestRefused: a value is no label, text or side of the split, or there are too many labels.
+            TuningError: the temporary folder is full.
         """
         for label, text, *further in rows:
             self.read += 1
@@ -122,11 +121,11 @@ class TokenisedRows:
                 continue
             self._texts.append(self._checked(text))
             self.codes.append(self._number(label))
-            self.sides.add(further)
+            self.rule.add(further)
         self._texts.flush()
 
     def tokenise(self) -> None:
-        """Make tokens and keys of the texts that were read."""
+        """Compute tokens and keys of the texts."""
         for start in range(0, len(self), BATCH):
             texts = self._texts.between(start, min(start + BATCH, len(self)))
             self._keys.extend(map(text_key, texts))
@@ -137,7 +136,7 @@ class TokenisedRows:
     def _checked(self, text: Any) -> str:
         if not isinstance(text, str):
             raise RequestRefused(
-                f"Column {self._text_column} holds {text!r}, which is no text "
+                f"Column {self._text_column} holds {text!r}, which is not a text "
                 "(columns are first the label, second the text).",
                 "columns",
             )
@@ -145,9 +144,9 @@ class TokenisedRows:
 
     def _number(self, label: Any) -> int:
         number = self._numbers.setdefault(label_name(label, self._label_column), len(self._numbers))
-        if number >= MOST_LABELS:
+        if number >= MAX_LABELS:
             raise RequestRefused(
-                f"Column {self._label_column} has more than {MOST_LABELS} different labels in {self.read} rows "
+                f"Column {self._label_column} has more than {MAX_LABELS} different labels in {self.read} rows "
                 "(columns are first the label, second the text).",
                 "columns",
             )
@@ -161,7 +160,7 @@ class TokenisedRows:
 
 
 class TextFile:
-    """Texts in a temporary file that nobody else sees; it is gone when the context ends."""
+    """Texts in an anonymous temporary file, which is removed at the end of the context."""
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile(prefix="ibformers-")  # noqa: SIM115 - closed by __exit__
@@ -173,31 +172,31 @@ class TextFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # What could not be written is told of by `append` and `flush`.
+        # `append` and `flush` have raised the error already.
         with contextlib.suppress(OSError):
             self._file.close()
 
     def append(self, text: str) -> None:
-        """Write a text. All are written, and flushed, before the first one is read.
+        """Append a text. Append all texts, and flush, before you read one.
 
         Raises:
-            TuningError: there is no room for it.
+            TuningError: the temporary folder is full.
         """
         content = text.encode()
         try:
             self._ends.append(self._ends[-1] + self._file.write(content))
         except OSError as error:
-            raise _no_room(error) from None
+            raise _disk_full_error(error) from None
 
     def flush(self) -> None:
-        """Write what is still in memory. Raises: as `append`."""
+        """Write buffered texts. Raises TuningError like `append`."""
         try:
             self._file.flush()
         except OSError as error:
-            raise _no_room(error) from None
+            raise _disk_full_error(error) from None
 
     def between(self, start: int, end: int) -> list[str]:
-        """Return the texts from the one with index `start` to the one before `end`."""
+        """Return the texts with the indices `start` to `end - 1`."""
         self._file.seek(self._ends[start])
         content = self._file.read(self._ends[end] - self._ends[start])
         offsets = [end - self._ends[start] for end in self._ends[start : end + 1]]
@@ -207,7 +206,7 @@ class TextFile:
         return self.between(index, index + 1)[0]
 
 
-def _no_room(error: OSError) -> TuningError:
+def _disk_full_error(error: OSError) -> TuningError:
     return TuningError(
         f"The texts of the rows cannot be written to {tempfile.gettempdir()}: {error.strerror}. Make room there, or "
         "set the environment variable TMPDIR to another folder."
@@ -215,12 +214,12 @@ def _no_room(error: OSError) -> TuningError:
 
 
 class Examples(Sequence[dict[str, Any]]):
-    """Rows as examples of a training: `input_ids` and the label's number for the model.
+    """Training examples: `input_ids` and the index of the label.
 
     Args:
         rows: all rows.
-        chosen: indices of those that are meant.
-        numbers: the model's number of each label in `rows.names`.
+        chosen: indices of the rows that become examples.
+        numbers: the model's index of each label in `rows.names`.
     """
 
     def __init__(self, rows: TokenisedRows, chosen: NDArray[np.int64], numbers: NDArray[np.int64]) -> None:
@@ -240,7 +239,7 @@ class Examples(Sequence[dict[str, Any]]):
         return self._rows.lengths()[self._chosen]
 
     def labels(self) -> NDArray[np.int64]:
-        """Return the label's number of each example."""
+        """Return the label's index of each example."""
         return self._numbers[np.frombuffer(self._rows.codes, dtype=np.int32)[self._chosen]]
 
 
@@ -248,12 +247,12 @@ def read_rows(source: RowSource, request: TrainRequest, rows: TokenisedRows) -> 
     """Read and tokenise the rows of a request.
 
     Raises:
-        RequestRefused: the table or the columns cannot be used, or the rows are too few.
+        RequestRefused: the table or the columns cannot be used, or there are too few rows.
         DatabaseUnavailable: the database cannot be read.
-        TuningError: the temporary folder cannot hold the texts.
+        TuningError: the temporary folder is full.
     """
     further = [request.side_column] if request.side_column else []
-    # While rows are read, SQLite lets nobody write: so all are read, and the database closed, before the slow part.
+    # SQLite blocks writers while rows are read, so the database is closed before the slow tokenisation.
     with source.read(request.table, request.columns, request.limit, *further) as stream:
         rows.fill(stream)
     logger.info("%d rows read from %s, %d of them skipped", rows.read, request.table, rows.skipped)
@@ -272,15 +271,15 @@ def _check_rows(request: TrainRequest, rows: TokenisedRows) -> None:
         )
     if len(rows) > 2 and len(rows.names) == len(rows):
         raise RequestRefused(
-            f"Column {request.columns[0]} has another label in each of {len(rows)} rows "
+            f"Column {request.columns[0]} has a different label in each of {len(rows)} rows "
             "(columns are first the label, second the text).",
             "columns",
         )
 
 
 def automatic_batch_size(rows: int) -> int:
-    """Return the square root of the number of rows, rounded down and at most 32.
+    """Return the square root of the number of rows, rounded down, and at most 32.
 
-    It need not divide the number of rows, which nobody chooses: it is what the split gives, and may be a prime number.
+    The size need not divide the number of rows, which the split decides and which may be a prime number.
     """
     return min(32, math.isqrt(rows))

@@ -1,4 +1,4 @@
-"""Keys of rows: hashes by which a row is known again wherever it stands in the table. Pure functions.
+"""Keys of rows: hashes that identify a row wherever it is in the table. Pure functions.
 
 A key is 8 bytes of blake2b of the normalised text. Among a million different texts, two have the same key with a
 probability of about one in 40 million.
@@ -20,29 +20,26 @@ if TYPE_CHECKING:
 _BYTES = 8
 
 
-def normalised(text: str) -> str:
-    """Return a text without what does not make it another one: Unicode form, case, and white space.
-
-    The result is in NFC and case-folded, with one blank for each stretch of white space and none at its ends.
-    """
+def normalise(text: str) -> str:
+    """Return the text in NFC and case-folded, with one blank for each run of white space and none at the ends."""
     if not text.isascii():
-        # Folding can leave NFC: the letter ΐ becomes three characters.
+        # The case-folded text may not be in NFC: the letter ΐ becomes three characters.
         text = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
         return " ".join(text.split())
     return " ".join(text.lower().split())
 
 
 def text_key(text: str) -> int:
-    """Return the key of a text, which is the same for all texts that normalise to the same one."""
-    # A surrogate that is alone cannot be encoded, and a database may well hold one.
-    digest = blake2b(normalised(text).encode("utf-8", "surrogatepass"), digest_size=_BYTES)
+    """Return the key of a text, which is equal for texts with the same normalised text."""
+    # Databases may hold lone surrogates, which strict UTF-8 cannot encode.
+    digest = blake2b(normalise(text).encode("utf-8", "surrogatepass"), digest_size=_BYTES)
     return int.from_bytes(digest.digest(), "little")
 
 
 def group_key(value: Any) -> int | None:
-    """Return the key of a group, whatever type the database gives its value in; None for a value that names none.
+    """Return the key of a group; None for NULL and blank texts, which are no group.
 
-    NULL and blank texts name no group. The number 7 and the text "7" are the same group.
+    The key does not depend on the type of the value: the number 7 and the text "7" are the same group.
     """
     if value is None:
         return None
@@ -53,26 +50,26 @@ def group_key(value: Any) -> int | None:
     return text_key(value) if value.strip() else None
 
 
-def places(keys: Keys, seed: int) -> Keys:
-    """Return a number for each key, evenly spread over all of 64 bits, which only the key and the seed decide."""
+def hash_positions(keys: Keys, seed: int) -> Keys:
+    """Return a uniform 64-bit hash for each key, which depends only on the key and the seed."""
     secret = seed.to_bytes(_BYTES, "little")
     hashed = b"".join(blake2b(key, digest_size=_BYTES, key=secret).digest() for key in _each(keys))
     return np.frombuffer(hashed, dtype="<u8").astype(np.uint64, copy=False)
 
 
-def are_training(keys: Keys, share: float, seed: int) -> NDArray[np.bool_]:
-    """Return for each key whether its rows are learned from: `share` of the keys in the mean."""
-    return places(keys, seed) / 2.0**64 < share
+def training_mask(keys: Keys, share: float, seed: int) -> NDArray[np.bool_]:
+    """Return whether each key is in the training part; the expected fraction of such keys is `share`, 0..1."""
+    return hash_positions(keys, seed) / 2.0**64 < share
 
 
 def fingerprint(keys: Keys) -> str:
-    """Return 16 hexadecimal digits that stand for the rows with these keys, in whatever order."""
+    """Return a hash of the keys in any order, 16 hexadecimal digits."""
     content = np.sort(keys).astype("<u8").tobytes()
     return blake2b(len(keys).to_bytes(_BYTES, "little") + content, digest_size=_BYTES).hexdigest()
 
 
-def are_among(keys: Keys, ordered: Keys) -> NDArray[np.bool_]:
-    """Return for each key whether it is one of `ordered`, which are sorted."""
+def is_among(keys: Keys, ordered: Keys) -> NDArray[np.bool_]:
+    """Return whether each key is among the sorted keys `ordered`."""
     if not len(ordered):
         return np.zeros(len(keys), dtype=np.bool_)
     found = np.minimum(np.searchsorted(ordered, keys), len(ordered) - 1)

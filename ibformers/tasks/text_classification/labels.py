@@ -1,4 +1,4 @@
-"""Labels: as they are in the table, by name, and as numbers from 0 inside a model."""
+"""Labels of a table: their names, their order, and the labels of a new model."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from ibformers.unicode import clean
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-MOST_LABELS = 1000
-"""With more than this many, the column surely holds something else than labels."""
+MAX_LABELS = 1000
+"""Maximum number of labels; a column with more values is not a label column."""
 
 _GENERIC = re.compile(r"LABEL_(\d+)")
-"""Placeholders of outputs that nobody named, as transformers writes them."""
+"""Placeholders that transformers writes for outputs without names."""
 
 _WHOLE = re.compile(r"-?\d+")
 
 
 def label_name(value: Any, column: str) -> str:
-    """Return the name of a label, equal for equal labels whatever type the database gives them in.
+    """Return the name of a label, which does not depend on the type of the value.
 
     Raises:
-        RequestRefused: it is neither a whole number nor a text.
+        RequestRefused: the value is neither a whole number nor a text.
     """
     if isinstance(value, str):
         return clean(value).strip()
@@ -44,8 +44,8 @@ def label_name(value: Any, column: str) -> str:
     return str(whole)
 
 
-def ordered(names: Iterable[str]) -> list[str]:
-    """Sort labels: whole numbers by their value, placeholders such as `LABEL_10` by their number, else as text."""
+def sort_labels(names: Iterable[str]) -> list[str]:
+    """Return labels sorted: whole numbers by value, placeholders such as `LABEL_10` by number, others as text."""
     found = sorted(names)
     if all(_WHOLE.fullmatch(name) for name in found):
         return sorted(found, key=int)
@@ -55,18 +55,18 @@ def ordered(names: Iterable[str]) -> list[str]:
 
 
 def choose_labels(found: Sequence[str], known: Sequence[str], num_labels: int | None) -> list[str]:
-    """Decide which labels the new model tells apart, in the order of its outputs.
+    """Return the labels of the new model, in the order of its outputs.
 
-    Those of the model in use stay as they are where they are enough. Whole numbers from 1 to `num_labels` (or from 0)
-    are taken as all of these, since a few rows seldom have every one.
+    The labels of the model in use stay if they include all labels of the rows. If the rows have some of the whole
+    numbers from 1 to `num_labels` (or from 0), the model gets all of them, because few rows seldom have every one.
 
     Args:
-        found: the labels that the rows have.
-        known: the labels of the model in use; empty where it has none of its own.
-        num_labels: the setting.
+        found: labels of the rows.
+        known: labels of the model in use; empty if it has none of its own.
+        num_labels: the setting `num_labels`; None if it is not set.
 
     Raises:
-        RequestRefused: the rows have only one label, or more than `num_labels`, or one that is called as an average is.
+        RequestRefused: the rows have one label only, more than `num_labels`, or one with the name of an average.
     """
     for average in AVERAGES:
         if average in {*found, *known}:
@@ -77,18 +77,18 @@ def choose_labels(found: Sequence[str], known: Sequence[str], num_labels: int | 
             )
     if set(found) <= set(known) and num_labels in {None, len(known)}:
         return list(known)
-    labels = ordered({*found, *known} if set(found) & set(known) else found)
+    labels = sort_labels({*found, *known} if set(found) & set(known) else found)
     if num_labels is not None:
         for first in (1, 0):
             every = [str(number) for number in range(first, first + num_labels)]
             if set(found) <= set(every):
                 return every
         if len(labels) > num_labels and len(set(found)) <= num_labels:
-            labels = ordered(found)
+            labels = sort_labels(found)
         if len(labels) > num_labels:
             raise RequestRefused(
                 f"The rows have {len(labels)} labels ({_listed(labels)}), but the setting num_labels is {num_labels}: "
-                "change it, or look whether columns are first the label, second the text.",
+                "change it, or check that columns are first the label, second the text.",
                 "num_labels",
             )
     if len(labels) < 2:
@@ -96,8 +96,8 @@ def choose_labels(found: Sequence[str], known: Sequence[str], num_labels: int | 
     return labels
 
 
-def are_in_a_row(labels: Sequence[str]) -> bool:
-    """Return whether labels are three or more whole numbers in a row, as stars are."""
+def is_consecutive(labels: Sequence[str]) -> bool:
+    """Return whether the labels are three or more consecutive whole numbers, such as stars."""
     if len(labels) < 3 or not all(_WHOLE.fullmatch(label) for label in labels):
         return False
     first = int(labels[0])
@@ -105,7 +105,7 @@ def are_in_a_row(labels: Sequence[str]) -> bool:
 
 
 def own_labels(names: Sequence[str]) -> list[str]:
-    """Return the labels of a model, or none where they are the placeholders of a model that was never told its own."""
+    """Return the labels of a model; an empty list if all of them are placeholders."""
     return [] if all(_GENERIC.fullmatch(name) for name in names) else list(names)
 
 

@@ -1,4 +1,4 @@
-"""Record of the rows that a model has learned, kept in the model's folder, so that it goes wherever the model goes."""
+"""Record of the rows that a model was trained on, kept in the model's folder."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from ibformers.service.operations import RECORD
-from ibformers.tasks.text_classification.keys import are_among
+from ibformers.registry.store import TRAINING_RECORD
+from ibformers.tasks.text_classification.keys import is_among
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from ibformers.tasks.text_classification.keys import Keys
 
 FILE = "learned_rows.npz"
-"""The file of the record: keys, and no texts; but whoever has a text can see whether its key is there."""
+"""File of the record: keys without texts. The keys reveal whether a known text was trained on."""
 
 logger = logging.getLogger("ibformers.tuning")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LearnedRows:
-    """Keys of the rows that a model, or one that it was tuned from, has learned.
+    """Keys of the rows that a model, or one that it was tuned from, was trained on.
 
     Attributes:
-        keys: sorted, each once.
-        complete: whether these are all; not so where an older version, which kept no record, tuned one of the models.
+        keys: sorted and unique keys.
+        complete: whether these are all keys; False if an older version, which kept no record, tuned one of the models.
     """
 
     keys: Keys
@@ -39,10 +39,10 @@ class LearnedRows:
 
     @classmethod
     def of(cls, source: str) -> Self:
-        """Return what the model in a folder has learned; nothing for a model as downloaded, or of the hub."""
+        """Return the record of the model in a folder; an empty one for a model as downloaded, or from the hub."""
         folder = Path(source)
         if not (folder / FILE).is_file():
-            tuned = folder.is_dir() and (folder.resolve().parent / RECORD).is_file()
+            tuned = folder.is_dir() and (folder.resolve().parent / TRAINING_RECORD).is_file()
             return cls(np.array([], dtype=np.uint64), complete=not tuned)
         try:
             with (folder / FILE).open("rb") as file, np.load(file, allow_pickle=False) as kept:
@@ -52,11 +52,11 @@ class LearnedRows:
             return cls(np.array([], dtype=np.uint64), complete=False)
 
     def among(self, keys: Keys) -> NDArray[np.bool_] | None:
-        """Return for each key whether its row was learned; None where that is not known."""
-        return are_among(keys, self.keys) if self.complete else None
+        """Return whether the row of each key was trained on; None if that is not known."""
+        return is_among(keys, self.keys) if self.complete else None
 
     def with_rows(self, keys: Keys) -> LearnedRows:
-        """Return the record of a model that was tuned from this one on the rows with these keys."""
+        """Return the record of a model that is tuned from this one on the rows with these keys."""
         return LearnedRows(np.union1d(self.keys, keys), self.complete)
 
     def write(self, folder: Path) -> None:

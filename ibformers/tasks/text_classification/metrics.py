@@ -1,4 +1,4 @@
-"""Metrics of a text classification: pure functions over label numbers."""
+"""Metrics of text classification: pure functions of label indices."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MACRO, WEIGHTED = "macro avg", "weighted avg"
-"""Names of the averages beside the labels: of the labels as they are, and by their number of rows."""
+"""Names of the averages over labels: unweighted, and weighted by the number of rows."""
 
 AVERAGES = (MACRO, WEIGHTED)
 
@@ -22,16 +22,16 @@ AVERAGES = (MACRO, WEIGHTED)
 def classification_metrics(
     labels: Sequence[str], actual: NDArray[Any], predicted: NDArray[Any], loss: float | None
 ) -> Metrics:
-    """Compute the metrics.
+    """Compute the metrics of predictions.
 
-    Labels that no row has are left out, so that two models have values for the same labels. A label that is never
+    Labels without rows are left out, so that two models have values for the same labels. A label that is never
     predicted has a precision of 0.
 
     Args:
         labels: names of the labels.
-        actual: number of the right label for each row; at least one row.
-        predicted: number of the predicted label for each row; one that is no label's number is always wrong.
-        loss: handed on.
+        actual: index of the right label for each row; at least one row.
+        predicted: index of the predicted label for each row; other numbers are always wrong.
+        loss: loss of the result; None if there is none.
     """
     count = len(labels)
     known = (predicted >= 0) & (predicted < count)

@@ -1,17 +1,17 @@
-"""Models for text classification: loaded from a folder or the hub, with the labels of the data as their outputs."""
+"""Load models for text classification from a folder or the hub, with labels as their outputs."""
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ibformers.errors import RequestRefused, first_line
+from ibformers.errors import RequestRefused, did_you_mean, first_line
 from ibformers.models.base import DEFAULT_BASE_MODEL, counts_from_padding, drop_attention_dropout, quiet_transformers
 from ibformers.tasks.text_classification.labels import own_labels
+from ibformers.tasks.text_classification.learned import LearnedRows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 CALL_ARGUMENTS = frozenset(
     {"batch_size", "function_to_apply", "max_length", "num_workers", "padding", "top_k", "truncation"}
 )
-"""What the pipeline of text classification may be asked with beside the inputs."""
+"""Arguments of a call of the text-classification pipeline, beside the inputs."""
 
 NAMED = "labels_are_own"
-"""Name in a model's config: its outputs were named by a training of ours, so even `LABEL_0` is the name of a label."""
+"""Attribute of the config of a model that was tuned here; it makes even `LABEL_0` the name of a label."""
 
 
 @dataclass(frozen=True, slots=True)
 class TextClassifier:
-    """A model that gives every text one of its labels.
+    """Text classifier.
 
     Attributes:
-        model: of transformers, for sequence classification.
-        labels: names of its outputs; empty where it was never told any.
-        head_is_new: the folder had no weights for these outputs, so they are random.
+        model: transformers model for sequence classification.
+        labels: labels of its outputs; empty if it has only placeholders.
+        head_is_new: whether the weights of the outputs are random, because the folder has none for them.
     """
 
     model: PreTrainedModel
@@ -45,10 +45,10 @@ class TextClassifier:
     head_is_new: bool
 
     def known_labels(self, found: Sequence[str]) -> list[str]:
-        """Return the labels that the model has learned: none, or the names of its outputs.
+        """Return the labels that the model was trained for; empty if there are none.
 
         Args:
-            found: labels of a table. Where they are the placeholders of the model's outputs, these are their names.
+            found: labels of a table. If they are the placeholders of the model's outputs, the placeholders are labels.
         """
         if self.head_is_new:
             return []
@@ -56,11 +56,11 @@ class TextClassifier:
         return outputs if set(found) <= set(outputs) else self.labels
 
 
-def source_of(settings: ModelSettings, in_use: Version | None) -> str:
-    """Return where a model is loaded from: the folder in use, or what it starts from.
+def model_source(settings: ModelSettings, in_use: Version | None) -> str:
+    """Return the folder or hub name that a model is loaded from: the version in use, or its base model.
 
     Raises:
-        RequestRefused: there is neither.
+        RequestRefused: there is no such model.
     """
     if in_use is not None:
         return str(in_use.folder)
@@ -72,24 +72,22 @@ def source_of(settings: ModelSettings, in_use: Version | None) -> str:
     if settings.base_model is None:
         raise RequestRefused(
             f"Setting model_name: there is no folder {settings.path / settings.model_name}. Fetch a model with "
-            f"`ibmodels download {settings.model_name} --to {settings.path}`, or set base_model to what it starts "
-            f"from, such as {DEFAULT_BASE_MODEL}.",
+            f"`ibmodels download {settings.model_name} --to {settings.path}`, or set base_model to the model that "
+            f"it starts from, such as {DEFAULT_BASE_MODEL}.",
             "model_name",
         )
     return base
 
 
 def copy_model(source: str, folder: Path) -> Path:
-    """Copy a model from a folder or from the hub.
+    """Copy a model from a folder or the hub.
 
     Returns:
-        `folder`, which is made.
+        The new folder.
 
     Raises:
-        OSError: the hub, where it comes from, does not answer.
+        OSError: the hub cannot be reached.
     """
-    from ibformers.tasks.text_classification.learned import LearnedRows
-
     learned = LearnedRows.of(source)
     if not Path(source).is_dir():
         from huggingface_hub import snapshot_download
@@ -97,26 +95,26 @@ def copy_model(source: str, folder: Path) -> Path:
         source = snapshot_download(source)
     shutil.copytree(source, folder, ignore=shutil.ignore_patterns("__pycache__", ".cache"))
     if not learned.complete:
-        # What shows that an older version tuned it lies beside the model, and is not copied.
+        # The training record of an older version, which is beside the folder, is not copied.
         learned.write(folder)
     return folder
 
 
 def config_settings(settings: ModelSettings, config: PretrainedConfig) -> dict[str, Any]:
-    """Return the further settings that the model's config has; the others are the pipeline's."""
+    """Return the further settings that are attributes of the config; the others belong to the pipeline."""
     return {name: value for name, value in settings.further.items() if hasattr(config, name)}
 
 
 def check_settings(settings: ModelSettings, config: PretrainedConfig, *, trains: bool = False) -> None:
-    """Check that text classification has a use for all further settings.
+    """Check that all further settings belong to the model's config or its pipeline.
 
     Args:
-        settings: of the model.
-        config: of the model.
-        trains: whether they are for a training, which names the outputs by itself.
+        settings: settings of the model.
+        config: config of the model.
+        trains: whether the settings are for a training, which names the outputs itself.
 
     Raises:
-        RequestRefused: it has none for one of them.
+        RequestRefused: a setting is unknown, or not allowed in a training.
     """
     import transformers
 
@@ -126,31 +124,30 @@ def check_settings(settings: ModelSettings, config: PretrainedConfig, *, trains:
         if trains and name in {"id2label", "label2id"}:
             raise RequestRefused(f"Setting {name}: a training takes the labels of the rows; leave it out.", name)
         if name not in own and name not in arguments:
-            close = difflib.get_close_matches(name, [*type(settings).model_fields, *arguments, *config.to_dict()], n=1)
-            hint = f" (did you mean {close[0]}?)" if close else ""
+            hint = did_you_mean(name, [*type(settings).model_fields, *arguments, *config.to_dict()])
             raise RequestRefused(
-                f"Setting {name} is none of ours, of the config of {settings.model_name}, or of its pipeline{hint}.",
+                f"Setting {name} is unknown to ibformers, the config of {settings.model_name} and its pipeline{hint}.",
                 name,
             )
 
 
 def load_config(source: str, settings: ModelSettings) -> PretrainedConfig:
-    """Load the config of a model, with the settings in it.
+    """Load the config of a model and apply the settings.
 
     Raises:
-        RequestRefused: there is no model.
+        RequestRefused: the config cannot be loaded, or rejects a setting.
     """
     from transformers import AutoConfig
 
     quiet_transformers()
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(source)
-    except Exception as error:  # noqa: BLE001 - configs of others fail in any way
-        raise _unusable(source, settings, error) from None
+    except Exception as error:  # noqa: BLE001 - configs of others raise any class
+        raise _model_error(source, settings, error) from None
     for name, value in config_settings(settings, config).items():
         try:
             setattr(config, name, value)
-        except Exception:  # noqa: BLE001 - each config checks its values in its own way
+        except Exception:  # noqa: BLE001 - configs of others raise any class
             raise RequestRefused(
                 f"Setting {name}: the config of {settings.model_name} cannot have this value.", name
             ) from None
@@ -159,31 +156,37 @@ def load_config(source: str, settings: ModelSettings) -> PretrainedConfig:
 
 
 def load_tokenizer(source: str, settings: ModelSettings) -> PreTrainedTokenizerBase:
-    """Load the tokenizer of a model; one without a padding token pads with its end token, else with an unknown one.
+    """Load the tokenizer of a model. Without a padding token, it pads with its end token, or else its unknown token.
 
     Raises:
-        RequestRefused: there is none, or it has no token to pad with.
+        RequestRefused: the tokenizer cannot be loaded, or has none of these tokens.
     """
     from transformers import AutoTokenizer
 
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source)
-    except Exception as error:  # noqa: BLE001 - tokenizers of others fail in any way
-        raise _unusable(source, settings, error) from None
+    except Exception as error:  # noqa: BLE001 - tokenizers of others raise any class
+        raise _model_error(source, settings, error) from None
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     if tokenizer.pad_token_id is None:
-        raise _unusable(source, settings, ValueError("its tokenizer has no padding, end or unknown token"))
+        raise _model_error(source, settings, ValueError("its tokenizer has no padding, end or unknown token"))
     return tokenizer
 
 
 def load_classifier(
     source: str, settings: ModelSettings, tokenizer: PreTrainedTokenizerBase, labels: Sequence[str] | None = None
 ) -> TextClassifier:
-    """Load a model, as it is or with these labels as its outputs.
+    """Load a model.
+
+    Args:
+        source: folder or hub name of the model.
+        settings: settings of the model.
+        tokenizer: tokenizer of the model.
+        labels: labels of the outputs; None keeps the outputs of the model.
 
     Raises:
-        RequestRefused: there is no model, or none that can classify texts.
+        RequestRefused: the model cannot be loaded as a text classifier.
     """
     from transformers import AutoModelForSequenceClassification
 
@@ -200,11 +203,11 @@ def load_classifier(
         model, info = AutoModelForSequenceClassification.from_pretrained(
             source, config=config, dtype="float32", ignore_mismatched_sizes=True, output_loading_info=True
         )
-    except Exception as error:  # noqa: BLE001 - configs and weights of others fail in any way
-        raise _unusable(source, settings, error) from None
+    except Exception as error:  # noqa: BLE001 - configs and weights of others raise any class
+        raise _model_error(source, settings, error) from None
     _check_weights(model, info["mismatched_keys"], source, settings)
     if not counts_from_padding(model):
-        # Models that answer from the last token find it by the padding id of their config.
+        # Models that classify by the last token find it by the padding id of their config.
         model.config.pad_token_id = tokenizer.pad_token_id
     head_is_new = bool(info["missing_keys"] or info["mismatched_keys"])
     names = output_names(model.config)
@@ -212,19 +215,19 @@ def load_classifier(
 
 
 def output_names(config: PretrainedConfig) -> list[str]:
-    """Return the names of a model's outputs in their order."""
+    """Return the names of a model's outputs, in order."""
     return [str(label) for _, label in sorted((config.id2label or {}).items(), key=lambda item: int(item[0]))]
 
 
 def rename_outputs(config: PretrainedConfig, labels: Sequence[str]) -> None:
-    """Let the outputs of a model mean these labels."""
+    """Make these labels the names of a model's outputs."""
     config.id2label = dict(enumerate(labels))
     config.label2id = {label: index for index, label in enumerate(labels)}
     setattr(config, NAMED, True)
 
 
 def _check_weights(model: PreTrainedModel, mismatched: Iterable[Any], source: str, settings: ModelSettings) -> None:
-    """Refuse weights below the head that do not fit: they would be replaced by random ones, without a word."""
+    """Refuse weights below the head of other sizes, which transformers replaces by random ones without an error."""
     below = sorted(str(key[0] if isinstance(key, tuple) else key) for key in mismatched)
     below = [key for key in below if key.startswith(f"{model.base_model_prefix}.")]
     if not below:
@@ -234,11 +237,11 @@ def _check_weights(model: PreTrainedModel, mismatched: Iterable[Any], source: st
         raise RequestRefused(
             f"Setting {', '.join(changed)}: the weights in {source} have other sizes ({below[0]}).", changed[0]
         )
-    raise _unusable(source, settings, ValueError(f"its config and its weights differ in size ({below[0]})"))
+    raise _model_error(source, settings, ValueError(f"its config and its weights differ in size ({below[0]})"))
 
 
-def _unusable(source: str, settings: ModelSettings, error: Exception) -> RequestRefused:
+def _model_error(source: str, settings: ModelSettings, error: Exception) -> RequestRefused:
     field = "base_model" if source == settings.base_model else "model_name"
     return RequestRefused(
-        f"Setting {field}: {source} is no model that can be loaded for {settings.task}: {first_line(error)}.", field
+        f"Setting {field}: {source} cannot be loaded as a model for {settings.task}: {first_line(error)}.", field
     )

@@ -1,4 +1,4 @@
-"""The transformers pipeline of text classification, which reads texts as training does."""
+"""Text-classification pipeline of transformers that reads texts as training does."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ _CUT = (None, True, "longest_first", "only_first", "only_second")
 _UNCUT = (False, "do_not_truncate")
 
 _SHOWN = 40
-"""Characters of a text that a message shows."""
+"""Maximum number of a text's characters in a message."""
 
 
 class ClassifierPipeline(TextClassificationPipeline):
-    """Reads texts by a `TextReader`.
+    """Text-classification pipeline that reads texts by a `TextReader`.
 
     Attributes:
-        reader: that of the model; to be set before the first call.
+        reader: reader of the model; set it before the first call.
     """
 
     reader: TextReader
 
     def __call__(self, inputs: Any, **arguments: Any) -> Any:  # type: ignore[override]
-        """Answer as the pipeline of transformers does; see `predict` of `ibformers.tuning.Predictor`.
+        """Return the predictions for texts, as `transformers.TextClassificationPipeline` does.
 
         Raises:
-            RequestRefused: a text is not to be cut and is too long, or a length is none.
+            RequestRefused: a text is too long and `truncation` is off, or an argument is invalid.
         """
         if self.reader.padding_side is None:
             arguments["batch_size"] = 1
         return super().__call__(inputs, **arguments)
 
     def _sanitize_parameters(self, **given: Any) -> tuple[dict[str, Any], ...]:  # type: ignore[override]
-        # Padding has no effect on an answer, so there is nothing to choose.
+        # Padding has no effect on an answer.
         given.pop("padding", None)
         reading = {name: given.pop(name) for name in ("truncation", "max_length") if name in given}
         further, forward, answering = super()._sanitize_parameters(**given)  # type: ignore[no-untyped-call]
@@ -50,7 +50,7 @@ class ClassifierPipeline(TextClassificationPipeline):
     def preprocess(  # type: ignore[override]
         self, inputs: Any, truncation: bool | str | None = True, max_length: int | None = None, **further: Any
     ) -> dict[str, torch.Tensor]:
-        """Tokenise a text, or a pair of texts `{"text": ..., "text_pair": ...}`, which no training has."""
+        """Tokenise a text, or a pair of texts `{"text": ..., "text_pair": ...}`, which trainings do not have."""
         self._check(truncation, max_length)
         if not isinstance(inputs, str):
             if isinstance(inputs, dict):
@@ -62,8 +62,8 @@ class ClassifierPipeline(TextClassificationPipeline):
         found = self.reader.read([inputs], max_length if truncation in _CUT else None)
         if truncation in _UNCUT and found.cut.any():
             raise RequestRefused(
-                f"ML request: truncation: the text {_shown(inputs)} has more than the {self.reader.max_tokens} tokens "
-                "that the model reads: leave truncation out, and it is cut.",
+                f"ML request: truncation: the text {_preview(inputs)} has more than the "
+                f"{self.reader.max_tokens} tokens that the model reads: leave truncation out, and it is cut.",
                 "truncation",
             )
         return self.reader.pad(found.rows(), len(found.tokens))
@@ -71,16 +71,16 @@ class ClassifierPipeline(TextClassificationPipeline):
     def _check(self, truncation: Any, max_length: Any) -> None:
         if not any(truncation is value or truncation == value for value in (*_CUT, *_UNCUT)):
             raise RequestRefused(f"ML request: truncation must be true or false, not {truncation!r}.", "truncation")
-        fewest = self.reader.fewest_tokens
+        fewest = self.reader.min_tokens
         if max_length is not None and (type(max_length) is not int or max_length < fewest):
             raise RequestRefused(
                 f"ML request: max_length must be a whole number of at least {fewest}, not {max_length!r}.", "max_length"
             )
 
     def _forward(self, model_inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:  # type: ignore[override]
-        # Other outputs, such as hidden states, are of no use here, and cannot always be taken apart by texts.
+        # Other outputs, such as hidden states, cannot always be split by texts.
         return {"logits": super()._forward(model_inputs)["logits"]}  # type: ignore[no-untyped-call]
 
 
-def _shown(text: str) -> str:
+def _preview(text: str) -> str:
     return repr(text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "...")

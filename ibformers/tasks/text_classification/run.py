@@ -1,4 +1,4 @@
-"""One training from request to measured model: reads, loads, measures, fine-tunes, measures again, writes."""
+"""A training: load the model, read rows, evaluate, fine-tune, and evaluate the new model."""
 
 from __future__ import annotations
 
@@ -10,23 +10,9 @@ import numpy as np
 from transformers import set_seed
 
 from ibformers.registry.store import Version
-from ibformers.tasks.text_classification.answers import (
-    Prediction,
-    RowCounts,
-    RowTestPart,
-    TrainAnswer,
-)
-from ibformers.tasks.text_classification.arguments import (
-    Amounts,
-    check_arguments,
-    training_arguments,
-)
-from ibformers.tasks.text_classification.comparison import (
-    Measured,
-    compare,
-    label_numbers,
-    metric_intervals,
-)
+from ibformers.tasks.text_classification.answers import Prediction, RowCounts, RowTestPart, TrainAnswer
+from ibformers.tasks.text_classification.arguments import TrainingSize, check_arguments, training_arguments
+from ibformers.tasks.text_classification.comparison import Evaluation, compare, label_numbers, metric_intervals
 from ibformers.tasks.text_classification.dataset import (
     Examples,
     TextFile,
@@ -34,7 +20,7 @@ from ibformers.tasks.text_classification.dataset import (
     automatic_batch_size,
     read_rows,
 )
-from ibformers.tasks.text_classification.labels import are_in_a_row, choose_labels
+from ibformers.tasks.text_classification.labels import choose_labels, is_consecutive
 from ibformers.tasks.text_classification.learned import LearnedRows
 from ibformers.tasks.text_classification.metrics import WEIGHTED, classification_metrics
 from ibformers.tasks.text_classification.model import (
@@ -46,18 +32,14 @@ from ibformers.tasks.text_classification.model import (
     rename_outputs,
 )
 from ibformers.tasks.text_classification.prediction import check_pipeline, load_pipeline
-from ibformers.tasks.text_classification.split import (
-    describe_split,
-    sides_of,
-    split_rows,
-)
+from ibformers.tasks.text_classification.split import describe_split, split_rows, split_rule
 from ibformers.tasks.text_classification.texts import check_longest, text_reader
 from ibformers.tasks.text_classification.training import (
     Collator,
+    check_trainer_arguments,
     cross_entropy,
     fine_tune,
     predict_logits,
-    rehearse,
 )
 from ibformers.trainer.hardware import prediction_threads, use_all_cores
 
@@ -75,27 +57,29 @@ if TYPE_CHECKING:
     from ibformers.trainer.reporting import StepReport
 
 SEED = 42
-"""Of the split, of new heads and of the order of the rows, unless the request says `seed`."""
+"""Default seed of the split, of new heads and of the order of the rows."""
 
-TAKE_IT = "The new model waits. Send an override request, {}, to take it; without one, the model in use stays."
+CANDIDATE_MESSAGE = (
+    "The new model waits. Send an override request, {}, to put it in use; without one, the model in use stays."
+)
 
 logger = logging.getLogger("ibformers.tuning")
 
 
-class Run:
-    """What one training is done with. Its arguments are checked before anything is read.
+class TrainingRun:
+    """A training of one model. The constructor loads the model and checks all arguments before rows are read.
 
     Args:
-        settings: of the model.
-        request: which rows, and how.
-        source: folder of the model that is tuned.
+        settings: settings of the model.
+        request: the rows, and arguments of the training.
+        source: folder or hub name of the model to tune.
         work: an empty folder.
 
     Attributes:
-        folder: `model` in it is the new model.
+        folder: folder that contains the new model as `model`.
 
     Raises:
-        RequestRefused: an argument is wrong, or there is no model.
+        RequestRefused: an argument is wrong, or the model cannot be loaded.
     """
 
     def __init__(self, settings: ModelSettings, request: TrainRequest, source: str, work: Path) -> None:
@@ -105,7 +89,9 @@ class Run:
         self._checkpoints = str(work / "checkpoints")
         self.folder = work / "version"
         self._checked = check_arguments(request.further)
-        rehearse(training_arguments(self._checked, Amounts(1, 1, 1), self._checkpoints), list(self._checked))
+        check_trainer_arguments(
+            training_arguments(self._checked, TrainingSize(1, 1, 1), self._checkpoints), list(self._checked)
+        )
         self._seed = int(self._checked.get("seed", SEED))
         use_all_cores()
         self._tokenizer = load_tokenizer(source, settings)
@@ -120,27 +106,32 @@ class Run:
         self._collator = Collator(reader)
 
     def train(self, rows: RowSource, report: StepReport | None, predictions: int) -> TrainAnswer:
-        """Write the new model, and measure both.
+        """Train and write the new model, and evaluate both models.
+
+        Args:
+            rows: source of the rows.
+            report: receives steps and the training curve; None reports to the log only.
+            predictions: number of test rows with predictions in the answer.
 
         Returns:
-            The answer, without name and place of the version, and without the seconds.
+            The answer, without `version`, `waiting`, `compared_with` and `seconds`.
         """
         logger.info("training %s, which is in %s", self._settings.model_name, self._source)
         with TextFile() as texts:
             data = TokenisedRows(
-                self._tokenizer, self._max_tokens, self._request.columns, texts, sides_of(self._request)
+                self._tokenizer, self._max_tokens, self._request.columns, texts, split_rule(self._request)
             )
             read_rows(rows, self._request, data)
             old, new = self._models(data.names)
-            parts = self._divide(data, new.labels)
+            parts = self._split(data, new.labels)
             arguments = self._arguments(parts)
-            # Measured before the training, since it changes the model where both start from the same weights.
-            in_use = self._measure("model in use", old, parts, arguments)
+            # The training changes the old model too if the new one starts from the same object.
+            in_use = self._evaluate("model in use", old, parts, arguments)
             old_head_is_new, labels = old.head_is_new, new.labels
             self._tune(new, parts, arguments, report)
-            # Trainer leaves its model wrapped in autocast; what serves is what was written. Only one is in memory.
+            # Trainer leaves its model wrapped in autocast, so the written one is evaluated; only one is in memory.
             del old, new, self._old
-            trained = self._measure("new model", self._written(labels), parts, arguments)
+            trained = self._evaluate("new model", self._load_trained(labels), parts, arguments)
             answers = trained.numbers(labels)
             return TrainAnswer(
                 model_name=self._settings.model_name,
@@ -158,7 +149,7 @@ class Run:
                     "train": arguments.per_device_train_batch_size,
                     "test": arguments.per_device_eval_batch_size,
                 },
-                message=TAKE_IT,
+                message=CANDIDATE_MESSAGE,
                 predictions=self._predictions(parts, texts, predictions),
             )
 
@@ -179,11 +170,11 @@ class Run:
         self._tokenizer.save_pretrained(str(self.folder / "model"))
         self._learned.with_rows(parts.train_keys).write(self.folder / "model")
 
-    def _written(self, labels: list[str]) -> TextClassifier:
+    def _load_trained(self, labels: list[str]) -> TextClassifier:
         written = load_classifier(str(self.folder / "model"), self._settings, self._tokenizer)
         return TextClassifier(written.model, labels, head_is_new=False)
 
-    def _compare(self, parts: _Parts, old: Measured, new: Measured, texts: TextFile) -> Comparison:
+    def _compare(self, parts: _Parts, old: Evaluation, new: Evaluation, texts: TextFile) -> Comparison:
         def row(index: int) -> tuple[int, str]:
             number = int(parts.test_rows[index])
             return number + 1, texts[number]
@@ -191,13 +182,13 @@ class Run:
         return compare(parts.labels, parts.test.labels(), old, new, parts.learned, self._seed, row)
 
     def _models(self, found: list[str]) -> tuple[TextClassifier, TextClassifier]:
-        """Return the model in use, and what the new one starts from: the same, or one with a head for other labels."""
+        """Return the model in use and the model to train: the same, or one with a head for other labels."""
         known = self._old.known_labels(found)
         old = TextClassifier(self._old.model, known, self._old.head_is_new)
         labels = choose_labels(found, known, self._settings.num_labels)
         unnamed = not old.head_is_new and not known and old.model.config.num_labels == len(labels)
         if known == labels or unnamed:
-            # Outputs that were never named are the labels in their order.
+            # Outputs without names become the labels, in order.
             rename_outputs(old.model.config, labels)
             old = TextClassifier(old.model, labels, head_is_new=False)
             return old, old
@@ -206,10 +197,10 @@ class Run:
         logger.info("the model gets a new head, for the labels %s", ", ".join(labels))
         return (old if known else new), new
 
-    def _divide(self, data: TokenisedRows, labels: list[str]) -> _Parts:
+    def _split(self, data: TokenisedRows, labels: list[str]) -> _Parts:
         numbers = np.array([labels.index(name) for name in data.names])
         keys = data.keys
-        rows = split_rows(keys, data.sides, self._request.p_of_train, self._seed)
+        rows = split_rows(keys, data.rule, self._request.p_of_train, self._seed)
         return _Parts(
             labels=labels,
             train=Examples(data, rows.train, numbers),
@@ -225,14 +216,14 @@ class Run:
                 truncated=data.truncated,
             ),
             test_part=describe_split(
-                keys, numbers[np.array(data.codes)], labels, rows, data.sides, self._seed, self._learned
+                keys, numbers[np.array(data.codes)], labels, rows, data.rule, self._seed, self._learned
             ),
         )
 
     def _arguments(self, parts: _Parts) -> TrainingArguments:
         train, test = len(parts.train), len(parts.test)
-        amounts = Amounts(train, automatic_batch_size(train), automatic_batch_size(test))
-        arguments = training_arguments(self._checked, amounts, self._checkpoints)
+        size = TrainingSize(train, automatic_batch_size(train), automatic_batch_size(test))
+        arguments = training_arguments(self._checked, size, self._checkpoints)
         logger.info(
             "%d rows to learn from in batches of %d, %d rows to test in batches of %d, %g epochs",
             train,
@@ -245,10 +236,10 @@ class Run:
 
     def _has_order(self, labels: list[str]) -> bool:
         if self._request.ordered_labels is None:
-            return are_in_a_row(labels)
+            return is_consecutive(labels)
         return self._request.ordered_labels
 
-    def _measure(self, title: str, model: TextClassifier, parts: _Parts, arguments: TrainingArguments) -> Measured:
+    def _evaluate(self, title: str, model: TextClassifier, parts: _Parts, arguments: TrainingArguments) -> Evaluation:
         on_device: torch.nn.Module = model.model
         on_device.to(arguments.device)
         logits = predict_logits(model.model, parts.test, self._collator, arguments.per_device_eval_batch_size)
@@ -264,10 +255,10 @@ class Run:
             metrics.f1[WEIGHTED],
             len(parts.test),
         )
-        return Measured(metrics, model.labels, outputs)
+        return Evaluation(metrics, model.labels, outputs)
 
     def _predictions(self, parts: _Parts, texts: TextFile, count: int) -> list[Prediction]:
-        """Ask the model that was written, one text after the other, as it will be asked when it serves."""
+        """Return predictions of the written model for `count` test rows, one text at a time as in serving."""
         if not count:
             return []
         serving = load_pipeline(self._settings, Version("new", self.folder / "model"))
@@ -284,9 +275,17 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """The rows of a training: labels, examples to learn from, examples that test, and the latter's row numbers.
+    """Both parts of the rows.
 
-    `learned` says which test rows the model in use has learned; None where nobody knows.
+    Attributes:
+        labels: names of the labels.
+        train: examples to train on.
+        test: test examples.
+        train_keys: keys of the rows to train on.
+        test_rows: indices of the test rows.
+        learned: whether the model in use was trained on each test row; None if that is not known.
+        counts: numbers of rows.
+        test_part: description of the test part.
     """
 
     labels: list[str]
@@ -300,7 +299,7 @@ class _Parts:
 
 
 class LoggedReport:
-    """Tells the log of the training curve, and hands on to another report."""
+    """Report that logs the training curve and forwards to another report."""
 
     def __init__(self, report: StepReport | None) -> None:
         self._report = report

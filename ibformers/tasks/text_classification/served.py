@@ -1,4 +1,4 @@
-"""The model class that a model service loads for a text classifier; the packaged `model.py` is a subclass of it."""
+"""Model class that a model service loads for a text classifier; the packaged `model.py` subclasses it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 class ServedClassifier:
-    """Serves one model. `load` once, `run` any number of times, `cleanup` at the end.
+    """Serve one model: call `load` once, `run` any number of times, and `cleanup` at the end.
 
     Args:
         model_data_path: folder `model_data` of the model package.
-        ibsdk: reads files of the drive by `read_file(path) -> bytes`; needed only for requests that carry no document.
+        ibsdk: reads drive files by `read_file(path) -> bytes`; only needed for requests without a document.
     """
 
     def __init__(self, model_data_path: str | Path, ibsdk: Any = None) -> None:
@@ -31,24 +31,24 @@ class ServedClassifier:
         self._lock = threading.Lock()
 
     def load(self) -> None:
-        """Read the model from its folder.
+        """Load the model from its folder.
 
         Raises:
-            RequestRefused: it cannot be loaded.
+            RequestRefused: the model cannot be loaded.
         """
         folder = self.model_data_path
         settings = ModelSettings(path=folder.parent, model_name=folder.name)
         self._pipeline = load_pipeline(settings, Version("packaged", folder))
 
     def run(self, request: Any) -> dict[str, Any]:
-        """Give the text of a record its label.
+        """Predict the label of a document's text.
 
         Args:
-            request: has `input_path`, the document's path, and `input_raw_data`: an object with `type` "ibdoc" and
-                `data`, the JSON list of records, or None, and then the document is read from its path.
+            request: has `input_path`, the path of the document, and `input_raw_data`: an object with `type` "ibdoc" and
+                `data`, the JSON list of records. If that is None, the document is read from its path.
 
         Returns:
-            `{"raw_data": {"type": "str", "data": ...}, "score": ...}`: the label's name in base64, and its probability.
+            `{"raw_data": {"type": "str", "data": ...}, "score": ...}`: the label in base64, and its probability.
 
         Raises:
             ValueError: the document is not valid.
@@ -65,7 +65,7 @@ class ServedClassifier:
         return {"raw_data": {"type": "str", "data": label}, "score": float(best["score"])}
 
     def cleanup(self) -> None:
-        """Let go of the model's memory; a later `run` loads it again."""
+        """Unload the model; a later `run` loads it again."""
         self._pipeline = None
 
     def _text(self, request: Any) -> str:

@@ -1,7 +1,7 @@
-"""The side of each row: learned from, or tested. A row's side never depends on other rows, nor on where the row is.
+"""Split of rows into a training part and a test part. The side of a row does not depend on other rows or on its place.
 
-By default the text decides, so that equal texts are on one side. A group column decides in its place, so that all rows
-of an author or a customer are on one side; a split column says the side itself.
+By default the text decides, so equal texts are on one side. With a group column, its value decides, so all rows of an
+author or a customer are on one side. A split column contains the side itself.
 """
 
 from __future__ import annotations
@@ -15,13 +15,8 @@ import numpy as np
 
 from ibformers.errors import RequestRefused
 from ibformers.tasks.text_classification.answers import RowTestPart
-from ibformers.tasks.text_classification.keys import (
-    are_among,
-    are_training,
-    fingerprint,
-    group_key,
-    places,
-)
+from ibformers.tasks.text_classification.keys import fingerprint, group_key, hash_positions, is_among, training_mask
+from ibformers.tasks.text_classification.requests import short_repr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,27 +33,27 @@ TRAIN, TEST = "train", "test"
 logger = logging.getLogger("ibformers.tuning")
 
 
-class Sides(Protocol):
-    """How the rows of a training are told apart.
+class SplitRule(Protocol):
+    """Rule that decides the side of each row.
 
     Attributes:
-        rule: what decides, as the answer says it.
-        seeded: whether the seed and `p_of_train` have a part in it.
+        description: the rule in the answer of a training.
+        seeded: whether the side depends on the seed and `p_of_train`.
     """
 
-    rule: str
+    description: str
     seeded: bool
 
     def add(self, values: Sequence[Any]) -> None:
-        """Note the values that a row has beside its label and its text.
+        """Add a row, by its values beside label and text.
 
         Raises:
-            RequestRefused: a value names no side.
+            RequestRefused: a value is not a side.
         """
         ...
 
-    def training(self, keys: Keys, share: float, seed: int) -> NDArray[np.bool_]:
-        """Return for each row whether it is learned from."""
+    def training_mask(self, keys: Keys, share: float, seed: int) -> NDArray[np.bool_]:
+        """Return whether each row is in the training part."""
         ...
 
     def advice(self, side: str, share: float, seed: int) -> str:
@@ -66,8 +61,8 @@ class Sides(Protocol):
         ...
 
 
-def sides_of(request: TrainRequest) -> Sides:
-    """Return what tells the rows of a request apart."""
+def split_rule(request: TrainRequest) -> SplitRule:
+    """Return the rule of the split for a request."""
     if request.split_column is not None:
         return _SplitColumn(request.split_column)
     if request.group_column is not None:
@@ -76,27 +71,24 @@ def sides_of(request: TrainRequest) -> Sides:
 
 
 class _Text:
-    rule = "text"
+    description = "text"
     seeded = True
 
     def add(self, values: Sequence[Any]) -> None:
         pass
 
-    def training(self, keys: Keys, share: float, seed: int) -> NDArray[np.bool_]:
-        return are_training(keys, share, seed)
+    def training_mask(self, keys: Keys, share: float, seed: int) -> NDArray[np.bool_]:
+        return training_mask(keys, share, seed)
 
     def advice(self, side: str, share: float, seed: int) -> str:
-        return (
-            f"a hash of each text decides, with p_of_train {share:g} and seed {seed}; let more rows be read, or change "
-            f"p_of_train or seed, or name the sides in a split_column ({side} for one row at least)"
-        )
+        return _hash_advice("a hash of each text decides", side, share, seed)
 
 
 class _GroupColumn:
     seeded = True
 
     def __init__(self, column: str) -> None:
-        self.rule = f"group column {column}"
+        self.description = f"group column {column}"
         self._column = column
         self._groups = array("Q")
         self._without = array("q")
@@ -107,29 +99,25 @@ class _GroupColumn:
             self._without.append(len(self._groups))
         self._groups.append(key or 0)
 
-    def training(self, keys: Keys, share: float, seed: int) -> NDArray[np.bool_]:
+    def training_mask(self, keys: Keys, share: float, seed: int) -> NDArray[np.bool_]:
         deciding = np.array(self._groups, dtype=np.uint64)
-        # A row of no group stands for itself: else all of them would be one group.
+        # Rows without a group are decided by their own texts, because they are not one group.
         without = np.array(self._without, dtype=np.int64)
         deciding[without] = keys[without]
         if len(without):
             logger.info("%d rows have no value in %s: their own texts decide", len(without), self._column)
-        return are_training(deciding, share, seed)
+        return training_mask(deciding, share, seed)
 
     def advice(self, side: str, share: float, seed: int) -> str:
-        groups = len(set(self._groups))
-        return (
-            f"a hash of {self._column} decides, which has {groups} values, with p_of_train {share:g} and seed {seed}; "
-            f"let more rows be read, or change p_of_train or seed, or name the sides in a split_column ({side} for one "
-            "row at least)"
-        )
+        decider = f"a hash of {self._column} decides, which has {len(set(self._groups))} values"
+        return _hash_advice(decider, side, share, seed)
 
 
 class _SplitColumn:
     seeded = False
 
     def __init__(self, column: str) -> None:
-        self.rule = f"split column {column}"
+        self.description = f"split column {column}"
         self._column = column
         self._training = array("b")
 
@@ -137,54 +125,62 @@ class _SplitColumn:
         value = values[0]
         named = value.strip().lower() if isinstance(value, str) else value
         if named not in (TRAIN, TEST):
+            shown = "NULL" if value is None else short_repr(value)
             raise RequestRefused(
-                f"Column {self._column} holds {_shown(value)}: as the split_column, each row with a label and a text "
+                f"Column {self._column} holds {shown}: as the split_column, each row with a label and a text "
                 f"must have {TRAIN} or {TEST} there.",
                 "split_column",
             )
         self._training.append(named == TRAIN)
 
-    def training(self, keys: Keys, share: float, seed: int) -> NDArray[np.bool_]:  # noqa: ARG002 - as the others
+    def training_mask(self, keys: Keys, share: float, seed: int) -> NDArray[np.bool_]:  # noqa: ARG002 - as the others
         return np.array(self._training, dtype=np.bool_)
 
     def advice(self, side: str, share: float, seed: int) -> str:  # noqa: ARG002 - as the others
         return f"{self._column} has {side} in none of the rows that were read; write it into some, or change limit"
 
 
+def _hash_advice(decider: str, side: str, share: float, seed: int) -> str:
+    return (
+        f"{decider}, with p_of_train {share:g} and seed {seed}; let more rows be read, or change p_of_train or seed, "
+        f"or name the sides in a split_column ({side} for one row at least)"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Indices of rows, each side in an order that does not depend on that of the table.
+    """Indices of rows on both sides, in an order that does not depend on the order of the table.
 
     Attributes:
-        train: of the rows to learn from.
-        test: of the rows that test.
+        train: indices of the rows to train on.
+        test: indices of the test rows.
     """
 
     train: NDArray[np.int64]
     test: NDArray[np.int64]
 
 
-def split_rows(keys: Keys, sides: Sides, share: float, seed: int) -> Split:
-    """Tell rows to learn from and rows that test apart.
+def split_rows(keys: Keys, rule: SplitRule, share: float, seed: int) -> Split:
+    """Split rows into a training part and a test part.
 
     Args:
-        keys: of the rows' texts, in the order of the rows.
-        sides: has been told of each row.
-        share: of the rows that are learned from, in the mean.
-        seed: of the split.
+        keys: keys of the rows' texts, in the order of the rows.
+        rule: rule of the split, with all rows added.
+        share: expected fraction of rows to train on, 0..1.
+        seed: seed of the split.
 
     Raises:
-        RequestRefused: a side would be empty.
+        RequestRefused: a side is empty.
     """
-    training = sides.training(keys, share, seed)
+    training = rule.training_mask(keys, share, seed)
     for side, count in ((TRAIN, int(training.sum())), (TEST, int((~training).sum()))):
         if not count:
             purpose = "to learn from" if side == TRAIN else "to test"
             raise RequestRefused(
-                f"Of {len(keys)} rows there is none {purpose}: {sides.advice(side, share, seed)}.",
-                "p_of_train" if sides.seeded else "split_column",
+                f"Of {len(keys)} rows there is none {purpose}: {rule.advice(side, share, seed)}.",
+                "p_of_train" if rule.seeded else "split_column",
             )
-    order = np.argsort(places(keys, seed), kind="stable")
+    order = np.argsort(hash_positions(keys, seed), kind="stable")
     return Split(order[training[order]], order[~training[order]])
 
 
@@ -193,36 +189,38 @@ def describe_split(
     codes: NDArray[Any],
     labels: Sequence[str],
     parts: Split,
-    sides: Sides,
+    rule: SplitRule,
     seed: int,
     learned: LearnedRows,
 ) -> RowTestPart:
-    """Say what the metrics of a training stand on, in the answer and in the log.
+    """Return and log a description of the test part.
 
     Args:
-        keys: of the rows' texts.
-        codes: number of the label of each row.
+        keys: keys of the rows' texts.
+        codes: index of the label of each row.
         labels: names of the labels.
         parts: the rows of each side.
-        sides: what told them apart.
-        seed: of the split.
-        learned: the rows that the model in use has learned.
+        rule: rule of the split.
+        seed: seed of the split.
+        learned: record of the rows that the model in use was trained on.
     """
     train, test = keys[parts.train], keys[parts.test]
     before = learned.among(test)
     part = RowTestPart(
         count=len(test),
         fingerprint=fingerprint(test),
-        seed=seed if sides.seeded else None,
-        split=sides.rule,
+        seed=seed if rule.seeded else None,
+        split=rule.description,
         duplicates=len(keys) - len(np.unique(keys)),
-        on_both_sides=int(are_among(test, np.sort(train)).sum()),
-        labels_without_test_rows=_without(codes[parts.test], labels),
+        on_both_sides=int(is_among(test, np.sort(train)).sum()),
+        labels_without_test_rows=_labels_without_rows(codes[parts.test], labels),
         learned_before=None if before is None else int(before.sum()),
     )
     logger.info("test part: %d rows, fingerprint %s (by %s)", part.count, part.fingerprint, part.split)
     _log_repeated(part, _contradicting(keys, codes))
-    _log_labels(part, _without(codes[parts.train], labels), set(labels) - set(_without(codes, labels)))
+    _log_labels(
+        part, _labels_without_rows(codes[parts.train], labels), set(labels) - set(_labels_without_rows(codes, labels))
+    )
     _log_learned(part)
     return part
 
@@ -241,7 +239,7 @@ def _log_repeated(part: RowTestPart, contradicting: int) -> None:
 
 
 def _log_labels(part: RowTestPart, unlearned: list[str], present: set[str]) -> None:
-    """Name the labels of rows that one side has none of; labels that no row has are no surprise."""
+    """Log the labels that only one side has; labels without any row are expected."""
     if untested := [label for label in part.labels_without_test_rows if label in present]:
         logger.warning("no test row has the labels %s: there are no metrics of them", ", ".join(untested))
     if unlearned := [label for label in unlearned if label in present]:
@@ -263,18 +261,13 @@ def _log_learned(part: RowTestPart) -> None:
         )
 
 
-def _shown(value: Any) -> str:
-    shown = "NULL" if value is None else repr(value)
-    return shown if len(shown) <= 60 else shown[:57] + "..."
-
-
-def _without(codes: NDArray[Any], labels: Sequence[str]) -> list[str]:
+def _labels_without_rows(codes: NDArray[Any], labels: Sequence[str]) -> list[str]:
     counts = np.bincount(codes, minlength=len(labels))
     return [label for label, count in zip(labels, counts.tolist(), strict=True) if not count]
 
 
 def _contradicting(keys: Keys, codes: NDArray[Any]) -> int:
-    """Return how many texts have more than one label."""
+    """Return the number of texts with more than one label."""
     order = np.lexsort((codes, keys))
     ordered, labels = keys[order], codes[order]
     again = (ordered[1:] == ordered[:-1]) & (labels[1:] != labels[:-1])

@@ -1,7 +1,7 @@
-"""How a text becomes the input of a model: one place for training, measuring and serving.
+"""Tokenise and pad texts in the same way for training, evaluation and serving.
 
-It decides the length limit, the padding side and what special tokens may stand in a text, and writes these decisions
-into the tokenizer that is saved with the model.
+This module decides the length limit, the padding side and the treatment of special tokens, and saves these decisions
+with the tokenizer of the model.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 PaddingSide = Literal["right", "left"]
 
-SAME = 1e-4
-"""Outputs that differ by less, absolutely and relatively, are the same: the rest is rounding in float32."""
+TOLERANCE = 1e-4
+"""Absolute and relative tolerance for equal outputs, for rounding in float32."""
 
 LONGEST_TRIAL = 1024
-"""Tokens of the trial text, at most: a longer one would take a big model many seconds."""
+"""Maximum number of tokens of the trial text; a longer one takes a big model many seconds."""
 
 _SHORT = "a short text"
 _LONG = "a longer text, which has some more words than the short one"
@@ -44,7 +44,7 @@ class TokenisedTexts:
     Attributes:
         tokens: ids of all texts, one text after the other.
         lengths: number of tokens of each text, at least 1.
-        cut: whether something of the text was left out.
+        cut: whether each text was truncated.
     """
 
     tokens: NDArray[np.int64]
@@ -58,14 +58,14 @@ class TokenisedTexts:
 
 @dataclass(frozen=True, slots=True)
 class TextReader:
-    """Turns texts into what one model reads.
+    """Tokenise and pad texts for one model.
 
     Attributes:
-        tokenizer: of the model.
-        max_tokens: most tokens of a text that the model reads, special tokens included.
-        padding_side: side on which padding does not change an answer; None where it does on both sides, so that texts
-            are read one by one.
-        takes_mask: whether the model reads an `attention_mask`.
+        tokenizer: tokenizer of the model.
+        max_tokens: maximum number of tokens of a text, special tokens included.
+        padding_side: side on which padding does not change an answer; None if padding changes it on both sides, and
+            then each text is a batch of its own.
+        takes_mask: whether the model takes an `attention_mask`.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -74,19 +74,19 @@ class TextReader:
     takes_mask: bool = True
 
     @property
-    def fewest_tokens(self) -> int:
-        """Tokens of a text with a single token of its own."""
+    def min_tokens(self) -> int:
+        """Number of tokens of a text with a single token of its own."""
         return int(self.tokenizer.num_special_tokens_to_add()) + 1
 
     def read(self, texts: Sequence[str], max_length: int | None = None) -> TokenisedTexts:
-        """Tokenise texts, each cut to `max_length` tokens, or to what the model reads if that is less.
+        """Tokenise texts and truncate them to `max_length` tokens, but at most `max_tokens`.
 
-        A special token that is spelled out in a text (`</s>`, `[SEP]`) is read as the characters that it is made of. A
-        text without any token is read as one end token.
+        A special token in a text (`</s>`, `[SEP]`) is read as plain characters. A text without tokens is read as one
+        end token.
 
         Args:
-            texts: at least one.
-            max_length: most tokens; None is what the model reads.
+            texts: at least one text.
+            max_length: maximum number of tokens; None is `max_tokens`.
         """
         limit = min(max_length or self.max_tokens, self.max_tokens)
         found = self.tokenizer(
@@ -107,7 +107,7 @@ class TextReader:
         return TokenisedTexts(tokens, lengths, self._cut(found, texts, limit))
 
     def pad(self, rows: Sequence[NDArray[Any]], length: int) -> dict[str, torch.Tensor]:
-        """Return a batch of token ids in which each row has `length` tokens, and the mask of what is no padding."""
+        """Return a batch of token ids padded to `length`, with its attention mask if the model takes one."""
         ids = np.full((len(rows), length), self.tokenizer.pad_token_id or 0, dtype=np.int64)
         mask = np.zeros_like(ids)
         for number, row in enumerate(rows):
@@ -120,7 +120,7 @@ class TextReader:
     def _without_special(
         self, tokens: NDArray[np.int64], lengths: NDArray[np.int64], added: NDArray[np.bool_]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Take special tokens out that a text spells: Unigram tokenizers have them as pieces like any other."""
+        """Remove special tokens that a text contains, which Unigram tokenizers do not split."""
         unknown = self.tokenizer.unk_token_id
         special = [number for number in self.tokenizer.all_special_ids if number != unknown]
         spelled = np.isin(tokens, special) & ~added
@@ -144,7 +144,7 @@ class TextReader:
     def _cut(self, found: Any, texts: Sequence[str], limit: int) -> NDArray[np.bool_]:
         if found.encodings is not None:
             return np.array([bool(encoding.overflowing) for encoding in found.encodings])
-        # A tokenizer in plain Python does not tell what it left out.
+        # Tokenizers in plain Python do not report truncation.
         return np.array(
             [
                 len(ids) >= limit and len(self.tokenizer(clean(text), split_special_tokens=True)["input_ids"]) > limit
@@ -154,7 +154,7 @@ class TextReader:
 
 
 def text_reader(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> TextReader:
-    """Decide how a model reads texts, and set the tokenizer to it, so that it is saved with these decisions.
+    """Return the reader of a model, and store its decisions in the tokenizer, which is saved with them.
 
     Args:
         model: a text classifier, on the CPU.
@@ -162,35 +162,37 @@ def text_reader(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name
         name: name of the model, for messages.
 
     Raises:
-        RequestRefused: the model cannot read what the tokenizer makes of a text.
+        RequestRefused: the model cannot read tokenised texts.
     """
     limit = max_tokens(model, tokenizer.model_max_length)
     takes_mask = "attention_mask" in inspect.signature(model.forward).parameters
     reader = TextReader(tokenizer, limit, takes_mask=takes_mask)
-    if limit < reader.fewest_tokens:
-        raise _unreadable(name, f"it reads at most {limit} tokens, of which its tokenizer adds {limit} to every text")
+    if limit < reader.min_tokens:
+        raise _reading_error(
+            name, f"it reads at most {limit} tokens, of which its tokenizer adds {limit} to every text"
+        )
     _check_vocabulary(model, tokenizer, name)
     side = _padding_side(model, reader, name)
     decisions = {"model_max_length": limit, "padding_side": side or "right", "split_special_tokens": True}
     for attribute, value in decisions.items():
         setattr(tokenizer, attribute, value)
-        # `save_pretrained` writes only what is named here.
+        # `save_pretrained` writes only the arguments in `init_kwargs`.
         tokenizer.init_kwargs[attribute] = value
     return TextReader(tokenizer, limit, side, takes_mask)
 
 
 def check_longest(model: PreTrainedModel, reader: TextReader, name: str) -> None:
-    """Let the model read a text of as many tokens as it should be able to.
+    """Check that the model reads a text of `max_tokens` tokens, or of `LONGEST_TRIAL` if that is less.
 
     Raises:
-        RequestRefused: it cannot.
+        RequestRefused: the model fails.
     """
     length = min(reader.max_tokens, LONGEST_TRIAL)
     (row,) = reader.read([_LONG * length], max_length=length).rows()
     try:
         _outputs(model, reader, [row], len(row))
-    except Exception as error:  # noqa: BLE001 - whatever a model raises, it cannot read its texts
-        raise _unreadable(name, f"a text of {len(row)} tokens fails: {first_line(error)}") from None
+    except Exception as error:  # noqa: BLE001 - models of others raise any class
+        raise _reading_error(name, f"a text of {len(row)} tokens fails: {first_line(error)}") from None
 
 
 def _check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> None:
@@ -199,30 +201,30 @@ def _check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
     special = {*tokenizer.all_special_ids} - {tokenizer.pad_token_id}
     used = [number for number in tokenizer.get_vocab().values() if number not in special]
     if size is not None and used and max(used) >= size:
-        raise _unreadable(name, f"its tokenizer has the token {max(used)}, but it knows only {size} tokens, from 0")
+        raise _reading_error(name, f"its tokenizer has the token {max(used)}, but it knows only {size} tokens, from 0")
 
 
 def _padding_side(model: PreTrainedModel, reader: TextReader, name: str) -> PaddingSide | None:
-    """Find the side on which padding does not change what the model says about a text."""
+    """Return the side on which padding does not change the model's outputs, or None."""
     rows = reader.read([_SHORT, _LONG]).rows()
     length = min(max(len(row) for row in rows) + 3, reader.max_tokens)
     sides: tuple[PaddingSide, PaddingSide] = ("right", "left")
     failures: list[Exception] = []
     try:
         alone = np.concatenate([_outputs(model, reader, [row], len(row)) for row in rows])
-    except Exception as error:  # noqa: BLE001 - whatever a model raises, it cannot read its texts
-        raise _unreadable(name, first_line(error)) from None
+    except Exception as error:  # noqa: BLE001 - models of others raise any class
+        raise _reading_error(name, first_line(error)) from None
     for side in sides:
         padded = TextReader(reader.tokenizer, reader.max_tokens, side, reader.takes_mask)
         try:
             together = _outputs(model, padded, rows, length)
-        except Exception as error:  # noqa: BLE001 - the model may well read padding on the other side
+        except Exception as error:  # noqa: BLE001 - the other side may work
             failures.append(error)
             continue
-        if np.allclose(together, alone, rtol=SAME, atol=SAME, equal_nan=True):
+        if np.allclose(together, alone, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True):
             return side
     if len(failures) == len(sides):
-        raise _unreadable(name, f"several texts at once fail: {first_line(failures[0])}")
+        raise _reading_error(name, f"several texts at once fail: {first_line(failures[0])}")
     return None
 
 
@@ -238,7 +240,7 @@ def _outputs(
     return outputs
 
 
-def _unreadable(name: str, reason: str) -> RequestRefused:
+def _reading_error(name: str, reason: str) -> RequestRefused:
     return RequestRefused(f"The model {name} cannot read texts: {reason}.", "model_name")
 
 

@@ -1,4 +1,4 @@
-"""Fine-tunes a text classifier with Hugging Face Trainer, and measures one."""
+"""Fine-tune a text classifier with Hugging Face Trainer, and compute its outputs."""
 
 from __future__ import annotations
 
@@ -12,13 +12,9 @@ from transformers import PrinterCallback, Trainer, TrainerCallback
 from transformers.utils.import_utils import is_liger_kernel_available
 
 from ibformers.errors import RequestRefused, TrainingInputError, first_line
-from ibformers.tasks.extraction.batches import BucketedExamples
-from ibformers.tasks.text_classification.arguments import unusable
-from ibformers.tasks.text_classification.metrics import (
-    MACRO,
-    WEIGHTED,
-    classification_metrics,
-)
+from ibformers.tasks.text_classification.arguments import arguments_error
+from ibformers.tasks.text_classification.metrics import MACRO, WEIGHTED, classification_metrics
+from ibformers.trainer.bucketing import BucketedExamples
 from ibformers.trainer.hardware import prediction_threads
 from ibformers.trainer.run import Progress
 
@@ -35,19 +31,19 @@ if TYPE_CHECKING:
     from ibformers.trainer.reporting import StepReport
 
 PAD_TO = 16
-"""Lengths are padded to multiples of this: fewer shapes, so that torch's CPU kernels keep fewer plans and buffers."""
+"""Lengths are padded to multiples of this number; with fewer shapes, torch's CPU kernels keep fewer buffers."""
 
 NEIGHBOURS = 3.0
-"""Square of the distance, in labels, over which the share of others in the targets falls to 1/e of the right one's."""
+"""Square of the distance, in labels, at which a target falls to 1/e of the right label's target."""
 
 logger = logging.getLogger("ibformers.tuning")
 
 
 class Collator:
-    """Makes a batch of examples, padded to a multiple of `PAD_TO` where padding does not change an answer.
+    """Collate examples into a batch, padded to a multiple of `PAD_TO` if padding does not change an answer.
 
     Args:
-        reader: of the model.
+        reader: reader of the model.
     """
 
     def __init__(self, reader: TextReader) -> None:
@@ -63,13 +59,13 @@ class Collator:
 
 
 class OrderedLoss:
-    """Cross entropy against targets that give the neighbours of the right label a share, so that near misses cost less.
+    """Cross entropy with soft targets for ordered labels, so that near misses cost less.
 
-    Soft targets for ordered labels: Diaz and Marathe, Soft Labels for Ordinal Regression, CVPR 2019.
+    Source: Diaz and Marathe, Soft Labels for Ordinal Regression, CVPR 2019.
 
     Args:
-        labels: how many there are.
-        model: while it is evaluated, the plain cross entropy is returned.
+        labels: number of labels.
+        model: the model; in evaluation mode, the loss is the plain cross entropy.
     """
 
     def __init__(self, labels: int, model: PreTrainedModel) -> None:
@@ -80,7 +76,7 @@ class OrderedLoss:
     def __call__(
         self, outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None
     ) -> torch.Tensor:
-        """Return the loss of a batch, or its share of an update that is made of several batches."""
+        """Return the loss of a batch, divided by `num_items_in_batch` if an update accumulates several batches."""
         logits = outputs["logits"].float()
         targets = self._targets.to(logits.device)[labels] if self._model.training else labels
         if num_items_in_batch is None:
@@ -89,7 +85,7 @@ class OrderedLoss:
 
 
 class _Evaluations(TrainerCallback):
-    """Tells the log of the evaluations that the request asks for."""
+    """Log the evaluations that the request asks for."""
 
     def on_evaluate(
         self,
@@ -122,29 +118,24 @@ def fine_tune(
     """Fine-tune `model` in place.
 
     Args:
-        model: its outputs are the labels.
-        arguments: of the training.
-        train: examples to learn from.
+        model: the model, with the labels as its outputs.
+        arguments: arguments of the training.
+        train: examples to train on.
         test: examples for the evaluations that the arguments ask for.
-        labels: their names.
-        collator: makes batches.
-        report: told of steps and the training curve.
-        ordered: whether a neighbouring label is the smaller mistake. A label smoothing of the arguments goes before.
+        labels: names of the labels.
+        collator: collator of the model.
+        report: receives steps and the training curve.
+        ordered: whether a neighbouring label is a smaller mistake. Ignored if the arguments have a label smoothing.
 
     Raises:
-        RequestRefused: the training diverged, its folder cannot be written, or Trainer refuses an argument.
+        RequestRefused: the training diverged, its folder is not writable, or Trainer rejects an argument.
     """
 
     def metrics(found: EvalPrediction) -> dict[str, float]:
         values = classification_metrics(labels, test.labels(), np.argmax(found.predictions, axis=-1), None)
         return _evaluation_metrics(values)
 
-    if arguments.dataloader_drop_last and arguments.train_batch_size > len(train):
-        raise RequestRefused(
-            f"Train request: dataloader_drop_last: a batch has {arguments.train_batch_size} rows, and there are only "
-            f"{len(train)} to learn from, so that no batch is left.",
-            "dataloader_drop_last",
-        )
+    _check_batches(arguments, train)
     ordered = ordered and not arguments.label_smoothing_factor
     bucketed = arguments.train_sampling_strategy == "sequential"
     try:
@@ -157,7 +148,7 @@ def fine_tune(
             eval_dataset=test,
             data_collator=collator,
             compute_metrics=metrics,
-            preprocess_logits_for_metrics=_logits_alone,
+            preprocess_logits_for_metrics=_logits_only,
             compute_loss_func=OrderedLoss(len(labels), model) if ordered else None,
             callbacks=[Progress(report, arguments.learning_rate), _Evaluations()],
         )
@@ -166,18 +157,27 @@ def fine_tune(
     except TrainingInputError as error:
         raise RequestRefused(error.user_message, "learning_rate") from None
     except Exception as error:
-        raise _refused(error, arguments) from error
+        raise _trainer_error(error, arguments) from error
 
 
-def rehearse(arguments: TrainingArguments, given: Sequence[str]) -> None:
-    """Let Trainer, optimiser, schedule and data loader check their arguments, with a model of a few weights.
+def _check_batches(arguments: TrainingArguments, train: Examples) -> None:
+    if arguments.dataloader_drop_last and arguments.train_batch_size > len(train):
+        raise RequestRefused(
+            f"Train request: dataloader_drop_last: a batch has {arguments.train_batch_size} rows, and there are only "
+            f"{len(train)} to learn from, so that no batch is left.",
+            "dataloader_drop_last",
+        )
+
+
+def check_trainer_arguments(arguments: TrainingArguments, given: Sequence[str]) -> None:
+    """Check arguments by creating Trainer, optimiser, schedule and data loader for a tiny model.
 
     Args:
-        arguments: of the training.
-        given: names of those that the request has.
+        arguments: arguments of the training.
+        given: names of the arguments in the request.
 
     Raises:
-        RequestRefused: one of them cannot be made.
+        RequestRefused: one of the objects cannot be created.
     """
     try:
         if arguments.use_liger_kernel and not is_liger_kernel_available():
@@ -186,26 +186,26 @@ def rehearse(arguments: TrainingArguments, given: Sequence[str]) -> None:
         trainer.create_optimizer_and_scheduler(num_training_steps=10)
         trainer.get_train_dataloader()
     except Exception as error:
-        raise _refused(error, arguments, given) from error
+        raise _trainer_error(error, arguments, given) from error
 
 
-def _refused(error: Exception, arguments: TrainingArguments, given: Sequence[str] = ()) -> RequestRefused:
+def _trainer_error(error: Exception, arguments: TrainingArguments, given: Sequence[str] = ()) -> RequestRefused:
     logger.debug("Trainer failed", exc_info=error)
     folder, place = str(arguments.output_dir), str(getattr(error, "filename", None) or "")
     if place and (folder.startswith(place) or place.startswith(folder)):
         reason = getattr(error, "strerror", None) or first_line(error)
         return RequestRefused(f"Train request: output_dir: {place} cannot be written: {reason}.", "output_dir")
-    return unusable(error, given)
+    return arguments_error(error, given)
 
 
-def _logits_alone(outputs: Any, labels: torch.Tensor) -> torch.Tensor:  # noqa: ARG001 - Trainer's signature
-    """Return the logits of a model's outputs, which may have hidden states and more beside them."""
+def _logits_only(outputs: Any, labels: torch.Tensor) -> torch.Tensor:  # noqa: ARG001 - Trainer's signature
+    """Return the logits of a model's outputs, without hidden states and other outputs."""
     logits: torch.Tensor = outputs[0] if isinstance(outputs, tuple) else outputs
     return logits
 
 
 def _evaluation_metrics(values: Metrics) -> dict[str, float]:
-    """Return the metrics of `EVALUATION_METRICS`, beside the loss, which Trainer adds."""
+    """Return the metrics of `EVALUATION_METRICS` without the loss, which Trainer adds."""
     found = {"accuracy": values.accuracy}
     for name in ("precision", "recall", "f1"):
         by_label = getattr(values, name)
@@ -216,9 +216,9 @@ def _evaluation_metrics(values: Metrics) -> dict[str, float]:
 def predict_logits(
     model: PreTrainedModel, examples: Examples, collator: Collator, batch_size: int
 ) -> NDArray[np.float32]:
-    """Return the outputs of a model for each example, in float32 and without dropout: as it answers when it is served.
+    """Return the outputs of a model for each example, in float32 and without dropout, as in serving.
 
-    A model whose answers depend on padding reads the examples one by one.
+    If padding changes the answers of the model, the batch size is 1.
 
     Returns:
         Array of shape (examples, outputs).
@@ -238,10 +238,10 @@ def predict_logits(
 
 
 def cross_entropy(logits: NDArray[np.float32], actual: NDArray[np.int64]) -> float:
-    """Return the mean cross entropy of outputs against the numbers of the right labels.
+    """Return the mean cross entropy of outputs and the indices of the right labels.
 
     Raises:
-        RequestRefused: it is no number: the model diverged.
+        RequestRefused: the loss is not finite, because the model diverged.
     """
     loss = float(torch.nn.functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(actual)))
     if not math.isfinite(loss):

@@ -1,12 +1,12 @@
-"""What every route answers to the story of a run."""
+"""The route protocol: how a case is trained, served and promoted."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from pydantic import SecretStr
 
@@ -14,25 +14,26 @@ if TYPE_CHECKING:
     from pytest_ibmodels.instabase.client import Instabase
     from pytest_ibmodels.packaging import Package
     from pytest_ibmodels.spec import ModelTest
+    from pytest_ibmodels.verdicts.checks import MetricCheck
     from pytest_ibmodels.verdicts.predictions import Answer
 
 
 class RouteError(Exception):
-    """What an environment answered, or training wrote, does not have the form it should have; the text says which."""
+    """An answer of the environment, or a file that training wrote, does not have its form; the text says which."""
 
 
 class InterruptedInference(RouteError):
-    """The environment lost a job, which has done nothing wrong: another one may end well."""
+    """The environment lost the job through no fault of the model: another job may succeed."""
 
 
 @dataclass(frozen=True)
 class RunContext:
-    """Where a run does its work: the environment's client and the folder that this session made there.
+    """Client, folder and names that a run works with.
 
     Attributes:
         folder: ``ROOT/ci-test-temp/<package>_<uuid>``, holding the unpacked package.
-        suffix: unique for the run, for its folder and for names that an environment keeps in one global list.
-        database: URL of the environment's database, if it has one.
+        suffix: unique for the run; part of its folder and of names that are global in an environment.
+        database: URL of the environment's database; None if it has none.
     """
 
     client: Instabase
@@ -44,19 +45,20 @@ class RunContext:
 
 @dataclass(frozen=True)
 class TrainingState:
-    """One look at a training job.
+    """State of a training job, as one poll saw it.
 
     Attributes:
         name: the environment's word for the state, for people.
         finished: whether the job has ended, well or not.
-        error: one sentence if it ended badly, else empty; with the job's own traceback, if it sent one.
-        environment_fault: whether the environment says that this is its own fault, and not that of the pushed code.
-        fraction: progress from 0 to 1, where known.
+        error: a sentence if the job failed, else empty.
+        job_traceback: the job's traceback; empty if it sent none.
+        environment_fault: whether the environment says that the failure is its own, not the pushed code's.
+        fraction: progress (0..1); None if not reported.
         metrics: ``evaluation_results`` as reported so far.
         history: the training curves, if the job reports them.
-        queued: whether the environment has accepted the job and not begun with it.
-        current: of a route on which models are in use: which one the new one is compared with, and its metrics.
-        intervals, test_part, comparison: ``evaluation_intervals`` and these, as reported, whatever they are.
+        queued: whether the job was accepted and has not begun.
+        current: the model in use that the new one is compared with, and its metrics; None if not reported.
+        intervals, test_part, comparison: ``evaluation_intervals`` and these, unchecked.
     """
 
     name: str
@@ -74,71 +76,103 @@ class TrainingState:
     comparison: object = None
 
 
+class DataFingerprint(NamedTuple):
+    """Identity of training data: its name, and a marker that changes with its content, empty if there is none."""
+
+    name: str
+    marker: str = ""
+
+
 class Route(Protocol):
-    """A way to train and to serve; all methods raise the client's errors.
+    """A way to train, serve and promote. One object serves one run. All methods raise the client's errors.
 
     Attributes:
-        name: the route's, as reports print it.
-        answer_seconds: for so long :meth:`inference_answers` may take, if that is longer than any look may.
+        name: name of the route in reports.
+        serves_with: what answers at inference, in messages.
+        answer_seconds: seconds that :meth:`inference_answers` may take, if longer than a poll may.
     """
 
     name: ClassVar[str]
+    serves_with: ClassVar[str]
     answer_seconds: ClassVar[float]
 
-    def pages(self, place: RunContext, test: ModelTest, job_id: str) -> Mapping[str, str]:
-        """Name → address of the environment's pages on a training job, for people; the Refiner's once it is made."""
+    @staticmethod
+    def is_for(test: ModelTest) -> bool:
+        """Return whether the model test is trained by this route."""
         ...
 
-    def model_name(self, place: RunContext, test: ModelTest) -> str:
-        """What the environment calls the trained model while it is served."""
-        ...
+    async def fingerprint(
+        self, test: ModelTest, database: SecretStr | None, file_marker: Callable[[str], Awaitable[str]]
+    ) -> DataFingerprint:
+        """Identify the training data.
 
-    async def start(self, place: RunContext, test: ModelTest) -> str:
-        """Start the training job; its id. The names that it uses are those of ``place``."""
-        ...
-
-    async def started(self, place: RunContext, test: ModelTest) -> list[str]:
-        """The ids of the jobs that :meth:`start` has begun for ``place``, oldest first.
-
-        Raises:
-            ApiError, UnexpectedAnswer: the environment cannot be asked.
+        Args:
+            test: the model test.
+            database: URL of the environment's database; None if it has none.
+            file_marker: returns a marker for a drive path that changes with the file.
         """
         ...
 
-    async def look(self, place: RunContext, job_id: str) -> TrainingState: ...
+    def pages(self, context: RunContext, test: ModelTest, job_id: str) -> Mapping[str, str]:
+        """Name → address of the environment's pages on a training job, for people."""
+        ...
 
-    async def training_predictions(self, place: RunContext, test: ModelTest) -> Mapping[str, Mapping[str, str]]:
-        """Document → field → text, as training predicted them, in the order in which it wrote them.
+    def model_name(self, context: RunContext, test: ModelTest) -> str:
+        """Name of the trained model in the environment while it is served."""
+        ...
+
+    async def start_training(self, context: RunContext, test: ModelTest) -> str:
+        """Start the training job and return its id."""
+        ...
+
+    async def training_jobs(self, context: RunContext, test: ModelTest) -> list[str]:
+        """The ids of the jobs that :meth:`start_training` started in ``context``, oldest first.
 
         Raises:
-            RouteError: what training wrote is not a predictions file.
+            ApiError, UnexpectedAnswer: the environment has no such call.
         """
         ...
 
-    async def start_inference(self, place: RunContext, test: ModelTest, documents: Sequence[str]) -> str:
-        """Have the trained model served and run on documents; the id of the job."""
+    async def poll(self, context: RunContext, job_id: str) -> TrainingState:
+        """Poll the training job."""
+        ...
+
+    def extra_checks(self, test: ModelTest, state: TrainingState) -> tuple[list[MetricCheck], list[str]]:
+        """Checks of an ended training besides its metrics' bounds, and notes for the report."""
+        ...
+
+    async def training_predictions(self, context: RunContext, test: ModelTest) -> Mapping[str, Mapping[str, str]]:
+        """Document → field → text, as training predicted them, in the order of its file.
+
+        Raises:
+            RouteError: training did not write a predictions file.
+        """
+        ...
+
+    async def start_inference(self, context: RunContext, test: ModelTest, documents: Sequence[str]) -> str:
+        """Serve the trained model, run it on documents, and return the id of the job."""
         ...
 
     async def inference_answers(
-        self, place: RunContext, job_id: str, documents: Sequence[str]
+        self, context: RunContext, job_id: str, documents: Sequence[str]
     ) -> Mapping[str, Answer] | None:
-        """What the served model answered; None while it is at work.
+        """Poll the served model's answers; None until all are there.
 
         Raises:
             RouteError: the job ended without results.
-            InterruptedInference: by a fault of the environment's that passes.
+            InterruptedInference: the job was lost by a transient fault of the environment.
         """
         ...
 
-    async def leave(self, place: RunContext, test: ModelTest) -> None:
-        """Let go of what serving holds in the environment."""
+    async def unload(self, context: RunContext, test: ModelTest) -> None:
+        """Unload the served model."""
         ...
 
-    async def start_promotion(self, place: RunContext, test: ModelTest, *, force: bool) -> str | None:
-        """Start the job that lets the new model take the place of the one in use; None where no model ever is.
+    async def start_promotion(self, context: RunContext, test: ModelTest, *, force: bool) -> str | None:
+        """Start the job that promotes the trained model, and return its id; None if the route has no models in use.
 
         Args:
-            place: where the model was trained.
+            context: the run context of the training.
             test: the model test.
             force: promote also a model that is certainly worse than the one in use.
         """

@@ -1,8 +1,8 @@
-"""The report to look at: one page that needs no network and no script.
+"""The HTML report: one page that needs neither network nor scripts.
 
-Importing this imports what the extra ``report`` installs, so it is imported only if such a report is asked for.
+Importing this package imports the dependencies of the extra ``report``, so import it only to write such a report.
 """
 
-from pytest_ibmodels.reports.html.page import page, write
+from pytest_ibmodels.reports.html.page import page
 
-__all__ = ["page", "write"]
+__all__ = ["page"]

@@ -1,4 +1,4 @@
-"""From the history of a training to the panels that show it: values in, values out, nothing drawn."""
+"""The training curves of a run, arranged in panels; nothing is drawn here."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
     from pytest_ibmodels.reports.record import CheckRecord, HistoryRecord
 
 MOST_LINES = 6
-"""In one panel: as many as can be told apart by colour and by shape."""
+"""Lines of a panel that differ both in colour and in shape."""
 
 _MOST_ROWS = 40
 
 _X = {"epoch": 1.0, "step": 1.0, "progress": 100.0}
-"""What a horizontal axis may show, the best first, and its factor: progress is shown in per cent."""
+"""Values for the horizontal axis, the preferred one first, and their factors: progress is shown in percent."""
 
 _Value = Callable[["HistoryRecord"], float | None]
 
 
 @dataclass(frozen=True)
 class Line:
-    """A curve: its points as (x, y), in the order of x, with one y for an x."""
+    """A curve: its points as (x, y), in the order of x, with one y per x."""
 
     name: str
     points: tuple[tuple[float, float], ...]
@@ -37,13 +37,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Panel:
-    """One plot.
+    """A plot.
 
     Attributes:
-        x: what its horizontal axis shows.
-        lines: those that are drawn, at most `MOST_LINES`; ``more``: those that only the table has.
-        bounds: what the drawn fields are held to, without repetition.
-        is_loss: whether it shows the loss, which has neither fields nor a bound.
+        x: name of the horizontal axis.
+        lines: lines in the plot, at most `MOST_LINES`; ``more`` holds those that only the table has.
+        bounds: distinct bounds of the fields in the plot.
+        is_loss: the plot shows the loss, which has neither fields nor a bound.
     """
 
     title: str
@@ -55,7 +55,7 @@ class Panel:
 
     @property
     def description(self) -> str:
-        """What a person who does not see the plot should know."""
+        """The plot in words, for screen readers."""
         return f"{self.title} by {self.x}: " + "; ".join(line.summary for line in self.lines)
 
     @property
@@ -64,11 +64,11 @@ class Panel:
 
     @property
     def rows(self) -> tuple[tuple[str, ...], ...]:
-        """The plot as a table: of long curves some points, among them the first and the last."""
+        """The plot as a table. Long curves are thinned out; their first and last point stay."""
         lines = [dict(line.points) for line in (*self.lines, *self.more)]
-        places = sorted({x for line in lines for x in line})
-        stride = -(-len(places) // _MOST_ROWS)
-        kept = [x for index, x in enumerate(places) if index % stride == 0 or index == len(places) - 1]
+        all_x = sorted({x for line in lines for x in line})
+        stride = -(-len(all_x) // _MOST_ROWS)
+        kept = [x for index, x in enumerate(all_x) if index % stride == 0 or index == len(all_x) - 1]
         return tuple((f"{x:g}", *(plain(line[x]) if x in line else "" for line in lines)) for x in kept)
 
 
@@ -77,8 +77,8 @@ class Curves:
     """The curves of a run.
 
     Attributes:
-        fields: names of the lines, by the index of their style, which is the same in all panels of metrics.
-        left_out: how many fields no plot shows.
+        fields: names of the lines; a line's index is that of its style, in all panels of metrics.
+        left_out: number of fields that are in no plot.
     """
 
     panels: tuple[Panel, ...]
@@ -87,9 +87,9 @@ class Curves:
 
 
 def curves(history: Sequence[HistoryRecord], checks: Sequence[CheckRecord]) -> Curves:
-    """Arrange what a training reported: the loss, then each metric with a line for each field.
+    """Arrange the history of a training in panels: the loss, then each metric with a line for each field.
 
-    Fields and metrics that have a bound come first. What has less than two points is no curve, and is left out.
+    Fields and metrics with a bound come first. Panels with fewer than two points are left out.
     """
     reported = [(metric, field) for point in history for metric, fields in point.metrics.items() for field in fields]
     held = [(check.metric, check.field) for check in checks]
@@ -98,8 +98,8 @@ def curves(history: Sequence[HistoryRecord], checks: Sequence[CheckRecord]) -> C
     fields = tuple(dict.fromkeys(field for _, field in ordered))
     panels = [_panel("loss", ("loss",), [lambda point: point.loss], history, is_loss=True)]
     for metric in dict.fromkeys(metric for metric, _ in ordered):
-        mine = [check for check in checks if check.metric == metric and check.field in fields[:MOST_LINES]]
-        bounds = {bound for check in mine for bound in (check.minimum, check.maximum) if bound is not None}
+        bounded = [check for check in checks if check.metric == metric and check.field in fields[:MOST_LINES]]
+        bounds = {bound for check in bounded for bound in (check.minimum, check.maximum) if bound is not None}
         panels.append(_panel(metric, fields, [_of(metric, field) for field in fields], history, tuple(sorted(bounds))))
     drawn = tuple(panel for panel in panels if panel is not None)
     if all(panel.is_loss for panel in drawn):
@@ -132,13 +132,13 @@ def _panel(
 
 def _axis(points: Sequence[HistoryRecord]) -> str | None:
     for name in _X:
-        places = [getattr(point, name) for point in points]
-        if None not in places and len(set(places)) > 1:
+        values = [getattr(point, name) for point in points]
+        if None not in values and len(set(values)) > 1:
             return name
     return None
 
 
 def _points(points: Sequence[HistoryRecord], x: str, value: _Value) -> tuple[tuple[float, float], ...]:
-    # Of two values at one place, as of the last epoch and of the end, the later one holds.
+    # The later one of two values at the same x replaces the earlier: those of the last epoch and of the end.
     found = {getattr(point, x) * _X[x]: y for point in points if (y := value(point)) is not None}
     return tuple(sorted(found.items()))

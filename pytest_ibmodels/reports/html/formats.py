@@ -1,11 +1,12 @@
-"""Numbers as the page shows them."""
+"""Numbers, durations and dates as the page shows them."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from pytest_ibmodels.reports.figures import told_apart
+from pytest_ibmodels.reports.figures import NOTHING as PLAIN_NOTHING
+from pytest_ibmodels.reports.figures import distinct_figures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +16,7 @@ NOTHING = "\N{EN DASH}"
 
 
 def plain(value: float | None) -> str:
-    """Four decimals, as everywhere; what would be too long or too small for them in scientific notation."""
+    """A number with four decimals, or in scientific notation if it is too large or too small for them."""
     if value is None:
         return NOTHING
     fits = value == 0 or 1e-4 <= abs(value) < 1e6
@@ -23,19 +24,24 @@ def plain(value: float | None) -> str:
 
 
 def signed(value: float | None) -> str:
-    """As :func:`plain`, with a plus where it is not negative; empty for None."""
+    """A number as by :func:`plain`, with its sign; empty for None."""
     if value is None:
         return ""
     return plain(value) if value < 0 else f"+{plain(value)}"
 
 
 def apart(values: Sequence[float | None]) -> list[str]:
-    """Numbers of one row, with as many digits as tell apart those that differ."""
-    return [NOTHING if text == "-" else text.replace("-", MINUS) for text in told_apart(values)]
+    """The numbers of a row, with as many digits as tell different numbers apart."""
+    return list(map(typeset, distinct_figures(values)))
+
+
+def typeset(number: str) -> str:
+    """A number in plain text with a true minus; a dash for no number."""
+    return NOTHING if number == PLAIN_NOTHING else number.replace("-", MINUS)
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds, for people; a dash for None."""
+    """Seconds as hours, minutes and seconds; a dash for None."""
     if seconds is None:
         return NOTHING
     if seconds < 60:
@@ -46,5 +52,5 @@ def duration(seconds: float | None) -> str:
 
 
 def utc(moment: datetime) -> str:
-    """A date and a time of day."""
+    """Date and time of day in UTC."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

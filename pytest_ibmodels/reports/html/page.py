@@ -1,4 +1,4 @@
-"""The page: a template filled with what the record of a session says."""
+"""The page: a template filled with the record of a session."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from pytest_ibmodels.pytest.report_files import write_atomically
-from pytest_ibmodels.reports.comparison import compare
+from pytest_ibmodels.reports.comparison import side_by_side
 from pytest_ibmodels.reports.html.views import FILTERS, RunView, run_view
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from pytest_ibmodels.reports.record import ModelReport
 
@@ -27,20 +25,11 @@ _EXIT = {
 }
 
 
-def write(report: ModelReport, path: Path) -> None:
-    """Write the page of a report.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    write_atomically(path, page(report))
-
-
 def page(report: ModelReport) -> str:
-    """The page as one HTML document, which refers to nothing outside itself.
+    """The page of a report, as one HTML document that refers to nothing outside itself.
 
-    What came from an environment (names, texts, logs) is escaped wherever it stands; beside that, the page forbids
-    scripts and requests, by its own content security policy.
+    All texts from environments (names, texts, logs) are escaped; as a second barrier, the content security policy of
+    the page forbids scripts and requests.
     """
     environment = Environment(
         loader=PackageLoader("pytest_ibmodels.reports.html"),
@@ -58,7 +47,7 @@ def page(report: ModelReport) -> str:
         tone=_tone(runs),
         runs=runs,
         exit_status=_EXIT.get(report.session.exit_status, f"exit status {report.session.exit_status}"),
-        comparison=compare(report.runs),
+        side_by_side=side_by_side(report.runs),
     )
 
 

@@ -1,7 +1,7 @@
-"""The plots: Vega-Lite, drawn as SVG by vl-convert, in colours that the page's style decides (light, dark, print).
+"""The plots: Vega-Lite, drawn as SVG by vl-convert, in colours that the page's style sets (light, dark, print).
 
-All are drawn for the width of a narrow screen and never enlarged: the page puts as many side by side as there is room
-for. What came from an environment gets into them as data only, never as a name that Vega-Lite would parse.
+All plots have the width of a narrow screen and are never enlarged; the page arranges them in columns. Texts from
+environments enter the plots as data only, never as a name that Vega-Lite would parse.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from markupsafe import Markup
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pytest_ibmodels.reports.html.check_view import CheckView
     from pytest_ibmodels.reports.html.curves import Panel
-    from pytest_ibmodels.reports.html.views import CheckView
     from pytest_ibmodels.reports.record import CheckRecord
 
 _VEGA_LITE = "6.4"
@@ -24,18 +24,18 @@ WIDTH = 340
 _ROW = 42
 _CURVE_HEIGHT = 160
 _DIGIT, _MARGIN_ROOM = 8, 80
-"""Width of a digit, and the least room for a margin, which has more digits where they are needed."""
+"""Pixels: width of a digit, and least width of the column of margins."""
 _MOST_SYMBOLS = 25
-"""Points of a line: with more of them it is drawn without."""
+"""Most points of a line that is drawn with symbols."""
 
 SYMBOLS = {"circle": "●", "square": "■", "triangle-up": "▲", "diamond": "◆", "triangle-down": "▼", "cross": "✚"}
-"""Vega's name → the character that the page's legend shows, by the index of the line."""
+"""Vega's name → character in the page's legend, in the order of the lines."""
 _DASHES = [[1, 0], [7, 3], [2, 2], [9, 3, 2, 3], [4, 4], [12, 3]]
 _COLOURS = [f"var(--line-{index})" for index in range(1, len(SYMBOLS) + 1)]
 _INK, _SOFT, _FAINT, _TRACK, _BAR = (f"var(--{name})" for name in ("ink", "soft", "faint", "track", "bar"))
 
 _CONFIG: dict[str, Any] = {
-    "aria": False,  # the page describes the whole plot in words, and has its values as a table
+    "aria": False,  # the page has a description and a table of each plot
     "background": "transparent",
     "font": "system-ui, sans-serif",
     "view": {"stroke": None},
@@ -54,10 +54,10 @@ _CONFIG: dict[str, Any] = {
 
 
 def margins(checks: Sequence[CheckView]) -> Markup:
-    """Draw the values of one metric as bars against their bounds, a row for each check."""
+    """Draw the values of one metric as bars against their bounds, a row per check."""
     records = [check.record for check in checks]
-    seen = [value for one in records for value in (one.minimum, one.maximum, one.observed, *(one.interval or ()))]
-    low, high = _domain(seen)
+    values = [value for one in records for value in (one.minimum, one.maximum, one.observed, *(one.interval or ()))]
+    low, high = _domain(values)
     rows = [_row_of(row, check) for row, check in enumerate(checks)]
     room = max(_MARGIN_ROOM, _DIGIT * max(len(row["margin"]) for row in rows))
     observed = {
@@ -82,7 +82,7 @@ def margins(checks: Sequence[CheckView]) -> Markup:
             "transform": number,
         },
         {
-            # The margin: filled where it is within the bounds, an outline where it is missing.
+            # The margin: filled within the bounds, an outline outside.
             "mark": bar,
             "encoding": {"x": observed | {"field": "bound"}, "x2": {"field": "observed"}, "color": passed}
             | {"stroke": passed, "fillOpacity": _by_outcome(1, 0.2)},
@@ -115,7 +115,7 @@ def margins(checks: Sequence[CheckView]) -> Markup:
         },
     ]
     y = {"field": "row", "type": "ordinal", "axis": None}
-    return _drawn({"height": _ROW * len(rows), "data": {"values": rows}, "encoding": {"y": y}, "layer": layers})
+    return _svg({"height": _ROW * len(rows), "data": {"values": rows}, "encoding": {"y": y}, "layer": layers})
 
 
 def _row_of(row: int, check: CheckView) -> dict[str, Any]:
@@ -137,7 +137,7 @@ def _row_of(row: int, check: CheckView) -> dict[str, Any]:
 
 
 def _nearer_bound(record: CheckRecord) -> float | None:
-    """The bound that the margin is counted from."""
+    """The bound from which the margin is measured."""
     if record.observed is None or record.minimum is None or record.maximum is None:
         return record.maximum if record.minimum is None else record.minimum
     above = record.maximum - record.observed < record.observed - record.minimum
@@ -145,7 +145,7 @@ def _nearer_bound(record: CheckRecord) -> float | None:
 
 
 def _label(text: str) -> str:
-    # The renderer ends the whole process on characters that XML has not, such as a NUL.
+    # The renderer ends the whole process on characters that XML cannot hold, such as a NUL.
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text[:80])
 
 
@@ -157,7 +157,7 @@ def curve(panel: Panel, styles: Sequence[str]) -> Markup:
     """Draw the lines of a panel.
 
     Args:
-        panel: what to draw.
+        panel: the lines and their axes.
         styles: names of lines, in the order of colours, dashes and symbols.
     """
     points = [
@@ -181,7 +181,7 @@ def curve(panel: Panel, styles: Sequence[str]) -> Markup:
     if max(len(line.points) for line in panel.lines) <= _MOST_SYMBOLS:
         symbol = {"type": "point", "filled": True, "size": 45, "opacity": 1}
         layers.append({"mark": symbol, "encoding": encoding | {"shape": _style(list(SYMBOLS))}})
-    return _drawn({"height": _CURVE_HEIGHT, "data": {"values": points}, "layer": layers})
+    return _svg({"height": _CURVE_HEIGHT, "data": {"values": points}, "layer": layers})
 
 
 def _style(values: Sequence[object]) -> dict[str, Any]:
@@ -190,9 +190,9 @@ def _style(values: Sequence[object]) -> dict[str, Any]:
 
 
 def _x(panel: Panel) -> dict[str, Any]:
-    places = [x for line in panel.lines for x, _ in line.points]
+    values = [x for line in panel.lines for x, _ in line.points]
     axis = {"grid": False, "tickCount": 6, "domain": True, "domainColor": _FAINT}
-    if max(places) - min(places) >= 1:
+    if max(values) - min(values) >= 1:
         axis["tickMinStep"] = 1
     title = panel.x + (" (%)" if panel.x == "progress" else "")
     scale = {"zero": False, "nice": False}
@@ -208,7 +208,7 @@ def _y(panel: Panel) -> dict[str, Any]:
 
 
 def _domain(values: Sequence[float | None]) -> list[float]:
-    """From 0 to 1 where that holds all, as most metrics do."""
+    """Ends of an axis that shows all values: 0 and 1 if possible, as most metrics are fractions."""
     numbers = [value for value in values if value is not None]
     low, high = min([0.0, *numbers]), max([0.0, *numbers])
     if low == 0 and high <= 1:
@@ -216,7 +216,7 @@ def _domain(values: Sequence[float | None]) -> list[float]:
     return [low, high if high > low else low + 1]
 
 
-def _drawn(specification: dict[str, Any]) -> Markup:
+def _svg(specification: dict[str, Any]) -> Markup:
     whole = {
         "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
         "width": WIDTH,
@@ -225,5 +225,5 @@ def _drawn(specification: dict[str, Any]) -> Markup:
         "config": _CONFIG,
         **specification,
     }
-    # The renderer escapes the texts that it draws; nothing may be fetched.
+    # The renderer escapes the texts that it draws, and may fetch nothing.
     return Markup(vl_convert.vegalite_to_svg(whole, vl_version=_VEGA_LITE, allowed_base_urls=[]))  # noqa: S704

@@ -1,4 +1,4 @@
-"""Two texts of a field side by side: what of them differs."""
+"""Predictions that differ: the two texts of a field, split into equal and different pieces."""
 
 from __future__ import annotations
 
@@ -6,21 +6,24 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
+from pytest_ibmodels.reports.tables import clipped
+
 if TYPE_CHECKING:
     from pytest_ibmodels.reports.record import DifferenceRecord, InferenceRecord
 
 _LONGEST_COMPARED = 600
 _LEAST_ALIKE = 0.5
-_LONGEST_SHOWN = 4000
+_LONGEST_SHOWN = 4001
+"""Characters, with the ellipsis."""
 _MOST_DIFFERENCES = 500
 
 Piece = tuple[str, bool]
-"""Part of a text, and whether the other text has something else there."""
+"""Part of a text, and True if the other text differs there."""
 
 
 @dataclass(frozen=True)
 class FieldView:
-    """A field of a document with both of its texts."""
+    """A field of a document, with its text at training and at inference."""
 
     field: str
     at_training: tuple[Piece, ...]
@@ -29,10 +32,10 @@ class FieldView:
 
 @dataclass(frozen=True)
 class DocumentView:
-    """A document whose predictions differ, or one without an answer.
+    """A document with predictions that differ, or without an answer.
 
     Attributes:
-        name: the last part of its path; ``folder``: the rest, maybe empty.
+        name: last part of its path; ``folder`` is the rest, or empty.
         reason: why there was no answer; empty if there was one.
     """
 
@@ -43,16 +46,16 @@ class DocumentView:
 
 
 def documents(record: InferenceRecord) -> tuple[tuple[DocumentView, ...], int]:
-    """Arrange what differs by document, in the order of the comparison.
+    """Group the differences by document, in the order of the comparison.
 
     Returns:
-        The documents, and how many differences were too many to be shown.
+        The documents, and the number of differences beyond the limit of the page.
     """
     shown = record.differences[:_MOST_DIFFERENCES]
     grouped: dict[str, list[DifferenceRecord]] = {}
     for difference in shown:
         grouped.setdefault(difference.document, []).append(difference)
-    views = [_document(path, fields=tuple(map(_field, mine))) for path, mine in grouped.items()]
+    views = [_document(path, fields=tuple(map(_field, differing))) for path, differing in grouped.items()]
     views += [_document(path, reason=reason) for path, reason in record.unanswered.items()]
     return tuple(views), len(record.differences) - len(shown)
 
@@ -63,14 +66,14 @@ def _document(path: str, *, fields: tuple[FieldView, ...] = (), reason: str = ""
 
 
 def _field(difference: DifferenceRecord) -> FieldView:
-    before, after = compared(difference.at_training, difference.at_inference)
+    before, after = split_differences(difference.at_training, difference.at_inference)
     return FieldView(difference.field, before, after)
 
 
-def compared(before: str, after: str) -> tuple[tuple[Piece, ...], tuple[Piece, ...]]:
-    """Split two texts into what they share and what they do not.
+def split_differences(before: str, after: str) -> tuple[tuple[Piece, ...], tuple[Piece, ...]]:
+    """Split two texts into equal and different pieces.
 
-    Texts that have little in common, or are long, differ as a whole: single letters that happen to agree help nobody.
+    Texts that have little in common, or are long, differ as a whole: single letters that agree by chance help nobody.
     """
     if not before or not after or max(len(before), len(after)) > _LONGEST_COMPARED:
         return _whole(before), _whole(after)
@@ -85,10 +88,9 @@ def compared(before: str, after: str) -> tuple[tuple[Piece, ...], tuple[Piece, .
 
 
 def _piece(text: str, tag: str) -> Piece:
-    # A line break that differs would not be seen.
+    # A line break that differs would be invisible.
     return (text, False) if tag == "equal" else (text.replace("\n", "↵\n"), True)
 
 
 def _whole(text: str) -> tuple[Piece, ...]:
-    clipped = text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
-    return ((clipped, True),) if text else ()
+    return ((clipped(text, _LONGEST_SHOWN), True),) if text else ()

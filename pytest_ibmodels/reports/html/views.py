@@ -1,19 +1,20 @@
-"""From the record of a run to what the page's template shows of it."""
+"""Views: the records of runs, prepared for the page's templates."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from pytest_ibmodels.reports.figures import figures, span
+from pytest_ibmodels.reports.figures import counted, span
 from pytest_ibmodels.reports.html import plots
+from pytest_ibmodels.reports.html.check_view import CheckView, check_view
 from pytest_ibmodels.reports.html.curves import Curves, Panel, curves
-from pytest_ibmodels.reports.html.formats import MINUS, NOTHING, apart, duration, plain, signed, utc
+from pytest_ibmodels.reports.html.formats import apart, duration, plain, signed, utc
 from pytest_ibmodels.reports.html.texts import DocumentView, documents
 from pytest_ibmodels.reports.versus import measured_on
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from markupsafe import Markup
 
@@ -30,13 +31,13 @@ _OUTCOMES: dict[Outcome, tuple[str, Tone]] = {
     "not run": ("○", "quiet"),
 }
 _IN_WORDS: dict[Outcome, str] = {"xfailed": "failed as expected", "xpassed": "passed unexpectedly"}
-_TOLD_ABOVE = {"metrics", "predictions differ", "check"}
-"""Kinds of failure whose facts the page shows by itself; of others the text is what there is to see."""
+_SHOWN_ABOVE = {"metrics", "predictions differ", "check"}
+"""Kinds of failures whose facts the page shows beside the text."""
 
 
 @dataclass(frozen=True)
 class OutcomeView:
-    """An outcome in a word, with a sign and a tone, so that it needs no colour."""
+    """An outcome as a word, a sign, and a tone that decides its colour."""
 
     word: str
     sign: str
@@ -44,44 +45,8 @@ class OutcomeView:
 
 
 @dataclass(frozen=True)
-class CheckView:
-    """A check with its numbers as the page shows them; empty or a dash is what it has not."""
-
-    record: CheckRecord
-    observed: str
-    minimum: str
-    maximum: str
-    margin: str
-    interval: str
-
-    @property
-    def sign(self) -> str:
-        return "✓" if self.record.passed else "✕"
-
-    @property
-    def verdict(self) -> str:
-        if self.record.undecided:
-            return f"{self.sign} undecided"
-        return f"{self.sign} reached" if self.record.passed else f"{self.sign} not reached"
-
-    @property
-    def description(self) -> str:
-        """The check in words."""
-        record = self.record
-        bounds = [f"at least {self.minimum}"] if record.minimum is not None else []
-        bounds += [f"at most {self.maximum}"] if record.maximum is not None else []
-        said = f"{record.field} {self.observed} of {' and '.join(bounds) or 'an unknown minimum'}"
-        if record.observed is None:
-            return f"{said}: no number"
-        if record.passed:
-            return said
-        too_low = record.minimum is not None and record.observed < record.minimum
-        return f"{said}, which is too {'low' if too_low else 'high'}"
-
-
-@dataclass(frozen=True)
 class MetricView:
-    """The checks of one metric, and their plot."""
+    """Checks of one metric, and their plot."""
 
     name: str
     checks: tuple[CheckView, ...]
@@ -89,8 +54,8 @@ class MetricView:
 
     @property
     def description(self) -> str:
-        """What a person who does not see the plot should know."""
-        bounds = "bounds" if any(check.record.maximum is not None for check in self.checks) else "minimums"
+        """The plot in words, for screen readers."""
+        bounds = _bounds_word(check.record for check in self.checks)
         return f"{self.name} against its {bounds}: " + "; ".join(check.description for check in self.checks)
 
 
@@ -104,11 +69,7 @@ class CurveView:
 
 @dataclass(frozen=True)
 class PhaseView:
-    """A phase of a run.
-
-    Attributes:
-        tells: whether the failure's text has to be seen at once.
-    """
+    """A phase of a run."""
 
     name: str
     record: TrainingRecord | InferenceRecord
@@ -116,17 +77,17 @@ class PhaseView:
     metrics: tuple[MetricView, ...]
 
     @property
-    def tells(self) -> bool:
-        return self.record.failure is not None and self.record.failure.kind not in _TOLD_ABOVE
+    def has_text_only(self) -> bool:
+        """True if nothing but the text of its failure shows what failed."""
+        return self.record.failure is not None and self.record.failure.kind not in _SHOWN_ABOVE
 
     @property
     def bounds(self) -> str:
-        """The word for what the metrics are held to."""
-        return "bounds" if any(check.maximum is not None for check in self.record.checks) else "minimums"
+        return _bounds_word(self.record.checks)
 
     @property
     def has_maximum(self) -> bool:
-        return any(check.maximum is not None for check in self.record.checks)
+        return self.bounds == "bounds"
 
     @property
     def has_interval(self) -> bool:
@@ -134,16 +95,16 @@ class PhaseView:
 
     @property
     def problems(self) -> tuple[CheckRecord, ...]:
-        """Checks without a number."""
+        """Checks that have a problem in place of a number."""
         return tuple(check for check in self.record.checks if check.problem)
 
 
 @dataclass(frozen=True)
 class RunView:
-    """A run, with all that is drawn of it.
+    """A run with its plots.
 
     Attributes:
-        legend: name, sign and number of the style of each line.
+        legend: name, sign and style number of each line.
     """
 
     record: RunRecord
@@ -159,15 +120,15 @@ class RunView:
 
     @property
     def lowest(self) -> CheckView | None:
-        """The check with the lowest margin; one that failed without a number is lower than all."""
+        """The check with the lowest margin; None without checks."""
         views = [
             check for phase in (self.training, self.inference) for metric in phase.metrics for check in metric.checks
         ]
-        return min(views, key=_lowness, default=None)
+        return min(views, key=lambda check: check.order, default=None)
 
     @property
     def facts(self) -> Iterator[tuple[str, str]]:
-        """Name and value of what is to be known about the run."""
+        """Name and value of each fact about the run."""
         run = self.record
         yield "Model test", f"{run.file}:{run.line}"
         yield "Environment", f"{run.environment} ({run.host})" if run.host else run.environment
@@ -189,14 +150,14 @@ class RunView:
 
 
 def run_view(run: RunRecord, number: int) -> RunView:
-    """Draw a run; ``number`` tells it from the others of the page."""
+    """View of a run; ``number`` is its position on the page, from 1."""
     arranged = curves(run.training.history, run.training.checks)
     differing, more = documents(run.inference)
     signs = tuple(plots.SYMBOLS.values())
     return RunView(
         record=run,
         anchor=f"run-{number}",
-        outcome=_of_both(run),
+        outcome=_run_outcome(run),
         training=_phase("Training", run.training),
         inference=_phase("Inference", run.inference),
         curves=arranged,
@@ -211,7 +172,7 @@ def outcome_view(outcome: Outcome) -> OutcomeView:
     return OutcomeView(_IN_WORDS.get(outcome, outcome), *_OUTCOMES[outcome])
 
 
-def _of_both(run: RunRecord) -> OutcomeView:
+def _run_outcome(run: RunRecord) -> OutcomeView:
     outcomes = (run.training.outcome, run.inference.outcome)
     for outcome in ("failed", "passed", "xpassed", "xfailed", "skipped"):
         if outcome in outcomes:
@@ -225,26 +186,13 @@ def _phase(name: str, record: TrainingRecord | InferenceRecord) -> PhaseView:
 
 def _metrics(checks: Sequence[CheckRecord]) -> Iterator[MetricView]:
     for metric in dict.fromkeys(check.metric for check in checks):
-        mine = tuple(_check_view(check) for check in checks if check.metric == metric)
-        yield MetricView(metric, mine, plots.margins(mine))
+        views = tuple(check_view(check) for check in checks if check.metric == metric)
+        yield MetricView(metric, views, plots.margins(views))
 
 
-def _check_view(check: CheckRecord) -> CheckView:
-    written = figures(check)
-    observed, minimum, maximum = map(_number, (written.observed, written.minimum, written.maximum))
-    margin = "" if check.margin is None else written.margin.replace("-", MINUS)
-    return CheckView(check, observed, minimum, maximum, margin, written.interval)
+def _bounds_word(checks: Iterable[CheckRecord]) -> str:
+    """Word for the bounds of checks, which are minimums unless one of them has a maximum."""
+    return "bounds" if any(check.maximum is not None for check in checks) else "minimums"
 
 
-def _number(text: str) -> str:
-    return NOTHING if text == "-" else text.replace("-", MINUS)
-
-
-def _lowness(check: CheckView) -> float:
-    record = check.record
-    if record.margin is None:
-        return float("inf") if record.passed else float("-inf")
-    return record.margin
-
-
-FILTERS = {"utc": utc, "plain": plain, "apart": apart, "duration": duration, "span": span, "signed": signed}
+FILTERS = {function.__name__: function for function in (apart, counted, duration, plain, signed, span, utc)}

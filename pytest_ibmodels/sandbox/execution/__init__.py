@@ -1,1 +1,1 @@
-"""Running pushed code: the job queue, the worker processes, and what they are started with."""
+"""Execution of pushed code: the job queue and the worker processes."""

@@ -1,4 +1,4 @@
-"""The pipe between the server and the processes of pushed code: JSON messages both ways, nothing pickled."""
+"""Pipe between the server and the processes of pushed code: JSON messages in both directions, no pickles."""
 
 import json
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -11,14 +11,15 @@ Channel: TypeAlias = "Connection[Any, Any]"
 
 
 def send_json(channel: Channel, message: dict[str, Any]) -> None:
-    """Send one message; ``message`` must be JSON.
+    """Send one message, which must be JSON.
 
     Raises:
-        ValueError: if it is larger than any message need be.
+        ValueError: The message is larger than ``MAX_MESSAGE_BYTES``.
     """
     content = json.dumps(message, allow_nan=False).encode()
     if len(content) > MAX_MESSAGE_BYTES:
-        msg = f"{len(content) / 2**20:.0f} MiB to report is too much; the limit is {MAX_MESSAGE_BYTES / 2**20:.0f} MiB"
+        size, limit = len(content) / 2**20, MAX_MESSAGE_BYTES / 2**20
+        msg = f"a message of {size:.0f} MiB is larger than the limit of {limit:.0f} MiB"
         raise ValueError(msg)
     channel.send_bytes(content)
 
@@ -27,7 +28,7 @@ def receive_json(channel: Channel) -> dict[str, Any]:
     """Receive one message.
 
     Raises:
-        EOFError: if the other end is closed.
+        EOFError: The other end is closed.
     """
     message: dict[str, Any] = json.loads(channel.recv_bytes(MAX_MESSAGE_BYTES))
     return message

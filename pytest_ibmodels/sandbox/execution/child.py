@@ -1,4 +1,4 @@
-"""The first steps of every process that runs pushed code, and how it reports what went wrong."""
+"""First steps of every process that runs pushed code, and the report of an exception in it."""
 
 import importlib
 import math
@@ -29,8 +29,8 @@ _SHOWN_LINES = 8
 _END_SECONDS = 2.0
 
 
-def keep_environment(environ: MutableMapping[str, str]) -> None:
-    """Drop every variable that training or serving has no business to see."""
+def clean_environment(environ: MutableMapping[str, str]) -> None:
+    """Delete every variable that training and serving do not need."""
     for name in list(environ):
         if not _is_kept(name, environ[name]):
             del environ[name]
@@ -44,19 +44,25 @@ def bootstrap_child(
     variables: Mapping[str, str] | None = None,
     secrets: Secrets | None = None,
 ) -> None:
-    """Make this process its own: process group, environment, output to ``log``, ``folder`` as working directory.
+    """Separate this process from the server: session, environment, output and working directory.
 
-    What Python code prints is written without ``secrets``.
+    Args:
+        parent_pipe: Reaches its end when the server is gone; this process then kills itself.
+        log: File that standard output and error are appended to.
+        folder: Working directory, created if it is missing.
+        variables: Environment variables to set.
+        secrets: Texts to redact in what Python code prints.
     """
     os.setsid()
     become_subreaper()
     for handled in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
         signal.signal(handled, signal.SIG_DFL)
-    threading.Thread(target=_die_with_server, args=(parent_pipe,), daemon=True).start()
-    keep_environment(os.environ)
+    threading.Thread(target=_exit_with_server, args=(parent_pipe,), daemon=True).start()
+    clean_environment(os.environ)
     os.environ.update(variables or {})
-    # The server's command line is copied into its children; nothing in it is theirs to know.
+    # A forked process inherits the server's command line, which pushed code must not see.
     sys.argv = [""]
+    folder.mkdir(parents=True, exist_ok=True)
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(output, 1)
     os.dup2(output, 2)
@@ -64,18 +70,16 @@ def bootstrap_child(
     for number, name in ((1, "stdout"), (2, "stderr")):
         stream = open(number, "wb", closefd=False)  # noqa: SIM115
         setattr(sys, name, RedactedOutput(stream, secrets or Secrets()))
-    folder.mkdir(parents=True, exist_ok=True)
     os.chdir(folder)
     sys.dont_write_bytecode = True
     tempfile.tempdir = None
 
 
 def isolate_imports(folders: Iterable[Path], names: Iterable[str]) -> None:
-    """Let ``names``, top-level modules, be imported from ``folders`` only.
+    """Import the top-level modules ``names`` from ``folders`` only.
 
-    A package of the same name in the server's working directory, or in a checkout that is on the path, must not be
-    found, nor be there already. Folders of installed packages stay, behind the pushed ones: training needs the others
-    that are in them.
+    Path entries that hold a package of such a name, such as the server's working directory or a checkout, are removed,
+    and loaded modules of these names are unloaded. Folders of installed packages stay, behind ``folders``.
     """
     names = frozenset(names)
     own = [str(folder) for folder in folders]
@@ -88,10 +92,11 @@ def isolate_imports(folders: Iterable[Path], names: Iterable[str]) -> None:
 
 
 def load_function(dotted: str) -> Callable[..., Any]:
-    """The function of that dotted path.
+    """Import the function with this dotted path.
 
     Raises:
-        AttributeError: if the module has none of that name; and whatever importing the module raises.
+        AttributeError: The module has no such function.
+        Exception: Importing the module failed.
     """
     module_name, _dot, name = dotted.rpartition(".")
     module = importlib.import_module(module_name)
@@ -100,18 +105,18 @@ def load_function(dotted: str) -> Callable[..., Any]:
 
 
 def describe(error: BaseException) -> dict[str, str]:
-    """What went wrong, without the sandbox's own frames.
+    """Describe an exception of pushed code, without the sandbox's own frames.
 
-    ``msg`` is for the user, ``error`` the exception's type and text, ``strace`` the whole traceback, and ``frames`` its
-    last lines without the exception, for where that is told already. An exception with an attribute ``user_message`` is
-    a sentence for the user, whose mistake it names: no ``strace``, no ``frames``.
+    ``msg`` is for the user, ``error`` is the exception's type and text, ``strace`` the whole traceback, and ``frames``
+    its last lines without the exception. If the exception has a ``user_message``, that is the message of a user's
+    mistake: ``strace`` and ``frames`` are then empty.
     """
-    meant_for_user = getattr(error, "user_message", None)
-    if isinstance(meant_for_user, str) and meant_for_user:
-        sentence = plain_text(meant_for_user)
-        return {"msg": sentence, "error": sentence, "strace": "", "frames": ""}
+    user_message = getattr(error, "user_message", None)
+    if isinstance(user_message, str) and user_message:
+        message = plain_text(user_message)
+        return {"msg": message, "error": message, "strace": "", "frames": ""}
     report = traceback.TracebackException.from_exception(error)
-    _strip(report)
+    _strip_own_frames(report)
     strace = plain_text("".join(report.format()))
     text = plain_text(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
     first_line = text.strip().splitlines()[0]
@@ -120,22 +125,22 @@ def describe(error: BaseException) -> dict[str, str]:
 
 
 def plain_text(text: str) -> str:
-    """``text`` without what UTF-8 and databases cannot hold: lone surrogates and NUL."""
+    """``text`` with lone surrogates and NUL escaped, which UTF-8 and databases cannot hold."""
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
-_DEEPEST = 100
-"""Lists and objects in each other; the sandbox reads JSON twice as deep."""
+_MAX_DEPTH = 100
+"""Limit of nested lists and objects; the sandbox reads JSON up to twice this depth."""
 
 
-def as_json(value: Any, where: str, deepest: int = _DEEPEST) -> Any:
-    """``value`` as plain JSON, with undefined numbers as the text "NAN" (protocol section 11.4).
+def as_json(value: Any, where: str, depth_left: int = _MAX_DEPTH) -> Any:
+    """``value`` as plain JSON; NaN becomes the text "NAN" (Instabase protocol, "Metrics"), infinity "INF" or "-INF".
 
     Raises:
-        TypeError: names the place of what is not JSON, or where it is nested too deep.
+        TypeError: A value is not JSON or is nested too deep; the message names its location.
     """
-    if deepest < 0:
-        msg = f"{where[:80]}... is nested deeper than {_DEEPEST}"
+    if depth_left < 0:
+        msg = f"{where[:80]}... is nested deeper than {_MAX_DEPTH}"
         raise TypeError(msg)
     if value is None or isinstance(value, bool | int):
         return value
@@ -146,13 +151,13 @@ def as_json(value: Any, where: str, deepest: int = _DEEPEST) -> Any:
             return float(value)
         return "NAN" if math.isnan(value) else ("INF" if value > 0 else "-INF")
     if isinstance(value, list | tuple):
-        return [as_json(item, f"{where}[{index}]", deepest - 1) for index, item in enumerate(value)]
+        return [as_json(item, f"{where}[{index}]", depth_left - 1) for index, item in enumerate(value)]
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
                 msg = f"{where} has the key {key!r}, which is not text"
                 raise TypeError(msg)
-        return {plain_text(key): as_json(item, f"{where}[{key!r}]", deepest - 1) for key, item in value.items()}
+        return {plain_text(key): as_json(item, f"{where}[{key!r}]", depth_left - 1) for key, item in value.items()}
     msg = f"{where} is of the type '{type(value).__name__}', which JSON does not have"
     raise TypeError(msg)
 
@@ -165,7 +170,7 @@ def _is_kept(name: str, value: str) -> bool:
     if name in _KEPT_VARIABLES:
         return True
     if name.upper() in _PROXIES:
-        # http://user:password@host
+        # A proxy may have a password: http://user:password@host
         return "@" not in value
     return name.startswith(_KEPT_PREFIXES) and not any(word in name.upper() for word in _SECRETS)
 
@@ -173,12 +178,12 @@ def _is_kept(name: str, value: str) -> bool:
 def _frames(report: traceback.TracebackException, *, located: bool) -> str:
     lines = "".join(report.stack.format()).splitlines()
     if located:
-        # The place of a syntax error stands in no frame, but above the exception itself.
+        # The location of a syntax error is in the lines before the exception's text, not in a frame.
         lines += "".join(report.format_exception_only()).splitlines()[:-1]
     return plain_text("\n".join(lines[-_SHOWN_LINES:]))
 
 
-def _strip(report: traceback.TracebackException) -> None:
+def _strip_own_frames(report: traceback.TracebackException) -> None:
     own = Path(__file__).parents[1]
     frames = [
         frame
@@ -190,10 +195,10 @@ def _strip(report: traceback.TracebackException) -> None:
     report.stack = traceback.StackSummary.from_list(frames)
     for linked in (report.__cause__, report.__context__):
         if linked is not None:
-            _strip(linked)
+            _strip_own_frames(linked)
 
 
-def _die_with_server(parent_pipe: Channel) -> None:
+def _exit_with_server(parent_pipe: Channel) -> None:
     with suppress(EOFError, OSError):
         parent_pipe.recv_bytes()
     kill_own_descendants(_END_SECONDS)

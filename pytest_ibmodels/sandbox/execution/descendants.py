@@ -1,7 +1,7 @@
-"""Processes below a process: which there are, and how to end them all.
+"""Descendants of a process: list them, kill them.
 
-A subreaper (Linux) becomes the parent of every process below it whose own parent has ended. So nothing below a
-subreaper can leave: not by a session of its own (`setsid`), nor by a second fork.
+A subreaper (Linux) becomes the parent of every descendant whose own parent has ended. So no descendant escapes it, not
+by a session of its own (`setsid`) nor by a second fork.
 """
 
 import ctypes
@@ -18,17 +18,17 @@ _PAUSE_SECONDS = 0.005
 
 
 def become_subreaper() -> None:
-    """Make this process a subreaper, where the system can."""
+    """Make this process a subreaper, if the system supports it."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def child_pids(pid: int) -> list[int]:
-    """The children of a process, also those that have ended and whose end it has not asked for yet."""
+    """Children of a process, with those that have ended but were not waited for."""
     found: list[int] = []
     try:
         for thread in Path(f"/proc/{pid}/task").iterdir():
-            # A thread may have ended since.
+            # A thread may end meanwhile.
             with suppress(FileNotFoundError, ProcessLookupError):
                 found += map(int, (thread / "children").read_text(encoding="ascii").split())
     except OSError:
@@ -40,7 +40,7 @@ def child_pids(pid: int) -> list[int]:
 
 
 def descendant_pids(pid: int) -> list[int]:
-    """All processes below one; parents come before their children."""
+    """Descendants of a process, parents before their children."""
     found = child_pids(pid)
     for child in found:
         # The list grows while it is read.
@@ -49,14 +49,14 @@ def descendant_pids(pid: int) -> list[int]:
 
 
 def kill(pids: list[int]) -> None:
-    """Kill processes; those that are gone already need no killing."""
+    """Kill processes; those that have ended are ignored."""
     for pid in pids:
         with suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGKILL)
 
 
 def kill_own_descendants(seconds: float) -> None:
-    """Kill everything below this process, a subreaper that will soon end itself, and wait for up to ``seconds``."""
+    """Kill the descendants of this process, a subreaper, and wait for up to ``seconds``."""
     deadline = time.monotonic() + seconds
     while children := descendant_pids(os.getpid()):
         kill(children)
@@ -68,5 +68,5 @@ def kill_own_descendants(seconds: float) -> None:
         time.sleep(_PAUSE_SECONDS)
 
 
-# A build option of the kernel, which distributions set.
+# Depends on a build option of the kernel, which distributions set.
 _KERNEL_LISTS_CHILDREN = Path(f"/proc/self/task/{os.getpid()}/children").exists()

@@ -1,7 +1,7 @@
-"""Imported once, by the process that training and serving processes are forked from.
+"""Make the fork server the parent of every orphan, and end it with the server.
 
-That process outlives each of them. So it is made the one to which what they leave behind falls, whence the server ends
-it, and it ends all of that itself when the server is gone, however that went.
+Imported once, by the fork server, which outlives the processes forked from it. The server finds their orphans among its
+children and kills them; when the server is gone, the fork server kills them itself.
 """
 
 import atexit
@@ -13,35 +13,35 @@ from types import FrameType
 
 from pytest_ibmodels.sandbox.execution.descendants import become_subreaper, kill_own_descendants
 
-_LOOK_SECONDS = 1.0
+_POLL_SECONDS = 1.0
 _END_SECONDS = 5.0
 
 
 def _guard() -> None:
     server, own = os.getppid(), os.getpid()
 
-    def end_all() -> None:
-        # What is forked from this process has this function too.
+    def kill_all() -> None:
+        # Forked processes inherit this function.
         if os.getpid() == own:
             kill_own_descendants(_END_SECONDS)
 
-    def look(_number: int, _frame: FrameType | None) -> None:
+    def poll_server(_number: int, _frame: FrameType | None) -> None:
         if os.getpid() == own and os.getppid() != server:
-            end_all()
+            kill_all()
             os._exit(0)
 
     become_subreaper()
-    # multiprocessing warns of each that it did not start itself.
+    # multiprocessing warns of every orphan, which it did not start itself.
     warnings.filterwarnings("ignore", "forkserver: waitpid returned unexpected pid")
-    # A signal to all that belongs to the server is for the server to answer; this process ends after it.
+    # A signal to the server's process group is handled by the server; this process ends after it.
     with suppress(OSError):
         os.setsid()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    atexit.register(end_all)
-    signal.signal(signal.SIGALRM, look)
+    atexit.register(kill_all)
+    signal.signal(signal.SIGALRM, poll_server)
     signal.siginterrupt(signal.SIGALRM, False)
-    signal.setitimer(signal.ITIMER_REAL, _LOOK_SECONDS, _LOOK_SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, _POLL_SECONDS, _POLL_SECONDS)
 
 
 _guard()

@@ -1,4 +1,4 @@
-"""The queue of training jobs of the whole server, and the watch over each while it runs."""
+"""Queue of the server's training jobs, and a monitor of each running job."""
 
 import logging
 import shutil
@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_ibmodels.sandbox.execution.joblog import LogClock, note
+from pytest_ibmodels.sandbox.execution.joblog import LogTimes, note
 from pytest_ibmodels.sandbox.execution.processes import ChildProcess, how_it_ended
 from pytest_ibmodels.sandbox.execution.training_worker import TrainingJob, run_training
 from pytest_ibmodels.sandbox.settings import GIB, MIB, Settings
@@ -25,19 +25,19 @@ _GRACE_SECONDS = 2.0
 
 @dataclass(eq=False)
 class QueuedJob:
-    """A training that waits or runs; ``store`` is where its state goes."""
+    """A job that waits or runs; ``store`` is the tenant's store, which keeps its state."""
 
     job: TrainingJob
     settings: Settings
     store: Store
     process: ChildProcess | None = None
-    stopped: str | None = None
-    """Why it was stopped from outside."""
+    stop_reason: str | None = None
+    """Message of the job if the server stopped it."""
     ended: threading.Event = field(default_factory=threading.Event)
 
 
 class JobQueue:
-    """Runs at most ``max_jobs`` training processes, in the order in which they were asked for, by whomever."""
+    """Queue of the jobs of all tenants, in order of submission; at most ``max_jobs`` run at once."""
 
     def __init__(self, max_jobs: int) -> None:
         self._max_jobs = max_jobs
@@ -48,7 +48,7 @@ class JobQueue:
         self._closing = False
 
     def add(self, queued: QueuedJob) -> None:
-        """Put a job behind all others."""
+        """Append a job to the queue."""
         with self._changed:
             self._waiting.append(queued)
             if len(self._workers) < self._max_jobs:
@@ -58,7 +58,7 @@ class JobQueue:
             self._changed.notify()
 
     def position(self, job_id: str) -> int | None:
-        """How many jobs are before this one plus one, or None if it does not wait."""
+        """Position of a waiting job, starting at 1, or None if the job does not wait."""
         with self._changed:
             for position, queued in enumerate(self._waiting, start=1):
                 if queued.job.job_id == job_id:
@@ -66,7 +66,7 @@ class JobQueue:
         return None
 
     def cancel(self, job_id: str, *, seconds: float = 3.0) -> bool:
-        """Stop a waiting or running job, and wait up to ``seconds`` for its end; False if it had ended already."""
+        """Stop a waiting or running job and wait up to ``seconds`` for its end; return False if it had ended before."""
         with self._changed:
             queued = self._running.get(job_id)
             if queued is None:
@@ -75,19 +75,19 @@ class JobQueue:
                     return False
                 self._waiting.remove(queued)
                 queued.store.fail(job_id, CANCELLED)
-                _clear(queued.job)
+                _delete_folders(queued.job)
                 return True
-            queued.stopped = queued.stopped or CANCELLED
+            queued.stop_reason = queued.stop_reason or CANCELLED
             process = queued.process
         if process is not None:
             process.kill()
         queued.ended.wait(seconds)
         job = queued.store.job(job_id)
-        # It may have ended in another way just before.
+        # The job may have ended by itself just before.
         return job is None or job.state == "PENDING" or job.message == CANCELLED
 
     def close(self) -> None:
-        """Kill all jobs; what the store says of them is left to the next start."""
+        """Kill all jobs; the next start marks them as failed."""
         with self._changed:
             self._closing = True
             self._waiting.clear()
@@ -122,22 +122,22 @@ class JobQueue:
         process = ChildProcess(run_training, job)
         with self._changed:
             queued.process = process
-            stop_now = self._closing or queued.stopped is not None
-        watch = _Watch(queued, process)
+            stop_now = self._closing or queued.stop_reason is not None
+        monitor = _JobMonitor(queued, process)
         try:
-            outcome = None if stop_now else watch.until_end()
+            outcome = None if stop_now else monitor.run()
         finally:
             process.close()
-            watch.finish_reports()
-            _clear(job)
+            monitor.report_all()
+            _delete_folders(job)
         if not self._closing:
             self._record(queued, outcome, process.final_exit_code)
 
     def _record(self, queued: QueuedJob, outcome: dict[str, Any] | None, exit_code: int | None) -> None:
         job = queued.job
-        if queued.stopped is not None:
-            note(job.log, queued.stopped)
-            queued.store.fail(job.job_id, queued.stopped)
+        if queued.stop_reason is not None:
+            note(job.log, queued.stop_reason)
+            queued.store.fail(job.job_id, queued.stop_reason)
         elif outcome is None:
             msg = f"the training process {how_it_ended(exit_code)} before it had finished"
             note(job.log, msg)
@@ -155,54 +155,50 @@ def _could_not_run(reason: str) -> str:
     return f"the sandbox could not run this job: {reason}"
 
 
-def _clear(job: TrainingJob) -> None:
+def _delete_folders(job: TrainingJob) -> None:
     for folder in (job.scratch, job.unpacked):
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-class _Watch:
-    """Stores what one running job reports, and holds it to its limits."""
+class _JobMonitor:
+    """Monitor of a running job: store its reports and enforce its limits."""
 
     def __init__(self, queued: QueuedJob, process: ChildProcess) -> None:
         self._queued = queued
         self._process = process
-        self._clock = LogClock(queued.job.log)
+        self._log_times = LogTimes(queued.job.log)
         self._started = time.monotonic()
         self._measured = self._reported = 0.0
         self._peak = 0
         self._pending: dict[str, Any] = {}
 
-    def until_end(self) -> dict[str, Any] | None:
-        """Watch until the process has ended; its outcome, or None if it told none."""
+    def run(self) -> dict[str, Any] | None:
+        """Monitor the process until it has ended; return its outcome, or None if it sent none."""
         while True:
             self._process.wait(_REPORT_SECONDS if self._pending else _POLL_SECONDS)
-            try:
-                outcome = self._take(self._process.messages())
-            except EOFError:
-                outcome = None
+            outcome = self._poll()
             if outcome is not None:
                 self._process.wait_for_exit(_GRACE_SECONDS)
                 return outcome
-            if self._process.has_ended() or self._queued.stopped is not None:
-                # It may have told its outcome between the two looks.
-                return self._last_words()
-            self._report()
-            self._hold_to_limits()
+            if self._process.has_ended() or self._queued.stop_reason is not None:
+                # The outcome may have arrived since the last poll.
+                return self._poll()
+            self._report_pending()
+            self._enforce_limits()
 
-    def finish_reports(self) -> None:
+    def report_all(self) -> None:
         self._reported = 0.0
-        self._clock.tick()
+        self._log_times.record()
         self._pending["peak_memory"] = self._peak
-        self._report()
+        self._report_pending()
 
-    def _last_words(self) -> dict[str, Any] | None:
+    def _poll(self) -> dict[str, Any] | None:
+        """Collect the reports that have arrived; return the outcome if it is among them."""
         try:
-            return self._take(self._process.messages())
+            messages = self._process.messages()
         except EOFError:
             return None
-
-    def _take(self, messages: list[dict[str, Any]]) -> dict[str, Any] | None:
         for message in messages:
             if "metadata" in message:
                 self._pending["task_data"] = message["metadata"]
@@ -213,14 +209,14 @@ class _Watch:
                 return message
         return None
 
-    def _report(self) -> None:
+    def _report_pending(self) -> None:
         now = time.monotonic()
         if self._pending and now - self._reported >= _REPORT_SECONDS:
             self._queued.store.report(self._queued.job.job_id, **self._pending)
             self._pending = {}
             self._reported = now
 
-    def _hold_to_limits(self) -> None:
+    def _enforce_limits(self) -> None:
         now = time.monotonic()
         if now - self._measured < _POLL_SECONDS:
             return
@@ -228,12 +224,12 @@ class _Watch:
         used = self._process.memory_bytes(self._queued.settings.job_memory)
         if used > self._peak:
             self._peak = self._pending["peak_memory"] = used
-        reason = self._over_limit(used, now - self._started, self._clock.tick())
+        reason = self._limit_violation(used, now - self._started, self._log_times.record())
         if reason is not None:
-            self._queued.stopped = self._queued.stopped or reason
+            self._queued.stop_reason = self._queued.stop_reason or reason
             self._process.kill()
 
-    def _over_limit(self, used: int, seconds: float, log_bytes: int) -> str | None:
+    def _limit_violation(self, used: int, seconds: float, log_bytes: int) -> str | None:
         limits = self._queued.settings
         if used > limits.job_memory:
             return (

@@ -1,4 +1,4 @@
-"""The output of a training job, line by line (protocol section 9)."""
+"""Log of a training job (Instabase protocol, "Training jobs")."""
 
 import json
 import re
@@ -17,33 +17,33 @@ _LEVEL = re.compile(r"\b(DEBUG|INFO|WARNING|ERROR|CRITICAL)\b")
 _SANDBOX = "sandbox: "
 
 
-class LogClock:
-    """Notes when how much had been written, since the job writes to the file itself and not through the server."""
+class LogTimes:
+    """Times at which a log had a certain size; the job writes to the file itself, without times."""
 
     def __init__(self, log: Path) -> None:
         self._log = log
         self._marks = _marks_file(log)
         self._size = 0
 
-    def tick(self) -> int:
-        """Note the present size, which is returned, if there is something new."""
+    def record(self) -> int:
+        """Record the time if the log has grown, and return its size in bytes."""
         size = self._log.stat().st_size if self._log.exists() else 0
         if size > self._size:
             self._size = size
-            # A full disk costs the time of a line, not the job.
+            # On a full disk the lines lose their times, but the job goes on.
             with suppress(OSError), self._marks.open("a") as file:
                 file.write(json.dumps([size, round(time.time(), 3)]) + "\n")
         return size
 
 
 def note(log: Path, sentence: str, level: Literal["INFO", "WARNING", "ERROR"] = "ERROR") -> None:
-    """Add a line of the sandbox's own to a job's log."""
+    """Append a line of the sandbox to a job's log."""
     with suppress(OSError), log.open("a") as file:
         file.write(f"{_SANDBOX}{level}: {sentence}\n")
 
 
 def read_log(log: Path, started: float) -> list[LogEntry]:
-    """The last lines of a job's output; ``started`` (Unix seconds) stands in where no time was noted."""
+    """Read the last lines of a job's log; ``started`` (Unix seconds) is the default for lines without a time."""
     if not log.exists():
         return []
     sizes, times = _read_marks(log)

@@ -1,41 +1,32 @@
-"""What runs in the process of a served model: the packaged class, loaded once, then one request after the other."""
+"""Process of a served model: load the packaged class once, then answer one request after another."""
 
 import importlib
-import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_ibmodels.sandbox.execution.channel import (
-    Channel,
-    receive_json,
-    send_json,
-)
-from pytest_ibmodels.sandbox.execution.child import (
-    as_json,
-    bootstrap_child,
-    describe,
-    isolate_imports,
-    load_function,
-)
-from pytest_ibmodels.sandbox.execution.sdk_stubs import (
-    FileClient,
-    ModelRequest,
-    RawData,
-    RequestContext,
-)
-from pytest_ibmodels.sandbox.execution.training_worker import USERNAME
+from pytest_ibmodels.sandbox.execution.channel import Channel
+from pytest_ibmodels.sandbox.execution.child import as_json, bootstrap_child, isolate_imports, load_function
+from pytest_ibmodels.sandbox.execution.sdk_stubs import USERNAME, FileClient, ModelRequest, RawData, RequestContext
+from pytest_ibmodels.sandbox.execution.worker import serve
 from pytest_ibmodels.sandbox.storage.drive import Drive
 
-# What a model starts with: as many threads as cores would slow a training beside it. Its own code may ask for more.
+# One thread per core would slow a training that runs beside the model. The model's own code may ask for more.
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """``folder`` is the model package on this machine (section 10.9), ``scratch`` the process's working directory."""
+    """Arguments of :func:`serve_model`.
+
+    Attributes:
+        folder: The model package on this machine (Instabase protocol, "Packages").
+        packages: The package's library folders, relative to ``folder``.
+        scratch: Working directory of the process.
+        max_unzipped: Limit of an unpacked zip, in bytes.
+    """
 
     name: str
     folder: Path
@@ -45,39 +36,13 @@ class ModelSpec:
     scratch: Path
     max_unzipped: int
 
-    @property
-    def log(self) -> Path:
-        return self.scratch / "log.txt"
-
 
 def serve_model(channel: Channel, parent_pipe: Channel, spec: ModelSpec) -> None:
-    """Load the model and answer requests until the server closes the channel.
-
-    The first message is ``{"ready": true}`` or ``{"failure": ...}``, every later one the answer to one request:
-    ``{"result": ...}`` or ``{"failure": ...}``.
-    """
-    spec.scratch.mkdir(parents=True, exist_ok=True)
-    bootstrap_child(parent_pipe, log=spec.log, folder=spec.scratch, variables=_ONE_THREAD)
-    try:
-        model = _load(spec)
-    except BaseException as error:  # noqa: BLE001 - packaged code may raise anything
-        _fail(channel, error)
-        return
-    send_json(channel, {"ready": True})
-    while True:
-        try:
-            request = receive_json(channel)
-        except (EOFError, OSError):
-            break
-        try:
-            answer = _answer(model, spec, request)
-        except BaseException as error:  # noqa: BLE001 - the model stays loaded for the next document
-            _fail(channel, error)
-        else:
-            send_json(channel, answer)
+    """Load the model, answer requests as :func:`serve` does, then call the model's ``cleanup``."""
+    bootstrap_child(parent_pipe, log=spec.scratch / "log.txt", folder=spec.scratch, variables=_ONE_THREAD)
+    model: Any = serve(channel, lambda: _load(spec), lambda loaded, request: _run(loaded, spec, request))
     if hasattr(model, "cleanup"):
         model.cleanup()
-    shutil.rmtree(spec.scratch, ignore_errors=True)
 
 
 def _load(spec: ModelSpec) -> Any:
@@ -97,17 +62,11 @@ def _load(spec: ModelSpec) -> Any:
     return model
 
 
-def _answer(model: Any, spec: ModelSpec, request: dict[str, Any]) -> dict[str, Any]:
+def _run(model: Any, spec: ModelSpec, request: dict[str, Any]) -> Any:
     document: str | None = request["document"]
     raw = None if document is None else RawData("ibdoc", document.encode())
     result = model.run(ModelRequest(spec.name, request["path"], raw, RequestContext(USERNAME)))
     if not isinstance(result, Mapping):
         msg = f"the model's run() returned a {type(result).__name__}; expected a mapping"
         raise TypeError(msg)
-    return {"result": as_json(result, "the model's result")}
-
-
-def _fail(channel: Channel, error: BaseException) -> None:
-    failure = describe(error)
-    sys.stderr.write(failure["strace"])
-    send_json(channel, {"failure": failure})
+    return as_json(result, "the model's result")

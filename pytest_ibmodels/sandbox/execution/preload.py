@@ -1,7 +1,7 @@
-"""Imported once by the process that training and serving processes are forked from.
+"""Slow imports of training and serving, made once in the fork server.
 
-It makes the imports, which cost seconds, and nothing else: running a torch operation here would start thread pools
-that do not survive a fork. What is missing or broken is left to the code that needs it.
+Nothing else runs here: a torch operation would start thread pools that do not survive a fork. A module that is missing
+or broken fails again in the code that needs it.
 """
 
 import importlib
@@ -28,18 +28,17 @@ _MODULES = (
 
 def _preload() -> None:
     server = os.getppid()
-    # OpenMP reads this once, when torch is loaded. Threads that wait would spin otherwise, on the very core that the
-    # thread they wait for needs if a second job, or a model being served, is at work.
+    # OpenMP reads this when torch is loaded; by default, waiting threads spin and take the processor from other jobs.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # Nothing in the working directory is meant to be found, neither here nor by a check for an optional package.
+    # Modules in the working directory must not be found, not even by a check for an optional package.
     sys.path[:] = [entry for entry in sys.path if entry]
     for name in _MODULES:
         if os.getppid() != server:
-            # The server was killed meanwhile: nobody will ask for a process.
+            # The server was killed meanwhile.
             sys.exit()
         try:
             importlib.import_module(name)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the job that needs the module will say so
+        except Exception as error:  # noqa: BLE001 - the job that needs the module reports it
             sys.stderr.write(f"preload: {name}: {type(error).__name__}: {error}\n")
 
 

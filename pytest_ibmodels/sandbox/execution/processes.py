@@ -1,6 +1,6 @@
-"""Processes for pushed code: forked from a preloaded server, one process group each, gone when their time is over.
+"""Child processes for pushed code, forked from multiprocessing's fork server.
 
-The pushed code is never trusted with more than a pipe of JSON messages: the server unpickles nothing it sends.
+Pushed code is not trusted: it sends JSON through a pipe, and the server unpickles nothing.
 """
 
 import logging
@@ -21,11 +21,7 @@ import psutil
 
 from pytest_ibmodels.sandbox.errors import StartError
 from pytest_ibmodels.sandbox.execution.channel import receive_json, send_json
-from pytest_ibmodels.sandbox.execution.descendants import (
-    child_pids,
-    descendant_pids,
-    kill,
-)
+from pytest_ibmodels.sandbox.execution.descendants import child_pids, descendant_pids, kill
 
 logger = logging.getLogger(__name__)
 
@@ -34,31 +30,32 @@ _GUARD = "pytest_ibmodels.sandbox.execution.forkserver_guard"
 _context.set_forkserver_preload(
     [_GUARD, "pytest_ibmodels.sandbox.execution.training_worker", "pytest_ibmodels.sandbox.execution.model_worker"]
 )
-# multiprocessing looks at all its children whenever one is started; two threads that read an exit code at once lose it.
+# multiprocessing polls all children when one is started; two threads that read an exit code at once lose it.
 _bookkeeping = threading.Lock()
 
 _live: set[int] = set()
-"""The processes that were started and not closed yet. Changed and read with ``_bookkeeping`` held."""
+"""Processes that were started and are not closed; guarded by ``_bookkeeping``."""
 _END_SECONDS = 5.0
-_LONGEST_FOLDER = 107 - len("/pymp-12345678/listener-12345678")
-_SHORT_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - a folder of its own is made there
-_LAST_SECONDS = 1.0
+_EXIT_SECONDS = 2.0
+_MAX_FOLDER_LENGTH = 107 - len("/pymp-12345678/listener-12345678")
+_SHORT_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - mkdtemp creates a folder there
+_KILL_ALL_SECONDS = 1.0
 _PAUSE_SECONDS = 0.005
 
 
 def prepare_sockets() -> None:
-    """Choose a folder for the sockets that processes are asked for by: a short one where TMPDIR is too long for them.
+    """Choose the folder of the fork server's sockets: a short one if TMPDIR is too long for a socket's path.
 
     Raises:
-        StartError: if there is none.
+        StartError: No folder is short enough and writable.
     """
     usual = tempfile.gettempdir()
     for folder in dict.fromkeys((usual, *_SHORT_FOLDERS)):
-        if len(os.fsencode(folder)) > _LONGEST_FOLDER:
+        if len(os.fsencode(folder)) > _MAX_FOLDER_LENGTH:
             continue
         tempfile.tempdir = folder
         try:
-            # It is made once, and given to all processes that are started.
+            # multiprocessing creates it once and keeps it.
             get_temp_dir()
         except OSError:
             continue
@@ -66,29 +63,33 @@ def prepare_sockets() -> None:
             tempfile.tempdir = usual
         return
     msg = (
-        f"the folder of temporary files, '{usual}', cannot hold sockets: its name is longer than {_LONGEST_FOLDER} "
+        f"the folder of temporary files, '{usual}', cannot hold sockets: its name is longer than {_MAX_FOLDER_LENGTH} "
         f"characters, or it cannot be written to, as {', '.join(_SHORT_FOLDERS)}; set TMPDIR to another folder"
     )
     raise StartError(msg)
 
 
 def warm_up(*, preload: bool) -> None:
-    """Start the process that others are forked from; returns at once, its imports go on meanwhile."""
+    """Start the fork server without waiting for its imports; ``preload`` imports torch and the like ahead of jobs."""
     if preload:
         _context.set_forkserver_preload([_GUARD, "pytest_ibmodels.sandbox.execution.preload"])
     ensure_running()
 
 
-class ChildProcess:
-    """One process that runs ``target(channel, parent_pipe, *args)``, a module-level function.
+class ProcessGoneError(Exception):
+    """A process does not answer; the text is a clause such as "was killed by SIGKILL"."""
 
-    ``channel`` carries JSON both ways; ``parent_pipe`` reaches its end when this server is gone, however it went.
+
+class ChildProcess:
+    """A process that runs ``target(channel, parent_pipe, *args)``, a module-level function.
+
+    ``channel`` carries JSON in both directions; ``parent_pipe`` reaches its end when this server is gone.
     """
 
     def __init__(self, target: Callable[..., None], *args: Any) -> None:
-        self.channel, theirs = _context.Pipe()
-        life, self._lifeline = _context.Pipe(duplex=False)
-        self._process = _context.Process(target=target, args=(theirs, life, *args))
+        self.channel, child_channel = _context.Pipe()
+        child_end, self._parent_pipe = _context.Pipe(duplex=False)
+        self._process = _context.Process(target=target, args=(child_channel, child_end, *args))
         try:
             with _bookkeeping:
                 self._process.start()
@@ -96,69 +97,97 @@ class ChildProcess:
                 _live.add(self.pid)
         except BaseException:
             self.channel.close()
-            self._lifeline.close()
+            self._parent_pipe.close()
             raise
         finally:
-            theirs.close()
-            life.close()
+            child_channel.close()
+            child_end.close()
         self._handle = _handle(self.pid)
         self.final_exit_code: int | None = None
-        """Set by :meth:`close`: how the process ended, if it did so before it was killed."""
-        self._silent = False
-        """Whether the process has closed its end of the channel."""
+        """Exit code, set by :meth:`close`."""
+        self._is_silent = False
+        """True once the process has closed its end of the channel."""
 
     def wait(self, seconds: float) -> None:
-        """Return when a message is there, the process has ended, or the time is over."""
-        wait([self._process.sentinel, *([] if self._silent else [self.channel])], timeout=seconds)
+        """Wait until a message has arrived, the process has ended, or ``seconds`` have passed."""
+        wait([self._process.sentinel, *([] if self._is_silent else [self.channel])], timeout=seconds)
 
     def wait_for_exit(self, seconds: float) -> None:
         wait([self._process.sentinel], timeout=seconds)
 
-    def send(self, message: dict[str, Any]) -> None:
-        send_json(self.channel, message)
-
-    def messages(self, seconds: float = 0.0) -> list[dict[str, Any]]:
-        """All messages that are there, or come first within the time.
+    def ask(self, message: dict[str, Any], seconds: float) -> dict[str, Any]:
+        """Send a request and wait for the answer.
 
         Raises:
-            EOFError: if the process has closed its end and nothing is left to read.
+            ProcessGoneError: As :meth:`answer`.
+        """
+        try:
+            send_json(self.channel, message)
+        except OSError:
+            raise self._gone() from None
+        return self.answer(seconds)
+
+    def answer(self, seconds: float) -> dict[str, Any]:
+        """Wait for one message.
+
+        Raises:
+            ProcessGoneError: The process has ended, or no message arrived within ``seconds``.
+        """
+        try:
+            messages = self.messages(seconds)
+        except EOFError:
+            raise self._gone() from None
+        if not messages:
+            msg = f"did not answer within {seconds:g} s and was killed"
+            raise ProcessGoneError(msg)
+        return messages[0]
+
+    def _gone(self) -> ProcessGoneError:
+        self.wait_for_exit(_EXIT_SECONDS)
+        return ProcessGoneError(how_it_ended(self.exit_code()))
+
+    def messages(self, seconds: float = 0.0) -> list[dict[str, Any]]:
+        """All messages that have arrived; if there are none, wait up to ``seconds`` for the first.
+
+        Raises:
+            EOFError: The process has closed its end and nothing is left to read.
         """
         found: list[dict[str, Any]] = []
-        while not self._silent and self.channel.poll(0.0 if found else seconds):
+        while not self._is_silent and self.channel.poll(0.0 if found else seconds):
             try:
                 found.append(receive_json(self.channel))
             except (EOFError, OSError):
-                self._silent = True
+                self._is_silent = True
                 if found:
                     break
                 raise EOFError from None
         return found
 
     def has_ended(self) -> bool:
-        """Whether the process runs no more; asks no other thread to wait, as :meth:`exit_code` does."""
+        """True if the process has ended; takes no lock, unlike :meth:`exit_code`."""
         return bool(wait([self._process.sentinel], timeout=0))
 
     def exit_code(self) -> int | None:
-        """The exit code, the negative number of the signal that killed it, or None while it runs."""
+        """Exit code, the negative number of the signal that killed the process, or None while it runs."""
         with _bookkeeping:
             return self._process.exitcode
 
     def memory_bytes(self, limit: int) -> int:
-        """Memory of the process and everything below it; pages that several of them share count once.
+        """Memory of the process and its descendants, in bytes; shared pages count once.
 
-        This is PSS, in which each process has its part of a shared page. Of one process alone that is within ``limit``
-        it is RSS, which is cheaper to read.
+        This is PSS, which splits a shared page among its processes, or RSS, which is cheaper to read, if the process
+        has no descendants and is within ``limit``.
         """
         family = [self.pid, *descendant_pids(self.pid)]
         resident = _total(family, _resident)
         if resident <= limit and len(family) == 1:
             return resident
         used = min(resident, _total(family, _proportional))
-        # Of two that share pages one may have ended between the readings, so that both were counted whole.
+        # If a process ended between the readings, the pages it shared were counted twice.
         return used if used <= limit else min(used, _total(family, _proportional))
 
     def kill(self) -> None:
-        """Kill the process and everything below it; what escapes for a moment is found by :meth:`close`."""
+        """Kill the process and its descendants; :meth:`close` finds those that were just being forked."""
         if self.has_ended():
             return
         below = descendant_pids(self.pid)
@@ -169,43 +198,43 @@ class ChildProcess:
             os.killpg(self.pid, signal.SIGKILL)
         kill(below)
 
-    def say_goodbye(self, seconds: float = 1.0) -> None:
-        """Close the channel, which asks the process to end, and give it some time to do so."""
+    def request_exit(self, seconds: float = 1.0) -> None:
+        """Close the channel, which ends a serve loop, and wait up to ``seconds`` for the process to end."""
         self.channel.close()
         self.wait_for_exit(seconds)
 
     def close(self) -> None:
-        """Kill what is left, also what the process had started before it ended, wait for the end, free the pipes."""
+        """Kill the process and its descendants, wait for their end, and close the pipes."""
         self.kill()
         self.wait_for_exit(_END_SECONDS)
         self.final_exit_code = self.exit_code()
         self.channel.close()
-        self._lifeline.close()
+        self._parent_pipe.close()
         with _bookkeeping:
             _live.discard(self.pid)
         kill_orphans()
 
 
 def kill_orphans() -> None:
-    """Kill everything that was started by processes that have ended since, and wait for the end of it.
+    """Kill the descendants of processes that have ended, and wait for their end.
 
-    It has the process that all are forked from as its parent by now, as the only ones beside the live processes.
+    Orphans are the children of the fork server that are not live processes.
     """
     deadline = time.monotonic() + _END_SECONDS
     while orphans := _orphans():
         kill([pid for orphan in orphans for pid in (orphan, *descendant_pids(orphan))])
         if time.monotonic() > deadline:
-            logger.warning("processes that training code has left cannot be ended: %s", orphans)
+            logger.warning("orphans of pushed code cannot be killed: %s", orphans)
             return
         time.sleep(_PAUSE_SECONDS)
 
 
 def kill_all() -> None:
-    """Kill every process that this one has started, and theirs: for the end of the server."""
-    forking = _forking_pid()
-    deadline = time.monotonic() + _LAST_SECONDS
-    # Before the process that they are forked from: it holds together what they have started.
-    while forking is not None and (below := descendant_pids(forking)) and time.monotonic() < deadline:
+    """Kill all descendants of this process when the server ends."""
+    fork_server = _fork_server_pid()
+    deadline = time.monotonic() + _KILL_ALL_SECONDS
+    # The fork server goes last: it is the parent of all orphans.
+    while fork_server is not None and (below := descendant_pids(fork_server)) and time.monotonic() < deadline:
         kill(below)
         time.sleep(_PAUSE_SECONDS)
     kill(descendant_pids(os.getpid()))
@@ -213,12 +242,12 @@ def kill_all() -> None:
 
 def _orphans() -> list[int]:
     with _bookkeeping:
-        forking = _forking_pid()
-        return [] if forking is None else [pid for pid in child_pids(forking) if pid not in _live]
+        fork_server = _fork_server_pid()
+        return [] if fork_server is None else [pid for pid in child_pids(fork_server) if pid not in _live]
 
 
-def _forking_pid() -> int | None:
-    pid: int | None = _forkserver._forkserver_pid  # type: ignore[attr-defined]  # noqa: SLF001 - said nowhere else
+def _fork_server_pid() -> int | None:
+    pid: int | None = _forkserver._forkserver_pid  # type: ignore[attr-defined]  # noqa: SLF001 - there is no public name
     return pid
 
 
@@ -244,7 +273,7 @@ def _proportional(process: psutil.Process) -> int:
 
 
 def how_it_ended(exit_code: int | None) -> str:
-    """A clause for messages: how a process that should not have ended did."""
+    """Clause for messages that tells how a process ended unexpectedly."""
     if exit_code is not None and exit_code < 0:
         try:
             name = signal.Signals(-exit_code).name

@@ -1,4 +1,7 @@
-"""Stand-ins for what the platform hands to pushed code: the file client, and a model's request (sections 4.2, 11.1)."""
+"""Stubs of the platform's SDK for pushed code: file client and model request.
+
+Instabase protocol, "Training jobs" and "Model service".
+"""
 
 import errno
 import io
@@ -12,11 +15,14 @@ from pytest_ibmodels.sandbox.storage.archives import unzip
 from pytest_ibmodels.sandbox.storage.drive import Drive
 from pytest_ibmodels.sandbox.storage.paths import DrivePath
 
+USERNAME = "sandbox"
+"""User name that pushed code gets."""
+
 
 class FileClient:
-    """Files of the drive, for code that runs inside the sandbox. All paths are drive paths.
+    """Files of the drive, for pushed code. All paths are drive paths.
 
-    ``file_client`` is None, which tells the original training code that this object itself is the SDK.
+    ``file_client`` is None: the original training code then uses this object itself as the SDK.
     """
 
     def __init__(self, drive: Drive, username: str, max_unzipped: int) -> None:
@@ -26,18 +32,18 @@ class FileClient:
         self._max_unzipped = max_unzipped
 
     def read_file(self, path: str) -> bytes:
-        """The bytes of a file.
+        """Read a file.
 
         Raises:
-            FileNotFoundError: if there is no such file.
+            FileNotFoundError: There is no such file.
         """
         return self._drive.read(self._existing(path, "file"))
 
     def write_file(self, path: str, data: bytes | str) -> None:
-        """Write a whole file, replacing what was there; folders are made as needed.
+        """Write or replace a file; missing folders are created.
 
         Raises:
-            PermissionError: if the path cannot be written.
+            PermissionError: The path cannot be written.
         """
         try:
             self._drive.write(DrivePath.parse(path), data.encode() if isinstance(data, str) else data)
@@ -46,7 +52,7 @@ class FileClient:
 
     @contextmanager
     def ibopen(self, path: str, mode: str = "r") -> Iterator[IO[Any]]:
-        """Open a file in mode ``r``, ``rb``, ``w`` or ``wb``; what is written arrives when it is closed."""
+        """Open a file in mode ``r``, ``rb``, ``w`` or ``wb``; it is written when it is closed."""
         if mode not in {"r", "rb", "w", "wb"}:
             msg = f"mode {mode!r} of {path!r}: expected 'r', 'rb', 'w' or 'wb'"
             raise ValueError(msg)
@@ -58,7 +64,7 @@ class FileClient:
             self.write_file(path, raw.getvalue())
 
     def unzip(self, path: str, dest: str, remove: bool = False) -> None:
-        """Unpack the zip ``path`` into the folder ``dest``, and delete it if ``remove``."""
+        """Unpack the zip ``path`` into the folder ``dest``, then delete the zip if ``remove`` is set."""
         unzip(self._drive, DrivePath.parse(path), DrivePath.parse(dest), max_bytes=self._max_unzipped)
         if remove:
             self._drive.delete(DrivePath.parse(path), force=False)
@@ -70,28 +76,28 @@ class FileClient:
             return False
 
     def list_dir(self, path: str) -> list[str]:
-        """The sorted names in a folder.
+        """List the names in a folder, sorted.
 
         Raises:
-            FileNotFoundError: if there is no such folder.
+            FileNotFoundError: There is no such folder.
         """
         return self._drive.names(self._existing(path, "folder"))
 
     def _existing(self, path: str, kind: Literal["file", "folder"]) -> DrivePath:
-        """The checked path; one that no drive could have is one that does not exist."""
+        """Parse the path of an existing node; an invalid path counts as missing."""
         try:
-            checked = DrivePath.parse(path)
-            info = self._drive.info(checked)
+            parsed = DrivePath.parse(path)
+            info = self._drive.info(parsed)
         except SandboxError as error:
             raise FileNotFoundError(errno.ENOENT, str(error), path) from None
         if info is None or info.type != kind:
             raise FileNotFoundError(errno.ENOENT, f"No such {kind} in the drive", path)
-        return checked
+        return parsed
 
 
 @dataclass(frozen=True)
 class RawData:
-    """A document as it is handed to a model: ``data`` is the JSON text of a list that holds the one record."""
+    """Document of a model request; ``data`` is the JSON text of a list with one record."""
 
     type: str
     data: bytes
@@ -104,7 +110,7 @@ class RequestContext:
 
 @dataclass(frozen=True)
 class ModelRequest:
-    """What a model's ``run`` is called with; ``input_path`` is the drive path of the document."""
+    """Argument of a model's ``run``; ``input_path`` is the drive path of the document."""
 
     model_name: str
     input_path: str

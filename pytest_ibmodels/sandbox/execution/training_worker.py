@@ -1,4 +1,4 @@
-"""What runs in the process of a training job: the pushed function, and its reports to the server."""
+"""Process of a training job: call the pushed function and send its reports to the server."""
 
 import inspect
 import json
@@ -20,22 +20,26 @@ from pytest_ibmodels.sandbox.execution.child import (
     load_function,
     plain_text,
 )
-from pytest_ibmodels.sandbox.execution.sdk_stubs import FileClient
+from pytest_ibmodels.sandbox.execution.sdk_stubs import USERNAME, FileClient
 from pytest_ibmodels.sandbox.execution.secrets import Secrets
 from pytest_ibmodels.sandbox.storage.drive import Drive
 
-USERNAME = "sandbox"
 _NICENESS = 5
 _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """``packages`` are folders on this machine, each the code of one top-level module.
+    """A training job.
 
-    ``unpacked`` is the folder that holds them if they were unpacked for this job alone. ``models`` is the folder of the
-    models in use. ``secrets`` stand in the arguments; the log and errors are written without them, and so are the
-    URLs in what the job reports.
+    Attributes:
+        function: Dotted path of the function to call.
+        packages: Folders on this machine, each the code of one top-level module.
+        folder: The job's folder, with its log and its working directory.
+        max_unzipped: Limit of an unpacked zip, in bytes.
+        unpacked: Folder of ``packages`` if they were unpacked for this job alone, else None.
+        models: Folder of the models in use.
+        secrets: Passwords in ``arguments``, redacted in the log, in errors, and in URLs that the job reports.
     """
 
     job_id: str
@@ -59,7 +63,7 @@ class TrainingJob:
 
 
 class JobMetadataClient:
-    """What training code reports through (protocol section 11.3); may be used from any thread of it."""
+    """Reports of training code (Instabase protocol, "Job metadata"). Thread-safe."""
 
     def __init__(self, job_id: str, channel: Channel, secrets: Secrets | None = None) -> None:
         self.job_id = job_id
@@ -68,22 +72,22 @@ class JobMetadataClient:
         self._sending = threading.Lock()
 
     def update_metadata(self, metadata: Mapping[str, Any]) -> None:
-        """Replace what the environment shows as ``task_data``; undefined numbers become the text "NAN".
+        """Replace the job's ``task_data``; NaN becomes the text "NAN".
 
         Raises:
-            TypeError: if it is no mapping with text keys, or a value in it is not JSON; the key is named.
+            TypeError: ``metadata`` is not a mapping with text keys, or a value in it is not JSON.
         """
         if not isinstance(metadata, Mapping):
             msg = f"update_metadata: expected a mapping, got a {type(metadata).__name__}"
             raise TypeError(msg)
-        self.send({"metadata": self._secrets.hidden_in_urls(as_json(metadata, "metadata"))})
+        self.send({"metadata": self._secrets.redact_urls(as_json(metadata, "metadata"))})
 
     def update_message(self, message: str) -> None:
         """Replace the job's message."""
-        self.send({"message": self._secrets.hidden_in_urls(plain_text(str(message)))})
+        self.send({"message": self._secrets.redact_urls(plain_text(str(message)))})
 
     def send(self, message: dict[str, Any]) -> None:
-        """Send a message to the server as it is."""
+        """Send a message to the server unchanged."""
         with self._sending:
             send_json(self._channel, message)
 
@@ -91,31 +95,31 @@ class JobMetadataClient:
 def run_training(channel: Channel, parent_pipe: Channel, job: TrainingJob) -> None:
     """Run the job in this process.
 
-    The last message is ``{"result": ...}``, ``{"failure": ...}`` of the pushed code, or ``{"fault": ...}``: why the job
-    could not be begun, in one sentence.
+    The last message is ``{"result": ...}``, ``{"failure": ...}`` of the pushed code, or ``{"fault": ...}``, the reason
+    in one sentence why the job could not be started.
     """
     try:
         bootstrap_child(parent_pipe, log=job.log, folder=job.scratch, secrets=job.secrets)
     except OSError as error:
         send_json(channel, {"fault": plain_text(str(error)), "peak_memory": 0})
         return
-    # Somebody waits for the answers of the server and of the models that it serves, but minutes for a training.
+    # The server and its models must answer at once, while a training takes minutes.
     os.nice(_NICENESS)
     client = JobMetadataClient(job.job_id, channel, job.secrets)
     outcome: dict[str, Any]
     try:
-        outcome = {"result": job.secrets.hidden_in_urls(_json_or_null(_call(job, client)))}
+        outcome = {"result": job.secrets.redact_urls(_json_or_null(_call_function(job, client)))}
     except BaseException as error:  # noqa: BLE001 - pushed code may raise anything, SystemExit too
         failure = describe(error)
         sys.stderr.write(failure["strace"] or f"{failure['error']}\n")
-        outcome = {"failure": {key: job.secrets.hidden_in_text(text) for key, text in failure.items()}}
+        outcome = {"failure": {key: job.secrets.redact_text(text) for key, text in failure.items()}}
     outcome["peak_memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_UNIT
     sys.stdout.flush()
     sys.stderr.flush()
     client.send(outcome)
 
 
-def _call(job: TrainingJob, client: JobMetadataClient) -> Any:
+def _call_function(job: TrainingJob, client: JobMetadataClient) -> Any:
     names = [package.name for package in job.packages]
     isolate_imports([package.parent for package in job.packages], names)
     function = load_function(job.function)
@@ -131,7 +135,7 @@ def _call(job: TrainingJob, client: JobMetadataClient) -> Any:
 
 
 def _json_or_null(value: Any) -> Any:
-    """What the function returned, if it is JSON; training functions return nothing of importance."""
+    """``value`` as JSON, or None if it is not JSON: the result of a training function is optional."""
     try:
         plain = as_json(value, "the result")
         json.dumps(plain)

@@ -1,68 +1,44 @@
-"""What runs in the process that answers for tuned models: the service of the pushed code, asked by one at a time."""
+"""Process that answers for the models of text classification with the service of the pushed code."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_ibmodels.sandbox.execution.channel import (
-    Channel,
-    receive_json,
-    send_json,
-)
-from pytest_ibmodels.sandbox.execution.child import (
-    as_json,
-    bootstrap_child,
-    describe,
-    isolate_imports,
-    load_function,
-)
+from pytest_ibmodels.sandbox.execution.channel import Channel
+from pytest_ibmodels.sandbox.execution.child import as_json, bootstrap_child, isolate_imports, load_function
+from pytest_ibmodels.sandbox.execution.worker import serve
 
 FACTORY = "endpoints.tuning_service"
-"""In the pushed module: called with ``models_path``; what it returns has ``answer(operation, settings, request)``."""
+"""Function of the pushed module that takes ``models_path`` and returns an object with the method
+``answer(operation, settings, request)``.
+"""
 
 
 @dataclass(frozen=True)
 class TuningSpec:
-    """``packages`` are folders on this machine, the first of which has the service; ``models`` is handed to it."""
+    """Arguments of :func:`serve_tuning`.
+
+    Attributes:
+        packages: Folders on this machine; the first has the service.
+        models: Folder of the models in use.
+        scratch: Working directory of the process.
+    """
 
     packages: tuple[Path, ...]
     models: Path
     scratch: Path
 
-    @property
-    def log(self) -> Path:
-        return self.scratch / "log.txt"
-
 
 def serve_tuning(channel: Channel, parent_pipe: Channel, spec: TuningSpec) -> None:
-    """Make the service and answer requests until the server closes the channel.
-
-    The first message is ``{"ready": true}`` or ``{"failure": ...}``, every later one the answer to one request:
-    ``{"answer": ...}`` or ``{"failure": ...}``.
-    """
-    spec.scratch.mkdir(parents=True, exist_ok=True)
-    bootstrap_child(parent_pipe, log=spec.log, folder=spec.scratch)
-    try:
-        isolate_imports([folder.parent for folder in spec.packages], [folder.name for folder in spec.packages])
-        service: Any = load_function(f"{spec.packages[0].name}.{FACTORY}")(models_path=str(spec.models))
-    except BaseException as error:  # noqa: BLE001 - pushed code may raise anything
-        _fail(channel, error)
-        return
-    send_json(channel, {"ready": True})
-    while True:
-        try:
-            request = receive_json(channel)
-        except (EOFError, OSError):
-            return
-        try:
-            answer = service.answer(request["operation"], request["settings"], request["request"])
-            send_json(channel, {"answer": as_json(answer, "the answer")})
-        except BaseException as error:  # noqa: BLE001 - the service stays for the next request
-            _fail(channel, error)
+    """Create the service and answer requests as :func:`serve` does."""
+    bootstrap_child(parent_pipe, log=spec.scratch / "log.txt", folder=spec.scratch)
+    serve(channel, lambda: _load(spec), _answer)
 
 
-def _fail(channel: Channel, error: BaseException) -> None:
-    failure = describe(error)
-    sys.stderr.write(failure["strace"])
-    send_json(channel, {"failure": failure})
+def _load(spec: TuningSpec) -> Any:
+    isolate_imports([folder.parent for folder in spec.packages], [folder.name for folder in spec.packages])
+    return load_function(f"{spec.packages[0].name}.{FACTORY}")(models_path=str(spec.models))
+
+
+def _answer(service: Any, request: dict[str, Any]) -> Any:
+    return as_json(service.answer(request["operation"], request["settings"], request["request"]), "the answer")

@@ -1,1 +1,1 @@
-"""The HTTP side of the sandbox: application, authentication, routers and server."""
+"""HTTP side of the sandbox: application, authentication, routers and server."""

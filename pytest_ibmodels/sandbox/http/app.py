@@ -1,4 +1,4 @@
-"""The application: settings in, ASGI application out."""
+"""Application factory."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -20,7 +20,8 @@ from pytest_ibmodels.sandbox.errors import (
     refusal,
 )
 from pytest_ibmodels.sandbox.http.auth import AuthMiddleware
-from pytest_ibmodels.sandbox.http.openapi import describe
+from pytest_ibmodels.sandbox.http.bodies import problems
+from pytest_ibmodels.sandbox.http.openapi import REFUSALS, DescribedApp
 from pytest_ibmodels.sandbox.http.routers import (
     annotator,
     drives,
@@ -32,7 +33,7 @@ from pytest_ibmodels.sandbox.http.routers import (
     tuning,
 )
 from pytest_ibmodels.sandbox.http.tokens import Tokens
-from pytest_ibmodels.sandbox.services.tenant import Sandboxes
+from pytest_ibmodels.sandbox.services.tenant import Tenants
 from pytest_ibmodels.sandbox.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -42,30 +43,29 @@ ROUTERS = tuple(module.router for module in _MODULES)
 
 
 def create_app(settings: Settings, tokens: Tokens) -> FastAPI:
-    """An application over the data folder of ``settings``, which it claims at once; each token has a root of its own.
+    """Create the application, and lock the data folder of ``settings``; each tenant has its own root in it.
 
     Raises:
-        StartError: if the data folder or the database cannot be used.
+        StartError: the data folder or the database cannot be used.
     """
-    sandboxes = Sandboxes(settings, tokens.names)
+    tenants = Tenants(settings, tokens.names)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        sandboxes.start()
+        tenants.start()
         yield
-        await run_in_threadpool(sandboxes.close)
+        await run_in_threadpool(tenants.close)
 
-    app = FastAPI(lifespan=lifespan, title="The sandbox", docs_url=None, redoc_url=None, redirect_slashes=False)
-    app.state.sandboxes = sandboxes
+    app = DescribedApp(lifespan=lifespan, title="The sandbox", docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.state.tenants = tenants
     app.add_middleware(AuthMiddleware, tokens=tokens, max_body=settings.max_body)
     for router in ROUTERS:
-        app.include_router(router)
-    describe(app)
+        app.include_router(router, responses=REFUSALS)
 
     @app.exception_handler(SandboxError)
     async def refused(request: Request, error: SandboxError) -> JSONResponse:
         if isinstance(error, StoreError) or isinstance(error.__cause__, OSError):
-            # Not the client's doing.
+            # The client is not to blame.
             logger.error("%s %s: %s", request.method, request.url.path, error)
         return _refused(error)
 
@@ -76,16 +76,17 @@ def create_app(settings: Settings, tokens: Tokens) -> FastAPI:
 
     @app.exception_handler(RecursionError)
     async def too_deep(_request: Request, _error: RecursionError) -> JSONResponse:
-        return _envelope("what was sent, or what it names, is nested too deep", 200)
+        return _envelope("the request, or a file that it names, is nested too deep", 200)
 
     @app.exception_handler(RequestValidationError)
-    async def misformed(_request: Request, error: RequestValidationError) -> JSONResponse:
-        problems = "; ".join(f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors())
-        return _envelope(f"the request does not fit: {problems}", 200)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        # The first part of a location is `body` or `query`.
+        found = [{**item, "loc": item["loc"][1:]} for item in error.errors()]
+        return _envelope(f"{request.scope['route'].name}: {problems(found)}", 200)
 
     @app.exception_handler(HTTPException)
     async def unknown(request: Request, error: HTTPException) -> JSONResponse:
-        msg = f"{request.method} {request.url.path}: {error.detail}; the sandbox has no such call"
+        msg = f"{request.method} {request.url.path}: {error.detail}; the sandbox has no such endpoint"
         headers = {"Allow": ", ".join(_methods(request))} if error.status_code == 405 else None
         return _envelope(msg, error.status_code, headers)
 
@@ -93,7 +94,7 @@ def create_app(settings: Settings, tokens: Tokens) -> FastAPI:
 
 
 def _methods(request: Request) -> list[str]:
-    """The methods of all calls at the path of a request; where there is GET there is HEAD."""
+    """Methods of all routes at the path of a request; GET implies HEAD."""
     there = [*request.app.routes, *(route for router in ROUTERS for route in router.routes)]
     matching = [r for r in there if isinstance(r, Route) and r.matches(request.scope)[0] is not Match.NONE]
     found = {method for route in matching for method in route.methods or ()}

@@ -1,4 +1,4 @@
-"""What every request passes first: the token, the size of the body, and the net under unexpected errors."""
+"""Middleware for every request: authentication, body size, unexpected errors."""
 
 import asyncio
 import logging
@@ -15,18 +15,18 @@ from pytest_ibmodels.sandbox.http.tokens import Tokens
 
 logger = logging.getLogger(__name__)
 
-TENANT = "pytest_ibmodels.holder"
-"""The key of a request's scope under which the holder of its token stands."""
+TENANT = "pytest_ibmodels.tenant"
+"""Key of a request's scope for the name of its tenant."""
 IS_HEAD = "pytest_ibmodels.is_head"
-"""The key that tells a HEAD request, which calls are asked to answer as GET."""
+"""Key of a request's scope that marks a HEAD request; routes see it as GET."""
 _DRAINED_BYTES = 256 * 2**20
 _DRAIN_SECONDS = 10.0
 _ABSOLUTE = re.compile(rb"https?://[^/]*(.*)", re.IGNORECASE | re.DOTALL)
-_MOST_DIGITS = 18
+_MAX_DIGITS = 18
 
 
 class AuthMiddleware:
-    """ASGI middleware around the application."""
+    """ASGI middleware that admits only requests with a known token, and tells their tenant by ``TENANT``."""
 
     def __init__(self, app: ASGIApp, *, tokens: Tokens, max_body: int) -> None:
         self._app = app
@@ -37,25 +37,25 @@ class AuthMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        scope = _tidied(scope)
+        scope = _normalized(scope)
         headers = dict(scope["headers"])
-        holder = self._tokens.holder(headers.get(b"authorization", b""))
-        if holder is None:
+        tenant = self._tokens.tenant(headers.get(b"authorization", b""))
+        if tenant is None:
             reason = "the token is wrong" if b"authorization" in headers else "there is no token"
             msg = f"{reason}; expected the header 'Authorization: Bearer TOKEN'"
             await _refuse(scope, receive, send, 401, msg)
             return
         length = headers.get(b"content-length", b"0")
-        if length.isdigit() and (len(length) > _MOST_DIGITS or int(length) > self._max_body):
+        if length.isdigit() and (len(length) > _MAX_DIGITS or int(length) > self._max_body):
             await _refuse(scope, receive, send, 413, str(BodyTooLargeError(self._max_body)))
             return
-        scope[TENANT] = holder
-        await self._guarded(scope, receive, send)
+        scope[TENANT] = tenant
+        await self._run_guarded(scope, receive, send)
 
-    async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _run_guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = False
 
-        async def watched(message: Message) -> None:
+        async def send_watched(message: Message) -> None:
             nonlocal started
             started = True
             if scope[IS_HEAD] and message["type"] == "http.response.body":
@@ -63,7 +63,7 @@ class AuthMiddleware:
             await send(message)
 
         try:
-            await self._app(scope, receive, watched)
+            await self._app(scope, receive, send_watched)
         except ClientDisconnect:
             logger.info("%s %s: the client went away", scope["method"], scope["path"])
         except Exception as error:
@@ -73,13 +73,13 @@ class AuthMiddleware:
                 await JSONResponse({"status": "ERROR", "msg": msg}, 500)(scope, receive, send)
 
 
-def _tidied(scope: Scope) -> Scope:
-    """The request as calls are described: its path alone, with one slash in front, and GET for HEAD."""
+def _normalized(scope: Scope) -> Scope:
+    """Scope with one leading slash in the path, without a host in it, and with GET in place of HEAD."""
     path: str = scope["path"]
     absolute = None if path.startswith("/") else _ABSOLUTE.fullmatch(scope.get("raw_path") or path.encode())
-    if absolute is not None:  # as it is sent to a proxy, and answered by every server (RFC 9112)
+    if absolute is not None:  # absolute form, as sent to a proxy; every server must accept it (RFC 9112)
         path = unquote(absolute[1].decode("latin-1"))
-    # Some clients join a host that ends in "/" with a path that begins with one (protocol section 1.1).
+    # Some clients join a host ending in "/" with a path beginning with one (Instabase protocol, "Authentication").
     path = "/" + path.lstrip("/")
     is_head = scope["method"] == "HEAD"
     return {**scope, "path": path, IS_HEAD: is_head, "method": "GET" if is_head else scope["method"]}
@@ -88,7 +88,7 @@ def _tidied(scope: Scope) -> Scope:
 async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, msg: str) -> None:
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
     if dict(scope["headers"]).get(b"expect", b"").lower() == b"100-continue":
-        # The client sends its body when it is told to go on, and it is not.
+        # The client sends its body only after status 100, which it does not get.
         headers["Connection"] = "close"
     else:
         await _drain(receive)
@@ -96,7 +96,7 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, msg: 
 
 
 async def _drain(receive: Receive) -> None:
-    # A client that is still sending would otherwise see a broken connection in place of the answer.
+    # A client that is still sending would see a broken connection instead of the answer.
     drained = 0
     with suppress(TimeoutError):
         async with asyncio.timeout(_DRAIN_SECONDS):

@@ -1,18 +1,19 @@
-"""Request bodies: JSON whatever the content type says, and files that go to disk as they come."""
+"""Request bodies: JSON under any content type, and files that are streamed to disk."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, Any, TypeVar
 
-from fastapi import Request
+from fastapi import Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from fastapi.routing import APIRoute
 from pydantic import ValidationError
 
 from pytest_ibmodels.instabase.wire import DRIVE_ARGS_HEADER, DriveArgs, WireModel
 from pytest_ibmodels.sandbox.errors import BodyTooLargeError, SandboxError, refusal
 from pytest_ibmodels.sandbox.http.auth import TENANT
 from pytest_ibmodels.sandbox.jsontext import loads
-from pytest_ibmodels.sandbox.services.tenant import Sandbox, Sandboxes
+from pytest_ibmodels.sandbox.services.tenant import Tenant, Tenants
 
 Model = TypeVar("Model", bound=WireModel)
 
@@ -20,70 +21,95 @@ MAX_JSON_BYTES = 64 * 2**20
 _CHUNK = 2**20
 
 
-# Dependencies are coroutines: FastAPI sends functions to a thread, which takes longer than they do.
-async def sandbox_of(request: Request) -> Sandbox:
-    """The sandbox of the token that the request came with, as a dependency."""
-    sandboxes: Sandboxes = request.app.state.sandboxes
-    return sandboxes.of(request.scope[TENANT])
+# Dependencies are coroutines: FastAPI runs functions in a thread, which costs more than these take.
+async def tenant_of(request: Request) -> Tenant:
+    """Tenant whose token the request carries; a dependency."""
+    tenants: Tenants = request.app.state.tenants
+    return tenants.get(request.scope[TENANT])
 
 
 async def drive_args(request: Request) -> DriveArgs:
-    """The arguments of a drive call, from its header; without one there are none.
+    """Arguments of a drive call, from its header; empty without the header.
 
     Raises:
-        SandboxError: if the header is not a JSON object of the known types.
+        SandboxError: the header is not a JSON object of the known types.
     """
     return parse_as(DriveArgs, request.headers.get(DRIVE_ARGS_HEADER, "{}"), f"header {DRIVE_ARGS_HEADER}")
 
 
-def json_body(model: type[Model]) -> Callable[[Request], Awaitable[Model]]:
-    """A dependency that reads the body as ``model``."""
+TheTenant = Annotated[Tenant, Depends(tenant_of)]
+Args = Annotated[DriveArgs, Depends(drive_args)]
 
-    async def read(request: Request) -> Model:
-        return parse_as(model, await body_bytes(request), request.url.path.rpartition("/")[2])
 
-    return read
+class JsonRoute(APIRoute):
+    """Route whose body is JSON, whatever content type the client names."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handle_json(request: Request) -> Response:
+            headers = [header for header in request.scope["headers"] if header[0] != b"content-type"]
+            headers.append((b"content-type", b"application/json"))
+            json_request = _JsonRequest({**request.scope, "headers": headers}, request.receive)
+            # Read here: FastAPI turns every error of reading into its own status 400.
+            await json_request.json()
+            return await handle(json_request)
+
+        return handle_json if self.body_field else handle
+
+
+class _JsonRequest(Request):
+    async def body(self) -> bytes:
+        """Body in memory; empty if it is blank.
+
+        Raises:
+            BodyTooLargeError: it is larger than any JSON body may be.
+        """
+        if not hasattr(self, "_body"):
+            tenant = await tenant_of(self)
+            limit, body = min(MAX_JSON_BYTES, tenant.settings.max_body), bytearray()
+            async for chunk in self.stream():
+                body += chunk
+                if len(body) > limit:
+                    raise BodyTooLargeError(limit)
+            self._body = bytes(body) if body.strip() else b""
+        return self._body
+
+    async def json(self) -> Any:
+        """Value of the body; None if it is empty."""
+        if not hasattr(self, "_json"):
+            body = await self.body()
+            try:
+                self._json = loads(body) if body else None
+            except ValueError as error:
+                raise SandboxError(f"{self.scope['route'].name}: the body: Invalid JSON: {error}") from None
+        return self._json
 
 
 def parse_as(model: type[Model], text: str | bytes, where: str) -> Model:
     """Check JSON text against a wire model.
 
     Raises:
-        SandboxError: names ``where`` and every key that does not fit.
+        SandboxError: names ``where`` and every invalid key.
     """
     try:
         return model.model_validate_json(text)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in item['loc']) or 'the body'}: {item['msg']}" for item in error.errors()
-        )
-        msg = f"{where}: {problems}"
-        raise SandboxError(msg) from None
+        raise SandboxError(f"{where}: {problems(error.errors())}") from None
 
 
-async def body_bytes(request: Request) -> bytes:
-    """A whole body in memory.
-
-    Raises:
-        BodyTooLargeError: if it is larger than any JSON body need be.
-    """
-    limit = min(MAX_JSON_BYTES, (await sandbox_of(request)).settings.max_body)
-    chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit:
-            raise BodyTooLargeError(limit)
-        chunks.append(chunk)
-    return b"".join(chunks)
+def problems(errors: Iterable[Any]) -> str:
+    """Errors of pydantic as one text, each with the path of its key."""
+    return "; ".join(f"{'.'.join(map(str, error['loc'])) or 'the body'}: {error['msg']}" for error in errors)
 
 
 async def body_to_file(request: Request) -> Path:
-    """Write a body to a scratch file as it comes; the caller moves or deletes the file.
+    """Write a body to a scratch file as it arrives; the caller moves or deletes the file.
 
     Raises:
-        BodyTooLargeError: if it is over the limit.
+        BodyTooLargeError: the body is over the limit.
     """
-    path = (await sandbox_of(request)).drive.new_scratch()
+    path = (await tenant_of(request)).drive.new_scratch()
     try:
         await _store(request, path)
     except BaseException as error:
@@ -95,7 +121,7 @@ async def body_to_file(request: Request) -> Path:
 
 
 async def _store(request: Request, path: Path) -> None:
-    limit, size, pending = (await sandbox_of(request)).settings.max_body, 0, bytearray()
+    limit, size, pending = (await tenant_of(request)).settings.max_body, 0, bytearray()
     file = await run_in_threadpool(path.open, "wb")
     with file:
         async for chunk in request.stream():
@@ -110,7 +136,7 @@ async def _store(request: Request, path: Path) -> None:
 
 
 def json_object(path: Path, limit: int = 65_536) -> dict[str, object] | None:
-    """The JSON object in a small file, or None if there is none."""
+    """JSON object in a file of at most ``limit`` bytes; None if the file is larger or holds something else."""
     if path.stat().st_size > limit:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Serving the application until it is told to stop, and leaving nothing behind."""
+"""Server process: listening, announcement and shutdown."""
 
 import asyncio
 import json
@@ -16,16 +16,16 @@ from fastapi import FastAPI
 from pytest_ibmodels.sandbox.errors import StartError
 from pytest_ibmodels.sandbox.execution.processes import kill_all
 from pytest_ibmodels.sandbox.http.connections import ACCEPTED_AT_ONCE, BoundedProtocol
-from pytest_ibmodels.sandbox.storage.cleanup import RemovedAtEnd
+from pytest_ibmodels.sandbox.storage.cleanup import CleanupDir
 
 _STOP_SECONDS = 1.6
-# For how long a connection may be idle: longer than between two looks at a job.
-_KEPT_SECONDS = 60
+# Longer than a client waits between two polls of a job.
+_KEEP_ALIVE_SECONDS = 60
 _BACKLOG = 512
 
 
 class Server(uvicorn.Server):
-    """uvicorn, which announces itself, and stops on SIGTERM, SIGINT or, if asked to, the end of its standard input."""
+    """uvicorn server that prints its URL, and stops on SIGTERM, SIGINT or, as an option, the end of standard input."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class Server(uvicorn.Server):
         *,
         announce: bool,
         exit_with_parent: bool,
-        doomed: RemovedAtEnd | None = None,
+        cleanup_dir: CleanupDir | None = None,
     ) -> None:
         super().__init__(
             uvicorn.Config(
@@ -44,16 +44,16 @@ class Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                timeout_keep_alive=_KEPT_SECONDS,
+                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=1,
             )
         )
         self._listener = listener
         self._announce = announce
         self._exit_with_parent = exit_with_parent
-        self._doomed = doomed
+        self._cleanup_dir = cleanup_dir
         self._stopping = False
-        self._is_unheard = False
+        self._is_announcement_lost = False
 
     @property
     def url(self) -> str:
@@ -62,7 +62,7 @@ class Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """A signal is a wish to stop, not a way to die: the exit code is 0."""
+        """Stop on signals, with exit code 0."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.stop)
@@ -74,38 +74,37 @@ class Server(uvicorn.Server):
             self.stop()
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.remove_signal_handler(number)
-                # The end is near already; a second signal must not keep it from being in good order.
+                # A second signal must not interrupt the shutdown.
                 signal.signal(number, signal.SIG_IGN)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then say where."""
+        """Start, then print the URL."""
         await super().startup(sockets)
-        # As many may wait as before; asyncio made it the number that is accepted at once.
+        # asyncio has set the backlog to the number of connections accepted at once.
         self._listener.listen(_BACKLOG)
         if self._announce:
             line = json.dumps({"url": self.url, "pid": os.getpid()})
         else:
             line = f"The sandbox answers at {self.url} (process {os.getpid()}); Ctrl-C stops it."
-        if not _is_said(line) and self._announce:
-            self._is_unheard = True
+        if not _print_line(line) and self._announce:
+            self._is_announcement_lost = True
             self.stop()
 
     def stop(self) -> None:
-        """End soon: requests under way get a moment, then this process ends whatever still runs."""
+        """Stop soon: running requests get a moment, then the process exits."""
         if not self._stopping:
             self._stopping = self.should_exit = True
-            threading.Thread(target=self._end_anyway, name="end", daemon=True).start()
+            threading.Thread(target=self._force_exit, name="exit", daemon=True).start()
 
     def run_until_stopped(self) -> None:
-        """Serve; returns when everything is closed.
+        """Serve until stopped.
 
         Raises:
-            StartError: nobody could be told where the sandbox answers, as it was asked to.
+            StartError: the announcement could not be printed.
         """
         self.run(sockets=[self._listener])
-        if self._is_unheard:
-            msg = "--announce: standard output is closed, or cannot be written to"
-            raise StartError(msg)
+        if self._is_announcement_lost:
+            raise StartError("--announce: standard output is closed, or cannot be written to")
 
     def _wait_for_parent(self, loop: asyncio.AbstractEventLoop) -> None:
         with suppress(OSError, AttributeError, ValueError):
@@ -113,56 +112,54 @@ class Server(uvicorn.Server):
                 pass
         loop.call_soon_threadsafe(self.stop)
 
-    def _end_anyway(self) -> None:
-        # A thread that waits for a model, or unpacks a large file, must not keep the process: the store is consistent
-        # at any moment, and the next start ends what was left.
+    def _force_exit(self) -> None:
+        # Threads that wait for a model or unpack a file must not delay the exit: the store is always consistent, and
+        # the next start fails unfinished jobs.
         threading.Event().wait(_STOP_SECONDS)
         kill_all()
-        if self._doomed:
-            self._doomed.remove()
-        os._exit(StartError.exit_code if self._is_unheard else 0)
+        if self._cleanup_dir:
+            self._cleanup_dir.remove()
+        os._exit(StartError.exit_code if self._is_announcement_lost else 0)
 
 
-def _is_said(line: str) -> bool:
-    """Whether a line could be written to standard output."""
+def _print_line(line: str) -> bool:
+    """Print a line; return whether standard output took it."""
     if sys.stdout is None:
         return False
     try:
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
     except (OSError, ValueError):
-        # What is in its buffer would be tried again at the end, and fail then.
+        # Its buffer would be flushed again at exit, and fail then.
         sys.stdout = None  # as in a process without one
         return False
     return True
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket.
+    """Create a listening socket.
 
     Raises:
-        StartError: if the address cannot be had.
+        StartError: the address cannot be used.
     """
     if not host.strip():
-        # Sockets take it for all addresses of the machine.
-        msg = "cannot listen: the host is empty"
-        raise StartError(msg)
+        # Sockets take an empty host for all addresses of the machine.
+        raise StartError("cannot listen: the host is empty")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
-        # asyncio sets this only on sockets that name their protocol; without it every answer waits 40 ms for an
-        # acknowledgement between its head and its body.
+        # asyncio sets this only on sockets that name their protocol; without it the body of every answer waits 40 ms
+        # for an acknowledgement of the head.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except (OSError, OverflowError) as raised:
-        # Where a name leads nowhere, `create_server` hides the error that says so.
+        # For an unknown host, `create_server` hides the error of the name resolution.
         error = raised.__context__ if isinstance(raised.__context__, socket.gaierror) else raised
-        msg = f"cannot listen on {host} port {port}: {_reason(error)}{_hint(host, port, error)}"
-        raise StartError(msg) from raised
+        raise StartError(f"cannot listen on {host} port {port}: {_reason(error)}{_hint(host, port, error)}") from raised
     return listener
 
 
 def _reason(error: OSError | OverflowError) -> object:
-    if isinstance(error, socket.gaierror):  # its numbers are none of the system's
+    if isinstance(error, socket.gaierror):  # its numbers are not errno
         return error.strerror or error
     return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
 

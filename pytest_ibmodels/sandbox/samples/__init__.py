@@ -1,4 +1,4 @@
-"""Built-in samples: small generated data sets, the same on every machine."""
+"""Built-in samples: small generated data sets, identical on every machine."""
 
 import importlib
 import shutil
@@ -10,21 +10,21 @@ SAMPLES = {
     "drivers-licenses": "pytest_ibmodels.sandbox.samples.drivers_licenses",
     "reviews": "pytest_ibmodels.sandbox.samples.reviews",
 }
-"""The module of each sample; it has ``VERSION``, raised when the content changes, and ``write(folder)``.
+"""Module of each sample, with ``VERSION``, to be raised when the content changes, and ``write(folder)``.
 
-Those that are a database have the name of its SQLite file in ``DATABASE``.
+The module of a database has the name of its SQLite file in ``DATABASE``.
 """
 
 DATABASES = ("reviews",)
-"""The samples that are databases."""
+"""Samples that are databases."""
 
 
 def sample_folder(name: str, root: Path) -> Path:
-    """The folder of sample ``name`` below ``root``, generated if it is not there."""
+    """Return the folder of a sample below ``root``; generate it if it is missing."""
     module = importlib.import_module(SAMPLES[name])
     folder = root / f"{name}-{module.VERSION}"
     if not folder.is_dir():
-        # Generated beside and renamed: whoever else generates it at the same time makes the same.
+        # Another process may generate the same sample: the first rename wins.
         draft = root / f".{uuid.uuid4().hex}"
         module.write(draft)
         with suppress(OSError):
@@ -34,8 +34,8 @@ def sample_folder(name: str, root: Path) -> Path:
 
 
 def sample_database(name: str, root: Path) -> str:
-    """The URL of the sample database ``name``, generated below ``root`` if it is not there."""
-    # Imported here: a process of pushed code imports this module too, and does not need it.
+    """Return the URL of a sample database below ``root``; generate it if it is missing."""
+    # Imported here, as worker processes import this module without needing SQLAlchemy.
     from sqlalchemy import URL
 
     file: str = importlib.import_module(SAMPLES[name]).DATABASE

@@ -1,7 +1,7 @@
-"""A generated Annotator project (protocol sections 10.1, 10.2): 80 driver's licences in the layouts of 8 states.
+"""A generated Annotator project: 80 driver's licences in the layouts of 8 states.
 
-The people come from Faker, the layouts are our own: they differ in the words of their markers, the form of the number,
-the order of names and of blocks, columns, date separators, and in what else is printed. Nobody in them exists.
+Instabase protocol, "Annotator projects" and "OCR documents". Faker generates the people. The layouts differ in markers,
+number format, order of names and blocks, columns, date separators, and extra fields.
 """
 
 import json
@@ -28,7 +28,7 @@ _COLUMN_X = 520
 _STATES = ("NY", "CA", "TX", "FL", "IL", "PA", "OH", "WA", "NJ", "VA", "MA", "GA", "CO", "OR", "AZ", "MN")
 
 Word = tuple[str, str | None]
-"""A word and its field, or None."""
+"""A word and its field; None if it belongs to no field."""
 Row = list[Word]
 
 
@@ -55,7 +55,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Layout:
-    """How one state prints a licence; ``number`` has ``#`` for a digit and ``@`` for a letter."""
+    """Layout of one state; in ``number``, ``#`` is a digit and ``@`` a letter."""
 
     title: str
     number_marker: str
@@ -118,7 +118,7 @@ def _person(faker: Faker, layout: Layout, rng: random.Random) -> Person:
     )
 
 
-# --- what is printed ---
+# --- printed text ---
 
 
 def _words(text: str, field_name: str | None = None) -> Row:
@@ -150,7 +150,7 @@ def _unmarked(person: Person) -> list[Row]:
 
 
 def _holder(person: Person) -> list[Row]:
-    return [_words("LICENSE TENANT"), _name(f"{person.first} {person.middle} {person.last}")]
+    return [_words("LICENSE HOLDER"), _name(f"{person.first} {person.middle} {person.last}")]
 
 
 _TITLES_FIRST = ("title", "number", "extras", "name", "address")
@@ -202,7 +202,7 @@ _LAYOUTS = (
 
 
 def _lines(layout: Layout, person: Person) -> list[list[tuple[int, Row]]]:
-    """Lines of (x of the first word, words), from top to bottom."""
+    """Lines from top to bottom; each is a list of (x of the first word, words)."""
     left = [row for block in layout.blocks for row in _block(block, layout, person)]
     right = [row for block in layout.right_column for row in _block(block, layout, person)]
     lines = []
@@ -257,11 +257,11 @@ def _value_of(marker: str, layout: Layout, person: Person) -> str:
     return choices.get(plain, "")
 
 
-# --- how it looks to the OCR ---
+# --- OCR records ---
 
 
 def _record(lines: list[list[tuple[int, Row]]], rng: random.Random) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The OCR record of a document, and its annotations by label id."""
+    """OCR record of a document, and its annotations by label id."""
     shift_x, shift_y = rng.randint(-15, 15), rng.randint(-10, 10)
     words: list[list[dict[str, Any]]] = []
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in FIELDS}

@@ -1,9 +1,8 @@
 """A generated table of labelled texts in SQLite: `Review`, with `ReviewLabel` (1 to 5 stars) and `ReviewText`.
 
-The reviews are put together from phrases of our own: what is said of an article fits its stars, with a word of a
-neighbouring opinion now and then, as people do. Nobody wrote them.
+Each review is composed of phrases that fit its stars; some have one phrase of a neighbouring rating, as real ones do.
 
-`python -m pytest_ibmodels.sandbox.samples.reviews 100 > reviews.csv` writes 100 of them as CSV.
+`python -m pytest_ibmodels.sandbox.samples.reviews 100 > reviews.csv` writes 100 reviews as CSV.
 """
 
 import argparse
@@ -16,13 +15,13 @@ from pathlib import Path
 
 VERSION = "v1"
 DATABASE = "reviews.db"
-"""The file that holds the table."""
+"""File name of the database."""
 
 ROWS = 400
 COLUMNS = ("ReviewLabel", "ReviewText")
 _SEED = 20_220_902
 _MIXED = 0.15
-"""The share of reviews in which one sentence is of a neighbouring opinion."""
+"""Fraction of reviews with one phrase of a neighbouring rating."""
 
 _ARTICLES = (
     *("dress", "sweater", "skirt", "blouse", "jacket", "pair of jeans", "cardigan", "coat", "shirt", "jumpsuit"),
@@ -78,7 +77,7 @@ _OPINIONS: tuple[tuple[str, ...], ...] = (
 
 
 def write(folder: Path) -> None:
-    """Write the database into a folder, which is made."""
+    """Create ``folder`` and write the database into it."""
     folder.mkdir(parents=True)
     with closing(sqlite3.connect(folder / DATABASE)) as database:
         database.execute("CREATE TABLE Review (ID INTEGER PRIMARY KEY, ReviewLabel INTEGER, ReviewText TEXT)")
@@ -87,8 +86,8 @@ def write(folder: Path) -> None:
 
 
 def reviews(count: int = ROWS) -> list[tuple[int, str]]:
-    """Stars, from 1 to 5 and equally often, and text of so many reviews; the same every time."""
-    rng = random.Random(_SEED)  # noqa: S311 - a sample is to be the same everywhere
+    """Stars (1 to 5, equally often) and text of ``count`` reviews; every call returns the same."""
+    rng = random.Random(_SEED)  # noqa: S311 - reproducible, not secret
     rows = [(number % 5 + 1, _review(rng, number % 5)) for number in range(count)]
     rng.shuffle(rows)
     return rows
@@ -98,10 +97,10 @@ def _review(rng: random.Random, opinion: int) -> str:
     opening = rng.choice(_OPENINGS).format(
         article=rng.choice(_ARTICLES), colour=rng.choice(_COLOURS), person=rng.choice(_PEOPLE)
     )
-    said = rng.sample(_OPINIONS[opinion], 2)
+    phrases = rng.sample(_OPINIONS[opinion], 2)
     if rng.random() < _MIXED:
-        said[1] = rng.choice(_OPINIONS[opinion - 1 if opinion else 1])
-    return " ".join([opening, *said])
+        phrases[1] = rng.choice(_OPINIONS[opinion - 1 if opinion else 1])
+    return " ".join([opening, *phrases])
 
 
 def _main() -> None:

@@ -1,4 +1,4 @@
-"""The marketplace: published packages, and the folders that become packages (protocol section 6)."""
+"""Marketplace: publish, install and pack packages (Instabase protocol, "Marketplace")."""
 
 import shutil
 import threading
@@ -10,17 +10,9 @@ from semver import Version
 
 from pytest_ibmodels.instabase.wire_marketplace import MarketplaceApp
 from pytest_ibmodels.sandbox.errors import SandboxError
-from pytest_ibmodels.sandbox.services.packages import (
-    DESCRIPTION,
-    PackageId,
-    parse_package_id,
-)
+from pytest_ibmodels.sandbox.services.packages import DESCRIPTION, PackageId, parse_package_id
 from pytest_ibmodels.sandbox.settings import Settings
-from pytest_ibmodels.sandbox.storage.archives import (
-    extract,
-    pack,
-    reported,
-)
+from pytest_ibmodels.sandbox.storage.archives import extract, pack, translate_zip_errors
 from pytest_ibmodels.sandbox.storage.drive import Drive
 from pytest_ibmodels.sandbox.storage.job_store import PackageRow, Store
 from pytest_ibmodels.sandbox.storage.mounts import Mount
@@ -29,20 +21,20 @@ from pytest_ibmodels.sandbox.storage.paths import APPLICATIONS, DrivePath
 _PUBLISHED = APPLICATIONS.joined("Marketplace", "All")
 _INSTALLED = APPLICATIONS.joined("Installed")
 _TICK = 0.001
-"""Seconds between two publications."""
+"""Least difference of two publication times, in seconds."""
 
 
 def applications_mount(settings: Settings) -> Mount:
-    """How the drive shows what is published and installed; the folder behind it is made."""
+    """Create the folder of published and installed packages and return its mount in the drive."""
     settings.applications_root.mkdir(parents=True, exist_ok=True)
     return Mount(APPLICATIONS, str(settings.applications_root.resolve()), settings.samples_root)
 
 
 class Marketplace:
-    """Archives and installed packages are files; which of them count is what the store says.
+    """Published and installed packages of a tenant: files, listed in the store.
 
-    All methods block, may be called from any thread, and raise :class:`SandboxError` with a sentence for a request
-    that cannot be served; nothing has changed then.
+    All methods block and are thread-safe. They raise :class:`SandboxError`, without a change, for a request that cannot
+    be served.
     """
 
     def __init__(self, settings: Settings, drive: Drive, store: Store) -> None:
@@ -51,10 +43,10 @@ class Marketplace:
         self._drive = drive
         self._store = store
         self._changing = threading.Lock()
-        self._tidy_up()
+        self._reconcile()
 
     def apps(self) -> list[MarketplaceApp]:
-        """All published names, sorted; their versions in semantic order, equal ones as they were published."""
+        """Published packages by name; versions are in semantic order, equal ones in order of publication."""
         by_name: dict[str, list[PackageRow]] = {}
         for row in sorted(self._store.packages(), key=_precedence):
             by_name.setdefault(row.name, []).append(row)
@@ -69,49 +61,52 @@ class Marketplace:
         ]
 
     def publish(self, path: DrivePath) -> None:
-        """Check the archive at ``path``, store a copy, and list it under the name and version that it tells."""
+        """Check the archive at ``path``, store a copy, and list it under the name and version in its description."""
         archive, trial = self._drive.new_scratch(), self._drive.new_scratch()
         try:
-            # A copy first: the file in the drive may be written to while it is looked at.
-            with self._drive.open(path) as source, reported(path, "stored"), archive.open("wb") as copy:
+            # The file in the drive may change during the checks, so they read a copy.
+            with self._drive.open(path) as source, translate_zip_errors(path, "stored"), archive.open("wb") as copy:
                 shutil.copyfileobj(source, copy)
             with archive.open("rb") as file:
                 extract(file, trial, path, _INSTALLED, max_bytes=self._max_bytes)
             package = _identify(trial, path)
             row = PackageRow(package.name, package.version, modules=_modules(trial), published=time.time())
-            self._admit(row, archive)
+            self._add(row, archive)
         finally:
             archive.unlink(missing_ok=True)
             shutil.rmtree(trial, ignore_errors=True)
 
     def unpublish(self, name: str, version: str) -> None:
-        """Remove a version, also where it is installed."""
+        """Remove a version, with its installed copy."""
         with self._changing:
-            row = self._known(name, version, "unpublish")
+            row = self._published_row(name, version, "unpublish")
             self._store.remove_package(name, version)
             for folder in (self._local(_archive(row)).parent, self._local(_installed(row))):
                 _remove(folder)
 
     def install(self, name: str, version: str) -> None:
-        """Unpack a published version to its folder in the drive; one that is there is left as it is."""
+        """Unpack a published version to its folder in the drive; do nothing if it is installed."""
         with self._changing:
-            row = self._known(name, version, "install")
+            row = self._published_row(name, version, "install")
             if row.installed:
                 return
             unpacked = self._unpack(row)
             target = self._local(_installed(row))
-            with reported(_installed(row), "installed"):
+            with translate_zip_errors(_installed(row), "installed"):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.rmtree(target, ignore_errors=True)
                 unpacked.rename(target)
             self._store.mark_installed(name, version)
 
     def unpack_newest(self, module: str) -> tuple[PackageRow, Path]:
-        """The newest version, by semantic precedence, of the package that brings ``module``, and a fresh copy of it.
+        """Unpack the newest version, by semantic precedence, of the package that has ``module``.
 
-        Of versions that differ in build metadata alone it is the one that was published last; if several packages bring
-        the module, the one that is called like it is meant. The copy lies in a scratch folder, which
-        the caller removes; so to unpublish the version does not take the code away from a job.
+        Of versions that differ only in build metadata, the last published one is the newest. If several packages have
+        the module, the one of the same name is used. The caller deletes the returned folder, a copy that a running job
+        keeps when the version is unpublished.
+
+        Raises:
+            SandboxError: No package, or several with other names, have the module.
         """
         rows = [row for row in self._store.packages() if module in row.modules]
         if not rows:
@@ -124,7 +119,7 @@ class Marketplace:
         if len(names) > 1 and module not in names:
             msg = (
                 f"run_train: no 'script_packages' given, and several published packages have a module {module!r} "
-                f"({', '.join(names)}), none of which is called like it; push the code and name its folder"
+                f"({', '.join(names)}), none of which has its name; push the code and name its folder"
             )
             raise SandboxError(msg)
         name = module if module in names else names[0]
@@ -132,8 +127,8 @@ class Marketplace:
         return newest, self._unpack(newest)
 
     def create_solution(self, content: DrivePath, output: DrivePath) -> DrivePath:
-        """Pack the folder ``content`` as ``output/NAME-VERSION.ibsolution``, replacing such a file; its path."""
-        where = f"solution/create: '{content}' is no package"
+        """Pack folder ``content`` as ``output/NAME-VERSION.ibsolution``, replacing such a file, and return its path."""
+        where = f"solution/create: '{content}' is not a package"
         if output.starts_with(content):
             msg = f"solution/create: output_folder '{output}' lies in content_folder '{content}', which would pack it"
             raise SandboxError(msg)
@@ -151,7 +146,7 @@ class Marketplace:
             packed.unlink(missing_ok=True)
         return target
 
-    def _admit(self, row: PackageRow, archive: Path) -> None:
+    def _add(self, row: PackageRow, archive: Path) -> None:
         with self._changing:
             if self._store.package(row.name, row.version) is not None:
                 msg = (
@@ -160,19 +155,19 @@ class Marketplace:
                 )
                 raise SandboxError(msg)
             target = self._local(_archive(row))
-            with reported(_archive(row), "stored"):
+            with translate_zip_errors(_archive(row), "stored"):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 archive.replace(target)
-            # By the clock, which may have been set back: later than all others.
+            # The clock may have been set back; publication times must increase.
             newest = max((other.published for other in self._store.packages()), default=0.0)
             row.published = max(time.time(), newest + _TICK)
             self._store.add_package(row)
 
-    def _known(self, name: str, version: str, call: str) -> PackageRow:
+    def _published_row(self, name: str, version: str, call: str) -> PackageRow:
         row = self._store.package(name, version)
         if row is None:
             others = sorted((row for row in self._store.packages() if row.name == name), key=_precedence)
-            versions = f"; there are: {', '.join(row.version for row in others)}" if others else ""
+            versions = f"; versions: {', '.join(row.version for row in others)}" if others else ""
             msg = f"{call}: {name!r} {version!r} is not published{versions}"
             raise SandboxError(msg)
         return row
@@ -190,8 +185,8 @@ class Marketplace:
     def _local(self, path: DrivePath) -> Path:
         return self._root.joinpath(*path.parts[len(APPLICATIONS.parts) :])
 
-    def _tidy_up(self) -> None:
-        """Bring files and store together again, which the death of a former server may have kept apart."""
+    def _reconcile(self) -> None:
+        """Remove rows without files and files without rows, which a killed server may have left."""
         for path in (_PUBLISHED, _INSTALLED):
             self._local(path).mkdir(parents=True, exist_ok=True)
         kept = set()
@@ -203,14 +198,14 @@ class Marketplace:
             kept.add(archive.parent)
             if row.installed:
                 kept.add(self._local(_installed(row)))
-        for place in (_PUBLISHED, _INSTALLED):
-            for folder in list(self._local(place).glob("*/*")):
+        for path in (_PUBLISHED, _INSTALLED):
+            for folder in list(self._local(path).glob("*/*")):
                 if folder not in kept:
                     _remove(folder)
 
 
 def _remove(folder: Path) -> None:
-    """Remove the folder of a version, and that of its name if nothing else is in it."""
+    """Remove the folder of a version, and its parent if that is empty."""
     shutil.rmtree(folder, ignore_errors=True)
     with suppress(OSError):
         folder.parent.rmdir()
@@ -225,21 +220,21 @@ def _installed(row: PackageRow) -> DrivePath:
 
 
 def _precedence(row: PackageRow) -> tuple[Version, float]:
-    # Versions that differ in build metadata alone are equal.
+    # Versions that differ only in build metadata have equal precedence.
     return Version.parse(row.version), row.published
 
 
 def _identify(folder: Path, path: DrivePath) -> PackageId:
-    where = f"publish: '{path}' is no package"
+    where = f"publish: '{path}' is not a package"
     file = folder / DESCRIPTION
     if not file.is_file():
         deeper = next(folder.glob(f"*/{DESCRIPTION}"), None)
-        hint = f"; there is one in '{deeper.parent.name}': zip what is in that folder, not the folder" if deeper else ""
-        msg = f"{where}: it holds no {DESCRIPTION} at its top{hint}"
+        hint = f"; there is one in '{deeper.parent.name}': zip its content, not the folder" if deeper else ""
+        msg = f"{where}: it has no {DESCRIPTION} at its top level{hint}"
         raise SandboxError(msg)
     return parse_package_id(file.read_bytes(), where)
 
 
 def _modules(folder: Path) -> list[str]:
-    """The folders that can be imported from ``folder``."""
+    """Names of the Python packages in ``folder``."""
     return sorted(item.name for item in folder.iterdir() if item.name.isidentifier() and any(item.glob("*.py")))

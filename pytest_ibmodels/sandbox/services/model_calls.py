@@ -1,6 +1,6 @@
-"""Calls that wait for the answer of a model: each tenant has a small pool of threads for them.
+"""Thread pool of each tenant for calls that wait for a model.
 
-Reading and writing of files has threads of its own, so it never waits behind a model, nor one tenant behind another.
+File operations have other threads: they never wait for a model, and no tenant waits for another.
 """
 
 import asyncio
@@ -21,17 +21,17 @@ T = TypeVar("T")
 
 THREADS = 8
 MOST_WAITING = 32
-"""Calls of a tenant beyond those that have a thread; more are refused."""
-_LOOK_SECONDS = 0.5
+"""Limit of a tenant's calls that wait for a thread; further calls are refused."""
+_POLL_SECONDS = 0.5
 _LOCK_SECONDS = 0.1
 
 
 class CallerLeftError(SandboxError):
-    """The caller has closed the connection: nobody waits for the answer."""
+    """The caller has closed the connection."""
 
 
 class ModelCalls:
-    """Runs blocking calls of one tenant, at most ``THREADS`` at once."""
+    """Pool of one tenant's blocking calls; at most ``threads`` run at once."""
 
     def __init__(self, threads: int = THREADS, most_waiting: int = MOST_WAITING) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="model-call")
@@ -43,8 +43,8 @@ class ModelCalls:
         """Run ``call`` in the pool and return its value; its argument is set once the caller has left.
 
         Raises:
-            TooManyCallsError: if as many calls of this tenant wait already as may.
-            CallerLeftError: if the caller has left.
+            TooManyCallsError: The tenant has too many waiting calls.
+            CallerLeftError: The caller has closed the connection.
         """
         abandoned = threading.Event()
         with self._lock:
@@ -56,18 +56,18 @@ class ModelCalls:
         answer = asyncio.wrap_future(running)
         try:
             while not answer.done():
-                await asyncio.wait([answer], timeout=_LOOK_SECONDS)
+                await asyncio.wait([answer], timeout=_POLL_SECONDS)
                 if not answer.done() and await request.is_disconnected():
                     msg = "the caller has left"
                     raise CallerLeftError(msg)
             return await answer
         finally:
-            # A call that has no thread yet ends here; one that waits for a model notices by itself.
+            # Cancels a call that has no thread yet; one that waits for a model polls the event.
             abandoned.set()
             running.cancel()
 
     def close(self) -> None:
-        """Start nothing more; what runs is not waited for."""
+        """Start no more calls, without waiting for running ones."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _release(self) -> None:
@@ -76,11 +76,11 @@ class ModelCalls:
 
 
 @contextmanager
-def held(lock: threading.Lock, abandoned: threading.Event | None) -> "Iterator[None]":
-    """Hold a lock; whoever waits for it gives up once ``abandoned`` is set.
+def hold(lock: threading.Lock, abandoned: threading.Event | None) -> "Iterator[None]":
+    """Hold a lock; setting ``abandoned`` ends the wait for it.
 
     Raises:
-        CallerLeftError: if it was set before the lock could be had.
+        CallerLeftError: ``abandoned`` was set during the wait.
     """
     while not lock.acquire(timeout=_LOCK_SECONDS if abandoned else -1):
         if abandoned and abandoned.is_set():

@@ -1,4 +1,4 @@
-"""Packages, as far as the environment must understand them (protocol sections 10.8 and 10.9)."""
+"""Descriptions of published packages and model packages (Instabase protocol, "Packages")."""
 
 import json
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ DESCRIPTION = "package.json"
 
 @dataclass(frozen=True)
 class PackageId:
-    """What a package calls itself; ``version`` is a semantic version."""
+    """Name and semantic version of a package."""
 
     name: str
     version: str
@@ -27,10 +27,10 @@ class PackageId:
 
 
 def parse_package_id(content: bytes, where: str) -> PackageId:
-    """Read name and version from the content of a ``package.json``; ``where`` begins the sentence of an error.
+    """Parse name and version in the content of a ``package.json``; ``where`` is the prefix of error messages.
 
     Raises:
-        SandboxError: names the key that is missing or malformed.
+        SandboxError: A key is missing or invalid.
     """
     try:
         description = loads(content)
@@ -38,7 +38,7 @@ def parse_package_id(content: bytes, where: str) -> PackageId:
         msg = f"{where}: its {DESCRIPTION} is not JSON: {error}"
         raise SandboxError(msg) from None
     if not isinstance(description, dict):
-        msg = f"{where}: its {DESCRIPTION} is no JSON object"
+        msg = f"{where}: its {DESCRIPTION} is not a JSON object"
         raise SandboxError(msg)
     name, version = description.get("name"), description.get("version")
     if not isinstance(name, str) or not PACKAGE_NAME.fullmatch(name):
@@ -64,7 +64,7 @@ def _shown(value: object) -> str:
 
 @dataclass(frozen=True)
 class ModelPackage:
-    """``classpath`` is the dotted path of the model class; ``packages`` are folders relative to the package."""
+    """A model package; ``classpath`` is the dotted path of the model class, ``packages`` are relative folders."""
 
     path: DrivePath
     classpath: str
@@ -75,33 +75,33 @@ def read_model_package(drive: Drive, path: DrivePath) -> ModelPackage:
     """Read and check a model package.
 
     Raises:
-        SandboxError: if the folder holds none; the sentence says what is missing.
+        SandboxError: The folder is not a model package.
     """
     try:
         content = loads(drive.read(path.joined("package.json")))
     except SandboxError as error:
-        msg = f"'{path}' is no model package: {error}"
+        msg = f"'{path}' is not a model package: {error}"
         raise SandboxError(msg) from None
     except ValueError as error:
-        msg = f"'{path}' is no model package: its package.json is not JSON: {error}"
+        msg = f"'{path}' is not a model package: its package.json is not JSON: {error}"
         raise SandboxError(msg) from None
     classpath = content.get("classpath") if isinstance(content, dict) else None
-    if not isinstance(classpath, str) or not _is_dotted(classpath):
-        msg = f"'{path}' is no model package: its package.json has no 'classpath' such as 'MODEL.model.IbModel'"
+    if not isinstance(classpath, str) or not _is_classpath(classpath):
+        msg = f"'{path}' is not a model package: its package.json has no 'classpath' such as 'MODEL.model.IbModel'"
         raise SandboxError(msg)
     packages = content.get("packages", [])
     if not isinstance(packages, list) or not all(isinstance(item, str) for item in packages):
-        msg = f"'{path}' is no model package: 'packages' in its package.json is no list of folders"
+        msg = f"'{path}' is not a model package: 'packages' in its package.json is not a list of folders"
         raise SandboxError(msg)
     for item in packages:
         DrivePath.parse(f"{path}/{item}")
     module = path.joined("src", "py", *classpath.split(".")[:-1])
     if drive.info(module.parent.joined(f"{module.name}.py")) is None and drive.info(module) is None:
-        msg = f"'{path}' is no model package: '{module}.py', which its classpath {classpath!r} names, does not exist"
+        msg = f"'{path}' is not a model package: '{module}.py', which its classpath {classpath!r} names, does not exist"
         raise SandboxError(msg)
     return ModelPackage(path, classpath, tuple(packages))
 
 
-def _is_dotted(text: str) -> bool:
+def _is_classpath(text: str) -> bool:
     parts = text.split(".")
     return len(parts) >= 3 and all(part.isidentifier() for part in parts)

@@ -1,4 +1,4 @@
-"""Refiner programs: the text that ``annotator/export_model`` writes, and its evaluation (protocol sections 5, 10.10).
+"""Refiner programs: write, parse and evaluate them (Instabase protocol, "Refiner").
 
 An expression is a call of a known function, a literal, or the name of an earlier field. Nothing else is evaluated.
 """
@@ -20,7 +20,7 @@ NO_CONFIDENCES = "Error: no confidences obtained"
 _MAX_EXPRESSION = 10_000
 
 ModelResult = dict[str, list[list[Any]]]
-"""``{FIELD: [[text, score], ...]}``, as it stands in the phrase ``__model_result``."""
+"""``{FIELD: [[text, score], ...]}``, the JSON of the phrase ``__model_result``."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class ProgramField:
 
 
 def write_program(model_name: str, fields: Sequence[str], input_folder: str) -> str:
-    """The text of a program that runs ``model_name`` and takes ``fields``, with confidences, from its result."""
+    """Write a program that runs ``model_name`` and returns ``fields`` of its result, with confidences."""
     expressions = [
         (MODEL_NAME_LABEL, f"echo({model_name!r})"),
         (MODEL_RESULT_LABEL, f"run_model({INPUT_NAME}, {MODEL_NAME_LABEL})"),
@@ -51,10 +51,10 @@ def write_program(model_name: str, fields: Sequence[str], input_folder: str) -> 
 
 
 def parse_program(text: str) -> list[ProgramField]:
-    """The fields of a program, in order.
+    """Parse the fields of a program, in order.
 
     Raises:
-        SandboxError: if the text is no program.
+        SandboxError: The text is not a program.
     """
     try:
         program = loads(text)
@@ -63,12 +63,12 @@ def parse_program(text: str) -> list[ProgramField]:
         raise SandboxError(msg) from None
     fields = program.get("fields") if isinstance(program, dict) else None
     if not isinstance(fields, list) or not fields:
-        msg = "the Refiner program has no 'fields', a list with at least one field"
+        msg = "the Refiner program has no 'fields'; expected a list with at least one field"
         raise SandboxError(msg)
-    return [_field(number, field) for number, field in enumerate(fields)]
+    return [_parse_field(number, field) for number, field in enumerate(fields)]
 
 
-def _field(number: int, field: Any) -> ProgramField:
+def _parse_field(number: int, field: Any) -> ProgramField:
     description, request = (field.get("desc"), field.get("req")) if isinstance(field, dict) else (None, None)
     label = description.get("label") if isinstance(description, dict) else None
     expression = request.get("expression") if isinstance(request, dict) else None
@@ -79,10 +79,10 @@ def _field(number: int, field: Any) -> ProgramField:
 
 
 def result_of_entities(result: Any, text: str) -> ModelResult:
-    """Turn a model's ``ner_result`` into texts and scores per field, each text being a slice of the record's ``text``.
+    """Texts and scores of each field in a model's ``ner_result``; the texts are slices of the record's ``text``.
 
     Raises:
-        SandboxError: if the result has no entities of that form.
+        SandboxError: The result has no valid entities.
     """
     try:
         entities = sorted(result["ner_result"]["entities"], key=lambda entity: int(entity["start_index"]))
@@ -101,7 +101,10 @@ def result_of_entities(result: Any, text: str) -> ModelResult:
 
 
 class Evaluation:
-    """Evaluates the fields of a program on one record; ``run_model`` is called with a model name, or None."""
+    """Evaluation of a program on one record.
+
+    ``run_model`` gets a model name, or None if the program names no model.
+    """
 
     def __init__(self, run_model: Callable[[str | None], ModelResult]) -> None:
         self._run_model = run_model
@@ -109,16 +112,16 @@ class Evaluation:
         self._failed: set[str] = set()
 
     def phrases(self, fields: Sequence[ProgramField]) -> list[RefinedPhrase]:
-        """One phrase per field; an expression that cannot be evaluated gives a phrase with ``error_msg``."""
+        """Evaluate each field to a phrase; a phrase has ``error_msg`` if its expression cannot be evaluated."""
         return [self._phrase(field) for field in fields]
 
     def _phrase(self, field: ProgramField) -> RefinedPhrase:
         is_result = field.label == MODEL_RESULT_LABEL
         try:
-            value = self._value(_parse(field.expression))
+            value = self._evaluate(_parse(field.expression))
             word = json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
         except (SandboxError, RecursionError, ValueError) as error:
-            # ValueError: a number with more digits than Python writes out.
+            # ValueError: a number has more digits than Python converts to text.
             self._failed.add(field.label)
             reason = "the expression is too deep" if isinstance(error, RecursionError) else error
             return RefinedPhrase(
@@ -127,17 +130,17 @@ class Evaluation:
         self._values[field.label] = value
         return RefinedPhrase(label=field.label, word=word, error_msg="")
 
-    def _value(self, node: ast.expr) -> Any:
+    def _evaluate(self, node: ast.expr) -> Any:
         if isinstance(node, ast.Constant) and isinstance(node.value, str | int | float):
             return node.value
         if isinstance(node, ast.Name):
-            return self._named(node.id)
+            return self._lookup(node.id)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
             return self._call(node.func.id, node.args)
         msg = f"{ast.unparse(node)[:200]!r} is not supported; expected a call, a text, a number or an earlier field"
         raise SandboxError(msg)
 
-    def _named(self, name: str) -> Any:
+    def _lookup(self, name: str) -> Any:
         if name == INPUT_NAME:
             return INPUT_NAME
         if name in self._values:
@@ -146,7 +149,7 @@ class Evaluation:
             msg = f"'{name}' has no value, see its own error"
             raise SandboxError(msg)
         known = ", ".join([INPUT_NAME, *self._values])
-        msg = f"unknown name '{name}'; known here are: {known}"
+        msg = f"unknown name '{name}'; known names: {known}"
         raise SandboxError(msg)
 
     def _call(self, name: str, arguments: list[ast.expr]) -> Any:
@@ -157,19 +160,19 @@ class Evaluation:
             "echo": self._call_echo,
         }
         if name not in functions:
-            msg = f"unknown function '{name}'; known are: {', '.join(functions)}"
+            msg = f"unknown function '{name}'; functions: {', '.join(functions)}"
             raise SandboxError(msg)
         return functions[name](arguments)
 
     def _call_run_model(self, arguments: list[ast.expr]) -> ModelResult:
-        if not arguments or self._value(arguments[0]) != INPUT_NAME:
+        if not arguments or self._evaluate(arguments[0]) != INPUT_NAME:
             msg = f"run_model: its first argument must be {INPUT_NAME}"
             raise SandboxError(msg)
-        # The original programs pass the version alone, or the name before it.
+        # The platform's programs pass the version alone, or the name before it.
         named = [item for item in arguments[1:] if not (isinstance(item, ast.Name) and item.id == MODEL_VERSION_LABEL)]
-        name = self._value(named[0]) if named else self._values.get(MODEL_NAME_LABEL)
+        name = self._evaluate(named[0]) if named else self._values.get(MODEL_NAME_LABEL)
         if name is not None and not isinstance(name, str):
-            msg = f"run_model: {name!r} is no model name"
+            msg = f"run_model: {name!r} is not a model name"
             raise SandboxError(msg)
         return self._run_model(name)
 
@@ -184,13 +187,13 @@ class Evaluation:
         if len(arguments) != 1:
             msg = f"echo: expected 1 argument, got {len(arguments)}"
             raise SandboxError(msg)
-        return self._value(arguments[0])
+        return self._evaluate(arguments[0])
 
     def _entries(self, function: str, arguments: list[ast.expr]) -> list[list[Any]]:
         if len(arguments) != 2:
             msg = f"{function}: expected 2 arguments, a model's result and a field's name, got {len(arguments)}"
             raise SandboxError(msg)
-        result, name = (self._value(argument) for argument in arguments)
+        result, name = (self._evaluate(argument) for argument in arguments)
         if not isinstance(result, dict) or not isinstance(name, str):
             msg = f"{function}: expected a model's result and a field's name"
             raise SandboxError(msg)

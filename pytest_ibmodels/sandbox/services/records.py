@@ -1,4 +1,4 @@
-"""OCR documents as the sandbox looks at them: a JSON list of records (protocol section 10.2)."""
+"""OCR documents: JSON lists of records (Instabase protocol, "OCR documents")."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from pytest_ibmodels.sandbox.storage.paths import DrivePath
 
 
 def parse_key(key: str) -> tuple[DrivePath, int]:
-    """Split a record key, ``PATH-INDEX``.
+    """Parse a record key, ``PATH-INDEX``.
 
     Raises:
-        SandboxError: if it is none.
+        SandboxError: ``key`` has another form.
     """
     path, dash, index = key.rpartition("-")
     if not dash or not (index.isascii() and index.isdigit()):
@@ -22,16 +22,20 @@ def parse_key(key: str) -> tuple[DrivePath, int]:
 
 
 def read_record(drive: Drive, path: DrivePath, index: int) -> dict[str, Any]:
-    """Record ``index`` of the document at ``path``.
+    """Read record ``index`` of the document at ``path``.
 
     Raises:
-        SandboxError: if there is no such document or record, or it is not valid.
+        SandboxError: The document or record is missing or invalid.
     """
-    return parse_records(drive.read(path), path, index)
+    return parse_record(drive.read(path), path, index)
 
 
-def parse_records(content: bytes, path: DrivePath, index: int) -> dict[str, Any]:
-    """The same of a document's content; ``path`` names it in errors."""
+def parse_record(content: bytes, path: DrivePath, index: int) -> dict[str, Any]:
+    """Parse record ``index`` of a document's content; ``path`` is for error messages.
+
+    Raises:
+        SandboxError: As :func:`read_record`.
+    """
     try:
         records = loads(content)
     except ValueError as error:
@@ -44,25 +48,25 @@ def parse_records(content: bytes, path: DrivePath, index: int) -> dict[str, Any]
         msg = f"the document '{path}' has {len(records)} record(s); there is no record {index}"
         raise SandboxError(msg)
     record = records[index]
-    problem = what_is_wrong(record)
+    problem = record_problem(record)
     if problem is not None:
         msg = f"record {index} of the document '{path}' is not valid: {problem}"
         raise SandboxError(msg)
-    assert isinstance(record, dict)  # noqa: S101 - what_is_wrong has looked
+    assert isinstance(record, dict)  # noqa: S101 - record_problem checks it
     return record
 
 
-def what_is_wrong(record: object) -> str | None:
-    """Why a record breaks the validity rule, or None: every line's words stand in that line of the text, in order."""
+def record_problem(record: object) -> str | None:
+    """Reason why a record is invalid, or None: each line must contain its words, in order."""
     if (
         not isinstance(record, dict)
         or not isinstance(record.get("text"), str)
         or not isinstance(record.get("lines"), list)
     ):
-        return "it has no 'text' (a string) and 'lines' (a list)"
+        return "expected 'text' (a string) and 'lines' (a list)"
     texts, lines = record["text"].split("\n"), record["lines"]
     if len(texts) != len(lines):
-        return f"its text has {len(texts)} lines, its 'lines' {len(lines)}"
+        return f"its 'text' has {len(texts)} lines, its 'lines' has {len(lines)}"
     for number, (text, words) in enumerate(zip(texts, lines, strict=True)):
         position = 0
         for word in words if isinstance(words, list) else [None]:
@@ -71,6 +75,6 @@ def what_is_wrong(record: object) -> str | None:
                 return f"line {number} holds a word without text"
             position = text.find(value, position)
             if position < 0:
-                return f"the word {value!r} does not stand where it should in line {number} of the text"
+                return f"the word {value!r} is missing or out of order in line {number} of the text"
             position += len(value)
     return None

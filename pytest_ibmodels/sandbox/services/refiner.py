@@ -1,4 +1,4 @@
-"""Export of a trained model as a Refiner program, and runs of such programs (protocol section 5)."""
+"""Export of a trained model as a Refiner program, and runs of programs (Instabase protocol, "Refiner")."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ from pytest_ibmodels.sandbox.storage.paths import DrivePath
 
 
 class Refiner:
-    """All methods block; every one raises :class:`SandboxError` with a sentence for a request that cannot be served."""
+    """Refiner of one tenant. Methods block and raise :class:`SandboxError` if a request cannot be served."""
 
     def __init__(self, drive: Drive, store: Store, models: ModelPool, tasks: TaskRunner) -> None:
         self._drive = drive
@@ -46,7 +46,7 @@ class Refiner:
         return str(program_path)
 
     def start(self, request: RefinerRequest) -> str:
-        """Start a run of a program on records; returns the job's id."""
+        """Start a run of a program on records and return the job's id."""
         fields = parse_program(request.program)
         folder = str(DrivePath.parse(request.program_path).parent)
         return self._tasks.start(
@@ -65,7 +65,7 @@ class Refiner:
         model = self._store.model_of_folder(folder) if name is None else self._store.model(name)
         if model is None:
             msg = (
-                f"no model was exported to '{folder}', and the program names none"
+                f"no model was exported to '{folder}', and the program names no model"
                 if name is None
                 else f"there is no model {name!r}; annotator/export_model registers one"
             )
@@ -76,14 +76,14 @@ class Refiner:
         return result_of_entities(result, record["text"])
 
     def _fields_of_predictions(self, folder: DrivePath) -> list[str]:
-        """The fields in ``predictions.json``, flat or nested (section 10.5), in order of appearance."""
+        """Fields in ``predictions.json``, in order of appearance (Instabase protocol, "Predictions")."""
         path = folder.joined("predictions.json")
         try:
             predictions = loads(self._drive.read(path))
             documents = [entry.get("entities", entry) for entry in predictions.values()]
             fields = dict.fromkeys(name for entities in documents for name in entities)
         except SandboxError as error:
-            msg = f"export_model: no 'extracted_fields' given, and they cannot be taken from the predictions: {error}"
+            msg = f"export_model: no 'extracted_fields' given, and the predictions do not name them: {error}"
             raise SandboxError(msg) from None
         except (ValueError, AttributeError, TypeError):
             msg = f"export_model: '{path}' is not of the form {{DOCUMENT: {{FIELD: PREDICTION}}}}"

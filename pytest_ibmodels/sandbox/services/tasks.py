@@ -1,4 +1,4 @@
-"""Jobs that run in threads of the server: file work and Refiner runs."""
+"""Jobs that run in threads of the server: file operations and Refiner runs."""
 
 import asyncio
 import logging
@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 
 class TaskRunner:
-    """Runs tasks as jobs, several at once; those that wait for models have threads of their own."""
+    """Thread pool that runs tasks as jobs; tasks that wait for models have a second pool."""
 
     def __init__(self, store: Store, threads: int = 32) -> None:
         self._store = store
@@ -25,20 +25,20 @@ class TaskRunner:
         self._unfinished: dict[str, Future[None]] = {}
 
     def start(self, kind: str, task: Callable[[], dict[str, Any] | None], *, waits_for_model: bool = False) -> str:
-        """Start ``task``, whose value is the job's result; returns the job's id."""
+        """Start ``task``, whose return value is the job's result, and return the job's id."""
         job_id = self._store.new_job(kind)
         running = self._unfinished[job_id] = self._pools[waits_for_model].submit(self._run, job_id, task)
         running.add_done_callback(lambda _: self._unfinished.pop(job_id, None))
         return job_id
 
-    async def ended(self, job_id: str, seconds: float) -> None:
-        """Return when a task has ended, or after so many seconds; at once if it is none, or has ended before."""
+    async def wait_for_end(self, job_id: str, seconds: float) -> None:
+        """Wait up to ``seconds`` for the end of a task; return at once if no such task is unfinished."""
         running = self._unfinished.get(job_id)
         if running is not None:
             await asyncio.wait([asyncio.wrap_future(running)], timeout=seconds)
 
     def close(self) -> None:
-        """Start nothing more; what runs is not waited for, and what the store says of it is left to the next start."""
+        """Start no more tasks, without waiting for running ones; the next start marks those as failed."""
         self._closing = True
         for pool in self._pools.values():
             pool.shutdown(wait=False, cancel_futures=True)

@@ -1,6 +1,5 @@
-"""Everything a sandbox consists of, apart from HTTP; and the sandboxes, one for each token, of a server."""
+"""Tenants of a server: one for each token, each with a drive, jobs, models and a marketplace of its own."""
 
-import fcntl
 import logging
 import os
 import shutil
@@ -13,12 +12,7 @@ from typing import IO
 
 from pytest_ibmodels.sandbox.errors import DataInUseError, SandboxError, StartError
 from pytest_ibmodels.sandbox.execution.job_queue import JobQueue
-from pytest_ibmodels.sandbox.execution.processes import (
-    kill_all,
-    kill_orphans,
-    prepare_sockets,
-    warm_up,
-)
+from pytest_ibmodels.sandbox.execution.processes import kill_all, kill_orphans, prepare_sockets, warm_up
 from pytest_ibmodels.sandbox.services.marketplace import Marketplace, applications_mount
 from pytest_ibmodels.sandbox.services.model_calls import ModelCalls
 from pytest_ibmodels.sandbox.services.refiner import Refiner
@@ -30,6 +24,7 @@ from pytest_ibmodels.sandbox.settings import Settings
 from pytest_ibmodels.sandbox.storage.databases import refuse_shared_databases
 from pytest_ibmodels.sandbox.storage.drive import Drive
 from pytest_ibmodels.sandbox.storage.job_store import Store
+from pytest_ibmodels.sandbox.storage.locks import open_locked
 
 logger = logging.getLogger(__name__)
 
@@ -37,10 +32,10 @@ _WRITE_SECONDS = 1.0
 _TIDY_SECONDS = 60.0
 
 
-class Sandbox:
-    """What the holder of a token sees: a drive, jobs, models and a marketplace, all in one data folder.
+class Tenant:
+    """Everything that belongs to one token, in one data folder.
 
-    When made, it ends in its store what a former server left unfinished.
+    Creating a tenant marks jobs that a former server left unfinished as failed.
     """
 
     def __init__(self, settings: Settings, queue: JobQueue) -> None:
@@ -61,51 +56,51 @@ class Sandbox:
         self.refiner = Refiner(self.drive, self.store, self.models, self.tasks)
 
     def tidy_up(self) -> None:
-        """Forget the jobs, with their logs, that ended long ago, and models that nobody asks for."""
+        """Delete jobs that ended long ago, with their logs, and end the idle process of tuned models."""
         self.tuning.close_idle()
         before = time.time() - self.settings.keep_jobs
         for job_id in self.store.forget_ended_before(before):
             self.training.forget(job_id)
         for folder in self.settings.jobs_root.iterdir():
-            # Of a database that was lost, or moved away.
+            # The folder's job may be missing: the database was lost or replaced.
             if folder.stat().st_mtime < before and self.store.job(folder.name) is None:
                 self.training.forget(folder.name)
 
     def close(self) -> None:
-        """Start nothing more, and let go of the database."""
+        """Start no more jobs or processes, and close the database."""
         self.tasks.close()
         self.model_calls.close()
         self.models.close()
         self.tuning.close()
-        self.store.write_what_was_kept()
+        self.store.flush()
         self.store.close()
 
 
-class Sandboxes:
-    """The server's data folder, which is claimed at once, and in it a sandbox for each of ``names``.
+class Tenants:
+    """The tenants of a server, by name. They share the job queue and the fork server.
 
-    They share what the machine has but once: the queue of trainings, and the process that jobs are forked from.
+    Creating it locks the server's data folder.
 
-    Raises (when made):
-        StartError: if the data folder or a database cannot be used, or another server uses them.
+    Raises:
+        StartError: The data folder or a database cannot be used, or another server uses it.
     """
 
     def __init__(self, settings: Settings, names: Iterable[str]) -> None:
         self._settings = settings
-        each = {name: settings.of_holder(name) for name in names}
-        refuse_shared_databases({name: of_holder.database_url for name, of_holder in each.items()})
+        each = {name: settings.for_tenant(name) for name in names}
+        refuse_shared_databases({name: its_settings.database_url for name, its_settings in each.items()})
         self._lock = _claim(settings.data)
         self._queue = JobQueue(settings.max_jobs)
         self._closing = threading.Event()
-        self._by_name: dict[str, Sandbox] = {}
+        self._by_name: dict[str, Tenant] = {}
         try:
             prepare_sockets()
             settings.samples_root.mkdir(exist_ok=True)
-            for name, of_holder in each.items():
-                self._by_name[name] = Sandbox(of_holder, self._queue)
+            for name, its_settings in each.items():
+                self._by_name[name] = Tenant(its_settings, self._queue)
         except BaseException as error:
-            for sandbox in self._by_name.values():
-                sandbox.close()
+            for tenant in self._by_name.values():
+                tenant.close()
             self._lock.close()
             if isinstance(error, SandboxError):
                 raise StartError(str(error)) from error
@@ -114,21 +109,20 @@ class Sandboxes:
                 raise StartError(msg) from error
             raise
 
-    def of(self, name: str) -> Sandbox:
-        """The sandbox of a holder."""
+    def get(self, name: str) -> Tenant:
         return self._by_name[name]
 
     def start(self) -> None:
-        """Begin what takes seconds, or never ends, in the background: imports of training code, samples, tidying."""
-        for target in (self._warm_up, self._keep_tidy):
+        """Start background threads: one imports training code and generates samples, one does periodic work."""
+        for target in (self._warm_up, self._run_periodic_work):
             threading.Thread(target=target, name=target.__name__.strip("_"), daemon=True).start()
 
     def close(self) -> None:
-        """Kill everything that was started, and let go of the data folder."""
+        """Kill all processes, close the tenants, and unlock the data folder."""
         self._closing.set()
         self._queue.close()
-        for sandbox in self._by_name.values():
-            sandbox.close()
+        for tenant in self._by_name.values():
+            tenant.close()
         kill_all()
         self._lock.close()
 
@@ -140,22 +134,22 @@ class Sandboxes:
         except Exception:
             logger.exception("warm-up")
 
-    def _keep_tidy(self) -> None:
+    def _run_periodic_work(self) -> None:
         tidied = float("-inf")
         while not self._closing.wait(_WRITE_SECONDS):
-            # Of models whose process has ended between two calls.
+            # The process of a model may have ended between two calls.
             kill_orphans()
-            for sandbox in self._by_name.values():
-                sandbox.store.write_what_was_kept()
+            for tenant in self._by_name.values():
+                tenant.store.flush()
             if time.monotonic() - tidied > _TIDY_SECONDS:
                 tidied = time.monotonic()
-                for sandbox in self._by_name.values():
-                    _tidy_up(sandbox)
+                for tenant in self._by_name.values():
+                    _tidy_up(tenant)
 
 
-def _tidy_up(sandbox: Sandbox) -> None:
+def _tidy_up(tenant: Tenant) -> None:
     try:
-        sandbox.tidy_up()
+        tenant.tidy_up()
     except SandboxError as error:
         logger.warning("tidying up: %s", error)
     except Exception:
@@ -163,22 +157,18 @@ def _tidy_up(sandbox: Sandbox) -> None:
 
 
 def _claim(data: Path) -> IO[str]:
-    """Lock the data folder for as long as the file is open, however this process ends."""
+    """Lock the data folder until the returned file is closed or this process ends."""
     try:
         data.mkdir(parents=True, exist_ok=True)
-        lock = (data / "lock").open("a+")
+        lock = open_locked(data / "lock")
+    except BlockingIOError:
+        owner = (data / "lock").read_text(encoding="utf-8").strip() or "unknown"
+        msg = f"the data folder '{data}' is in use by another sandbox (process {owner}); give this one another --data"
+        raise DataInUseError(msg) from None
     except OSError as error:
         msg = f"the data folder '{data}' cannot be used: {error.strerror or error}"
         raise StartError(msg) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.seek(0)
-        owner = lock.read().strip() or "unknown"
-        lock.close()
-        msg = f"the data folder '{data}' is in use by another sandbox (process {owner}); give this one another --data"
-        raise DataInUseError(msg) from None
-    # Whose it is, for those who come too late; on a full disk they are not told.
+    # The process id is for the message above; on a full disk it is missing.
     with suppress(OSError):
         os.ftruncate(lock.fileno(), 0)
         os.write(lock.fileno(), str(os.getpid()).encode())

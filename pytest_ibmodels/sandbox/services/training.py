@@ -1,4 +1,4 @@
-"""Training jobs: what is asked for is checked, and put into the queue."""
+"""Training jobs: check a request and queue it."""
 
 import shutil
 from dataclasses import dataclass
@@ -21,9 +21,12 @@ from pytest_ibmodels.sandbox.storage.paths import DrivePath
 
 @dataclass(frozen=True)
 class Code:
-    """``packages`` as a training job has them; ``published`` names the package that they were unpacked from.
+    """Code that a request names.
 
-    ``unpacked`` is a folder that whoever asked for the code removes.
+    Attributes:
+        packages: Folders, as in :class:`TrainingJob`.
+        unpacked: Folder that the caller deletes after use, or None if ``packages`` are folders of the drive.
+        published: Name and version of the published package, or empty.
     """
 
     packages: tuple[Path, ...]
@@ -32,7 +35,7 @@ class Code:
 
 
 class Trainings:
-    """The trainings of one drive; they wait in a queue that others may share."""
+    """The trainings of one tenant, in the queue that all tenants share."""
 
     def __init__(
         self, settings: Settings, drive: Drive, store: Store, marketplace: Marketplace, queue: JobQueue
@@ -42,15 +45,14 @@ class Trainings:
         self._store = store
         self._marketplace = marketplace
         self._queue = queue
-        self._named: dict[str, str] = {}
-        """The model's name by job id, oldest first."""
+        self._model_names: dict[str, str] = {}
+        """Model name by job id, oldest first."""
 
     def submit(self, request: TrainRequest) -> str:
         """Queue a training and return its job id; without script packages it runs the newest published package.
 
         Raises:
-            SandboxError: if a script package is missing, or the function belongs to none of them; if none is given,
-                and no published package has the function's module; if the database is a sample that there is not.
+            SandboxError: A script package, the function's module, or the sample database does not exist.
         """
         code = self.code(request)
         arguments = dict(request.arguments)
@@ -62,10 +64,10 @@ class Trainings:
         try:
             folder.mkdir(parents=True)
         except OSError as error:
-            msg = f"run_train: the job's folder cannot be made: {error.strerror or error}"
+            msg = f"run_train: the job's folder cannot be created: {error.strerror or error}"
             self._store.fail(job_id, msg)
             raise SandboxError(msg) from error
-        secrets = Secrets.of_url(database) if isinstance(database, str) else Secrets()
+        secrets = Secrets.from_url(database) if isinstance(database, str) else Secrets()
         job = TrainingJob(
             job_id=job_id,
             function=request.function,
@@ -80,46 +82,42 @@ class Trainings:
         )
         if code.published:
             note(job.log, f"this job runs the published package {code.published}", "INFO")
-        if secrets.too_short:
-            note(
-                job.log, "the password of the database is too short to be hidden: it may be read in this log", "WARNING"
-            )
-        self._named[job_id] = str(request.arguments.get("model_name", ""))
+        if secrets.has_short_password:
+            msg = "the password of the database is too short to be redacted outside of URLs: this log may show it"
+            note(job.log, msg, "WARNING")
+        self._model_names[job_id] = str(request.arguments.get("model_name", ""))
         self._queue.add(QueuedJob(job, self._settings, self._store))
         return job_id
 
     def jobs_of(self, model_name: str) -> list[str]:
-        """The ids of the jobs that were asked to make a model of this name, oldest first.
-
-        No job survives a restart of the server, so nothing of this has to.
-        """
-        return [job_id for job_id, name in list(self._named.items()) if name == model_name]
+        """Ids of the jobs that train a model of this name since the server's start, oldest first."""
+        return [job_id for job_id, name in list(self._model_names.items()) if name == model_name]
 
     def forget(self, job_id: str) -> None:
-        """Remove what is left of a job that ended."""
-        self._named.pop(job_id, None)
+        """Delete the folder of a job that has ended."""
+        self._model_names.pop(job_id, None)
         shutil.rmtree(self._settings.jobs_root / job_id, ignore_errors=True)
 
     def queue_position(self, job_id: str) -> int | None:
-        """How many jobs are before this one plus one, or None if it does not wait."""
+        """Position of a waiting job, starting at 1, or None if the job does not wait."""
         return self._queue.position(job_id)
 
     def cancel(self, job_id: str) -> bool:
-        """Stop a waiting or running job, and wait a little for its end; False if it had ended already."""
+        """Stop a waiting or running job and wait a few seconds for its end; return False if it had ended before."""
         return self._queue.cancel(job_id)
 
     def log_of(self, job_id: str) -> Path:
         return self._settings.jobs_root / job_id / "log.txt"
 
     def code(self, request: TrainRequest) -> Code:
-        """The code that a request means.
+        """Find the code of a request.
 
         Raises:
-            SandboxError: as :meth:`submit`.
+            SandboxError: As :meth:`submit`.
         """
         module, _dot, rest = request.function.partition(".")
         if not rest or not all(part.isidentifier() for part in request.function.split(".")):
-            msg = f"run_train: function {request.function!r} is no dotted path such as 'ibformers.endpoints.train'"
+            msg = f"run_train: function {request.function!r} is not a dotted path such as 'ibformers.endpoints.train'"
             raise SandboxError(msg)
         if not request.script_packages:
             package, unpacked = self._marketplace.unpack_newest(module)
@@ -141,21 +139,21 @@ class Trainings:
             msg = f"run_train: script package: {error}"
             raise SandboxError(msg) from None
         if not folder.name.isidentifier():
-            msg = f"run_train: script package '{text}': its name is no name of a Python module"
+            msg = f"run_train: script package '{text}': its name is not a valid name of a Python module"
             raise SandboxError(msg)
         return folder
 
 
 def database_url(database: str, samples: Path) -> str:
-    """The URL of a database that a request names: the same, or that of a sample, generated if it is not there.
+    """Resolve the database of a request: a URL stays as it is, a sample is generated if it is missing.
 
     Raises:
-        SandboxError: if there is no such sample.
+        SandboxError: There is no such sample.
     """
     if not database.startswith(SAMPLE_PREFIX):
         return database
     name = database.removeprefix(SAMPLE_PREFIX)
     if name not in DATABASES:
-        msg = f"run_train: database {database[:80]!r}: the samples that are databases are: {', '.join(DATABASES)}"
+        msg = f"run_train: database {database[:80]!r}: unknown sample; sample databases: {', '.join(DATABASES)}"
         raise SandboxError(msg)
     return sample_database(name, samples)

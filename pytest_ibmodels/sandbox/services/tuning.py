@@ -1,4 +1,4 @@
-"""Tuned models: training them as jobs, and a process of the pushed code that answers for them."""
+"""Models of text classification: train them as jobs, and answer with a process of the pushed code."""
 
 import shutil
 import threading
@@ -8,26 +8,22 @@ from typing import Any
 
 from pytest_ibmodels.instabase.wire import TrainRequest
 from pytest_ibmodels.sandbox.errors import SandboxError
-from pytest_ibmodels.sandbox.execution.processes import ChildProcess, how_it_ended
-from pytest_ibmodels.sandbox.execution.tuning_worker import (
-    FACTORY,
-    TuningSpec,
-    serve_tuning,
-)
-from pytest_ibmodels.sandbox.services.model_calls import held
-from pytest_ibmodels.sandbox.services.serving import signature
+from pytest_ibmodels.sandbox.execution.processes import ChildProcess, ProcessGoneError
+from pytest_ibmodels.sandbox.execution.tuning_worker import FACTORY, TuningSpec, serve_tuning
+from pytest_ibmodels.sandbox.services.model_calls import hold
+from pytest_ibmodels.sandbox.services.serving import fingerprint
 from pytest_ibmodels.sandbox.services.training import Code, Trainings
 from pytest_ibmodels.sandbox.settings import Settings
 from pytest_ibmodels.sandbox.storage.drive import Drive
 
 DEFAULT_MODULE = "ibformers"
-"""The module that is meant where a request names no code."""
+"""Module of a request without script packages."""
 
 TRAIN_FUNCTION = "endpoints.run_tuning"
 
 
 class Tunings:
-    """The tuned models of one token. At most one process answers for them, with the code that was asked for last."""
+    """The tuned models of one tenant; at most one process answers for them, with the code of the last request."""
 
     def __init__(self, settings: Settings, drive: Drive, training: Trainings) -> None:
         self._settings = settings
@@ -41,7 +37,11 @@ class Tunings:
         self._closed = False
 
     def train(self, script_packages: list[str], database: str, arguments: dict[str, Any]) -> str:
-        """Queue a training, after which the new model waits; the job's id. Raises: as :meth:`Trainings.submit`."""
+        """Queue a training, whose new model becomes the candidate, and return the job id.
+
+        Raises:
+            SandboxError: As :meth:`Trainings.submit`.
+        """
         function = f"{_module(script_packages)}.{TRAIN_FUNCTION}"
         named = {**arguments, "database": database, "model_name": arguments["settings"]["model_name"]}
         return self._training.submit(TrainRequest(script_packages=script_packages, function=function, arguments=named))
@@ -54,26 +54,26 @@ class Tunings:
         request: dict[str, Any],
         abandoned: threading.Event | None = None,
     ) -> Any:
-        """What the pushed code answers to a request; one that waits gives up once ``abandoned`` is set.
+        """Answer a request with the pushed code; setting ``abandoned`` ends the wait for a busy process.
 
         Raises:
-            SandboxError: the code cannot be found or fails, or refuses the request.
+            SandboxError: The code cannot be found, fails, or refuses the request.
         """
-        with held(self._lock, abandoned):
-            process = self._running(self._code(script_packages))
+        with hold(self._lock, abandoned):
+            process = self._load(self._code(script_packages))
             self._last_used = time.monotonic()
+            message = {"operation": operation, "settings": settings, "request": request}
             try:
-                process.send({"operation": operation, "settings": settings, "request": request})
-                answer = self._next(process)
-            except (EOFError, OSError, TimeoutError) as error:
-                raise self._gone(process, error) from None
+                answer = process.ask(message, self._settings.model_time)
+            except ProcessGoneError as error:
+                raise self._gone(error) from None
             self._last_used = time.monotonic()
         if "failure" in answer:
             raise SandboxError(answer["failure"]["msg"])
-        return answer["answer"]
+        return answer["result"]
 
     def close_idle(self) -> None:
-        """End the process if nobody asked it for long."""
+        """End the process if it was not used for ``model_idle`` seconds."""
         if time.monotonic() - self._last_used > self._settings.model_idle and self._lock.acquire(blocking=False):
             try:
                 self._end()
@@ -87,17 +87,16 @@ class Tunings:
             self._process.kill()
 
     def _code(self, script_packages: list[str]) -> Code:
-        wanted = TrainRequest(
-            script_packages=script_packages, function=f"{_module(script_packages)}.{FACTORY}", arguments={}
-        )
+        function = f"{_module(script_packages)}.{FACTORY}"
+        request = TrainRequest(script_packages=script_packages, function=function, arguments={})
         try:
-            return self._training.code(wanted)
+            return self._training.code(request)
         except SandboxError as error:
             msg = f"tuning: {str(error).removeprefix('run_train: ')}"
             raise SandboxError(msg) from None
 
-    def _running(self, code: Code) -> ChildProcess:
-        key: object = code.published or [(str(folder), signature(folder)) for folder in code.packages]
+    def _load(self, code: Code) -> ChildProcess:
+        key: object = code.published or [(str(folder), fingerprint(folder)) for folder in code.packages]
         if self._process is not None and key == self._key and not self._process.has_ended():
             _remove(code.unpacked)
             return self._process
@@ -111,31 +110,22 @@ class Tunings:
         process = self._process = ChildProcess(serve_tuning, spec)
         self._key = key
         try:
-            answer = self._next(process)
-        except (EOFError, TimeoutError) as error:
-            raise self._gone(process, error) from None
+            answer = process.answer(self._settings.model_time)
+        except ProcessGoneError as error:
+            raise self._gone(error) from None
         if "failure" in answer:
             self._end()
             raise SandboxError(answer["failure"]["msg"])
         return process
 
-    def _next(self, process: ChildProcess) -> dict[str, Any]:
-        messages = process.messages(self._settings.model_time)
-        if not messages:
-            msg = f"did not answer within {self._settings.model_time:g} s and was killed"
-            raise TimeoutError(msg)
-        return messages[0]
-
-    def _gone(self, process: ChildProcess, error: Exception) -> SandboxError:
-        process.wait_for_exit(2)
-        how = str(error) if isinstance(error, TimeoutError) else how_it_ended(process.exit_code())
+    def _gone(self, error: ProcessGoneError) -> SandboxError:
         self._end()
-        return SandboxError(f"the process that answers for tuned models {how}")
+        return SandboxError(f"the process that answers for tuned models {error}")
 
     def _end(self) -> None:
         process, self._process, self._key = self._process, None, None
         if process is not None:
-            process.say_goodbye()
+            process.request_exit()
             process.close()
         for folder in self._folders:
             _remove(folder)

@@ -1,1 +1,1 @@
-"""Storage of a tenant: drives, archives and the job store."""
+"""Storage of a tenant: drive, archives and job store."""

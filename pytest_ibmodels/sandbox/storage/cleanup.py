@@ -1,4 +1,4 @@
-"""A folder that goes when this process does."""
+"""Folder that is removed when the process ends."""
 
 import atexit
 import logging
@@ -15,26 +15,26 @@ logger = logging.getLogger(__name__)
 _ATTEMPTS = 10
 
 
-class RemovedAtEnd:
-    """Removes ``folder`` when the process ends in good order, which SIGINT and SIGTERM make it do from now on."""
+class CleanupDir:
+    """Removes ``folder`` when the process ends normally; SIGINT and SIGTERM end it normally from now on."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._removing = threading.Lock()
-        # Unlike a block's end, this comes after the threads that may still be writing.
+        # At exit, as other threads may write until then.
         atexit.register(self.remove)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, _end)
 
     def keep(self) -> None:
-        """Leave the folder where it is after all."""
+        """Do not remove the folder after all."""
         atexit.unregister(self.remove)
 
     def remove(self) -> None:
-        """Remove the folder now. If another thread is at it, wait until it is done."""
+        """Remove the folder now, or wait until another thread has removed it."""
         with self._removing:
             for _attempt in range(_ATTEMPTS):
-                # A process that was killed a moment ago may still have left something.
+                # A process that was just killed may still have written something.
                 shutil.rmtree(self.folder, ignore_errors=True)
                 if not self.folder.exists():
                     return

@@ -1,10 +1,9 @@
-"""Databases as the store opens them: which one a URL names, the claim on it, its errors as sentences.
+"""Database of a tenant: identity of a URL, lock, and errors as messages.
 
-No two tenants, and no two sandboxes, share a database.
+Tenants and sandboxes do not share databases.
 """
 
 import errno
-import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -17,63 +16,59 @@ from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from pytest_ibmodels.sandbox.errors import BusyError, DataInUseError, SandboxError, StartError, StoreError, UsageError
+from pytest_ibmodels.sandbox.storage.locks import open_locked
 
 _NAMING = frozenset({"dbname", "host", "hostaddr", "options", "port", "service", "unix_sock", "unix_socket"})
-"""Keys of a URL's query that decide which database is meant. What any other key says does not keep tenants apart."""
+"""Keys of a URL's query that select the database; other keys do not keep tenants apart."""
 _POSTGRESQL_NAME_BYTES = 63
-"""PostgreSQL cuts longer names there."""
+"""PostgreSQL truncates longer names."""
 
 
 def refuse_shared_databases(urls: Mapping[str, str | URL]) -> None:
-    """Check that the database URLs of all tenants (name to URL) name databases of their own.
+    """Check that the URLs of all tenants (name to URL) name different databases.
 
     Raises:
-        UsageError: two of them name the same one.
+        UsageError: two URLs name the same database.
     """
     known: dict[object, str] = {}
     for tenant, url in urls.items():
         database = _identity(url)
         other = known.setdefault(database, tenant)
         if other != tenant:
-            msg = (
+            raise UsageError(
                 f"--database: the URLs of the tokens '{other}' and '{tenant}' name the same database; "
                 "write {name} in the part that names the database, not in an option of the URL"
             )
-            raise UsageError(msg)
 
 
-def claim_database(url: str | URL) -> IO[str] | None:
-    """Lock the file of a SQLite database for as long as the returned file is open; None for all other databases.
+def lock_database(url: str | URL) -> IO[str] | None:
+    """Lock a SQLite database until the returned file is closed; None for all other databases.
 
     Raises:
-        DataInUseError: another sandbox, or another tenant of this one, has it.
-        StartError: the file cannot be made.
+        DataInUseError: another sandbox, or another tenant of this one, has the database.
+        StartError: the lock file cannot be opened.
     """
     file = sqlite_file(url)
     if file is None:
         return None
     try:
-        lock = Path(f"{file}-lock").open("a+")  # noqa: SIM115 - it is held for as long as the store is
+        return open_locked(Path(f"{file}-lock"))
+    except BlockingIOError:
+        raise DataInUseError(
+            f"the database '{file}' is in use by another sandbox; give this one another --database"
+        ) from None
     except OSError as error:
-        msg = f"the database cannot be opened: '{file}': {error.strerror or error}"
-        raise StartError(msg) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.close()
-        msg = f"the database '{file}' is in use by another sandbox; give this one another --database"
-        raise DataInUseError(msg) from None
-    return lock
+        raise StartError(f"the database cannot be opened: '{file}': {error.strerror or error}") from error
 
 
 def sqlite_file(url: str | URL) -> Path | None:
-    """The file of a SQLite database, with all links resolved; None if it is in memory, or no SQLite database."""
+    """File of a SQLite database, with links resolved; None if it is in memory, or not SQLite."""
     parsed = _parsed(url)
     if parsed is None or parsed.get_backend_name() != "sqlite":
         return None
     name = parsed.database or ""
     if name.startswith("file:") and _all_of(parsed, "uri"):
-        # SQLite reads this as a URI of its own; its path may begin with `//` and the name of this machine.
+        # SQLite parses this as a URI, whose path may begin with `//` and a host name.
         name = unquote(name.removeprefix("file:").partition("#")[0])
         name = "/" + name[2:].partition("/")[2] if name.startswith("//") else name
     in_memory = name in {"", ":memory:"} or "memory" in _all_of(parsed, "mode")
@@ -81,7 +76,7 @@ def sqlite_file(url: str | URL) -> Path | None:
 
 
 def _identity(url: str | URL) -> object:
-    """A value that is equal for all URLs of the same database."""
+    """Value that is equal for all URLs of the same database."""
     parsed = _parsed(url)
     if parsed is None:
         return str(url)
@@ -90,7 +85,7 @@ def _identity(url: str | URL) -> object:
         return sqlite_file(parsed)
     options = tuple((key, _all_of(parsed, key)) for key in sorted(_NAMING & parsed.query.keys()))
     name = parsed.database or ""
-    # Other servers than PostgreSQL may take names of different case for the same.
+    # Servers other than PostgreSQL may ignore case.
     name = (
         name.encode()[:_POSTGRESQL_NAME_BYTES].decode("utf-8", "replace") if backend == "postgresql" else name.lower()
     )
@@ -102,7 +97,7 @@ def _all_of(url: URL, key: str) -> tuple[str, ...]:
 
 
 def _parsed(url: str | URL) -> URL | None:
-    """None for what is no URL; to open it says why."""
+    """Parsed URL; None if it is invalid, which :func:`open_engine` reports."""
     try:
         parsed = make_url(url)
         parsed.get_backend_name()
@@ -112,10 +107,10 @@ def _parsed(url: str | URL) -> URL | None:
 
 
 def open_engine(url: str | URL) -> Engine:
-    """An engine for the store's database.
+    """Create the engine of the store's database.
 
     Raises:
-        StartError: the URL is none, or its driver is missing.
+        StartError: the URL is invalid, or its driver is missing.
     """
     try:
         engine = create_engine(url)
@@ -131,26 +126,26 @@ def not_opened(error: Exception) -> StartError:
 
 
 @contextmanager
-def database_errors() -> Iterator[None]:
-    """Turn errors of the database into sentences.
+def translate_database_errors() -> Iterator[None]:
+    """Turn errors of the database into :class:`SandboxError`.
 
     Raises:
-        BusyError: the database cannot be used at present.
-        StoreError: it cannot be used.
+        BusyError: the database is busy.
+        StoreError: any other error.
     """
     try:
         yield
-    # A value of a damaged database that is no JSON any more is a ValueError.
+    # Invalid JSON in a damaged database raises ValueError.
     except (SQLAlchemyError, ValueError) as error:
-        raise _as_sentence(error) from error
+        raise _translated(error) from error
 
 
-def _as_sentence(error: Exception) -> SandboxError:
+def _translated(error: Exception) -> SandboxError:
     reason = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     text = (str(reason).splitlines() or [type(reason).__name__])[0]
     match getattr(reason, "sqlite_errorcode", 0) & 0xFF:
         case sqlite3.SQLITE_FULL:
-            what = f"cannot be written ({text}): free some space below its --data, then ask again"
+            what = f"cannot be written ({text}): free some space below its --data, then retry"
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             what = (
                 f"is damaged ({text}): stop the sandbox, put a copy of 'sandbox.sqlite' from before in its place, "
@@ -174,7 +169,7 @@ def _is_out_of_files() -> bool:
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:
-    # Readers never wait for the writer, and a killed server loses nothing that was committed.
+    # Readers do not wait for the writer, and a killed server keeps all committed data.
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
     connection.execute("PRAGMA busy_timeout=10000")

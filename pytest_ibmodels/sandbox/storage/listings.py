@@ -1,4 +1,4 @@
-"""Which entries of a local folder the drive shows, by one rule, and a memory of long listings."""
+"""Names of a local folder that the drive shows, cached for paging."""
 
 import os
 import threading
@@ -9,10 +9,10 @@ from pathlib import Path
 from pytest_ibmodels.sandbox.errors import SandboxError
 from pytest_ibmodels.sandbox.storage.paths import DrivePath
 
-_KEPT_SECONDS = 10.0
-_MOST_KEPT = 8
+_CACHE_SECONDS = 10.0
+_MAX_CACHED = 8
 _SETTLED_NS = 200_000_000
-"""Changes of a folder so soon after another may leave it the same modification time."""
+"""Two changes of a folder within this time may leave the same modification time."""
 
 
 @dataclass(frozen=True)
@@ -23,35 +23,35 @@ class _Listing:
 
 
 class Listings:
-    """The sorted names in folders. Those of a folder that is read page by page are read from disk once."""
+    """Sorted names in folders, cached so that paging reads a folder from disk once."""
 
     def __init__(self) -> None:
-        self._kept: dict[Path, _Listing] = {}
+        self._cached: dict[Path, _Listing] = {}
         self._changing = threading.Lock()
 
     def names(self, path: DrivePath, local: Path, base: Path) -> list[str]:
-        """The sorted names of what can be shown of ``local``, a folder in ``base``; the caller leaves them as they are.
+        """Sorted names in ``local``, a folder in ``base``; the caller must not change the list.
 
-        Entries are left out that no request could name, that are neither file nor folder, and links that lead nowhere
-        or out of ``base``.
+        Left out are names that no request can contain, entries that are neither file nor folder, and links that are
+        broken or lead out of ``base``.
         """
         found = local.stat()
         state = (found.st_dev, found.st_ino, found.st_mtime_ns)
-        kept = self._kept.get(local)
-        if kept is not None and kept.state == state and time.monotonic() - kept.read < _KEPT_SECONDS:
-            return kept.names
+        cached = self._cached.get(local)
+        if cached is not None and cached.state == state and time.monotonic() - cached.read < _CACHE_SECONDS:
+            return cached.names
         is_settled = time.time_ns() - found.st_mtime_ns > _SETTLED_NS
         with os.scandir(local) as entries:
             names = sorted(entry.name for entry in entries if _is_shown(entry, path, base))
         if is_settled:
-            self._keep(local, _Listing(state, time.monotonic(), names))
+            self._cache(local, _Listing(state, time.monotonic(), names))
         return names
 
-    def _keep(self, local: Path, listing: _Listing) -> None:
+    def _cache(self, local: Path, listing: _Listing) -> None:
         with self._changing:
-            young = listing.read - _KEPT_SECONDS
-            others = [(key, other) for key, other in self._kept.items() if other.read > young and key != local]
-            self._kept = dict([*others[1 - _MOST_KEPT :], (local, listing)])
+            young = listing.read - _CACHE_SECONDS
+            others = [(key, other) for key, other in self._cached.items() if other.read > young and key != local]
+            self._cached = dict([*others[1 - _MAX_CACHED :], (local, listing)])
 
 
 def _is_shown(entry: os.DirEntry[str], folder: DrivePath, base: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Read-only folders shown inside the drive: a local folder, or a built-in sample."""
+"""Read-only mounts in the drive: local folders and built-in samples."""
 
 import json
 from dataclasses import dataclass
@@ -8,18 +8,14 @@ from typing import Self
 from pytest_ibmodels.sandbox.errors import SandboxError, UsageError
 from pytest_ibmodels.sandbox.jsontext import loads
 from pytest_ibmodels.sandbox.samples import SAMPLES, sample_folder
-from pytest_ibmodels.sandbox.storage.paths import (
-    APPLICATIONS,
-    ROOT_DEPTH,
-    DrivePath,
-)
+from pytest_ibmodels.sandbox.storage.paths import APPLICATIONS, ROOT_DEPTH, DrivePath
 
 SAMPLE_PREFIX = "sample:"
 
 
 @dataclass(frozen=True)
 class Mount:
-    """``source`` is an absolute folder, or ``sample:NAME``, generated below ``samples`` when first looked at."""
+    """Mount of ``source``: an absolute folder, or ``sample:NAME``, generated below ``samples`` on first use."""
 
     at: DrivePath
     source: str
@@ -27,40 +23,36 @@ class Mount:
 
     @classmethod
     def parse(cls, text: str, samples: Path) -> Self:
-        """Read ``DRIVE_FOLDER=SOURCE``, or both as a JSON list of two texts.
+        """Parse ``DRIVE_FOLDER=SOURCE``, or both as a JSON list of two texts.
 
         Raises:
-            UsageError: for a mount that cannot be shown.
+            UsageError: the mount is invalid.
         """
-        folder, source = _divided(text)
+        folder, source = _split(text)
         try:
             at = DrivePath.parse(folder)
         except SandboxError as error:
-            msg = f"mount {text!r}: {error}"
-            raise UsageError(msg) from None
+            raise UsageError(f"mount {text!r}: {error}") from None
         if len(at.parts) <= ROOT_DEPTH:
-            msg = f"mount {text!r}: {folder!r} names no folder in a drive; expected OWNER/REPO/fs/DRIVE/FOLDER"
-            raise UsageError(msg)
+            raise UsageError(f"mount {text!r}: {at} names no folder in a drive; expected OWNER/REPO/fs/DRIVE/FOLDER")
         if source.startswith(SAMPLE_PREFIX):
             if source.removeprefix(SAMPLE_PREFIX) not in SAMPLES:
-                msg = f"mount {text!r}: there is no built-in sample of that name; there are: {', '.join(SAMPLES)}"
-                raise UsageError(msg)
+                raise UsageError(f"mount {text!r}: unknown sample; there are: {', '.join(SAMPLES)}")
             return cls(at, source, samples)
         local = _local(source)
         if not _is_folder(local):
-            msg = f"mount {text!r}: {source!r} is not a folder on this machine"
-            raise UsageError(msg)
+            raise UsageError(f"mount {text!r}: {source!r} is not a folder on this machine")
         return cls(at, str(local), samples)
 
     def folder(self) -> Path:
-        """The local folder, with all links resolved."""
+        """Local folder, with links resolved."""
         if self.source.startswith(SAMPLE_PREFIX):
             return sample_folder(self.source.removeprefix(SAMPLE_PREFIX), self.samples).resolve()
         return Path(self.source)
 
 
-def _divided(text: str) -> tuple[str, str]:
-    """Folder and source; of several `=` the one counts after which there is a source."""
+def _split(text: str) -> tuple[str, str]:
+    """Folder and source, divided at the `=` that is followed by an existing source."""
     as_list = _json_list(text)
     if as_list is not None:
         return as_list
@@ -68,13 +60,11 @@ def _divided(text: str) -> tuple[str, str]:
     divisions = [("=".join(pieces[:at]), "=".join(pieces[at:])) for at in range(1, len(pieces))]
     divisions = [(folder, source) for folder, source in divisions if source]
     if not divisions:
-        msg = f"mount {text!r}: expected DRIVE_FOLDER=SOURCE, as in acme/samples/fs/Samples/x=/local/folder"
-        raise UsageError(msg)
+        raise UsageError(f"mount {text!r}: expected DRIVE_FOLDER=SOURCE, as in acme/samples/fs/Samples/x=/local/folder")
     possible = [division for division in divisions if _is_source(division[1])]
     if len(possible) > 1:
         listed = json.dumps(list(possible[0]))
-        msg = f"mount {text!r}: more than one of its '=' may divide it; write it as JSON, such as {listed}"
-        raise UsageError(msg)
+        raise UsageError(f"mount {text!r}: more than one of its '=' may divide it; write it as JSON, such as {listed}")
     return (possible or divisions)[0]
 
 
@@ -109,20 +99,20 @@ def _is_folder(local: Path) -> bool:
 
 
 def parse_mounts(texts: list[str], samples: Path) -> tuple[Mount, ...]:
-    """Read all ``--mount`` values.
+    """Parse all ``--mount`` values.
 
     Raises:
-        UsageError: for a mount that cannot be shown, or that lies in another.
+        UsageError: a mount is invalid, or overlaps another.
     """
     mounts: list[Mount] = []
     for text in texts:
         mount = Mount.parse(text, samples)
         if mount.at.starts_with(APPLICATIONS) or APPLICATIONS.starts_with(mount.at):
-            msg = f"mount {text!r}: '{APPLICATIONS}' shows the marketplace; give the mount a folder elsewhere"
-            raise UsageError(msg)
+            raise UsageError(
+                f"mount {text!r}: '{APPLICATIONS}' shows the marketplace; give the mount a folder elsewhere"
+            )
         for other in mounts:
             if mount.at.starts_with(other.at) or other.at.starts_with(mount.at):
-                msg = f"mount {text!r}: overlaps the mount at '{other.at}'; give each a folder of its own"
-                raise UsageError(msg)
+                raise UsageError(f"mount {text!r}: overlaps the mount at '{other.at}'; give each a folder of its own")
         mounts.append(mount)
     return tuple(mounts)

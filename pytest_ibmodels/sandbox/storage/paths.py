@@ -1,4 +1,4 @@
-"""Drive paths, ``OWNER/REPO/fs/DRIVE/PATH``: the rules that keep every request inside the drive."""
+"""Drive paths, ``OWNER/REPO/fs/DRIVE/PATH``, checked so that no request leaves the drive."""
 
 import re
 from dataclasses import dataclass
@@ -7,26 +7,26 @@ from typing import Self
 from pytest_ibmodels.sandbox.errors import SandboxError
 
 ROOT_DEPTH = 3
-"""``OWNER/REPO/fs``, the place that holds the drives."""
+"""Number of parts of ``OWNER/REPO/fs``, which holds the drives."""
 _MAX_NAME_BYTES = 255
-_SURELY_A_NAME = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9 ._-]{1,255}")
+_PLAIN_NAME = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9 ._-]{1,255}")
 _MAX_PATH_BYTES = 3500
 _MAX_PARTS = 128
-"""Folders in folders; what walks through a tree calls itself for each."""
+"""Depth limit: functions that walk a tree recurse once per folder."""
 
 
 @dataclass(frozen=True, order=True)
 class DrivePath:
-    """A checked path; every part is a plain file name."""
+    """A checked path: every part is a valid file name."""
 
     parts: tuple[str, ...]
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Check ``text``. Slashes at both ends are dropped, and several in a row count as one (protocol section 1.3).
+        """Parse ``text``, ignoring slashes at both ends and repeated ones (Instabase protocol, "Drives").
 
         Raises:
-            SandboxError: for a path that is empty, leads elsewhere, or has a part that is no file name.
+            SandboxError: the path is empty, leads out of the drive, or has an invalid part.
         """
         return cls._checked(tuple(part for part in text.split("/") if part), text)
 
@@ -35,14 +35,13 @@ class DrivePath:
         for part in parts or ("",):
             _check_part(part, text)
         if len(text.encode()) > _MAX_PATH_BYTES:
-            msg = f"the path {text[:80]!r}... is longer than {_MAX_PATH_BYTES} bytes"
-            raise SandboxError(msg)
+            raise SandboxError(f"the path {text[:80]!r}... is longer than {_MAX_PATH_BYTES} bytes")
         if len(parts) > _MAX_PARTS:
-            msg = f"the path {text[:80]!r}... has {len(parts)} parts; at most {_MAX_PARTS} are allowed"
-            raise SandboxError(msg)
+            raise SandboxError(f"the path {text[:80]!r}... has {len(parts)} parts; at most {_MAX_PARTS} are allowed")
         if len(parts) >= ROOT_DEPTH and parts[2] != "fs":
-            msg = f"the path {text!r} is not of the form OWNER/REPO/fs/DRIVE/PATH: its third part is not 'fs'"
-            raise SandboxError(msg)
+            raise SandboxError(
+                f"the path {text!r} is not of the form OWNER/REPO/fs/DRIVE/PATH: its third part is not 'fs'"
+            )
         return cls(parts)
 
     def __str__(self) -> str:
@@ -57,21 +56,21 @@ class DrivePath:
         return type(self)(self.parts[:-1])
 
     def joined(self, *names: str) -> Self:
-        """The path ``names`` further down; each is one name, or several with slashes between, none of them empty."""
+        """Path below this one; each of ``names`` is one name, or several separated by slashes, none empty."""
         parts = (*self.parts, *(part for name in names for part in name.split("/")))
         return self._checked(parts, "/".join(parts))
 
     def entry(self, name: str) -> Self:
-        """The path of an entry of this folder whose name was checked when it was listed."""
+        """Path of a listed entry of this folder; the listing has checked its name."""
         return type(self)((*self.parts, name))
 
     def starts_with(self, other: Self) -> bool:
-        """Whether this is ``other`` or lies below it."""
+        """Return whether this is ``other`` or below it."""
         return self.parts[: len(other.parts)] == other.parts
 
 
 def _check_part(part: str, text: str) -> None:
-    if _SURELY_A_NAME.fullmatch(part):  # nearly all are, and requests have many parts
+    if _PLAIN_NAME.fullmatch(part):  # fast path for nearly all names
         return
     reasons = {
         "it is empty, or has an empty part": not part,
@@ -82,12 +81,10 @@ def _check_part(part: str, text: str) -> None:
     }
     for reason, applies in reasons.items():
         if applies:
-            msg = f"the path {text[:300]!r} is refused: {reason}"
-            raise SandboxError(msg)
+            raise SandboxError(f"the path {text[:300]!r} is refused: {reason}")
     if len(part.encode()) > _MAX_NAME_BYTES:
-        msg = f"the path {text[:80]!r}... is refused: it has a part of more than {_MAX_NAME_BYTES} bytes"
-        raise SandboxError(msg)
+        raise SandboxError(f"the path {text[:80]!r}... is refused: it has a part of more than {_MAX_NAME_BYTES} bytes")
 
 
 APPLICATIONS = DrivePath.parse("system/global/fs/Instabase Drive/Applications")
-"""Where the drive shows, read-only, what is published and installed (protocol section 1.3)."""
+"""Read-only folder of published and installed packages (Instabase protocol, "Marketplace")."""

@@ -1,4 +1,4 @@
-"""Operations as IRIS makes them, messages as its test window sends them, and tables as `iris.sql` reads them."""
+"""Fakes of IRIS: operations, messages of the test window, and `iris.sql`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FOLDER = Path(ibformers.iris.__file__).parent
 
 
 class Log(logging.Handler):
-    """The log of the production."""
+    """Log of the production."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Log(logging.Handler):
 
 
 def started(kind: type[Kind], settings: str) -> tuple[Kind, Log]:
-    """An operation that IRIS has started: made without __init__, an attribute for each line of `%settings`."""
+    """Create an operation as IRIS does: without `__init__`, with an attribute for each line of `%settings`."""
     operation, log = kind.__new__(kind), Log()
     operation.logger = logging.Logger("production")  # noqa: LOG001 - as iop does it, one of its own
     operation.logger.addHandler(log)
@@ -51,14 +51,14 @@ def started(kind: type[Kind], settings: str) -> tuple[Kind, Log]:
 
 
 def message(classname: str, json: str) -> Any:
-    """What an operation is given when these are typed into the test window."""
+    """Return the message that the test window sends for a class name and JSON."""
     deserialize: Callable[[object], Any] = deserialize_message
     return deserialize(SimpleNamespace(classname=classname, json=json, type="String"))
 
 
 @pytest.fixture
 def short_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`msg` is on the path, as in the image."""
+    """Put `msg` on the path, as in the image."""
     (tmp_path / "app").mkdir()
     shutil.copy(FOLDER / "msg.py", tmp_path / "app")
     monkeypatch.syspath_prepend(tmp_path / "app")
@@ -66,7 +66,7 @@ def short_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class SqliteSql:
-    """Does what `iris.sql` does, with SQLite: schemas are attached databases, TOP is written as LIMIT.
+    """Fake of `iris.sql` on SQLite: schemas are attached databases, and TOP becomes LIMIT.
 
     Its catalogue has the tables and columns that the dialect of SQLAlchemy knows of the catalogue of IRIS. Inside IRIS,
     NULL is "", and an empty text is the character 0.

@@ -1,4 +1,4 @@
-"""What can be held without Docker and without IRIS: the files fit together, and iop can plan the migration."""
+"""Files of the image, tested without Docker and IRIS, and the migration that iop plans."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GUIDE = (ROOT / "docs" / "iris.md").read_text(encoding="utf-8")
 
 
 def instructions(name: str) -> list[str]:
-    """The arguments of all such instructions of the Dockerfile."""
+    """Return the arguments of all instructions of a kind in the Dockerfile."""
     text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
     joined = re.sub(r"\\\n\s*", "", re.sub(r"^#.*\n", "", text, flags=re.MULTILINE))
     return [line.removeprefix(f"{name} ") for line in joined.splitlines() if line.startswith(f"{name} ")]

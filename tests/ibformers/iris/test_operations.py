@@ -1,4 +1,4 @@
-"""The operations, driven by the messages that people send them."""
+"""Messages to the operations and their responses."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ibformers.iris.messages import (
     RollbackResponse,
     TrainRequest,
     TrainResponse,
-    as_json,
 )
 from ibformers.iris.operations import MLOperation, TuningOperation
 from ibformers.iris.rows import IrisRows
 from ibformers.iris.sample import make_table, reviews
+from ibformers.tasks.text_classification.prediction import as_json
 from ibformers.tuning import DatabaseUnavailable, RequestRefused
 from tests.ibformers.iris.conftest import SqliteSql, message, started
 
@@ -38,11 +38,11 @@ REQUEST = """{
     "learning_rate":0.01,
     "num_train_epochs":1
 }"""
-"""The example that people start from."""
+"""Train request of the documentation."""
 
 
 class InsideIris(TuningOperation):
-    """With something that does what `iris.sql` does."""
+    """Operation with a fake of `iris.sql`."""
 
     _sql = SqliteSql("iris")
 
@@ -105,12 +105,12 @@ def test_rows_by_iris_sql(settings: str, tmp_path: Path) -> None:
     )
     assert parameters == (20,)
     refused = tuning.on_message(TrainRequest(**request | {"group_column": "1 UNION SELECT 2"}))
-    assert (refused.field, "no plain name" in str(refused.error)) == ("group_column", True)
+    assert (refused.field, "not a plain name" in str(refused.error)) == ("group_column", True)
 
     for change in ({"table": "iris.Review; DROP TABLE iris.Review"}, {"columns": ["ReviewLabel", "1 UNION SELECT 2"]}):
         InsideIris._sql.log.clear()
         refused = tuning.on_message(TrainRequest(**request | change))
-        assert "no plain name" in str(refused.error)
+        assert "not a plain name" in str(refused.error)
         assert refused.field == next(iter(change))
         assert InsideIris._sql.log == []
     refused = tuning.on_message(TrainRequest(**request | {"limit": "20; DROP TABLE iris.Review"}))

@@ -1,4 +1,4 @@
-"""Trainings on tables that tests look at."""
+"""Fixtures: trained models and their answers."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ REQUEST: dict[str, Any] = {
     "learning_rate": 0.01,
     "num_train_epochs": 1,
 }
-"""The example that people start from; it has no folder for checkpoints yet."""
+"""Train request of the documentation, without a folder for checkpoints."""
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """Models of which one was trained twice and taken once, and what was answered."""
+    """A model that was trained twice and overridden once, with the answers."""
 
     path: Path
     settings: ModelSettings
@@ -38,7 +38,7 @@ class Tuned:
     database: str
 
     def copy(self, to: Path) -> Path:
-        """Copy the folder of models; the files of versions, which never change, are shared."""
+        """Copy the folder of models; the files of versions are hard links, because they never change."""
         return shutil.copytree(self.path, to, symlinks=True, copy_function=os.link)
 
 

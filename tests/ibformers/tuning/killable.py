@@ -1,4 +1,4 @@
-"""What is killed: a training and an override, in a process that a fork server starts with all imports done."""
+"""Training and override that a test kills, in a process of a fork server with all modules imported."""
 
 from __future__ import annotations
 

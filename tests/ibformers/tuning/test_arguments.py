@@ -10,12 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ibformers.service.cli import main
-from ibformers.tasks.text_classification.arguments import (
-    Amounts,
-    check_arguments,
-    training_arguments,
-)
-from ibformers.tasks.text_classification.training import rehearse
+from ibformers.tasks.text_classification.arguments import TrainingSize, check_arguments, training_arguments
+from ibformers.tasks.text_classification.training import check_trainer_arguments
 from ibformers.tuning import DatabaseRows, RequestRefused, Tuning
 from tests.ibformers.tuning.conftest import REQUEST, Tuned
 
@@ -26,14 +22,18 @@ if TYPE_CHECKING:
 def check(given: dict[str, Any], folder: Path) -> None:
     """Check arguments as a training does before anything is read."""
     checked = check_arguments(given)
-    rehearse(training_arguments(checked, Amounts(1, 1, 1), str(folder)), list(checked))
+    check_trainer_arguments(training_arguments(checked, TrainingSize(1, 1, 1), str(folder)), list(checked))
 
 
 @pytest.mark.parametrize(
     ("given", "field", "message"),
     [
         ({"metric_for_best_model": "precison"}, "metric_for_best_model", "did you mean precision.*there are loss, acc"),
-        ({"metric_for_best_model": "eval_auc"}, "metric_for_best_model", "names 'eval_auc', which no evaluation"),
+        (
+            {"metric_for_best_model": "eval_auc"},
+            "metric_for_best_model",
+            "names 'eval_auc', which is not a metric of an evaluation",
+        ),
         ({"prediction_loss_only": True}, "prediction_loss_only", "evaluations measure more than the loss"),
         ({"batch_eval_metrics": True}, "batch_eval_metrics", "cannot be used here"),
         ({"eval_do_concat_batches": False}, "eval_do_concat_batches", "cannot be used here"),
@@ -91,7 +91,7 @@ def test_arguments_without_effect_are_named_in_the_log(caplog: pytest.LogCapture
 @pytest.mark.parametrize(("ratio", "steps"), [(0, 0), (0.5, 4), (0.99, 8), (1.0, 8), (1, 8)])
 def test_a_warmup_ratio_is_a_share_of_the_steps(ratio: float, steps: int, tmp_path: Path) -> None:
     checked = check_arguments({"warmup_ratio": ratio})
-    assert training_arguments(checked, Amounts(8, 1, 1), str(tmp_path)).get_warmup_steps(8) == steps
+    assert training_arguments(checked, TrainingSize(8, 1, 1), str(tmp_path)).get_warmup_steps(8) == steps
     assert math.isclose(checked["warmup_steps"], ratio)
 
 

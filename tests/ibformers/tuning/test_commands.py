@@ -1,4 +1,4 @@
-"""The operations as commands."""
+"""Command line of the operations."""
 
 from __future__ import annotations
 
@@ -74,9 +74,9 @@ def test_all_of_them(models: Path, database: str, capsys: pytest.CaptureFixture[
         (["--request", "{}", "--database", "postgresql+psycopg://h/x?password=s3cret"], "--database holds a password"),
         (
             ["--request", "{}", "--database", "postgresql+psycopg://me:${P}@h@x/y"],
-            "the URL has an @ where none belongs",
+            "the URL has an @ in a wrong place",
         ),
-        (["--request", "{}", "--database", "postgresql+psycopg://me:${P}@h:s3cret/y"], "it is no URL of SQLAlchemy"),
+        (["--request", "{}", "--database", "postgresql+psycopg://me:${P}@h:s3cret/y"], "not a SQLAlchemy URL"),
     ],
 )
 def test_what_is_wrong_is_said(

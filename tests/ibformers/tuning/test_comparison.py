@@ -1,4 +1,4 @@
-"""What test rows can show of one model, and of two."""
+"""Intervals of one model's metrics, and the comparison of two models."""
 
 from __future__ import annotations
 
@@ -9,16 +9,8 @@ import pytest
 from sklearn.metrics import f1_score
 
 from ibformers.statistics import bootstrap_weights, percentile_interval, wilson
-from ibformers.tasks.text_classification.comparison import (
-    Measured,
-    compare,
-    metric_intervals,
-)
-from ibformers.tasks.text_classification.metrics import (
-    MACRO,
-    WEIGHTED,
-    classification_metrics,
-)
+from ibformers.tasks.text_classification.comparison import Evaluation, compare, metric_intervals
+from ibformers.tasks.text_classification.metrics import MACRO, WEIGHTED, classification_metrics
 
 if TYPE_CHECKING:
     from ibformers.tasks.text_classification.answers import Comparison
@@ -27,13 +19,13 @@ LABELS = ["bad", "so so", "good"]
 
 
 def answers(actual: np.ndarray[Any, Any], wrong: float, seed: int, labels: int = 3) -> np.ndarray[Any, Any]:
-    """Answers of which a share is drawn at random."""
+    """Predictions of which a random fraction is wrong."""
     rng = np.random.default_rng(seed)
     return np.where(rng.random(len(actual)) < wrong, rng.integers(0, labels, len(actual)), actual)
 
 
-def measured(actual: np.ndarray[Any, Any], chosen: np.ndarray[Any, Any], names: list[str] = LABELS) -> Measured:
-    return Measured(classification_metrics(LABELS, actual, chosen, None), names, chosen)
+def measured(actual: np.ndarray[Any, Any], chosen: np.ndarray[Any, Any], names: list[str] = LABELS) -> Evaluation:
+    return Evaluation(classification_metrics(LABELS, actual, chosen, None), names, chosen)
 
 
 def compared(
@@ -108,7 +100,7 @@ def test_rows_that_got_worse_are_shown_and_long_texts_cut(actual: np.ndarray[Any
 
 
 def test_an_answer_of_the_old_model_that_is_no_label_is_shown_by_its_name(actual: np.ndarray[Any, Any]) -> None:
-    old = Measured(measured(actual, actual).metrics, ["so so", "awful", "bad"], np.where(actual == 1, 0, 1))
+    old = Evaluation(measured(actual, actual).metrics, ["so so", "awful", "bad"], np.where(actual == 1, 0, 1))
     new = np.zeros_like(actual)
     found = compare(LABELS, actual, old, measured(actual, new), np.zeros(400, bool), 1, lambda row: (row, ""))
     assert {(one.label, one.old, one.new) for one in found.worse} == {("so so", "so so", "bad")}
@@ -193,7 +185,7 @@ def test_many_rows_and_labels() -> None:
     names = [str(number) for number in range(300)]
     old, new = (answers(actual, 0.1, seed, labels=300) for seed in (1, 2))
     first, second = (
-        Measured(classification_metrics(names, actual, chosen, None), names, chosen) for chosen in (old, new)
+        Evaluation(classification_metrics(names, actual, chosen, None), names, chosen) for chosen in (old, new)
     )
     found = compare(names, actual, first, second, np.zeros(20_000, bool), 1, lambda row: (row, ""))
     metric_intervals(names, actual, new, second.metrics, 1)

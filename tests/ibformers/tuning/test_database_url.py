@@ -1,4 +1,4 @@
-"""URLs of databases whose passwords come from variables."""
+"""Database URLs with variables for passwords."""
 
 from __future__ import annotations
 
@@ -7,12 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 
-from ibformers.databases.url import (
-    error_reason,
-    fill_variables,
-    parse_url,
-    shown_url,
-)
+from ibformers.databases.url import error_reason, fill_variables, parse_url, shown_url
 from ibformers.errors import RequestRefused
 
 SPECIAL = "p@ss/w%41rd#1?:[x] +&=y"

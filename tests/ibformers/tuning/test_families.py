@@ -1,4 +1,4 @@
-"""Models of many families: each trains, and says the same of a text alone, in a list, at training and when serving."""
+"""Models of many families: each predicts the same for a text alone, in a list, in training and in serving."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from ibformers.databases.rows import NONE
+from ibformers.databases.rows import NO_COLUMNS
 from ibformers.tuning import DatabaseRows, Predictor, RequestRefused, Tuning
 from tests.ibformers.families import FAMILIES, POSITIONS, write_family
 
@@ -23,7 +23,7 @@ ODD = ["", " ", LONG, "now <s>9.99</s> only", "a </s> [SEP] <sep> <cls> <|endoft
 """Texts without tokens, too long, with special tokens spelled out, and with half a character."""
 
 SIDES = {"XLNet": "left", "FNet": None}
-"""Padding that changes no answer; right of the text for all others."""
+"""Padding side of models whose answers padding on the right changes."""
 
 
 def fill(path: Path, rows: list[tuple[str, str]]) -> str:
@@ -48,7 +48,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def train(folder: Path, base: Path, table: str, settings: dict[str, Any] | None = None, **further: Any) -> Predictor:
-    """Tune a model, put it in use, and return what asks it, with the answer of the training as `answer`."""
+    """Tune a model, put it in use, and return its predictor, with the answer of the training as `answer`."""
     named = {"path": folder / "models", "model_name": "m", "base_model": str(base)} | (settings or {})
     tuning = Tuning(named, DatabaseRows(table))
     answer = tuning.train(REQUEST | further, predictions=100)
@@ -98,7 +98,7 @@ def test_the_decisions_are_saved_with_the_model(table: str, tmp_path: Path) -> N
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory, table: str) -> Predictor:
-    """A BERT whose tokenizer came without a limit."""
+    """A BERT whose tokenizer has no length limit."""
     folder = tmp_path_factory.mktemp("served")
     return train(folder, write_family("BERT", folder / "base"), table)
 
@@ -120,7 +120,7 @@ def test_a_text_that_is_too_long_is_cut_whatever_the_request_says(served: Predic
         ({"max_length": "64"}, "max_length must be a whole number of at least 3, not '64'"),
         ({"truncation": "some"}, "truncation must be true or false, not 'some'"),
         ({"padding_side": "left"}, "padding_side is neither a field of it nor an argument"),
-        ({"inputs": ["good", None]}, r"inputs\[1\] is None, which is no text"),
+        ({"inputs": ["good", None]}, r"inputs\[1\] is None, which is not a text"),
         ({"inputs": [{"text": LONG, "text_pair": "b"}], "truncation": False}, "cannot answer it with its fields"),
     ],
 )
@@ -160,7 +160,7 @@ def test_models_with_more_outputs_are_evaluated_by_their_logits(table: str, tmp_
     [
         ({"vocab_size": 10}, "vocab_size", "Setting vocab_size: the weights in .* have other sizes"),
         ({"max_position_embeddings": 128}, "max_position_embeddings", "have other sizes .*position_embeddings"),
-        ({"num_attention_heads": 0}, "base_model", "is no model that can be loaded"),
+        ({"num_attention_heads": 0}, "base_model", "cannot be loaded as a model"),
         ({"chunk_size_feed_forward": 7}, "model_name", "cannot read texts: The dimension to be chunked"),
         ({"id2label": {"0": "x"}}, "id2label", "a training takes the labels of the rows"),
         ({"function_to_apply": "nothing"}, "task", "settings function_to_apply, task: NOTHING"),
@@ -185,7 +185,7 @@ def test_a_tokenizer_for_another_vocabulary_is_refused_before_anything_is_read(t
 
 
 class TestPlaceholders:
-    """Labels of a table that are called as transformers calls outputs that nobody named."""
+    """Labels of a table that equal the placeholders of transformers."""
 
     def test_they_are_learned_as_any_other(self, tmp_path: Path) -> None:
         rows = [(f"LABEL_{label == 'good':d}", text) for label, text in films(24)]
@@ -218,7 +218,7 @@ def test_halves_of_characters_in_rows_do_not_end_a_training(tmp_path: Path) -> N
     class Utf16Rows:
         @contextmanager
         def read(
-            self, table: str, columns: tuple[str, str], limit: int | None, further: Mapping[str, str] = NONE
+            self, table: str, columns: tuple[str, str], limit: int | None, further: Mapping[str, str] = NO_COLUMNS
         ) -> Iterator[Any]:
             yield iter([(f"{label} \ud83d", f"{text} \ud83d and \ud83d\ude00") for label, text in films(24)])
 

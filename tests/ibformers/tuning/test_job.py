@@ -1,4 +1,4 @@
-"""A training on a table as a job: what it writes, what serves it, and what takes the place of the model in use."""
+"""Training job on a table: its files, its package, and its promotion."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Drive:
-    """Files of a drive, in a folder."""
+    """File client of a drive in a folder."""
 
     root: Path
 
@@ -40,7 +40,7 @@ class Drive:
 
 
 class Job:
-    """Keeps what a job reports."""
+    """Metadata client that keeps the reported metadata."""
 
     job_id = "job-1"
 
@@ -63,7 +63,7 @@ class Trained:
     model: str = "stars"
 
     def train(self, save_path: str, **hyperparams: Any) -> dict[str, Any]:
-        """Train a copy of the model in use; what the job reported."""
+        """Train a copy of the model in use and return the reported metadata."""
         job = Job()
         run_train_table(
             {"num_labels": 5, "base_model": str(self.base), **hyperparams},
@@ -176,7 +176,7 @@ def test_a_model_that_is_certainly_worse_is_promoted_only_by_force(trained: Trai
 
 
 def served(package: Path, inputs: dict[str, str]) -> dict[str, str]:
-    """The labels that the packaged model gives, imported as a model service does; of this code, not of the copy."""
+    """Return the labels that the packaged model predicts; its class is imported as a model service does."""
     description = json.loads((package / "package.json").read_text())
     assert description["result_type"] == "raw_data"
     assert (package / "src/py/ibformers/ibformers/tasks/text_classification/served.py").is_file()

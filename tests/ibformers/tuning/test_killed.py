@@ -1,4 +1,4 @@
-"""SIGKILL in the middle of training and override: the model in use answers as before, or as the new one."""
+"""SIGKILL during training and override: the old model or the new one answers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def answers(path: Path) -> Any:
 
 
 def run(context: ForkServerContext, path: Path, database: str, kill_after: float | None) -> tuple[float, bool]:
-    """Train and override in a process of its own; return its seconds, and whether it reached its end."""
+    """Train and override in a process; return its seconds, and whether it reached its end."""
     begun, done = context.Event(), context.Event()
     child = context.Process(target=train_and_override, args=(path, database, REQUEST, begun, done))
     child.start()

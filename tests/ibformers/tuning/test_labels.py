@@ -5,12 +5,7 @@ from decimal import Decimal
 import pytest
 
 from ibformers.errors import RequestRefused
-from ibformers.tasks.text_classification.labels import (
-    are_in_a_row,
-    choose_labels,
-    label_name,
-    own_labels,
-)
+from ibformers.tasks.text_classification.labels import choose_labels, is_consecutive, label_name, own_labels
 
 STARS = list("12345")
 
@@ -69,9 +64,9 @@ def test_names_of_labels() -> None:
 
 
 def test_stars_have_an_order() -> None:
-    assert [are_in_a_row(labels) for labels in (STARS, ["0", "1", "2"], ["-1", "0", "1"])] == [True] * 3
+    assert [is_consecutive(labels) for labels in (STARS, ["0", "1", "2"], ["-1", "0", "1"])] == [True] * 3
     assert not any(
-        are_in_a_row(labels) for labels in (["1", "2"], ["1", "2", "4"], ["1", "2", "best"], ["a", "b", "c"])
+        is_consecutive(labels) for labels in (["1", "2"], ["1", "2", "4"], ["1", "2", "best"], ["a", "b", "c"])
     )
 
 

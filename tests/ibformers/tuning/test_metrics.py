@@ -6,11 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
-from ibformers.tasks.text_classification.metrics import (
-    MACRO,
-    WEIGHTED,
-    classification_metrics,
-)
+from ibformers.tasks.text_classification.metrics import MACRO, WEIGHTED, classification_metrics
 
 LABELS = ["bad", "so so", "good", "best"]
 PAIRS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=30)

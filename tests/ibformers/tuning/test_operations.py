@@ -27,7 +27,7 @@ SUPERB = "This dress number 999 is superb, so superb."
 
 
 class Curve:
-    """Keeps what a training reports."""
+    """Report that keeps steps and training curve."""
 
     def __init__(self) -> None:
         self.done: list[tuple[int, int]] = []
@@ -121,7 +121,7 @@ def test_predictions_of_test_rows_are_those_of_the_model_when_it_serves(tuned: T
 
 @pytest.fixture(scope="module")
 def more_rows(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """More rows than `tuned` has learned from."""
+    """Database with more rows than `tuned` was trained on."""
     return fill(f"sqlite:///{tmp_path_factory.mktemp('more')}/reviews.db", 400)
 
 
@@ -131,7 +131,7 @@ def copied(tuned: Tuned, tmp_path: Path, database: str) -> Tuning:
 
 
 def test_both_models_are_measured_as_they_serve(tuned: Tuned, tmp_path: Path, more_rows: str) -> None:
-    """A training that changes nothing shows it: with a learning rate of 0, old and new are the same weights."""
+    """With a learning rate of 0, old and new model have the same weights and the same metrics."""
     request = REQUEST | {"limit": 400, "learning_rate": 0, "max_steps": 1, "bf16": True}
     answer = copied(tuned, tmp_path, more_rows).train(request)
     assert answer.new == answer.old
@@ -218,7 +218,7 @@ def test_models_are_compared_on_rows_that_the_one_in_use_has_not_learned(
 
 def test_an_override_says_where_it_knows_nothing_of_the_difference(tuned: Tuned, tmp_path: Path) -> None:
     tuning = copied(tuned, tmp_path, tuned.database)
-    record = tuning.store.waiting().folder.parent / "training.json"  # type: ignore[union-attr]
+    record = tuning.store.candidate().folder.parent / "training.json"  # type: ignore[union-attr]
     facts = json.loads(record.read_text())
     record.unlink()
     record.write_text(json.dumps({name: value for name, value in facts.items() if name != "comparison"}))
@@ -240,9 +240,9 @@ def test_requests_to_the_model(tuned: Tuned) -> None:
     settings = tuned.settings.model_dump()
     two = Predictor(settings | {"top_k": 2}).predict({"inputs": SUPERB, "max_length": 20})
     assert two == [every[:2]]
-    with pytest.raises(RequestRefused, match=r"Setting nun_labels is none of ours.*\(did you mean num_labels\?\)"):
+    with pytest.raises(RequestRefused, match=r"Setting nun_labels is unknown.*\(did you mean num_labels\?\)"):
         Predictor(settings | {"nun_labels": 5}).predict({"inputs": "good"})
-    with pytest.raises(RequestRefused, match="Setting nun_labels is none of ours"):
+    with pytest.raises(RequestRefused, match="Setting nun_labels is unknown"):
         Tuning(settings | {"nun_labels": 5}, DatabaseRows(tuned.database)).train(REQUEST)
     with pytest.raises(RequestRefused, match="ML request: inputs is missing"):
         predictor.predict({})
@@ -255,7 +255,7 @@ def test_requests_to_the_model(tuned: Tuned) -> None:
 def test_several_models_at_once_and_their_list(tuned: Tuned, tmp_path: Path, tiny_bert: Path) -> None:
     path = tuned.copy(tmp_path / "models")
     store = ModelStore(path, "tiny")
-    store.override()
+    store.promote()
     settings = tuned.settings.model_copy(update={"path": path})
     second = settings.model_copy(update={"model_name": "other"})
     (path / "other").symlink_to(tuned.path / "tiny")
@@ -290,8 +290,8 @@ def test_two_trainings_of_a_model_at_a_time_are_refused(models: Path, sqlite: st
     [
         ({"table": "iris.Reviews"}, "table", "there is no table Reviews .*Did you mean Review"),
         ({"columns": "ReviewLabel"}, "columns", "must be two names, first the label, second the text"),
-        ({"columns": ["ReviewText", "ReviewLabel"]}, "columns", "ReviewLabel holds 1, which is no text"),
-        ({"columns": ["ReviewText", "ReviewText"]}, "columns", "another label in each of 20 rows"),
+        ({"columns": ["ReviewText", "ReviewLabel"]}, "columns", "ReviewLabel holds 1, which is not a text"),
+        ({"columns": ["ReviewText", "ReviewText"]}, "columns", "a different label in each of 20 rows"),
         ({"limit": 0}, "limit", "limit must be greater than or equal to 2"),
         ({"limit": "20"}, "limit", "limit must be a valid integer"),
         ({"p_of_train": 1}, "p_of_train", "p_of_train must be less than 1"),
@@ -310,11 +310,11 @@ def test_what_is_wrong_with_a_request_is_said(
     tuned: Tuned, change: dict[str, Any], field: str, message: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = ModelStore(tuned.path, "tiny")
-    before = (store.in_use(), store.waiting())
+    before = (store.in_use(), store.candidate())
     with pytest.raises(RequestRefused, match=message) as caught:
         Tuning(tuned.settings, DatabaseRows(tuned.database)).train(REQUEST | change)
     assert caught.value.field == field
-    assert (store.in_use(), store.waiting()) == before
+    assert (store.in_use(), store.candidate()) == before
     assert not (tuned.path / ".tiny/work").exists()
 
 
@@ -342,5 +342,5 @@ def test_what_is_wrong_with_settings_is_said(tmp_path: Path, tiny_bert: Path) ->
     with pytest.raises(RequestRefused, match="Setting path: nothing can be written"):
         Tuning({"path": tmp_path / "file", "model_name": "a"}, rows).train(REQUEST)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(RequestRefused, match="Setting model_name: .*/empty is no model that can be loaded"):
+    with pytest.raises(RequestRefused, match="Setting model_name: .*/empty cannot be loaded as a model"):
         Tuning({"path": tmp_path, "model_name": "empty"}, rows).train(REQUEST)

@@ -1,4 +1,4 @@
-"""Train, override, predict, roll back, as a client asks the sandbox for it: on SQLite and on PostgreSQL."""
+"""Train, override, predict and roll back by requests to a sandbox, on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ QUESTION = {"inputs": "This was a really bad experience"}
 
 
 class Client:
-    """Asks for one model, with the code that is pushed."""
+    """Client for one model and pushed code."""
 
     def __init__(self, sandbox: RunningSandbox, model: str, base: Path) -> None:
         self._sandbox = sandbox
@@ -100,7 +100,7 @@ def test_what_cannot_be_done_is_one_sentence(sandbox: RunningSandbox, sqlite: st
     assert refused["msg"].startswith("Train request: group_column: there is no column Author in table Review")
     refused = client.train({**REQUEST, "table": "Review; DROP TABLE Review"}, sqlite)
     assert refused["status"] == "ERROR"
-    assert "no plain name" in refused["msg"]
+    assert "not a plain name" in refused["msg"]
     assert not refused["results"][0]["strace"]
     assert "Override request: force must be a valid boolean" in client.ask("override", {"force": "yes"})["msg"]
     assert "Rollback request: force is not a field of it" in client.ask("rollback", {"force": True})["msg"]
@@ -111,7 +111,7 @@ def test_what_cannot_be_done_is_one_sentence(sandbox: RunningSandbox, sqlite: st
     missing = sandbox.api("tuning/predict", {"settings": {"model_name": "x"}, "request": QUESTION})
     assert missing["msg"].startswith("tuning: no 'script_packages' given, and no published package has a module 'ibf")
     body = {"settings": {"model_name": "x"}, "request": REQUEST, "script_packages": [CODE], "database": "sample:cats"}
-    assert "the samples that are databases are: reviews" in sandbox.api("tuning/train", body)["msg"]
+    assert "sample databases: reviews" in sandbox.api("tuning/train", body)["msg"]
     assert "request.inputs: Field required" in client.ask("predict", {})["msg"]
 
 
@@ -120,6 +120,7 @@ def test_the_calls_are_described(sandbox: RunningSandbox) -> None:
     calls = {path.removeprefix("/api/v1/tuning/") for path in described["paths"] if "/tuning/" in path}
     assert calls == {"train", "override", "rollback", "predict", "models"}
     body = described["paths"]["/api/v1/tuning/train"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    body = described["components"]["schemas"][body["$ref"].rpartition("/")[2]]
     assert {"settings", "request", "database"} <= set(body["properties"])
     assert {"table", "columns", "limit", "p_of_train", "group_column", "split_column"} <= set(
         described["components"]["schemas"]["TableRequest"]["properties"]

@@ -1,4 +1,4 @@
-"""What is known of a difference when one model takes the place of another."""
+"""Known difference between a new model and the one that it replaces."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ F1 = WORSE["f1"]
 
 def known(version: str | None = "v1", **change: Any) -> tuple[str, bool]:
     found = known_difference({"comparison": WORSE | change, "compared_with": "v1"}, version)
-    return found.sentence, found.certainly_worse
+    return found.sentence, found.is_certainly_worse
 
 
 def test_a_difference_is_one_line() -> None:
@@ -64,11 +64,11 @@ def test_what_is_not_known_is_said() -> None:
     assert "how many of these rows the model before had learned from is not known" in known(learned=None)[0]
     for comparison in (None, {"rows": 1}, "x"):
         found = known_difference({"comparison": comparison, "current": {"version": "v1"}}, "v1")
-        assert not found.certainly_worse
+        assert not found.is_certainly_worse
         assert found.sentence
 
 
 def test_the_record_of_a_job_names_the_version_elsewhere() -> None:
     record = {"comparison": WORSE, "compared_with": "as downloaded", "current": {"version": "v1"}}
-    assert known_difference(record, "v1").certainly_worse
-    assert not known_difference(record, "as downloaded").certainly_worse
+    assert known_difference(record, "v1").is_certainly_worse
+    assert not known_difference(record, "as downloaded").is_certainly_worse

@@ -1,4 +1,4 @@
-"""What is sent to databases, and what is not."""
+"""Statements that are sent to databases, and reading of rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ibformers.databases.rows import select_rows
 from ibformers.tasks.text_classification.dataset import TextFile, TokenisedRows
 from ibformers.tasks.text_classification.dataset import read_rows as read_table
 from ibformers.tasks.text_classification.model import load_tokenizer
-from ibformers.tasks.text_classification.split import sides_of
+from ibformers.tasks.text_classification.split import split_rule
 from ibformers.tuning import (
     DatabaseRows,
     DatabaseUnavailable,
@@ -55,7 +55,7 @@ ATTACKS = (
 
 @contextlib.contextmanager
 def statements(rows: DatabaseRows) -> Iterator[list[tuple[str, Any]]]:
-    """All that is sent to the database meanwhile, with its parameters."""
+    """Record the statements, with their parameters, that are sent while the context is open."""
     log: list[tuple[str, Any]] = []
 
     def keep(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_rest: Any) -> None:
@@ -98,10 +98,10 @@ def test_a_primary_key_decides_which_rows_come_first(tmp_path: Path) -> None:
 def test_what_is_no_plain_name_is_refused_before_anything_is_sent(attack: str, sqlite: str) -> None:
     rows = DatabaseRows(sqlite)
     with statements(rows) as log:
-        with pytest.raises(RequestRefused, match="no plain name"):
+        with pytest.raises(RequestRefused, match="not a plain name"):
             read(rows, attack)
         for columns in ((attack, "ReviewText"), ("ReviewLabel", attack)):
-            with pytest.raises(RequestRefused, match="no plain name"):
+            with pytest.raises(RequestRefused, match="not a plain name"):
                 read(rows, "iris.Review", columns)
     assert log == []
 
@@ -150,7 +150,7 @@ def test_databases_that_cannot_be_read(tmp_path: Path) -> None:
             read(DatabaseRows(url), "T")
         assert "s3cret" not in str(caught.value)
     assert not (tmp_path / "none.db").exists()
-    with pytest.raises(RequestRefused, match="no URL of SQLAlchemy") as refused:
+    with pytest.raises(RequestRefused, match="not a SQLAlchemy URL") as refused:
         DatabaseRows("me:s3cret@host")
     assert "s3cret" not in str(refused.value)
     (tmp_path / "text.db").write_text("this is no database, and long enough to be looked at " * 20)
@@ -237,7 +237,7 @@ def test_others_can_write_while_rows_are_tokenised(tmp_path: Path, tiny_bert: Pa
     written = []
 
     class Busy:
-        """A tokenizer beside which somebody writes."""
+        """Tokenizer that writes to the database while it is called."""
 
         def __call__(self, texts: list[str], **arguments: Any) -> Any:
             with contextlib.closing(sqlite3.connect(tmp_path / "reviews.db", timeout=0)) as connection, connection:
@@ -253,7 +253,7 @@ def test_others_can_write_while_rows_are_tokenised(tmp_path: Path, tiny_bert: Pa
 
     request = TrainRequest.of({"table": "Review", "columns": "ReviewLabel,ReviewText"})
     with TextFile() as texts:
-        rows = TokenisedRows(cast("Any", Busy()), 16, request.columns, texts, sides_of(request))
+        rows = TokenisedRows(cast("Any", Busy()), 16, request.columns, texts, split_rule(request))
         read_table(DatabaseRows(url), request, rows)
         assert written == [1000, 1000, 500]
         assert len(rows) == len(rows.lengths()) == len(rows.keys) == 2500
@@ -272,7 +272,7 @@ def test_texts_that_the_temporary_folder_cannot_hold() -> None:
 
 
 def iris_statement(limit: int | None, keys: list[str], *, modern: bool = False) -> str:
-    """What is sent to IRIS, as its dialect writes it; no server of IRIS runs here, so its catalogue is made up."""
+    """The IRIS dialect writes the statements; no IRIS server runs here, so the catalogue is a fake."""
     catalogue = create_autospec(Inspector, instance=True)
     catalogue.dialect = make_url("iris://_SYSTEM@localhost:1972/USER").get_dialect()()
     # Set from the server's version once connected: true for IRIS 2025.1 and later.

@@ -1,4 +1,4 @@
-"""On which side rows are: by their text, by a group, by a column; whatever else happens to the table."""
+"""Sides of rows, decided by their texts, a group column or a split column."""
 
 from __future__ import annotations
 
@@ -18,20 +18,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ibformers.tasks.text_classification.keys import (
-    are_among,
-    are_training,
     fingerprint,
     group_key,
-    normalised,
+    is_among,
+    normalise,
     text_key,
+    training_mask,
 )
 from ibformers.tasks.text_classification.learned import LearnedRows
-from ibformers.tasks.text_classification.split import (
-    Split,
-    describe_split,
-    sides_of,
-    split_rows,
-)
+from ibformers.tasks.text_classification.split import Split, describe_split, split_rows, split_rule
 from ibformers.tuning import DatabaseRows, RequestRefused, TrainAnswer, TrainRequest, Tuning
 
 if TYPE_CHECKING:
@@ -51,11 +46,11 @@ def keys_of(texts: Sequence[str]) -> Any:
 def divided(
     texts: Sequence[str], further: Sequence[Any] = (), share: float = SHARE, seed: int = SEED, **request: Any
 ) -> tuple[Texts, Texts]:
-    """The texts that are learned from, and those that test."""
-    sides = sides_of(TrainRequest.of(TABLE | request))
+    """Return the texts to train on, and the test texts."""
+    rule = split_rule(TrainRequest.of(TABLE | request))
     for value in further or texts:
-        sides.add([value])
-    parts = split_rows(keys_of(texts), sides, share, seed)
+        rule.add([value])
+    parts = split_rows(keys_of(texts), rule, share, seed)
     return [texts[index] for index in parts.train], [texts[index] for index in parts.test]
 
 
@@ -67,7 +62,7 @@ def film(number: int) -> str:
 def test_texts_that_people_take_for_the_same_have_one_key(text: str, form: Any, blank: str) -> None:
     other = blank + unicodedata.normalize(form, text).replace(" ", blank * 2) + blank
     assert text_key(text) == text_key(other)
-    assert normalised(normalised(text)) == normalised(text)
+    assert normalise(normalise(text)) == normalise(text)
 
 
 @pytest.mark.parametrize(
@@ -88,10 +83,10 @@ def test_what_makes_a_text_another_one(one: str, other: str, same: bool) -> None
 
 @given(st.lists(st.text(max_size=20), min_size=1, max_size=40), st.floats(0.05, 0.95), st.integers(0, 2**32 - 1))
 def test_a_side_depends_on_the_text_and_the_seed_alone(texts: Texts, share: float, seed: int) -> None:
-    together = are_training(keys_of(texts), share, seed)
-    alone = [bool(are_training(keys_of([text]), share, seed)[0]) for text in texts]
+    together = training_mask(keys_of(texts), share, seed)
+    alone = [bool(training_mask(keys_of([text]), share, seed)[0]) for text in texts]
     assert together.tolist() == alone
-    smaller = are_training(keys_of(texts), share / 2, seed)
+    smaller = training_mask(keys_of(texts), share / 2, seed)
     assert not (smaller & ~together).any(), "a bigger share moves no row out of the training part"
 
 
@@ -99,8 +94,8 @@ def test_the_share_holds_in_the_mean() -> None:
     keys = keys_of([film(number) for number in range(20_000)])
     for share in (0.1, 0.5, 0.8):
         for seed in (0, 1, SEED):
-            assert are_training(keys, share, seed).mean() == pytest.approx(share, abs=0.02)
-    agreeing = (are_training(keys, 0.8, 1) == are_training(keys, 0.8, 2)).mean()
+            assert training_mask(keys, share, seed).mean() == pytest.approx(share, abs=0.02)
+    agreeing = (training_mask(keys, 0.8, 1) == training_mask(keys, 0.8, 2)).mean()
     assert agreeing == pytest.approx(0.8**2 + 0.2**2, abs=0.02), "seeds have nothing in common"
 
 
@@ -129,7 +124,7 @@ def shuffled(texts: Texts, chance: random.Random) -> Texts:
 
 
 def by_key_of_chance(texts: Texts, chance: random.Random) -> Texts:
-    """A primary key of UUIDs, with new rows among the old ones."""
+    """Rows with UUIDs as primary key, so that new rows are among the old ones."""
     return sorted(
         as_many_again(texts, chance)[: len(texts) + 20], key=lambda _: str(uuid.UUID(int=chance.getrandbits(128)))
     )
@@ -161,23 +156,23 @@ def test_no_row_that_was_learned_tests_after_a_change_of_the_table(
     learned, tested = divided(before, seed=seed)
     after = change(before, chance)
     learned_after, tested_after = divided(after, seed=seed)
-    assert not are_among(keys_of(tested_after), np.sort(keys_of(learned))).any()
-    assert not are_among(keys_of(learned_after), np.sort(keys_of(tested))).any()
+    assert not is_among(keys_of(tested_after), np.sort(keys_of(learned))).any()
+    assert not is_among(keys_of(learned_after), np.sort(keys_of(tested))).any()
     # The order of the sides does not depend on that of the table either.
-    old = [text for text in map(normalised, tested_after) if text in set(tested)]
+    old = [text for text in map(normalise, tested_after) if text in set(tested)]
     assert old == [text for text in tested if text in set(old)]
 
 
 @given(st.lists(st.tuples(st.text(max_size=9), st.none() | st.integers(0, 5)), min_size=60, max_size=60))
 def test_rows_of_a_group_are_on_one_side(rows: list[tuple[str, int | None]]) -> None:
-    sides = sides_of(TrainRequest.of(TABLE | {"group_column": "Author"}))
+    rule = split_rule(TrainRequest.of(TABLE | {"group_column": "Author"}))
     for _text, group in rows:
-        sides.add([group])
+        rule.add([group])
     keys = keys_of([text for text, _ in rows])
-    training = sides.training(keys, 0.5, SEED).tolist()
+    training = rule.training_mask(keys, 0.5, SEED).tolist()
     for group in range(6):
         assert len({side for side, (_, author) in zip(training, rows, strict=True) if author == group}) <= 1
-    own = are_training(keys, 0.5, SEED).tolist()
+    own = training_mask(keys, 0.5, SEED).tolist()
     without = [place for place, (_, author) in enumerate(rows) if author is None]
     assert [training[place] for place in without] == [own[place] for place in without]
 
@@ -247,10 +242,10 @@ def test_fields_that_do_not_go_together(further: dict[str, Any], said: str, fiel
 def test_what_the_answer_says_of_the_test_part(caplog: pytest.LogCaptureFixture) -> None:
     texts = ["a", "A", "b", "c", "d", "e "]
     keys, codes, labels = keys_of(texts), np.array([0, 1, 0, 0, 1, 2]), ["good", "bad", "odd", "never"]
-    sides = sides_of(TrainRequest.of(TABLE | {"group_column": "Author"}))
+    rule = split_rule(TrainRequest.of(TABLE | {"group_column": "Author"}))
     learned = LearnedRows(np.sort(keys_of(["e", "x"])), complete=True)
     parts = Split(np.array([0, 2, 3]), np.array([5, 4, 1]))
-    part = describe_split(keys, codes, labels, parts, sides, SEED, learned)
+    part = describe_split(keys, codes, labels, parts, rule, SEED, learned)
     assert part.model_dump() == {
         "unit": "rows",
         "count": 3,
@@ -298,7 +293,7 @@ def test_a_record_of_learned_rows(tmp_path: Path, caplog: pytest.LogCaptureFixtu
 
 
 def coin(file: Path, count: int = 100) -> str:
-    """A table whose labels are the toss of a coin; nobody can be right more often than every second time."""
+    """Table with random labels, for which every model has an accuracy of 0.5."""
     chance = random.Random(8)  # noqa: S311 - the same every time
     words = ("apple", "river", "stone", "cloud", "chair", "horse", "paper", "light", "green", "seven", "north", "music")
     rows = [(chance.choice(["no", "yes"]), " ".join(chance.sample(words, 6))) for _ in range(count)]
@@ -313,7 +308,7 @@ def coin(file: Path, count: int = 100) -> str:
 
 
 class Coin:
-    """A model that is tuned on the table of `coin` again and again."""
+    """Model that is tuned repeatedly on the table of `coin`."""
 
     def __init__(self, folder: Path, base: Path) -> None:
         self.folder = folder
@@ -326,7 +321,7 @@ class Coin:
         return Tuning(chosen, DatabaseRows(self.database))
 
     def train(self, tuning: Tuning | None = None, **request: Any) -> TrainAnswer:
-        """Train without learning anything, and take the new model."""
+        """Train with a learning rate of 0, and put the new model in use."""
         tuning = tuning or self.tuning
         answer = tuning.train({**TABLE, "num_train_epochs": 1, "learning_rate": 1e-6, **request})
         tuning.override()

@@ -1,1 +1,1 @@
-"""Routers: one module for each resource of the protocol."""
+"""Routers, one module per resource of the protocol."""

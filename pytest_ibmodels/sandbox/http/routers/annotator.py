@@ -1,20 +1,14 @@
-"""``/api/v1/annotator``: a Refiner program for a trained model (protocol section 5.1)."""
+"""``/api/v1/annotator``: a Refiner program for a trained model (Instabase protocol, "Annotator projects")."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 
 from pytest_ibmodels.instabase.wire import Exported, ExportRequest
-from pytest_ibmodels.sandbox.http.bodies import json_body, sandbox_of
-from pytest_ibmodels.sandbox.http.openapi import takes
-from pytest_ibmodels.sandbox.services.tenant import Sandbox
+from pytest_ibmodels.sandbox.http.bodies import JsonRoute, TheTenant
 
-router = APIRouter(prefix="/api/v1/annotator")
+router = APIRouter(prefix="/api/v1/annotator", route_class=JsonRoute)
 
 
-@router.post("/export_model", response_model_exclude_none=True, openapi_extra=takes(ExportRequest))
-def export_model(
-    body: Annotated[ExportRequest, Depends(json_body(ExportRequest))], sandbox: Annotated[Sandbox, Depends(sandbox_of)]
-) -> Exported:
+@router.post("/export_model", response_model_exclude_none=True)
+def export_model(body: ExportRequest, tenant: TheTenant) -> Exported:
     """Register a model package under its name and write its Refiner program."""
-    return Exported(status="OK", refiner_path=sandbox.refiner.export(body))
+    return Exported(status="OK", refiner_path=tenant.refiner.export(body))

@@ -1,4 +1,4 @@
-"""The answer that is a file: whole, or the part that was asked for."""
+"""Answers with a file, or a byte range of it."""
 
 import json
 import os
@@ -17,27 +17,27 @@ from pytest_ibmodels.sandbox.storage.nodes import node_of
 from pytest_ibmodels.sandbox.storage.paths import DrivePath
 
 RESPONSE_HEADER = "Instabase-API-Resp"
-"""The JSON answer to a read, whose body is the file; some clients look at it."""
+"""Header with the JSON answer to a read, whose body is the file; some clients parse it."""
 _CHUNK = 2**18
-# Never JSON by its type: an error envelope is told from a file's content by that.
+# Never JSON: clients tell an error envelope from a file by the content type.
 CONTENT_TYPE = "application/octet-stream"
-# In the arguments of a call; the end -1 is that of the file (protocol section 2.1).
+# The end -1 means the end of the file (Instabase protocol, "Drives").
 _RANGE = re.compile(r"bytes=([0-9]+)-(-1|[0-9]*)")
 _HTTP_RANGE = re.compile(r"bytes=(?:([0-9]+)-([0-9]*)|-([0-9]+))", re.IGNORECASE)
-_MOST_DIGITS = 18
+_MAX_DIGITS = 18
 
 
 def file_answer(drive: Drive, path: DrivePath, wanted: str | None, request: Request) -> Response:
     """Answer with a file of the drive.
 
     Args:
-        drive: where it lies.
+        drive: the drive that has the file.
         path: the file.
-        wanted: the ``range`` of the call's arguments; None or blank is all.
-        request: its header ``Range`` counts where ``wanted`` is all.
+        wanted: the ``range`` of the call's arguments; None or blank means all.
+        request: its header ``Range`` applies if ``wanted`` means all.
 
     Raises:
-        SandboxError: there is no such file, or ``wanted`` is no range.
+        SandboxError: the file does not exist, or ``wanted`` is not a range.
     """
     file = drive.open(path)
     try:
@@ -46,7 +46,7 @@ def file_answer(drive: Drive, path: DrivePath, wanted: str | None, request: Requ
         asked = None if part is not None else _of_header(request, size)
         if asked is not None and asked[0] > asked[1]:
             file.close()
-            msg = f"'{path}' has {size} bytes, and none of those that the header Range asks for"
+            msg = f"'{path}' has {size} bytes; the header Range asks for bytes beyond them"
             return JSONResponse({"status": "ERROR", "msg": msg}, 416, {"Content-Range": f"bytes */{size}"})
         first, last = part or asked or (0, size - 1)
         length = max(0, last - first + 1)
@@ -67,17 +67,16 @@ def file_answer(drive: Drive, path: DrivePath, wanted: str | None, request: Requ
 def _of_arguments(wanted: str, size: int) -> tuple[int, int]:
     match = _RANGE.fullmatch(wanted.strip())
     if match is None:
-        msg = f"the range {wanted[:300]!r} is not of the form 'bytes=FIRST-LAST'"
-        raise SandboxError(msg)
+        raise SandboxError(f"the range {wanted[:300]!r} is not of the form 'bytes=FIRST-LAST'")
     last = size if match[2] in {"", "-1"} else _number(match[2], size)
     return _number(match[1], size), min(last, size - 1)
 
 
 def _of_header(request: Request, size: int) -> tuple[int, int] | None:
-    """First and last byte, the last before the first if there are none; None: the whole file, as if nothing was asked.
+    """First and last byte of the header ``Range``, last before first if no byte matches; None means the whole file.
 
-    Several ranges at once, and what is no range, may be answered by the whole file (RFC 9110), as is ``If-Range``: the
-    sandbox gives no marks by which it could tell whether a file is still the same.
+    RFC 9110 allows the whole file as answer to several ranges, to an invalid range, and to ``If-Range``, for which the
+    sandbox has no ETags.
     """
     match = _HTTP_RANGE.fullmatch(request.headers.get("range", "").strip())
     if match is None or "if-range" in request.headers:
@@ -92,9 +91,9 @@ def _of_header(request: Request, size: int) -> tuple[int, int] | None:
 
 
 def _number(digits: str, most: int) -> int:
-    """The number, or ``most`` if it is larger, however many digits it has."""
+    """Number of any count of digits, at most ``most``."""
     digits = digits.lstrip("0") or "0"
-    return most if len(digits) > _MOST_DIGITS else min(int(digits), most)
+    return most if len(digits) > _MAX_DIGITS else min(int(digits), most)
 
 
 def _is_less(digits: str, other: str) -> bool:

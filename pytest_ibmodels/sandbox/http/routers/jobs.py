@@ -1,31 +1,28 @@
-"""``/api/v1/jobs``: how jobs are doing (protocol section 3), and the sandbox's own call to cancel one."""
+"""``/api/v1/jobs``: state of jobs (Instabase protocol, "Jobs"), and the sandbox's own calls ``list`` and ``cancel``."""
 
 import json
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from fastapi.concurrency import run_in_threadpool
 
 from pytest_ibmodels.instabase.wire import CancelRequest, JobListing, ListedJob
 from pytest_ibmodels.sandbox.errors import SandboxError
-from pytest_ibmodels.sandbox.http.bodies import json_body, sandbox_of
-from pytest_ibmodels.sandbox.http.openapi import takes
-from pytest_ibmodels.sandbox.services.tenant import Sandbox
+from pytest_ibmodels.sandbox.http.bodies import JsonRoute, TheTenant
 from pytest_ibmodels.sandbox.storage.job_store import Job
 
-router = APIRouter(prefix="/api/v1/jobs")
+router = APIRouter(prefix="/api/v1/jobs", route_class=JsonRoute)
 
-TheSandbox = Annotated[Sandbox, Depends(sandbox_of)]
-# A task takes tenths of a second: to wait for its end costs less than to be asked again, and tells it at once.
+# A task takes tenths of a second: waiting for its end costs less than another poll.
 _TASK_SECONDS = 1.0
 
 
-# A coroutine, as it is asked most of all: to send it to a thread takes longer than to answer from memory.
+# A coroutine, as polls are the most frequent requests: a thread costs more than an answer from memory.
 @router.get("/status")
-async def status(job_id: str, sandbox: TheSandbox) -> dict[str, Any]:
-    """The state of a job of any kind; the query's ``type`` is a hint that is not needed."""
-    await sandbox.tasks.ended(job_id, _TASK_SECONDS)
-    job = sandbox.store.kept_job(job_id) or await run_in_threadpool(sandbox.store.job, job_id)
+async def status(job_id: str, tenant: TheTenant) -> dict[str, Any]:
+    """Poll a job of any kind; the query's ``type`` is ignored."""
+    await tenant.tasks.wait_for_end(job_id, _TASK_SECONDS)
+    job = tenant.store.kept_job(job_id) or await run_in_threadpool(tenant.store.job, job_id)
     if job is None:
         msg = f"there is no job {job_id!r}"
         return {"status": "ERROR", "msg": msg, "state": "DONE", "results": [{"status": "ERROR", "msg": msg}]}
@@ -41,7 +38,7 @@ async def status(job_id: str, sandbox: TheSandbox) -> dict[str, Any]:
         answer["cur_status"] = json.dumps({"task_state": job.task_state, "task_data": job.task_data})
         answer["peak_memory"] = job.peak_memory
         if job.task_state == "PENDING":
-            position = sandbox.training.queue_position(job.id)
+            position = tenant.training.queue_position(job.id)
             answer["queue_position"] = position
             if position is not None:
                 answer["msg"] = f"queued, {_ordinal(position)}"
@@ -52,28 +49,25 @@ async def status(job_id: str, sandbox: TheSandbox) -> dict[str, Any]:
 
 
 @router.get("/list", response_model_exclude_none=True)
-def jobs(model_name: str, sandbox: TheSandbox) -> JobListing:
-    """The training jobs of this server's lifetime that make a model of this name, oldest first.
+def jobs(model_name: str, tenant: TheTenant) -> JobListing:
+    """List the training jobs of a model since the server started, oldest first.
 
-    A client whose request was answered by nothing sees here whether its job was started.
+    A client that lost the answer to its request finds here whether the job was started.
     """
-    found = [ListedJob(job_id=job_id, model_name=model_name) for job_id in sandbox.training.jobs_of(model_name)]
+    found = [ListedJob(job_id=job_id, model_name=model_name) for job_id in tenant.training.jobs_of(model_name)]
     return JobListing(status="OK", jobs=found)
 
 
-@router.post("/cancel", openapi_extra=takes(CancelRequest))
-def cancel(body: Annotated[CancelRequest, Depends(json_body(CancelRequest))], sandbox: TheSandbox) -> dict[str, str]:
-    """Stop a training job that waits or runs; to ask it of one that has ended is an error, and changes nothing."""
-    job = sandbox.store.job(body.job_id)
+@router.post("/cancel")
+def cancel(body: CancelRequest, tenant: TheTenant) -> dict[str, str]:
+    """Cancel a training job that waits or runs; an error if the job has ended."""
+    job = tenant.store.job(body.job_id)
     if job is None:
-        msg = f"there is no job {body.job_id!r}"
-        raise SandboxError(msg)
+        raise SandboxError(f"there is no job {body.job_id!r}")
     if job.kind != "train":
-        msg = f"job {body.job_id} is of the kind '{job.kind}'; only training jobs can be cancelled"
-        raise SandboxError(msg)
-    if not sandbox.training.cancel(body.job_id):
-        msg = f"job {body.job_id} has ended already"
-        raise SandboxError(msg)
+        raise SandboxError(f"job {body.job_id} is of the kind '{job.kind}'; only training jobs can be cancelled")
+    if not tenant.training.cancel(body.job_id):
+        raise SandboxError(f"job {body.job_id} has ended already")
     return {"status": "OK", "msg": "cancelled"}
 
 

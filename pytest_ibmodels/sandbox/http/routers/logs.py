@@ -1,23 +1,19 @@
-"""``/classifier/logs``: the output of training jobs (protocol section 9; not below ``/api/v1``)."""
+"""``/classifier/logs``: output of training jobs, not below ``/api/v1`` (Instabase protocol, "Jobs")."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 
 from pytest_ibmodels.instabase.wire import LogEntry
 from pytest_ibmodels.sandbox.errors import SandboxError
 from pytest_ibmodels.sandbox.execution.joblog import read_log
-from pytest_ibmodels.sandbox.http.bodies import sandbox_of
-from pytest_ibmodels.sandbox.services.tenant import Sandbox
+from pytest_ibmodels.sandbox.http.bodies import TheTenant
 
 router = APIRouter(prefix="/classifier/logs")
 
 
 @router.get("/{job_id}")
-def logs(job_id: str, sandbox: Annotated[Sandbox, Depends(sandbox_of)]) -> list[LogEntry]:
-    """The last lines that a job has written."""
-    job = sandbox.store.job(job_id)
+def logs(job_id: str, tenant: TheTenant) -> list[LogEntry]:
+    """Read the last lines of a job's log."""
+    job = tenant.store.job(job_id)
     if job is None:
-        msg = f"there is no job {job_id!r}"
-        raise SandboxError(msg)
-    return read_log(sandbox.training.log_of(job.id), job.started or job.created)
+        raise SandboxError(f"there is no job {job_id!r}")
+    return read_log(tenant.training.log_of(job.id), job.started or job.created)

@@ -1,8 +1,8 @@
-"""``/api/v1/marketplace`` and ``/api/v1/solution``: packages (protocol section 6)."""
+"""``/api/v1/marketplace`` and ``/api/v1/solution``: packages (Instabase protocol, "Marketplace")."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 
 from pytest_ibmodels.instabase.wire import Envelope
 from pytest_ibmodels.instabase.wire_marketplace import (
@@ -14,57 +14,51 @@ from pytest_ibmodels.instabase.wire_marketplace import (
     SolutionAnswer,
     UnpublishRequest,
 )
-from pytest_ibmodels.sandbox.http.bodies import json_body, sandbox_of
-from pytest_ibmodels.sandbox.http.openapi import takes
-from pytest_ibmodels.sandbox.services.tenant import Sandbox
+from pytest_ibmodels.sandbox.http.bodies import JsonRoute, TheTenant
 from pytest_ibmodels.sandbox.storage.paths import DrivePath
 
-router = APIRouter(prefix="/api/v1")
-
-TheSandbox = Annotated[Sandbox, Depends(sandbox_of)]
+router = APIRouter(prefix="/api/v1", route_class=JsonRoute)
 
 
 @router.get("/marketplace/list", response_model_exclude_none=True)
-def list_apps(sandbox: TheSandbox) -> MarketplaceListing:
-    """What is published."""
-    return MarketplaceListing(status="OK", apps=sandbox.marketplace.apps())
+def list_apps(tenant: TheTenant) -> MarketplaceListing:
+    """List published packages."""
+    return MarketplaceListing(status="OK", apps=tenant.marketplace.apps())
 
 
-@router.post("/marketplace/publish", response_model_exclude_none=True, openapi_extra=takes(PublishRequest))
-def publish(body: Annotated[PublishRequest, Depends(json_body(PublishRequest))], sandbox: TheSandbox) -> PublishAnswer:
+@router.post("/marketplace/publish", response_model_exclude_none=True)
+def publish(body: PublishRequest, tenant: TheTenant) -> PublishAnswer:
     """Publish an archive of the drive, at once or as a job."""
     path = DrivePath.parse(body.ibsolution_path)
     if body.async_:
-        job_id = sandbox.tasks.start("publish", lambda: sandbox.marketplace.publish(path))
+        job_id = tenant.tasks.start("publish", lambda: tenant.marketplace.publish(path))
         return PublishAnswer(status="OK", job_id=job_id)
-    sandbox.marketplace.publish(path)
+    tenant.marketplace.publish(path)
     return PublishAnswer(status="OK")
 
 
-@router.post("/marketplace/unpublish", response_model_exclude_none=True, openapi_extra=takes(UnpublishRequest))
-def unpublish(body: Annotated[UnpublishRequest, Depends(json_body(UnpublishRequest))], sandbox: TheSandbox) -> Envelope:
-    """Take a version back."""
-    sandbox.marketplace.unpublish(body.name, body.version)
+@router.post("/marketplace/unpublish", response_model_exclude_none=True)
+def unpublish(body: UnpublishRequest, tenant: TheTenant) -> Envelope:
+    """Remove a published version."""
+    tenant.marketplace.unpublish(body.name, body.version)
     return Envelope(status="OK")
 
 
-@router.post("/marketplace/install", response_model_exclude_none=True, openapi_extra=takes(InstallRequest))
-def install(body: Annotated[InstallRequest, Depends(json_body(InstallRequest))], sandbox: TheSandbox) -> Envelope:
-    """Unpack a published version."""
-    sandbox.marketplace.install(body.name, body.version)
+@router.post("/marketplace/install", response_model_exclude_none=True)
+def install(body: InstallRequest, tenant: TheTenant) -> Envelope:
+    """Install a published version."""
+    tenant.marketplace.install(body.name, body.version)
     return Envelope(status="OK")
 
 
-@router.post("/solution/create", response_model_exclude_none=True, openapi_extra=takes(CreateSolutionRequest))
-def create(
-    body: Annotated[CreateSolutionRequest, Depends(json_body(CreateSolutionRequest))], sandbox: TheSandbox
-) -> SolutionAnswer:
+@router.post("/solution/create", response_model_exclude_none=True)
+def create(body: CreateSolutionRequest, tenant: TheTenant) -> SolutionAnswer:
     """Pack a folder of the drive, at once or as a job."""
     content, output = DrivePath.parse(body.content_folder), DrivePath.parse(body.output_folder)
 
     def create_now() -> dict[str, Any]:
-        return {"solution_path": str(sandbox.marketplace.create_solution(content, output))}
+        return {"solution_path": str(tenant.marketplace.create_solution(content, output))}
 
     if body.async_:
-        return SolutionAnswer(status="OK", job_id=sandbox.tasks.start("solution", create_now))
+        return SolutionAnswer(status="OK", job_id=tenant.tasks.start("solution", create_now))
     return SolutionAnswer(status="OK", **create_now())

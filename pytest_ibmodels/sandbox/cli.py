@@ -1,0 +1,205 @@
+"""Command line of the sandbox: ``serve``."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer import Option
+
+from pytest_ibmodels.sandbox.errors import DataInUseError, StartError, UsageError
+from pytest_ibmodels.sandbox.storage.cleanup import CleanupDir
+
+if TYPE_CHECKING:
+    from pytest_ibmodels.sandbox.settings import Settings
+
+app = typer.Typer(
+    help="An environment for model tests on this machine: stores files, trains, serves.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line.
+
+    Returns:
+        The exit code: 0, 1 if the sandbox cannot start, 2 for wrong usage.
+    """
+    _open_standard_streams()
+    try:
+        app(arguments, prog_name="python -m pytest_ibmodels.sandbox")
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+@app.callback()
+def _program() -> None:
+    pass  # Without a callback, Typer would run the only command without its name.
+
+
+def _host(value: str) -> str:
+    if not value.strip():
+        raise typer.BadParameter("it is empty, which would mean all addresses of this machine; give one, as 127.0.0.1")
+    return value.strip()
+
+
+def _port(value: int) -> int:
+    if not 0 <= value <= 65535:
+        raise typer.BadParameter(f"{value} is no port; expected 0 to 65535")
+    return value
+
+
+def _positive(value: float) -> float:
+    if not 0 < value < float("inf"):
+        raise typer.BadParameter(f"{value:g} is not above 0")
+    return value
+
+
+def _positive_int(value: int) -> int:
+    if value < 1:
+        raise typer.BadParameter(f"{value} is not at least 1")
+    return value
+
+
+_TOKENS = "File with the only accepted token, or lines 'NAME TOKEN', one per tenant."
+_MOUNT = "Show a local folder, or a built-in sample (sample:drivers-licenses), read-only in the drive; repeatable."
+_DATABASE = "SQLAlchemy URL (default: a SQLite file below --data); {name} in it stands for the tenant."
+_KEPT = "How long the state and log of an ended job are kept."
+_NO_PRELOAD = "Do not import torch and the like ahead of the first job: less memory, later first steps."
+_REMOVED = "Remove this folder, which holds the token file, when the sandbox ends or cannot start."
+_READY = 'Print one line of JSON, {"url", "pid"}, when ready.'
+_CORES = os.cpu_count() or 1
+
+
+@app.command()
+def serve(
+    data: Annotated[Path, Option(metavar="DIR", help="Folder that holds all its state; made if missing.")],
+    token_file: Annotated[Path, Option(metavar="FILE", help=_TOKENS)],
+    host: Annotated[str, Option(metavar="HOST", callback=_host, help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, Option(metavar="PORT", callback=_port, help="Port to listen on; 0 is a free one.")] = 0,
+    mount: Annotated[list[str] | None, Option(metavar="DRIVE_FOLDER=SOURCE", help=_MOUNT)] = None,
+    max_jobs: Annotated[int, Option(metavar="N", callback=_positive_int, help="Trainings that run at once.")] = _CORES,
+    job_memory: Annotated[float, Option(metavar="GIB", callback=_positive, help="Memory of a training.")] = 8,
+    job_time: Annotated[float, Option(metavar="SECONDS", callback=_positive, help="Time of a training.")] = 7200,
+    max_body: Annotated[float, Option(metavar="MIB", callback=_positive, help="Largest request body.")] = 1024,
+    database: Annotated[str | None, Option(metavar="URL", help=_DATABASE)] = None,
+    keep_jobs: Annotated[float, Option(metavar="DAYS", callback=_positive, help=_KEPT)] = 30,
+    no_preload: Annotated[bool, Option("--no-preload", help=_NO_PRELOAD)] = False,
+    exit_with_parent: Annotated[bool, Option("--exit-with-parent", help="Stop when standard input ends.")] = False,
+    remove_at_end: Annotated[Path | None, Option(metavar="FOLDER", help=_REMOVED)] = None,
+    announce: Annotated[bool, Option("--announce", help=_READY)] = False,
+) -> None:
+    """Start a sandbox and keep it running until SIGTERM or Ctrl-C."""
+    with _start_errors(data, token_file, remove_at_end) as cleanup_dir:
+        # Imported here: --help and wrong usage do without.
+        from pytest_ibmodels.sandbox.settings import DAY, GIB, MIB, Settings
+        from pytest_ibmodels.sandbox.storage.mounts import parse_mounts
+
+        data = data.expanduser().resolve()
+        settings = Settings(
+            data=data,
+            mounts=parse_mounts(mount or [], data / "samples"),
+            database=database,
+            max_jobs=max_jobs,
+            job_memory=int(job_memory * GIB),
+            job_time=job_time,
+            max_body=int(max_body * MIB),
+            keep_jobs=keep_jobs * DAY,
+            preload=not no_preload,
+        )
+        _run(settings, token_file, host, port, announce, exit_with_parent, cleanup_dir)
+
+
+def _run(
+    settings: "Settings",
+    token_file: Path,
+    host: str,
+    port: int,
+    announce: bool,
+    exit_with_parent: bool,
+    cleanup_dir: CleanupDir | None,
+) -> None:
+    from pytest_ibmodels.sandbox.execution.child import clean_environment
+    from pytest_ibmodels.sandbox.http.app import create_app
+    from pytest_ibmodels.sandbox.http.server import Server, listen
+    from pytest_ibmodels.sandbox.http.server_log import set_up_logging
+    from pytest_ibmodels.sandbox.http.tokens import read_tokens
+
+    tokens = read_tokens(token_file)
+    if len(tokens.names) > 1 and settings.database and "{name}" not in settings.database:
+        raise UsageError(
+            "--database: with several tokens each tenant needs a database of its own; "
+            "write {name} in the part that names the database"
+        )
+    with listen(host, port) as listener:
+        server_app = create_app(settings, tokens)
+        set_up_logging(settings.data / "server.log")
+        # Child processes inherit neither the environment nor the command line, which names the token file.
+        clean_environment(os.environ)
+        sys.argv = sys.argv[:1]
+        sys.path[:] = [entry for entry in sys.path if _may_hold_packages(entry)]
+        server = Server(
+            server_app, listener, announce=announce, exit_with_parent=exit_with_parent, cleanup_dir=cleanup_dir
+        )
+        server.run_until_stopped()
+
+
+@contextmanager
+def _start_errors(data: Path, token_file: Path, remove_at_end: Path | None) -> Iterator[CleanupDir | None]:
+    """Print why the sandbox cannot start, and exit; yield the folder to remove at the end."""
+    cleanup_dir = None
+    try:
+        cleanup_dir = None if remove_at_end is None else _cleanup_dir(remove_at_end, token_file)
+        yield cleanup_dir
+    except StartError as error:
+        if cleanup_dir and isinstance(error, DataInUseError) and data.resolve().is_relative_to(cleanup_dir.folder):
+            # The other sandbox's data is in it.
+            cleanup_dir.keep()
+        typer.echo(f"the sandbox cannot start: {error}", err=True)
+        raise typer.Exit(error.exit_code) from None
+    except ModuleNotFoundError as error:
+        typer.echo(
+            f"the sandbox needs the package '{error.name}', which is not installed: "
+            "run pip install 'pytest-ibmodels[sandbox]'",
+            err=True,
+        )
+        raise typer.Exit(1) from None
+
+
+def _cleanup_dir(folder: Path, token_file: Path) -> CleanupDir:
+    resolved = folder.expanduser().resolve()
+    # Unlike Path.home() this never raises.
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111
+    # A folder that is removed with all it holds should have been made for this.
+    if token_file.resolve().parent != resolved or home.is_relative_to(resolved):
+        raise UsageError(
+            f"--remove-at-end '{folder}' is refused, nothing was removed: expected the folder that "
+            "holds the token file, made for this sandbox alone, not a home folder or one above it"
+        )
+    return CleanupDir(resolved)
+
+
+def _may_hold_packages(entry: str) -> bool:
+    # In the working directory a folder `datasets` would hide the package, unless this package itself is there.
+    return bool(entry) and (Path(entry) != Path.cwd() or Path(entry) == Path(__file__).resolve().parents[2])
+
+
+def _open_standard_streams() -> None:
+    """Open /dev/null for every closed standard stream.
+
+    Otherwise a file of the sandbox would get the stream's number, and whatever code prints would go into that file.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+        # sys.stdout stays None: the announcement has to know that nobody reads it.
+        if getattr(sys, name) is None and name == "stderr":
+            sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - open until the process ends
