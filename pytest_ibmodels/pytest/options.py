@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import uuid
 import warnings
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,7 +12,6 @@ import pytest
 
 from pytest_ibmodels.pytest.keys import ACTIVE, NOT_OURS, SHORT_OPTIONS
 from pytest_ibmodels.reports.formats import FORMATS
-from pytest_ibmodels.spec.project import file_names
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -211,6 +211,12 @@ def is_active(config: pytest.Config) -> bool:
 
 def is_model_tests_file(config: pytest.Config, path: Path) -> bool:
     return path.name in file_names(config)
+
+
+def file_names(config: pytest.Config) -> list[str]:
+    """Return the names of files of model tests; a string is split as a shell does."""
+    names: Any = config.getini("ibmodels_files")
+    return shlex.split(names) if isinstance(names, str) else names
 
 
 def has_settings(config: pytest.Config) -> bool:

@@ -49,6 +49,7 @@ def environments_path(config: pytest.Config) -> Path:
 
 def file_names(config: pytest.Config) -> list[str]:
     """Return the names of files of model tests; a string is split as a shell does."""
+    # `pytest.options` has the same function, because it must not import this package before there are model tests.
     names: Any = config.getini("ibmodels_files")
     return shlex.split(names) if isinstance(names, str) else names
 
