@@ -20,7 +20,7 @@ from pytest_ibmodels.instabase.errors import (
 )
 from pytest_ibmodels.instabase.policy import RetryMode, RetryPolicy, is_transient, is_uncertain
 from pytest_ibmodels.instabase.retrying import Retrier
-from tests.engine.test_story import FakeClock
+from tests.engine.test_case_runner import FakeClock
 
 CALL = "POST x"
 REFUSED = EnvironmentUnavailable(CALL, "refused", reached=False)

@@ -26,7 +26,7 @@ from pytest_ibmodels.engine.routes.model_service import training_state
 from pytest_ibmodels.instabase.wire import JobStatus
 from pytest_ibmodels.spec import SpecError, load
 from pytest_ibmodels.verdicts.predictions import Answer
-from tests.engine.test_story import GOOD, FakeRoute, failure, tell
+from tests.engine.test_case_runner import GOOD, FakeRoute, failure, tell
 from tests.faults.engine import model_test, session
 from tests.faults.proxy import Fault, FaultProxy
 

@@ -10,7 +10,7 @@ import pytest
 
 from pytest_ibmodels.engine import publishing
 from pytest_ibmodels.engine.publishing import State
-from tests.engine.test_story import FakeClock
+from tests.engine.test_case_runner import FakeClock
 from tests.publishing.gateway import Call, Reply
 
 if TYPE_CHECKING:

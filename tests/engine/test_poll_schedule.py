@@ -1,4 +1,4 @@
-"""How many looks it takes to see the end of a job, and how late it is seen."""
+"""Number of polls until the end of a job is seen, and the delay."""
 
 from __future__ import annotations
 

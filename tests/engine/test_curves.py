@@ -1,4 +1,4 @@
-"""Training curves: what a job reports, and what looks at it see."""
+"""Training curves: history that a job reports, and points that polls see."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from pytest_ibmodels.engine.polling import (
     poll_job,
 )
 from pytest_ibmodels.instabase.errors import ApiError, EnvironmentUnavailable, InstabaseError
-from tests.engine.test_story import FakeClock
+from tests.engine.test_case_runner import FakeClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable

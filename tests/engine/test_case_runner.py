@@ -1,4 +1,4 @@
-"""What a run does when its environment misbehaves, in no time: with a clock and a route of the tests' own.
+"""Runs on an environment that misbehaves, with a fake clock and a fake route.
 
 The faults here (answers that are lost, a cancel that hangs, a delete that is refused) cannot be had from the
 sandbox.

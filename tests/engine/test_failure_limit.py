@@ -1,4 +1,4 @@
-"""`--maxfail` among runs that go on at once, with a clock and a route of the tests' own."""
+"""`--maxfail` with concurrent runs, with a fake clock and a fake route."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pytest_ibmodels.engine.case_runner import CaseRunner
 from pytest_ibmodels.engine.polling import Limits
 from pytest_ibmodels.engine.routes.base import TrainingState
 from pytest_ibmodels.spec import Minimum, ModelTest
-from tests.engine.test_story import GOOD, FakeClock, FakeRoute, FakeSession
+from tests.engine.test_case_runner import GOOD, FakeClock, FakeRoute, FakeSession
 
 BAD = TrainingState("ERROR", finished=True, error="boom")
 
