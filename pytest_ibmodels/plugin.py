@@ -9,6 +9,7 @@ import pytest
 from pytest_ibmodels import hooks
 from pytest_ibmodels.pytest import (
     fixtures,
+    history_writer,
     options,
     progress,
     report_files,
@@ -55,6 +56,7 @@ def pytest_configure(config: pytest.Config) -> None:
     fixtures.register_common(config)
     config.pluginmanager.register(reporting.Outcomes(config), reporting.PLUGIN_NAME)
     report_files.register(config)
+    history_writer.register(config)
     if config.getoption("dist", "no") != "no":
         from pytest_ibmodels.pytest import xdist
 

@@ -58,6 +58,11 @@ TABLE: Mapping[str, Row | Elsewhere] = {
     "extending.md: Follow the runs": EXTENDING,
     "extending.md: Push something else": EXTENDING,
     "extending.md: Skipping an environment by a condition": EXTENDING,
+    "history.md: Keep a history": Row("project", ("2 passed", "change  minimum\n  Receipts ")),
+    "history.md: Look at it": Row("project", ("  Receipts    dogfood      f1      Name      1  ",)),
+    "history.md: Move runs between machines": Row(
+        "project", ("exported 1 run\n", "imported 0 runs; 1 known already\n")
+    ),
     "iris.md: Start it": Elsewhere("it builds an image with Docker, from images of the network"),
     "iris.md: Settings": Elsewhere("it runs in the container with IRIS, and asks the model hub"),
     "iris.md: Without Docker": Elsewhere("it needs an IRIS"),

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import pytest
 import typer
@@ -20,6 +20,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+class _HistoryCommands(typer.core.TyperGroup):
+    """The commands below `ibmodels history`; any other argument belongs to `show`, which needs no name."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args or (args[0] not in self.commands and args[0] != "--help"):
+            args = ["show", *args]
+        return super().parse_args(ctx, args)
+
+
+history_app = typer.Typer(
+    help="Show how the metrics of model tests develop, run by run: `ibmodels history [TEST]`.",
+    cls=_HistoryCommands,
+    rich_markup_mode=None,
+)
+app.add_typer(history_app, name="history")
 
 Names = Annotated[
     list[str] | None,
@@ -202,6 +219,44 @@ def download(
     from pytest_ibmodels.cli import commands
 
     _end(lambda: commands.download(name, to))
+
+
+@history_app.command("show", hidden=True)
+def show_history(
+    test: Annotated[str | None, typer.Argument(metavar="[TEST]", help="Only this model test.")] = None,
+    env: Names = None,
+    metric: Annotated[str | None, typer.Option("--metric", metavar="NAME", help="Only this metric.")] = None,
+    last: Annotated[
+        int, typer.Option("--last", metavar="N", min=1, help="Only the last N runs of each model test.")
+    ] = 30,
+) -> None:
+    """Show the metrics of the last runs."""
+    from pytest_ibmodels.cli import history
+    from pytest_ibmodels.cli.project import chosen_names, find_project
+
+    _end(lambda: history.show(find_project(), test, chosen_names(env), metric, last))
+
+
+@history_app.command("export")
+def export_history(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="File to write, or - for stdout.")],
+) -> None:
+    """Write all runs of this project as JSON lines."""
+    from pytest_ibmodels.cli import history
+    from pytest_ibmodels.cli.project import find_project
+
+    _end(lambda: history.export(find_project(), file))
+
+
+@history_app.command("import")
+def import_history(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="File to read, or - for stdin.")],
+) -> None:
+    """Add runs from JSON lines; runs that are known change nothing."""
+    from pytest_ibmodels.cli import history
+    from pytest_ibmodels.cli.project import find_project
+
+    _end(lambda: history.import_(find_project(), file))
 
 
 @app.command(

@@ -7,8 +7,6 @@ content, data set, config, route, in the same environment. Minimums and limits m
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -50,14 +48,13 @@ async def fingerprint(
     Raises:
         RunFailure: the environment cannot be opened.
     """
-    config = json.dumps(test.config, sort_keys=True, default=str)
     data = await route.fingerprint(test, session.database, session.file_marker)
     return TrainingJob(
         test=test.name,
         package=package.content_hash,
         dataset=data.name,
         marker=data.marker,
-        config=hashlib.sha256(config.encode()).hexdigest(),
+        config=test.config_hash,
         route=route.name,
         suffix=context.suffix if context is not None else "",
         model=route.model_name(context, test) if context is not None else "",

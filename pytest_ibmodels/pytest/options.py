@@ -34,6 +34,10 @@ INI_VALUES: dict[str, tuple[str, str]] = {
     "ibmodels_upload_limit": ("300", "seconds that uploading and unpacking the code may take, with the first answer"),
     "ibmodels_queue_limit": ("3600", "seconds that a training may wait in the environment's queue"),
     "ibmodels_inference_limit": ("300", "seconds that the inference of one model test may take"),
+    "ibmodels_history": (
+        "cache",
+        "where runs are kept: cache (a file in pytest's cache folder), none, or a URL; IBMODELS_HISTORY replaces it",
+    ),
 }
 """Setting → default and help."""
 
@@ -291,7 +295,8 @@ def check_settings(config: pytest.Config) -> None:
         if is_seconds(name):
             seconds(config, name)
         elif not isinstance(value, str) or not value.strip():
-            raise pytest.UsageError(f"{name} = {value!r}: should be a path, as a text")
+            what = "`cache`, `none` or a URL of SQLAlchemy" if name == "ibmodels_history" else "a path"
+            raise pytest.UsageError(f"{name} = {value!r}: should be {what}, as a text")
     names: list[object] = list(file_names(config))
     if not names or not all(isinstance(name, str) and name for name in names):
         raise pytest.UsageError(f"ibmodels_files = {names!r}: should be names of files, as a list of texts")

@@ -102,7 +102,7 @@ def run_record(
 def _facts(run: Run, *, with_inference: bool) -> dict[str, Any]:
     # The run continues while the item of its training is reported: only inference's item reports inference.
     seconds = {name: value for name, value in dict(run.seconds).items() if with_inference or name != "inference"}
-    package = run.package
+    package, seed = run.package, run.case.test.config.get("seed")
     return {
         "host": run.host,
         "route": run.route,
@@ -110,6 +110,8 @@ def _facts(run: Run, *, with_inference: bool) -> dict[str, Any]:
         "reattached": run.reattached,
         "package": package
         and PackageRecord(name=package.name, version=package.version, content_hash=package.content_hash),
+        "config_hash": run.case.test.config_hash,
+        "seed": seed if isinstance(seed, int) and not isinstance(seed, bool) else None,
         "started": run.started,
         "finished": run.finished,
         "seconds": SecondsRecord(**{name: round(value, 3) for name, value in seconds.items()}),

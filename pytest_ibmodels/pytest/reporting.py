@@ -23,7 +23,20 @@ PLUGIN_NAME = "ibmodels-outcomes"
 _PROPERTIES: pytest.StashKey[list[tuple[str, object]]] = pytest.StashKey()
 """On an item: the properties of its last run."""
 _ATTRIBUTE = "model_test_run"
-_TRUSTED = ("nodeid", "test", "environment", "file", "line", "route", "package", "started", "finished", "seconds")
+_TRUSTED = (
+    "nodeid",
+    "test",
+    "environment",
+    "file",
+    "line",
+    "route",
+    "package",
+    "config_hash",
+    "seed",
+    "started",
+    "finished",
+    "seconds",
+)
 """Fields of a record that no environment can influence."""
 _LAST_FAILED = "cache/lastfailed"
 """Key of pytest's cache for the ids of failed tests, documented with `--cache-show`."""
@@ -35,6 +48,8 @@ class Outcomes:
     Attributes:
         runs: node id of a case → record of its run, in the order of the first reports; on xdist's controller, records
             of all workers.
+        attempts: node id and job of a run → its record; unlike ``runs``, with earlier attempts of a case that was run
+            again.
         faults: sentences on reports that could not be made.
         interrupted: whether the session ended with Ctrl-C or SIGTERM.
         running: node id of the running item.
@@ -42,6 +57,7 @@ class Outcomes:
 
     def __init__(self, config: pytest.Config) -> None:
         self.runs: dict[str, RunRecord] = {}
+        self.attempts: dict[tuple[str, str | None], RunRecord] = {}
         self.faults: list[str] = []
         self.interrupted = False
         self.running = ""
@@ -91,7 +107,7 @@ class Outcomes:
             except ValueError as error:
                 self.faults.append(f"{report.nodeid}: its record cannot be read: {str(error).splitlines()[0]}")
             else:
-                self.runs[run.nodeid] = run
+                self.runs[run.nodeid] = self.attempts[run.nodeid, run.job_id] = run
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self.runs:

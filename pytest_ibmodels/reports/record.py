@@ -204,6 +204,8 @@ class RunRecord(_Record):
     job_id: str | None = None
     reattached: bool = Field(False, description="True if an earlier session started the job (--reattach).")
     package: PackageRecord | None = None
+    config_hash: str = Field("", description="SHA-256 of the model test's config, as canonical JSON.")
+    seed: int | None = Field(None, description="Seed in the model test's config; null if it has none.")
     started: AwareDatetime | None = None
     finished: AwareDatetime | None = None
     seconds: SecondsRecord = SecondsRecord()

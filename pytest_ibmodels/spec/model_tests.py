@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
@@ -129,6 +131,11 @@ class ModelTest:
     def dataset(self) -> str:
         """Description of the training data, which also identifies it."""
         return self.ibannotator or str(self.table)
+
+    @property
+    def config_hash(self) -> str:
+        """SHA-256 of the config as canonical JSON."""
+        return hashlib.sha256(json.dumps(self.config, sort_keys=True, default=str).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

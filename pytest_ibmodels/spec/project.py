@@ -27,17 +27,30 @@ class Project:
         package: the folder of the training code.
         journal: the journal of what was created in environments; it may not exist.
         model_tests: names of the files of model tests.
+        folder: pytest's root folder.
+        history: setting that says where the history is kept; ``history_file``: its file in pytest's cache folder.
     """
 
     environments: Path
     package: Path
     journal: Path
     model_tests: tuple[str, ...]
+    folder: Path
+    history: str
+    history_file: Path
 
 
 def project_of(config: pytest.Config) -> Project:
     """Return the files of the project that pytest was started in."""
-    return Project(environments_path(config), package_folder(config), journal_file(config), tuple(file_names(config)))
+    return Project(
+        environments=environments_path(config),
+        package=package_folder(config),
+        journal=journal_file(config),
+        model_tests=tuple(file_names(config)),
+        folder=config.rootpath,
+        history=history_setting(config),
+        history_file=history_file(config),
+    )
 
 
 def environments_path(config: pytest.Config) -> Path:
@@ -63,11 +76,25 @@ def package_folder(config: pytest.Config) -> Path:
 
 def journal_file(config: pytest.Config) -> Path:
     """Return the journal, below pytest's cache folder at a place that survives ``--cache-clear``."""
+    return _cache_folder(config) / "journal.sqlite"
+
+
+def history_file(config: pytest.Config) -> Path:
+    """Return the file of the history that is beside the journal; it may not exist."""
+    return _cache_folder(config) / "history.sqlite"
+
+
+def history_setting(config: pytest.Config) -> str:
+    """Return the variable IBMODELS_HISTORY, or else the setting ``ibmodels_history``."""
+    return os.environ.get("IBMODELS_HISTORY") or str(config.getini("ibmodels_history"))
+
+
+def _cache_folder(config: pytest.Config) -> Path:
     try:
         folder = str(config.getini("cache_dir"))
     except ValueError:  # pytest runs without its cache
         folder = ".pytest_cache"
-    return config.rootpath / os.path.expandvars(Path(folder).expanduser()) / "ibmodels" / "journal.sqlite"
+    return config.rootpath / os.path.expandvars(Path(folder).expanduser()) / "ibmodels"
 
 
 def environment_names(values: Iterable[str]) -> tuple[str, ...]:

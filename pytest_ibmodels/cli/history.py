@@ -1,0 +1,184 @@
+"""The command `ibmodels history`: a table of series in the terminal, and the history as JSON lines."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_ibmodels.history.errors import HistoryError
+from pytest_ibmodels.history.location import database_url
+from pytest_ibmodels.history.origin import project_name
+from pytest_ibmodels.history.series import series_of
+from pytest_ibmodels.redaction import redacted
+from pytest_ibmodels.reports.figures import number, signed
+from pytest_ibmodels.reports.tables import harmless, one_line, table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pytest_ibmodels.history.series import Series
+    from pytest_ibmodels.history.store import History
+    from pytest_ibmodels.spec.project import Project
+
+BLOCKS, ASCII = "▁▂▃▄▅▆▇█", "_.-~=+*#"
+"""Characters of a sparkline, from low to high; the second where the terminal has no blocks."""
+_LEAST_SPAN = 0.02
+"""Smallest difference that fills the height of a sparkline, so that noise does not look like a trend."""
+
+_HEADER = ("model test", "environment", "metric", "field", "runs", "trend", "last", "change", "minimum")
+_RIGHT = frozenset({4, 6, 7, 8})
+
+
+def show(
+    project: Project, test: str | None, environments: Sequence[str], metric: str | None, last: int
+) -> pytest.ExitCode:
+    """Show every series of the last runs, with its last value, change and minimum.
+
+    Args:
+        project: the project's files and settings.
+        test: only this model test; None for all.
+        environments: only these environments; empty for all.
+        metric: only this metric; None for all.
+        last: number of runs of each model test on each environment.
+
+    Raises:
+        pytest.UsageError: the history has no such model test, environment or metric.
+    """
+    name = project_name(project.folder)
+
+    def lines(history: History) -> list[str]:
+        cases = history.tests(name)
+        if not cases:
+            return [f"the history of {name} has no runs yet: it gets one with each training that pytest runs"]
+        _check_name("TEST", test, [known for known, _ in cases])
+        for environment in environments:
+            _check_name("--env", environment, [known for _, known in cases])
+        runs = history.runs(name, test=test, last=last)
+        found = series_of(run for run in runs if not environments or run.environment in environments)
+        _check_name("--metric", metric, [series.key.metric for series in found])
+        shown = [series for series in found if metric in {None, series.key.metric}]
+        return table_lines(shown, sys.stdout.encoding or "utf-8")
+
+    return _use(project, lambda history: _write(lines(history)))
+
+
+def export(project: Project, file: str) -> pytest.ExitCode:
+    """Write all runs of this project as JSON lines to a file, or to stdout for `-`."""
+
+    def write(history: History) -> None:
+        lines = list(history.export(project_name(project.folder)))
+        if file == "-":
+            sys.stdout.writelines(lines)
+        else:
+            unfinished = Path(f"{file}.part")
+            unfinished.write_text("".join(lines), encoding="utf-8")
+            unfinished.replace(file)
+        _tell(f"exported {_runs(len(lines))}")
+
+    return _use(project, write)
+
+
+def import_(project: Project, file: str) -> pytest.ExitCode:
+    """Add the runs of a file of JSON lines, or of stdin for `-`: all of them, or none if one line is wrong."""
+
+    def read(history: History) -> None:
+        if file == "-":
+            added, known = history.import_(sys.stdin)
+        else:
+            with Path(file).open(encoding="utf-8") as lines:
+                added, known = history.import_(lines)
+        _tell(f"imported {_runs(added)}; {known} known already")
+
+    return _use(project, read)
+
+
+def table_lines(found: Sequence[Series], encoding: str) -> list[str]:
+    """Return the table of series, and a line for each series that starts anew."""
+    characters = _characters(encoding)
+    rows = [_row(series, characters) for series in found]
+    notes = [
+        one_line(f"  {series.key.test} on {series.key.environment}, {series.key.metric} {series.key.field}: {note}")
+        for series in found
+        if (note := series.note)
+    ]
+    return [*table(_HEADER, rows, right=_RIGHT), *([""] if notes else []), *notes]
+
+
+def sparkline(values: Sequence[float | None], characters: str = BLOCKS) -> str:
+    """Return one character for each value, from the lowest to the highest; a blank for an undefined value."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return " " * len(values)
+    low, high = min(known), max(known)
+    span = max(high - low, _LEAST_SPAN * max(1.0, abs(high)))
+    middle, top = (low + high) / 2, len(characters) - 1
+
+    def character(value: float) -> str:
+        return characters[round((0.5 + (value - middle) / span) * top)]
+
+    return "".join(" " if value is None else character(value) for value in values)
+
+
+def _characters(encoding: str) -> str:
+    try:
+        BLOCKS.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return ASCII
+    return BLOCKS
+
+
+def _row(series: Series, characters: str) -> tuple[str, ...]:
+    values = [point.metric.value for point in series.points]
+    last, before = values[-1], [value for value in values[:-1] if value is not None]
+    change = None if last is None or not before else last - median(before)
+    minimum, maximum = series.last.metric.minimum, series.last.metric.maximum
+    bound = number(minimum) if maximum is None else f"at most {number(maximum)}"
+    key, trend = series.key, sparkline(values, characters)
+    signs = number(None) if change is None else signed(change)
+    return (key.test, key.environment, key.metric, key.field, str(len(values)), trend, number(last), signs, bound)
+
+
+def _use(project: Project, action: Callable[[History], None]) -> pytest.ExitCode:
+    """Call ``action`` with the project's history; say what is wrong if the history or a file cannot be used."""
+    try:
+        url = database_url(project.history, project.history_file, project.folder, os.environ)
+        if url is None:
+            _tell("this project keeps no history: ibmodels_history, or the variable IBMODELS_HISTORY, is none")
+            return pytest.ExitCode.TESTS_FAILED
+        from pytest_ibmodels.history.store import History
+
+        with History.open(url) as history:
+            action(history)
+    except ModuleNotFoundError as error:
+        _tell(f"the history needs {error.name}, which is not installed: pip install 'pytest-ibmodels[history]'")
+    except (HistoryError, OSError, UnicodeDecodeError) as error:
+        _tell(str(error))
+    else:
+        return pytest.ExitCode.OK
+    return pytest.ExitCode.TESTS_FAILED
+
+
+def _check_name(option: str, name: str | None, known: Sequence[str]) -> None:
+    if name is not None and name not in known:
+        names = ", ".join(dict.fromkeys(known)) or "none"
+        raise pytest.UsageError(f"{option} {name!r}: not in the history; known are: {names}")
+
+
+def _runs(count: int) -> str:
+    return f"{count} run{'s' * (count != 1)}"
+
+
+def _write(lines: Sequence[str]) -> None:
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write("".join(f"{line}\n" for line in lines).encode(encoding, "backslashreplace").decode(encoding))
+
+
+def _tell(sentence: str) -> None:
+    encoding = sys.stderr.encoding or "utf-8"
+    text = f"{harmless(redacted(sentence))}\n"
+    sys.stderr.write(text.encode(encoding, "backslashreplace").decode(encoding))

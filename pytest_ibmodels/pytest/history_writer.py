@@ -1,0 +1,142 @@
+"""Adding the runs of a session to the history, in the process that the user started."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pytest
+
+from pytest_ibmodels.pytest.reporting import outcomes_of
+from pytest_ibmodels.redaction import redacted
+from pytest_ibmodels.reports.tables import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from pytest_ibmodels.history.origin import Origin
+    from pytest_ibmodels.history.runs import StoredMetric, StoredRun
+    from pytest_ibmodels.reports.record import CheckRecord, RunRecord, TrainingRecord
+
+_THIS_MACHINE = {"localhost", "127.0.0.1", "::1"}
+_NO_EXTRA = (
+    "history: not kept, as {module} is not installed: pip install 'pytest-ibmodels[history]', "
+    "or set ibmodels_history = none"
+)
+
+
+def register(config: pytest.Config) -> None:
+    """Add the runs of this session to the history at its end; xdist's workers add none."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(HistoryWriter(config), "ibmodels-history")
+
+
+class HistoryWriter:
+    """Plugin that adds the runs whose training ended with metrics. Whatever goes wrong is one line of the summary."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._message = ""
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(self) -> Generator[None]:
+        yield
+        runs = [run for run in outcomes_of(self._config).attempts.values() if has_metrics(run)]
+        if not runs:
+            return
+        from pytest_ibmodels.history.errors import HistoryError
+
+        try:
+            self._add(runs)
+        except ModuleNotFoundError as error:
+            self._message = _NO_EXTRA.format(module=error.name)
+        except HistoryError as error:
+            self._message = f"history: this session's runs are not stored: {error}"
+        except Exception as error:  # noqa: BLE001 - the history must not change the session's outcome
+            self._message = f"history: this session's runs are not stored: {type(error).__name__}: {error}"
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self._message:
+            terminalreporter.write_line(one_line(redacted(self._message)))
+
+    def _add(self, records: Sequence[RunRecord]) -> None:
+        from pytest_ibmodels.history.location import database_url
+        from pytest_ibmodels.history.origin import origin_of
+        from pytest_ibmodels.spec.project import history_file, history_setting
+
+        folder = self._config.rootpath
+        url = database_url(history_setting(self._config), history_file(self._config), folder, os.environ)
+        if url is None:
+            return
+        from pytest_ibmodels.history.store import History
+
+        origin = origin_of(folder, os.environ)
+        with History.open(url) as history:
+            history.add(*(stored_run(record, origin) for record in records))
+
+
+def has_metrics(record: RunRecord) -> bool:
+    """Return whether the training of a run ended with metrics."""
+    return record.started is not None and bool(record.training.values)
+
+
+def stored_run(record: RunRecord, origin: Origin) -> StoredRun:
+    """Return a run as the history stores it; :func:`has_metrics` must be true."""
+    from pytest_ibmodels.history.origin import local_hardware
+    from pytest_ibmodels.history.runs import StoredRun
+
+    assert record.started is not None  # noqa: S101 - see has_metrics
+    package, part = record.package, record.training.test_part
+    return StoredRun(
+        id=uuid.uuid4().hex,
+        project=origin.project,
+        test=record.test,
+        environment=record.environment,
+        started=record.started,
+        verdict=_verdict(record),
+        package=package.name if package else "",
+        version=package.version if package else "",
+        content_hash=package.content_hash if package else "",
+        config_hash=record.config_hash,
+        fingerprint=part.fingerprint if part else "",
+        seed=record.seed,
+        commit=origin.commit,
+        branch=origin.branch,
+        is_dirty=origin.is_dirty,
+        ci_run=origin.ci_run,
+        hardware=local_hardware() if urlsplit(record.host).hostname in _THIS_MACHINE else "",
+        seconds=record.seconds.training,
+        metrics=tuple(_metrics(record.training)),
+    )
+
+
+def _verdict(record: RunRecord) -> str:
+    phases = (record.training, record.inference)
+    if any(phase.failure is not None and phase.failure.kind == "error" for phase in phases):
+        return "error"
+    return "failed" if any(phase.outcome in {"failed", "xfailed"} for phase in phases) else "passed"
+
+
+def _metrics(training: TrainingRecord) -> Generator[StoredMetric]:
+    """Yield every reported value with its bounds, then values that only have bounds, such as undefined ones."""
+    from pytest_ibmodels.history.runs import StoredMetric
+    from pytest_ibmodels.verdicts.paired import NAME
+
+    # The bound against the model in use changes from run to run, and its value is that of another metric.
+    bounds = {(check.metric, check.field): check for check in training.checks if check.metric != NAME}
+    count = training.test_part.count if training.test_part else None
+    for value in training.values:
+        low, high = value.interval or (None, None)
+        check = bounds.pop((value.metric, value.field), None)
+        observed = value.value if check is None else check.observed
+        yield StoredMetric(value.metric, value.field, observed, low, high, *_bounds(check), count)
+    for check in bounds.values():
+        low, high = check.interval or (None, None)
+        yield StoredMetric(check.metric, check.field, check.observed, low, high, *_bounds(check), count)
+
+
+def _bounds(check: CheckRecord | None) -> tuple[float | None, float | None]:
+    return (None, None) if check is None else (check.minimum, check.maximum)
