@@ -1,0 +1,1 @@
+"""Results of runs over time: where they are stored, and what they show."""
