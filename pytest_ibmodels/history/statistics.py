@@ -1,4 +1,4 @@
-"""Statistics of a series of values, oldest first: prediction bounds, change points, Holm's correction.
+"""Statistics of a series of values, oldest first: prediction bounds, splits, Holm's correction.
 
 Needs numpy and scipy, which are imported on first use.
 """
@@ -133,7 +133,18 @@ def best_split(values: Sequence[float]) -> Split | None:
     return None if splits is None else splits[0]
 
 
-def split_p_value(values: Sequence[float], split: Split, *, two_sided: bool = False, alpha: float = 0.01) -> float:
+def clearest_cut(values: Sequence[float], cuts: Sequence[int]) -> int:
+    """Return the cut, among several, with the clearest difference between the values before and after it."""
+
+    def clearness(index: int) -> float:
+        before, after = values[:index], values[index:]
+        difference = math.fsum(before) / len(before) - math.fsum(after) / len(after)
+        return abs(difference) * math.sqrt(len(before) * len(after))
+
+    return max(cuts, key=clearness)
+
+
+def split_p_value(values: Sequence[float], split: Split, alpha: float = 0.01) -> float:
     """Return the probability of a split at least as clear if the order of the values meant nothing.
 
     A permutation test on the best split of each permuted series, as that of e-divisive (Matteson and James 2014). It
@@ -142,46 +153,27 @@ def split_p_value(values: Sequence[float], split: Split, *, two_sided: bool = Fa
 
     Args:
         values: the values.
-        split: their best split.
-        two_sided: count permuted series that rise, too.
+        split: the split after which they fall most clearly.
         alpha: significance level that the p-value is held to, which decides how many permutations are drawn.
     """
     import numpy as np
 
-    score = abs(split.score) if two_sided else split.score
-    if score < _SCREEN:
+    if split.score < _SCREEN:
         return 1.0
     array = np.asarray(values, dtype=float)
     array = array - array[0]
-    limit = score * _spread(array) - _ROUNDING
+    limit = split.score * _spread(array) - _ROUNDING
     rng = np.random.default_rng(_SEED)
     total = min(max(_PERMUTATIONS, math.ceil(2 / alpha)), _MOST_PERMUTATIONS)
     drawn = exceeding = 0
     while drawn < total:
         rows = min(_BATCH, total - drawn)
         scores = _scores(rng.permuted(np.broadcast_to(array, (rows, len(array))), axis=1))
-        highest = (np.abs(scores) if two_sided else scores).max(axis=1)
         drawn += rows
-        exceeding += int((highest >= limit).sum())
+        exceeding += int((scores.max(axis=1) >= limit).sum())
         if exceeding >= _EXCEEDANCES:
             break
     return (exceeding + 1) / (drawn + 1)
-
-
-def change_points(values: Sequence[float], alpha: float = 0.01) -> list[int]:
-    """Return the indices at which the level of a series changes, in either direction, in ascending order.
-
-    Found by cutting the series at its best split, and each part again, as long as a permutation test is significant.
-    """
-    splits = best_splits(values)
-    if splits is None:
-        return []
-    split = max(splits, key=lambda one: abs(one.score))
-    if split_p_value(values, split, two_sided=True, alpha=alpha) > alpha:
-        return []
-    at = split.index
-    later = [at + index for index in change_points(values[at:], alpha)]
-    return [*change_points(values[:at], alpha), at, *later]
 
 
 def _split(values: Sequence[float], place: int, score: float) -> Split:

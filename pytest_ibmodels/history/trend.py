@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pytest_ibmodels.history.statistics import (
     Split,
     best_splits,
+    clearest_cut,
     holm,
     mean_and_spread,
     prediction_bound,
@@ -40,6 +41,12 @@ DROP_ALPHA = 0.003
 """The same for runs of a series that is still too short for change points."""
 
 _ROUNDING = 1e-12
+
+_REACH = 3
+"""Most runs by which the first estimate of a level's start is corrected."""
+
+_SETTLED = 4
+"""Values after which the start of a new level is no longer corrected: later ones may belong to yet another level."""
 
 _LONGEST = 200
 """Most values since the last shift that are looked at, which bounds the time for long series."""
@@ -201,6 +208,20 @@ def all_alerts(
     return alerts
 
 
+def change_points(values: Sequence[float | None], *, min_shift: float = MIN_SHIFT, alpha: float = ALPHA) -> list[int]:
+    """Return the indices of the runs from which on the level of a series is another, in either direction.
+
+    Each run is judged with what was known at that time, as for alerts, so that every alert belongs to a change point.
+    Later runs may show that it is up to three runs away from the start that the alert named.
+    """
+    level = _Level(1.0, min_shift, alpha)
+    for run, value in enumerate(values):
+        shift = level.add(run, value)
+        if shift is not None and shift.p_value <= alpha:
+            level.restart(shift.start)
+    return level.starts
+
+
 def _significant(p_values: Mapping[str, float], tests: int, alpha: float) -> list[str]:
     """Names of the significant ones among so many tests; those without a p-value are not significant."""
     names = list(p_values)
@@ -209,53 +230,73 @@ def _significant(p_values: Mapping[str, float], tests: int, alpha: float) -> lis
 
 
 class _Level:
-    """Values of a field since its last known shift."""
+    """Values of a field since its last known shift.
+
+    Attributes:
+        starts: runs at which a level began, but for the first level.
+    """
 
     def __init__(self, sign: float, min_shift: float, alpha: float) -> None:
         self._sign = sign
         self._min_shift = min_shift
         self._alpha = alpha
-        self._count = 0
+        self.starts: list[int] = []
+        # Of the level before and of this level, which starts at `_at`.
         self._runs: list[int] = []
         self._values: list[float] = []
+        self._at = 0
+        self._first_at = 0
+        self._unsettled = 0
 
     def add(self, run: int, value: float | None) -> Shift | None:
         """Add the value of a run, and return the shift to worse values that may have become significant."""
         if value is None:
             return None
-        self._count += 1
         self._runs.append(run)
         self._values.append(self._sign * value)
-        del self._runs[:-_LONGEST], self._values[:-_LONGEST]
-        if self._count < FEWEST_RUNS:
+        self._settle()
+        if len(self._values) - self._at < FEWEST_RUNS:
             return None
-        splits = best_splits(self._values)
-        if splits is None:
-            return None
-        if self._follow(splits[1]):
-            splits = best_splits(self._values)
-        if splits is None or not self._is_large(self._values, splits[0]):
+        values = self._values[self._at :][-_LONGEST:]
+        splits = best_splits(values)
+        if splits is None or self._follow(values, splits[1]) or not self._is_large(values, splits[0]):
             return None
         fall = splits[0]
-        p_value = split_p_value(self._values, fall, alpha=self._alpha)
-        return Shift(self._runs[fall.index], self._sign * fall.before, self._sign * fall.after, p_value)
+        p_value = split_p_value(values, fall, self._alpha)
+        start = self._runs[len(self._runs) - len(values) + fall.index]
+        return Shift(start, self._sign * fall.before, self._sign * fall.after, p_value)
 
     def restart(self, run: int) -> None:
-        """Forget the values before a run."""
-        at = self._runs.index(run)
-        del self._runs[:at], self._values[:at]
+        """Let a new level start at a run."""
+        self.starts.append(run)
+        del self._runs[: self._at], self._values[: self._at]
+        self._at = self._first_at = self._runs.index(run)
+        self._unsettled = _SETTLED
 
-    def _follow(self, rise: Split) -> bool:
-        """Forget the values before a shift to better values, so that the model is held to the later ones.
+    def _settle(self) -> None:
+        """Find the start of a new level again: with the first few of its values it is often some runs off.
+
+        A wrong start would leave values of the old level in the new one, and so show the same shift twice.
+        """
+        if self._unsettled == 0:
+            return
+        self._unsettled -= 1
+        last = len(self._values) - 1
+        cuts = range(max(1, self._first_at - _REACH), min(self._first_at + _REACH, last) + 1)
+        self._at = clearest_cut(self._values, cuts)
+        self.starts[-1] = self._runs[self._at]
+
+    def _follow(self, values: Sequence[float], rise: Split) -> bool:
+        """Let a new level start at a shift to better values, so that the model is held to these from then on.
 
         Returns:
             True if there is such a shift.
         """
-        mirrored = [-value for value in self._values]
+        mirrored = [-value for value in values]
         split = Split(rise.index, -rise.score, -rise.before, -rise.after)
-        if not self._is_large(mirrored, split) or split_p_value(mirrored, split, alpha=self._alpha) > self._alpha:
+        if not self._is_large(mirrored, split) or split_p_value(mirrored, split, self._alpha) > self._alpha:
             return False
-        self.restart(self._runs[split.index])
+        self.restart(self._runs[len(self._runs) - len(values) + split.index])
         return True
 
     def _is_large(self, values: Sequence[float], split: Split) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     import pytest
 
@@ -25,16 +27,23 @@ class Project:
         environments: the file that describes the environments; it may not exist.
         package: the folder of the training code.
         journal: the journal of what was created in environments; it may not exist.
+        find_model_tests: returns the files of model tests.
     """
 
     environments: Path
     package: Path
     journal: Path
+    find_model_tests: Callable[[], tuple[Path, ...]] = tuple
 
 
 def project_of(config: pytest.Config) -> Project:
     """Return the files of the project that pytest was started in."""
-    return Project(environments_path(config), package_folder(config), journal_file(config))
+    return Project(
+        environments=environments_path(config),
+        package=package_folder(config),
+        journal=journal_file(config),
+        find_model_tests=partial(model_test_files, config),
+    )
 
 
 def environments_path(config: pytest.Config) -> Path:
@@ -70,3 +79,22 @@ def environment_names(values: Iterable[str]) -> tuple[str, ...]:
     if not all(names):
         raise ValueError("a name is missing; give the name of an environment, or leave the option out")
     return tuple(dict.fromkeys(names))
+
+
+def model_test_files(config: pytest.Config) -> tuple[Path, ...]:
+    """Return the files of model tests below pytest's root folder, sorted; folders that pytest skips are skipped."""
+    names = set(config.getini("ibmodels_files"))
+    skipped = [*config.getini("norecursedirs"), "__pycache__"]
+    return tuple(sorted(_files(config.rootpath, names, skipped)))
+
+
+def _files(root: Path, names: set[str], skipped: list[str]) -> Iterator[Path]:
+    for folder, folders, files in os.walk(root):
+        here = Path(folder)
+        folders[:] = [
+            name
+            for name in folders
+            if not any(fnmatch.fnmatch(name, pattern) for pattern in skipped)
+            and not (here / name / "pyvenv.cfg").exists()
+        ]
+        yield from (here / name for name in files if name in names)

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from pytest_ibmodels.history.statistics import (
     best_split,
-    change_points,
     holm,
     mean_and_spread,
     prediction_bound,
@@ -115,13 +114,3 @@ def test_split_p_value_is_always_the_same() -> None:
 @pytest.mark.parametrize("values", [[], [0.9] * 7, [0.9] * 30])
 def test_no_split_of_short_or_equal_values(values: list[float]) -> None:
     assert best_split(values) is None
-    assert change_points(values) == []
-
-
-def test_change_points_in_both_directions() -> None:
-    values = [*noise(15, 0.90, 9), *noise(15, 0.93, 10), *noise(15, 0.88, 11)]
-    assert change_points(values) == [15, 30]
-
-
-def test_change_points_of_an_unchanged_series_are_rare() -> None:
-    assert sum(len(change_points(noise(40, 0.9, seed))) for seed in range(100)) <= 4

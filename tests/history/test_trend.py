@@ -6,6 +6,7 @@ import pytest
 from pytest_ibmodels.history.trend import (
     FEWEST_RUNS,
     all_alerts,
+    change_points,
     new_drops,
     new_shift,
     new_shifts,
@@ -158,3 +159,42 @@ def test_one_of_few_documents_is_no_drop() -> None:
     values = [*[0.9] * 6, 0.85]
     assert new_drops({"Name": values}, counts={"Name": 20}) == {}
     assert set(new_drops({"Name": values})) == {"Name"}
+
+
+def test_change_points_in_both_directions() -> None:
+    values = [*noise(15, 0.90, 9), *noise(15, 0.93, 10), *noise(15, 0.88, 11)]
+    first, second = change_points(values)
+    assert abs(first - 15) <= 1
+    assert abs(second - 30) <= 1
+
+
+def test_change_points_of_a_dip() -> None:
+    first, second = change_points([*noise(15, 0.93, 1), *noise(8, 0.88, 2), *noise(15, 0.93, 3)])
+    assert abs(first - 15) <= 1
+    assert abs(second - 23) <= 1
+
+
+def test_change_points_of_an_unchanged_series_are_rare() -> None:
+    assert sum(len(change_points(noise(40, 0.9, seed))) for seed in range(50)) <= 3
+    assert change_points([]) == []
+
+
+def test_every_alert_is_a_change_point() -> None:
+    values = [*noise(20, 0.93, 1), *noise(10, 0.91, 2), *noise(15, 0.95, 3), *noise(10, 0.92, 4)]
+    points = change_points(values)
+    alerts = all_alerts({"f1": values})["f1"]
+    assert [min(abs(alert.shift.start - point) for point in points) <= 3 for alert in alerts] == [True, True]
+    assert len(points) == 3
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_one_drop_is_not_alerted_again_when_its_start_was_wrong_at_first(seed: int) -> None:
+    values = [*noise(20, 0.93, seed), *noise(40, 0.91, seed + 50)]
+    (alert,) = all_alerts({"f1": values})["f1"]
+    assert abs(alert.shift.start - 20) <= 4
+    assert abs(change_points(values)[-1] - 20) <= 2
+
+
+def test_a_second_drop_soon_after_the_first_is_another_alert() -> None:
+    values = [*noise(20, 0.95, 1), *noise(6, 0.93, 2), *noise(12, 0.88, 3)]
+    assert len(all_alerts({"f1": values})["f1"]) == 2
