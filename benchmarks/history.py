@@ -41,7 +41,8 @@ def wide(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
 
 def heavy_tailed(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
     """Student's t with 3 degrees of freedom, scaled to the same standard deviation: outliers are common."""
-    return rng.standard_t(3, count) * SPREAD / np.sqrt(3)
+    drawn: NDArray[np.float64] = rng.standard_t(3, count) * SPREAD / np.sqrt(3)
+    return drawn
 
 
 def history(rng: np.random.Generator, before: int, drop: float, documents: int | None, draw: Any) -> list[float]:

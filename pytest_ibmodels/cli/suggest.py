@@ -16,7 +16,7 @@ from pytest_ibmodels.spec.minimum_edit import BoundChange, edit_file
 from pytest_ibmodels.spec.recognition import looks_like_model_tests
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from pytest_ibmodels.history.advice import Advice
@@ -106,13 +106,7 @@ def suggest(
     _write(lines(found))
     if not write:
         return pytest.ExitCode.OK
-    try:
-        written = [line for path, ones in advice.items() for line in _change(path, ones)]
-    except (OSError, ValueError) as error:
-        _tell(f"nothing is changed: {error}")
-        return pytest.ExitCode.TESTS_FAILED
-    _write(["", *(written or ["every bound has its proposed value already, or no proposal: nothing is changed"])])
-    return pytest.ExitCode.OK
+    return _change_all(advice)
 
 
 def _missing(error: ModuleNotFoundError) -> str:
@@ -169,6 +163,22 @@ def _advice(
 
 def _newest(runs: Sequence[StoredRun], last: int) -> list[StoredRun]:
     return sorted(runs, key=lambda run: (run.started, run.repeat, run.id))[-last:]
+
+
+def _change_all(advice: Mapping[Path, Sequence[Advice]]) -> pytest.ExitCode:
+    """Write the proposals into all files, also if one of them cannot be written."""
+    code = pytest.ExitCode.OK
+    written = []
+    for path, found in advice.items():
+        try:
+            written += _change(path, found)
+        except (OSError, ValueError) as error:
+            _tell(f"{path.name} is not changed: {error}")
+            code = pytest.ExitCode.TESTS_FAILED
+    if code is pytest.ExitCode.OK and not written:
+        written = ["every bound has its proposed value already, or no proposal: nothing is changed"]
+    _write(["", *written])
+    return code
 
 
 def _change(path: Path, found: Sequence[Advice]) -> list[str]:

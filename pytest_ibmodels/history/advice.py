@@ -242,8 +242,9 @@ def _is_fraction(metric: str, values: Sequence[float], present: float) -> bool:
 
 def _rounded_down(value: float, *, is_fraction: bool) -> float:
     """Round down to two decimals, or, if it is no fraction, at least to two significant digits."""
-    digits = 2
+    digits: int = 2
     if not is_fraction and 0 < abs(value) < 0.1:
         digits = 1 - math.floor(math.log10(abs(value)))
     # A rounding error must not cost a digit: 0.29 * 100 is 28.999999999999996.
-    return math.floor(round(value * 10**digits, 6)) / 10**digits
+    scale = 10.0**digits
+    return math.floor(round(value * scale, 6)) / scale

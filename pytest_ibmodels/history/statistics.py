@@ -37,13 +37,13 @@ class Split(NamedTuple):
     """Best place to cut a series in two.
 
     Attributes:
-        index: number of values before the cut.
+        cut: number of values before the cut.
         score: difference of the means, before minus after, in units of its standard error if nothing changed.
         before: mean of the values before the cut.
         after: mean of the values from the cut on.
     """
 
-    index: int
+    cut: int
     score: float
     before: float
     after: float

@@ -263,7 +263,7 @@ class _Level:
             return None
         fall = splits[0]
         p_value = split_p_value(values, fall, self._alpha)
-        start = self._runs[len(self._runs) - len(values) + fall.index]
+        start = self._runs[len(self._runs) - len(values) + fall.cut]
         return Shift(start, self._sign * fall.before, self._sign * fall.after, p_value)
 
     def restart(self, run: int) -> None:
@@ -293,13 +293,13 @@ class _Level:
             True if there is such a shift.
         """
         mirrored = [-value for value in values]
-        split = Split(rise.index, -rise.score, -rise.before, -rise.after)
+        split = Split(rise.cut, -rise.score, -rise.before, -rise.after)
         if not self._is_large(mirrored, split) or split_p_value(mirrored, split, self._alpha) > self._alpha:
             return False
-        self.restart(self._runs[len(self._runs) - len(values) + split.index])
+        self.restart(self._runs[len(self._runs) - len(values) + split.cut])
         return True
 
     def _is_large(self, values: Sequence[float], split: Split) -> bool:
         """True if the values fall far enough, and not only because of a few outliers."""
         limit = split.before - self._min_shift + _ROUNDING
-        return split.after <= limit and median(values[split.index :]) <= limit
+        return split.after <= limit and median(values[split.cut :]) <= limit

@@ -165,7 +165,9 @@ def _find(root: Any, change: BoundChange) -> _Found | None:
         found = _value_below(found, name)
     if found is None:
         return None
-    values = {name: {} if isinstance(child, yaml.MappingNode) else 0.0 for name, (child, _) in _children(found).items()}
+    values: dict[str, Any] = {
+        name: {} if isinstance(child, yaml.MappingNode) else 0.0 for name, (child, _) in _children(found).items()
+    }
     is_single = isinstance(found.node, yaml.ScalarNode) or is_single_value(change.metric, values)
     if is_single != (change.field == ALL and ALL not in values):
         return None

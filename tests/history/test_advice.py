@@ -191,7 +191,8 @@ def test_repeats_count_as_their_mean() -> None:
         for value in [StoredMetric("f1", "Name", 0.89 + 0.02 * repeat)]
     ]
     found = advice(runs, 0.85)
-    assert (found.runs, found.mean, found.failed) == (6, pytest.approx(0.9), 0)
+    assert (found.runs, found.failed) == (6, 0)
+    assert found.mean == pytest.approx(0.9)
     # The second repeat of a run is missing.
     assert advice([run for run in runs if run.id != "2-1"], 0.85).runs == 6
 

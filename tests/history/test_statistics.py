@@ -89,8 +89,9 @@ def test_best_split_finds_the_fall() -> None:
     values = [*noise(20, 0.93, 4), *noise(6, 0.90, 5)]
     split = best_split(values)
     assert split is not None
-    assert split.index == 20
-    assert (split.before, split.after) == (pytest.approx(0.93, abs=0.005), pytest.approx(0.90, abs=0.005))
+    assert split.cut == 20
+    assert split.before == pytest.approx(0.93, abs=0.005)
+    assert split.after == pytest.approx(0.90, abs=0.005)
     assert split_p_value(values, split) < 0.001
 
 

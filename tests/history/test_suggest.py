@@ -96,6 +96,22 @@ def test_write_changes_the_numbers_and_nothing_else(
     assert "Name.min" not in suggest("--write")[1]
 
 
+def test_a_file_that_cannot_be_written(
+    project: Path,
+    runs: dict[str, Sequence[StoredRun]],
+    suggest: Callable[..., tuple[int, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(path: Path, changes: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(command, "edit_file", full)
+    runs["sandbox"] = stored(noise(30, 0.93, 1))
+    code, printed = suggest("--write")
+    assert code == 1
+    assert "model_tests.yaml is not changed: [Errno 28] No space left on device" in printed
+
+
 def test_without_write_nothing_is_changed(
     project: Path, runs: dict[str, Sequence[StoredRun]], suggest: Callable[..., tuple[int, str]]
 ) -> None:
