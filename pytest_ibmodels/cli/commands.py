@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import pytest
 
 from pytest_ibmodels import spec
+from pytest_ibmodels.cli.project import model_test_files
 from pytest_ibmodels.engine import publishing
 from pytest_ibmodels.engine.connection import for_each_environment
 from pytest_ibmodels.engine.publishing import (
@@ -32,11 +32,9 @@ from pytest_ibmodels.spec.databases import fill_in, has_plain_password, has_stra
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from pathlib import Path
 
     from pytest_ibmodels.spec import Environment
-
-_SKIPPED = {"build", "dist", "node_modules", "venv"}
-"""Folders that are not searched for model tests."""
 
 
 def check(path: Path, file_names: Sequence[str], environments: Path) -> pytest.ExitCode:
@@ -52,7 +50,7 @@ def check(path: Path, file_names: Sequence[str], environments: Path) -> pytest.E
     """
     # A project that only publishes has environments and no model tests.
     has_environments = environments.is_file()
-    files = [path] if path.is_file() else _model_test_files(path, file_names, only_certain=not has_environments)
+    files = [path] if path.is_file() else model_test_files(path, file_names, only_certain=not has_environments)
     if not files and not has_environments:
         raise pytest.UsageError(f"{path}: found no model tests ({', '.join(file_names)}) and no {environments.name}")
     problems = {problem for file in files for problem in spec.check(file, environments)}
@@ -234,22 +232,6 @@ def download(name: str, to: Path) -> pytest.ExitCode:
         return pytest.ExitCode.TESTS_FAILED
     _write([str(folder)])
     return pytest.ExitCode.OK
-
-
-def _model_test_files(folder: Path, names: Sequence[str], *, only_certain: bool) -> list[Path]:
-    """Files of model tests below a folder, outside of hidden folders, build folders and virtual environments.
-
-    With ``only_certain``, a file counts only if its content looks like model tests: other tools use such names, too.
-    """
-    found: list[Path] = []
-    for parent, folders, files in os.walk(folder):
-        folders[:] = [
-            name
-            for name in sorted(folders)
-            if not name.startswith(".") and name not in _SKIPPED and not Path(parent, name, "pyvenv.cfg").is_file()
-        ]
-        found += [Path(parent, name) for name in names if name in files]
-    return [file for file in found if not only_certain or spec.looks_like_model_tests(file)]
 
 
 def _environments(path: Path, chosen: Sequence[str]) -> list[Environment]:

@@ -190,6 +190,30 @@ def sweep(env: Names = None, dry_run: DryRun = False) -> None:
 
 
 @app.command()
+def suggest(
+    test: Annotated[str | None, typer.Argument(metavar="TEST", help="Only this model test.")] = None,
+    env: Names = None,
+    last: Annotated[
+        int, typer.Option("--last", metavar="N", min=1, help="Read only the last N runs of each model test.")
+    ] = 50,
+    write: Annotated[bool, typer.Option("--write", help="Change the numbers in model_tests.yaml.")] = False,
+) -> None:
+    """Show which minimums the history supports.
+
+    A minimum should fail hardly any run of a model that is fine, and every run of one that got worse.
+    """
+    from pytest_ibmodels.cli import suggest as command
+    from pytest_ibmodels.cli.project import chosen_names, find_project, model_test_files
+
+    def run() -> int:
+        project = find_project()
+        files = model_test_files(project.folder, project.model_tests, only_certain=True)
+        return command.suggest(files, command.stored_runs(project), test, chosen_names(env), last=last, write=write)
+
+    _end(run)
+
+
+@app.command()
 def load(
     file: Annotated[Path, typer.Argument(metavar="FILE.csv", help="CSV file in UTF-8, with a header.")],
     table: Annotated[str, typer.Option("--table", metavar="NAME", help="Table to create, for example iris.Review.")],

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_ibmodels import spec
 from pytest_ibmodels.spec.project import Project, environment_names, project_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+
+_SKIPPED = {"build", "dist", "node_modules", "venv"}
+"""Folders that are not searched for model tests."""
 
 
 def find_project() -> Project:
@@ -42,6 +47,22 @@ def chosen_names(values: Iterable[str] | None) -> tuple[str, ...]:
         return environment_names(values or ())
     except ValueError as error:
         raise pytest.UsageError(f"--env: {error}") from None
+
+
+def model_test_files(folder: Path, names: Sequence[str], *, only_certain: bool) -> list[Path]:
+    """Return the files of model tests below a folder; hidden, build and virtual environment folders are skipped.
+
+    With ``only_certain``, a file counts only if its content looks like model tests: other tools use such names, too.
+    """
+    found: list[Path] = []
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [
+            name
+            for name in sorted(folders)
+            if not name.startswith(".") and name not in _SKIPPED and not Path(parent, name, "pyvenv.cfg").is_file()
+        ]
+        found += [Path(parent, name) for name in names if name in files]
+    return [file for file in found if not only_certain or spec.looks_like_model_tests(file)]
 
 
 class _SettingsReader:

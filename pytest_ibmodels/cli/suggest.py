@@ -1,0 +1,260 @@
+"""The command `ibmodels suggest`: which bounds of model tests the history supports, and writing them into the file."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_ibmodels.history.advice import CONFIDENCE, DROP, advise, loosest
+from pytest_ibmodels.history.errors import HistoryError
+from pytest_ibmodels.history.location import database_url
+from pytest_ibmodels.history.origin import project_name
+from pytest_ibmodels.reports.tables import harmless, one_line, table
+from pytest_ibmodels.spec import SpecError, load_model_tests
+from pytest_ibmodels.spec.minimum_edit import BoundChange, edit_file
+from pytest_ibmodels.spec.recognition import looks_like_model_tests
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from pytest_ibmodels.history.advice import Advice
+    from pytest_ibmodels.history.runs import StoredRun
+    from pytest_ibmodels.spec import ModelTest
+    from pytest_ibmodels.spec.minimum_edit import RefusedChange
+    from pytest_ibmodels.spec.project import Project
+
+_HEADER = ("model test", "environment", "metric", "field", "runs", "mean", "spread", "bound", "present", "failed")
+_HEADER_END = ("expected", f"catches -{DROP * 100:.0f}", "proposed")
+_RIGHT = frozenset({4, 5, 6, 8, 9, 10, 11, 12})
+
+
+class NoHistory(Exception):
+    """The history cannot be read; the text says why."""
+
+
+def stored_runs(project: Project) -> Callable[[str, str], Sequence[StoredRun]]:
+    """Return a function that reads the runs of a model test in an environment from the project's history.
+
+    It raises :class:`NoHistory` if no history is kept, or if the history cannot be read.
+    """
+
+    def runs_of(test: str, environment: str) -> Sequence[StoredRun]:
+        try:
+            url = database_url(project.history, project.history_file, project.folder, os.environ)
+            if url is None:
+                raise NoHistory(
+                    "this project keeps no history: ibmodels_history, or the variable IBMODELS_HISTORY, is none"
+                )
+            from pytest_ibmodels.history.store import History
+
+            with History.open(url) as history:
+                return history.runs(project_name(project.folder), test=test, environment=environment)
+        except HistoryError as error:
+            raise NoHistory(str(error)) from None
+
+    return runs_of
+
+
+def suggest(
+    files: Sequence[Path],
+    runs_of: Callable[[str, str], Sequence[StoredRun]],
+    test: str | None = None,
+    environments: Sequence[str] = (),
+    *,
+    last: int = 50,
+    write: bool = False,
+) -> pytest.ExitCode:
+    """Show for every bound what its earlier runs support, and change the bounds of the files with `write`.
+
+    Args:
+        files: files of model tests.
+        runs_of: returns the runs of a model test in an environment.
+        test: only this model test; None for all.
+        environments: only these environments; empty for all.
+        last: number of the newest runs of each model test in each environment that are read.
+        write: change the numbers in the files to what is proposed.
+
+    Raises:
+        pytest.UsageError: a file is invalid, or there is no such model test or environment.
+    """
+    known = _model_tests(files)
+    _check_names(known, test, environments)
+    advice: dict[Path, list[Advice]] = {}
+    try:
+        for path, one in known:
+            if test in {None, one.name}:
+                advice.setdefault(path, []).extend(_advice(one, runs_of, environments, last))
+    except NoHistory as error:
+        _tell(str(error))
+        return pytest.ExitCode.TESTS_FAILED
+    except ModuleNotFoundError as error:
+        _tell(_missing(error))
+        return pytest.ExitCode.TESTS_FAILED
+    found = [one for ones in advice.values() for one in ones]
+    if not found:
+        _write(["no model test has a minimum or a maximum: there is nothing to suggest"])
+        return pytest.ExitCode.OK
+    _write(lines(found))
+    if not write:
+        return pytest.ExitCode.OK
+    return _change_all(advice)
+
+
+def _missing(error: ModuleNotFoundError) -> str:
+    return f"the history needs {error.name}, which is not installed: pip install 'pytest-ibmodels[history]'"
+
+
+def lines(found: Sequence[Advice]) -> list[str]:
+    """Return the table of advice, what its columns mean, and notes on bounds that show little."""
+    rows = [_row(one) for one in found]
+    notes = [one_line(f"{_name(one)}: {note}") for one in found for note in _notes(one)]
+    points = f"{DROP * 100:.0f}"
+    legend = (
+        "failed: runs that were fine and below the present minimum (above a maximum); expected: share of fine runs\n"
+        f"that this happens to; catches -{points}: share of runs {points} points worse that the present bound fails;\n"
+        f"proposed: fails at most about {1 - CONFIDENCE:.0%} of fine runs"
+    ).splitlines()
+    return [*table((*_HEADER, *_HEADER_END), rows, right=_RIGHT), "", *legend, *([""] if notes else []), *notes]
+
+
+def _model_tests(files: Sequence[Path]) -> list[tuple[Path, ModelTest]]:
+    known = []
+    for path in files:
+        if not looks_like_model_tests(path):
+            continue
+        try:
+            known += [(path, test) for test in load_model_tests(path).tests.values()]
+        except SpecError as error:
+            raise pytest.UsageError(str(error)) from None
+    if not known:
+        raise pytest.UsageError("this project has no model tests: there is no model_tests.yaml, or it is empty")
+    return known
+
+
+def _check_names(known: Sequence[tuple[Path, ModelTest]], test: str | None, environments: Sequence[str]) -> None:
+    names = [one.name for _, one in known]
+    if test is not None and test not in names:
+        raise pytest.UsageError(f"TEST {test!r}: no such model test; known are: {', '.join(names)}")
+    used = dict.fromkeys(name for _, one in known for name in one.env)
+    for environment in environments:
+        if environment not in used:
+            raise pytest.UsageError(f"--env {environment!r}: no model test uses it; used are: {', '.join(used)}")
+
+
+def _advice(
+    test: ModelTest, runs_of: Callable[[str, str], Sequence[StoredRun]], environments: Sequence[str], last: int
+) -> list[Advice]:
+    bounds = {
+        metric: {field: (minimum.min, minimum.max) for field, minimum in fields.items()}
+        for metric, fields in test.metrics.items()
+    }
+    chosen = [name for name in test.env if name in environments or not environments] if bounds else []
+    return [one for name in chosen for one in advise(test.name, name, bounds, _newest(runs_of(test.name, name), last))]
+
+
+def _newest(runs: Sequence[StoredRun], last: int) -> list[StoredRun]:
+    return sorted(runs, key=lambda run: (run.started, run.repeat, run.id))[-last:]
+
+
+def _change_all(advice: Mapping[Path, Sequence[Advice]]) -> pytest.ExitCode:
+    """Write the proposals into all files, also if one of them cannot be written."""
+    code = pytest.ExitCode.OK
+    written = []
+    for path, found in advice.items():
+        try:
+            written += _change(path, found)
+        except (OSError, ValueError) as error:
+            _tell(f"{path.name} is not changed: {error}")
+            code = pytest.ExitCode.TESTS_FAILED
+    if code is pytest.ExitCode.OK and not written:
+        written = ["every bound has its proposed value already, or no proposal: nothing is changed"]
+    _write(["", *written])
+    return code
+
+
+def _change(path: Path, found: Sequence[Advice]) -> list[str]:
+    """Write the proposals into a file, and return a line for each number that is changed or left alone.
+
+    A bound that holds in several environments gets the proposal that is loosest.
+    """
+    by_bound: dict[tuple[str, str, str, str], list[Advice]] = {}
+    for one in found:
+        by_bound.setdefault((one.test, one.metric, one.field, one.bound), []).append(one)
+    changes = [
+        BoundChange(ones[0].test, ones[0].metric, ones[0].field, ones[0].bound, number)
+        for ones in by_bound.values()
+        if (number := loosest(ones)) is not None
+    ]
+    present = {key: ones[0].present for key, ones in by_bound.items()}
+    edited = edit_file(path, changes)
+    made = [
+        f"{path.name}:{line}: {change.key}: {present[change.test, change.metric, change.field, change.bound]:g} → "
+        f"{change.value:g}"
+        for change, line in edited.changed
+    ]
+    return [*made, *(_refusal(path, refused) for refused in edited.refused)]
+
+
+def _refusal(path: Path, refused: RefusedChange) -> str:
+    change = refused.change
+    return f"{path.name}:{refused.line}: {change.key}: not changed to {change.value:g}: {refused.reason}"
+
+
+def _row(one: Advice) -> tuple[str, ...]:
+    return (
+        one.test,
+        one.environment,
+        one.metric,
+        one.field,
+        str(one.runs),
+        _number(one.mean),
+        _number(one.spread),
+        one.bound,
+        f"{one.present:g}",
+        f"{one.failed} of {one.runs}" if one.runs else "-",
+        _share(one.expected),
+        _share(one.catches),
+        "-" if one.proposed is None else f"{one.proposed:g}",
+    )
+
+
+def _notes(one: Advice) -> list[str]:
+    notes = list(one.notes)
+    if one.misses_drops:
+        note = f"{one.present:g} lets most runs that are {DROP * 100:.0f} points worse pass"
+        if one.proposed is not None and one.proposed_catches is not None:
+            note += f"; {one.proposed:g} would fail {_share(one.proposed_catches)} of them"
+        notes.append(note)
+    return notes
+
+
+def _name(one: Advice) -> str:
+    return f"{one.test} on {one.environment}, {one.metric} {one.field}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}" if abs(value) >= 1 else f"{value:.3f}"
+
+
+def _share(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return "< 0.1 %" if 0 < value < 0.001 else "> 99.9 %" if 0.999 < value < 1 else f"{value * 100:.3g} %"
+
+
+def _write(texts: Sequence[str]) -> None:
+    _put(sys.stdout, texts)
+
+
+def _tell(sentence: str) -> None:
+    _put(sys.stderr, [sentence])
+
+
+def _put(stream: Any, texts: Sequence[str]) -> None:
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    text = "".join(f"{harmless(line)}\n" for line in texts)
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))

@@ -1,0 +1,200 @@
+"""Statistics of a series of values, oldest first: prediction bounds, splits, Holm's correction.
+
+Needs numpy and scipy, which are imported on first use.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+FEWEST_BEFORE = 5
+"""Fewest values before a change point."""
+
+FEWEST_AFTER = 3
+"""Fewest values from a change point on: one or two low values are no persistent shift."""
+
+_SEED = 42
+_BATCH = 500
+_PERMUTATIONS = 4999
+_MOST_PERMUTATIONS = 200_000
+_EXCEEDANCES = 10
+"""Exceedances after which sampling ends, because the p-value is certainly high (Besag and Clifford 1991)."""
+
+_SCREEN = 2.0
+"""Scores below this are never significant, so no permutation is drawn for them."""
+
+_ROUNDING = 1e-12
+
+
+class Split(NamedTuple):
+    """Best place to cut a series in two.
+
+    Attributes:
+        cut: number of values before the cut.
+        score: difference of the means, before minus after, in units of its standard error if nothing changed.
+        before: mean of the values before the cut.
+        after: mean of the values from the cut on.
+    """
+
+    cut: int
+    score: float
+    before: float
+    after: float
+
+
+def mean_and_spread(values: Sequence[float], step: float = 0.0) -> tuple[float, float]:
+    """Return mean and standard deviation of at least two values.
+
+    Args:
+        values: the values.
+        step: distance between possible values, `1 / documents` for a rate; 0 if unknown. The variance of rounding,
+            `step² / 12`, is added, because equal values on a coarse grid do not show that there is no noise.
+
+    Raises:
+        ValueError: There are fewer than two values.
+    """
+    count = len(values)
+    if count < 2:
+        raise ValueError(f"a spread needs at least two values, but there are {count}")
+    mean = math.fsum(values) / count
+    variance = math.fsum((value - mean) ** 2 for value in values) / (count - 1)
+    return mean, math.sqrt(variance + step * step / 12)
+
+
+def prediction_bound(values: Sequence[float], confidence: float = 0.99, step: float = 0.0) -> float:
+    """Return the bound below which the next value falls with a probability of `1 - confidence`.
+
+    That is mean - t · s · √(1 + 1/N), for values that are normally distributed. The upper bound is minus the bound of
+    the negated values.
+    """
+    from scipy.special import stdtrit
+
+    mean, spread = mean_and_spread(values, step)
+    quantile = float(stdtrit(len(values) - 1, confidence))
+    return mean - quantile * spread * math.sqrt(1 + 1 / len(values))
+
+
+def probability_below(values: Sequence[float], limit: float, step: float = 0.0, drop: float = 0.0) -> float:
+    """Return the probability that the next value, lowered by `drop`, falls below a limit."""
+    from scipy.special import stdtr
+
+    mean, spread = mean_and_spread(values, step)
+    distance = limit - (mean - drop)
+    if spread < _ROUNDING:
+        return 1.0 if distance > _ROUNDING else 0.0
+    return float(stdtr(len(values) - 1, distance / (spread * math.sqrt(1 + 1 / len(values)))))
+
+
+def holm(p_values: Sequence[float], alpha: float) -> list[bool]:
+    """Return for each of several tests whether it is significant, by Holm's correction (Holm 1979).
+
+    The probability that any test without an effect is called significant is at most `alpha`.
+    """
+    significant = [False] * len(p_values)
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    for rank, index in enumerate(order):
+        if p_values[index] > alpha / (len(p_values) - rank):
+            break
+        significant[index] = True
+    return significant
+
+
+def best_splits(values: Sequence[float]) -> tuple[Split, Split] | None:
+    """Return the cut after which the values fall most clearly, and the one after which they rise most clearly.
+
+    None if there are too few values, or all are equal. The score of a rise is negative.
+    """
+    import numpy as np
+
+    if len(values) < FEWEST_BEFORE + FEWEST_AFTER:
+        return None
+    array = np.asarray(values, dtype=float)
+    array = array - array[0]  # rounding errors of the sums stay small, and equal values become exactly 0
+    spread = _spread(array)
+    if spread < _ROUNDING:
+        return None
+    scores = _scores(array[None, :])[0]
+    fall, rise = (
+        _split(values, int(place), float(scores[place]) / spread) for place in (scores.argmax(), scores.argmin())
+    )
+    return fall, rise
+
+
+def best_split(values: Sequence[float]) -> Split | None:
+    """Return the cut after which the values fall most clearly; None as for :func:`best_splits`."""
+    splits = best_splits(values)
+    return None if splits is None else splits[0]
+
+
+def clearest_cut(values: Sequence[float], cuts: Sequence[int]) -> int:
+    """Return the cut, among several, with the clearest difference between the values before and after it."""
+
+    def clearness(index: int) -> float:
+        before, after = values[:index], values[index:]
+        difference = math.fsum(before) / len(before) - math.fsum(after) / len(after)
+        return abs(difference) * math.sqrt(len(before) * len(after))
+
+    return max(cuts, key=clearness)
+
+
+def split_p_value(values: Sequence[float], split: Split, alpha: float = 0.01) -> float:
+    """Return the probability of a split at least as clear if the order of the values meant nothing.
+
+    A permutation test on the best split of each permuted series, as that of e-divisive (Matteson and James 2014). It
+    holds for any distribution of the values, also for rates on few documents. The seed is fixed, so that the same
+    series always gives the same result.
+
+    Args:
+        values: the values.
+        split: the split after which they fall most clearly.
+        alpha: significance level that the p-value is held to, which decides how many permutations are drawn.
+    """
+    import numpy as np
+
+    if split.score < _SCREEN:
+        return 1.0
+    array = np.asarray(values, dtype=float)
+    array = array - array[0]
+    limit = split.score * _spread(array) - _ROUNDING
+    rng = np.random.default_rng(_SEED)
+    total = min(max(_PERMUTATIONS, math.ceil(2 / alpha)), _MOST_PERMUTATIONS)
+    drawn = exceeding = 0
+    while drawn < total:
+        rows = min(_BATCH, total - drawn)
+        scores = _scores(rng.permuted(np.broadcast_to(array, (rows, len(array))), axis=1))
+        drawn += rows
+        exceeding += int((scores.max(axis=1) >= limit).sum())
+        if exceeding >= _EXCEEDANCES:
+            break
+    return (exceeding + 1) / (drawn + 1)
+
+
+def _split(values: Sequence[float], place: int, score: float) -> Split:
+    index = place + FEWEST_BEFORE
+    return Split(index, score, math.fsum(values[:index]) / index, math.fsum(values[index:]) / (len(values) - index))
+
+
+def _spread(array: NDArray[np.float64]) -> float:
+    """Standard deviation; numpy's own takes longer on short arrays."""
+    total = float(array.sum())
+    return math.sqrt(max(float(array @ array) - total * total / len(array), 0.0) / (len(array) - 1))
+
+
+def _scores(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Score of each allowed cut of each row: mean before minus mean after, times √(before · after / all)."""
+    import numpy as np
+
+    count = rows.shape[1]
+    before = np.arange(FEWEST_BEFORE, count - FEWEST_AFTER + 1)
+    sums = rows.cumsum(axis=1)
+    low = sums[:, before - 1]
+    means_before, means_after = low / before, (sums[:, -1:] - low) / (count - before)
+    scores: NDArray[np.float64] = (means_before - means_after) * np.sqrt(before * (count - before) / count)
+    return scores
