@@ -177,4 +177,4 @@ def test_files_of_model_tests_are_found_where_pytest_looks(
         (project / folder / "model_tests.yml").write_text(text.replace("\nT:", f"\n{name}:"), encoding="utf-8")
     (project / "env" / "pyvenv.cfg").write_text("")
     printed = suggest("Y")[1]
-    assert "known are: U, Other, T, Other" in printed
+    assert "known are: T, Other, U, Other" in printed
