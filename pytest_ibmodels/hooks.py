@@ -58,7 +58,8 @@ class RunFacts:
         host: address of the environment; empty until the environment has been opened.
         package: uploaded package; None until the run has one.
         job_id: id of the training job; None until the environment has accepted the job.
-        metrics: metric → field → value, as the training reported them, with and without a minimum; finite numbers only.
+        metrics: metric → field → value, as the training reported them, with and without a minimum; finite numbers only;
+            of repeats, their mean.
         predictions: document → field → text, as the training predicted them; empty before inference, which reads them
             from the environment.
         differences: fields that the served model predicted differently from the training.

@@ -23,11 +23,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Case:
-    """A model test on one environment; ``with_inference`` is false if only the training item was selected."""
+    """A model test on one environment.
+
+    Attributes:
+        with_inference: false if only the training item was selected.
+        repeats: number of trainings.
+        repeat: number of this training among the repeats, from 0; the case of all repeats is that of the first.
+    """
 
     test: ModelTest
     environment: str
     with_inference: bool = True
+    repeats: int = 1
+    repeat: int = 0
 
 
 @dataclass
@@ -48,7 +56,12 @@ class Run:
     Each of the two futures ends with the verdict of its phase, passed or not, or with an exception if the phase did not
     get as far as a verdict.
 
+    A case that is trained several times has a run for each repeat. That of the first repeat stands for the case: its
+    ``training`` ends with the verdict on all repeats. The other facts of a run are those of its own training.
+
     Attributes:
+        repeats: the runs of the other repeats, which have no phases of their own.
+        own_verdict: verdict on this training alone; None without repeats, and if the training did not end well.
         job_id: of the training job, once the environment accepted it.
         reattached: whether the job is one of an earlier session that this run continues.
         job_log: the last lines of the training job's log.
@@ -76,6 +89,8 @@ class Run:
     case: Case
     package: Package | None = None
     route: str = ""
+    repeats: tuple[Run, ...] = ()
+    own_verdict: MetricsVerdict | None = None
     training: Future[MetricsVerdict] = field(default_factory=Future)
     inference: Future[PredictionsVerdict] = field(default_factory=Future)
     progress: Progress = field(default_factory=Progress)
@@ -100,6 +115,11 @@ class Run:
     expired: str = ""
     lost_answers: int = 0
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def trainings(self) -> tuple[Run, ...]:
+        """The runs of all repeats, this one first."""
+        return (self, *self.repeats)
 
 
 class FailureLimit:

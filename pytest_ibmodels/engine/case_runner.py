@@ -21,14 +21,17 @@ from pytest_ibmodels.engine.failures import (
 )
 from pytest_ibmodels.engine.inference import Inference
 from pytest_ibmodels.engine.jobs import UnknownStart, cancel_job, log_tail, promote_model, submit_training
-from pytest_ibmodels.engine.judging import judge_training
+from pytest_ibmodels.engine.judging import judge_training, time_limit_failure
 from pytest_ibmodels.engine.polling import JobTimer, LostResponses, poll_job
 from pytest_ibmodels.engine.reattach import find_running_job, fingerprint
+from pytest_ibmodels.engine.repeats import siblings, train_all, trained_test
 from pytest_ibmodels.instabase import errors
 from pytest_ibmodels.instabase.policy import WORKER_RESTARTED
 from pytest_ibmodels.instabase.retrying import ON_RETRY
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pytest_ibmodels.engine.polling import Limits
     from pytest_ibmodels.engine.routes.base import Route, RunContext, TrainingState
     from pytest_ibmodels.engine.session import EnvironmentSession
@@ -47,6 +50,7 @@ class CaseRunner:
 
     Args:
         number: number of the run in this session; makes its names in the environment unique.
+        repeats: runners of the case's other repeats, in the order of ``run.repeats``.
     """
 
     def __init__(
@@ -59,16 +63,18 @@ class CaseRunner:
         limits: Limits,
         clock: Clock,
         failure_limit: FailureLimit | None = None,
+        repeats: Sequence[CaseRunner] = (),
     ) -> None:
         self._run = run
         self._number = number
-        self._test = run.case.test
+        self._test = trained_test(run.case)
         self._session = session
         self._route = route
         self._package = package
         self._limits = limits
         self._clock = clock
         self._failure_limit = failure_limit or FailureLimit()
+        self._repeats = repeats
         self._run_context: RunContext | None = None
         self._job_entry: Entry | None = None
         self._job_ended = False
@@ -78,11 +84,12 @@ class CaseRunner:
     async def run(self) -> None:
         """Run the case to its end. Raises only CancelledError."""
         run = self._run
-        run.started = datetime.now(UTC)
         ON_RETRY.set(lambda error, _sentence: self._on_lost(error))
         begun = self._clock.now()
         try:
-            metrics = await self._train_in_slot(begun)
+            metrics = await train_all(run, [self.train, *(repeat.train for repeat in self._repeats)])
+            run.finished = datetime.now(UTC)
+            run.training.set_result(metrics)
             failure = verdict_failure(metrics)
             if failure is not None:
                 self._failure_limit.count_failure()
@@ -107,9 +114,12 @@ class CaseRunner:
         except Exception as error:  # noqa: BLE001 - a bug of this plugin: the items show it with its traceback
             self._fail(error)
 
-    async def _train_in_slot(self, begun: float) -> MetricsVerdict:
-        """Train once a slot is free and the failure limit does not block the run."""
+    async def train(self) -> MetricsVerdict:
+        """Train once a slot is free and the failure limit does not block the run. Raises: RunFailure."""
         run = self._run
+        run.started = datetime.now(UTC)
+        ON_RETRY.set(lambda error, _sentence: self._on_lost(error))
+        begun = self._clock.now()
         while True:
             if self._failure_limit.blocks(run):
                 await run.wanted.wait()
@@ -120,7 +130,6 @@ class CaseRunner:
                 with self._session.at_work():
                     metrics = await self._train()
                 run.finished = datetime.now(UTC)
-                run.training.set_result(metrics)
                 return metrics
 
     async def promote(self, *, force: bool) -> None:
@@ -191,7 +200,7 @@ class CaseRunner:
                 if WORKER_RESTARTED not in failure.reason or restarts == _MAX_RESTARTS:
                     raise
             if timer.late:
-                raise self._time_limit_failure(timer)
+                raise time_limit_failure(self._run, timer, self._limits)
             restarts += 1
             again = f"the training was started again ({restarts} of at most {_MAX_RESTARTS} times)"
             self._run.notes.append(f"the container of job {job_id} was restarted; {again}")
@@ -202,7 +211,8 @@ class CaseRunner:
 
     async def _reattach(self) -> float | None:
         """Continue a job of an earlier session and return its age in seconds; None if there is none."""
-        found = await find_running_job(self._session, self._test, self._package, self._route, self._run.notes)
+        others = siblings(self._run.case)
+        found = await find_running_job(self._session, self._test, self._package, self._route, self._run.notes, others)
         if found is None:
             return None
         self._run_context, self._job_entry = found.context, found.entry
@@ -282,7 +292,7 @@ class CaseRunner:
                 failure = TrainingFailure(f"{error}; job {job_id} was given up, since its status cannot be read")
             raise failure from error
         if state is None:
-            raise self._time_limit_failure(timer)
+            raise time_limit_failure(self._run, timer, self._limits)
         if state.error:
             redact = context.client.transport.redact
             if state.environment_fault:
@@ -291,18 +301,6 @@ class CaseRunner:
         if self._job_entry is not None:
             self._job_entry = await self._session.journal.record_ended(self._job_entry)
         return state
-
-    def _time_limit_failure(self, timer: JobTimer) -> TimeLimitFailure:
-        progress = self._run.progress
-        if timer.late == "queue":
-            limit = self._limits.queue
-            reason = f"the environment did not begin with the job within the queue limit of {limit:g} s"
-        else:
-            limit = self._test.time_limit
-            reason = f"the job did not end within the time_limit of {limit:g} s"
-        percent = "" if progress.fraction is None else f", {progress.fraction:.0%} done"
-        reason += f"; its last state was {progress.state}{percent}"
-        return TimeLimitFailure(reason, limit=limit, waited=timer.waited, cancelled=False)
 
     async def _give_up(self, context: RunContext, job_id: str, failure: BaseException) -> None:
         if not self._job_ended:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 from pytest_ibmodels.engine.case import FailureLimit, Run
 from pytest_ibmodels.engine.case_runner import CaseRunner
+from pytest_ibmodels.engine.repeats import add_repeats
 from pytest_ibmodels.engine.routes.registry import route_for
 from pytest_ibmodels.engine.session import EnvironmentSession
 from pytest_ibmodels.instabase.clock import Clock, SystemClock
 from pytest_ibmodels.journal.store import Journal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from concurrent.futures import Future
 
     from pytest_ibmodels.engine.case import Case
@@ -138,16 +139,22 @@ class Engine:
             session = EnvironmentSession(environment, self.limits, self.clock, self._journal, reattach=self._reattach)
             self._sessions[session] = environment
         for run in runs:
-            self._count += 1
-            route = route_for(run.case.test)()
-            runner = CaseRunner(
-                run, self._count, session, route, package, session.limits, self.clock, self._failure_limit
-            )
+            add_repeats(run)
+            repeats = [self._runner(repeat, session, package) for repeat in run.repeats]
+            runner = self._runner(run, session, package, repeats)
             self._runners[id(run)] = runner
             task = asyncio.create_task(runner.run())
             self._tasks.add(task)
             self._task_of[id(run)] = task
             task.add_done_callback(self._tasks.discard)
+
+    def _runner(
+        self, run: Run, session: EnvironmentSession, package: Package, repeats: Sequence[CaseRunner] = ()
+    ) -> CaseRunner:
+        self._count += 1
+        route = route_for(run.case.test)()
+        limits = session.limits
+        return CaseRunner(run, self._count, session, route, package, limits, self.clock, self._failure_limit, repeats)
 
     async def _close(self, seconds: float) -> None:
         tasks = list(self._tasks)

@@ -1,9 +1,10 @@
-"""Judging a training that has ended, by what it reported."""
+"""Judging a training that has ended, by what it reported, or that is late."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_ibmodels.engine.failures import TimeLimitFailure
 from pytest_ibmodels.verdicts.checks import MetricsVerdict
 from pytest_ibmodels.verdicts.comparison import ComparisonError, read_comparison
 from pytest_ibmodels.verdicts.metrics import check_metrics
@@ -11,6 +12,7 @@ from pytest_ibmodels.verdicts.parts import read_test_part
 
 if TYPE_CHECKING:
     from pytest_ibmodels.engine.case import Run
+    from pytest_ibmodels.engine.polling import JobTimer, Limits
     from pytest_ibmodels.engine.routes.base import Route, TrainingState
 
 
@@ -35,3 +37,17 @@ def judge_training(run: Run, route: Route, state: TrainingState) -> MetricsVerdi
             if not checks:  # a check of the comparison fails for the same reason
                 run.notes.append(f"the comparison that the training reported cannot be read: {error}")
     return MetricsVerdict((*verdict.checks, *checks))
+
+
+def time_limit_failure(run: Run, timer: JobTimer, limits: Limits) -> TimeLimitFailure:
+    """The failure of a training that is late by its timer."""
+    progress = run.progress
+    if timer.late == "queue":
+        limit = limits.queue
+        reason = f"the environment did not begin with the job within the queue limit of {limit:g} s"
+    else:
+        limit = run.case.test.time_limit
+        reason = f"the job did not end within the time_limit of {limit:g} s"
+    percent = "" if progress.fraction is None else f", {progress.fraction:.0%} done"
+    reason += f"; its last state was {progress.state}{percent}"
+    return TimeLimitFailure(reason, limit=limit, waited=timer.waited, cancelled=False)

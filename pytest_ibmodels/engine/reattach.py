@@ -18,6 +18,8 @@ from pytest_ibmodels.instabase.errors import ApiError, InstabaseError
 from pytest_ibmodels.journal.store import JournalError, TrainingJob
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pytest_ibmodels.engine.routes.base import Route
     from pytest_ibmodels.engine.session import EnvironmentSession
     from pytest_ibmodels.journal.store import Entry
@@ -78,16 +80,27 @@ def difference(old: TrainingJob, new: TrainingJob) -> str:
 
 
 async def find_running_job(
-    session: EnvironmentSession, test: ModelTest, package: Package, route: Route, notes: list[str]
+    session: EnvironmentSession,
+    test: ModelTest,
+    package: Package,
+    route: Route,
+    notes: list[str],
+    siblings: Sequence[ModelTest] = (),
 ) -> RunningJob | None:
     """Find a job of an earlier session to continue, and take it over; None if there is none.
 
-    If there is none, ``notes`` get a sentence for each job of this model test that is not continued.
+    If there is none, ``notes`` get a sentence for each job of this model test that is not continued. Jobs of the other
+    repeats, ``siblings``, are left to these.
 
     Raises:
         RunFailure: the environment cannot be opened.
     """
-    entries = [one for one in await session.orphaned_jobs() if one.job is not None and one.job.test == test.name]
+    others = {one.config_hash for one in siblings}
+    entries = [
+        one
+        for one in await session.orphaned_jobs()
+        if one.job is not None and one.job.test == test.name and one.job.config not in others
+    ]
     if not entries:
         return None
     wanted = await fingerprint(session, test, package, route)

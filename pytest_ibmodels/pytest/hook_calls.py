@@ -20,6 +20,7 @@ from pytest_ibmodels.engine.failures import (
 from pytest_ibmodels.hooks import FailedPhase, Phase, RunFacts
 from pytest_ibmodels.reports.figures import figures
 from pytest_ibmodels.verdicts.checks import MetricCheck
+from pytest_ibmodels.verdicts.repeats import mean_values
 from pytest_ibmodels.verdicts.reported import finite
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ class HookCalls:
             host=run.host,
             package=run.package,
             job_id=run.job_id,
-            metrics=_numbers(run.metrics),
+            metrics=_mean_metrics(run) if run.repeats else _numbers(run.metrics),
             predictions=run.predictions,
             differences=_differences(run.inference),
             seconds=dict(run.seconds),
@@ -190,6 +191,13 @@ def _sentence(check: MetricCheck) -> str:
 def _differences(future: Future[PredictionsVerdict]) -> tuple[Any, ...]:
     has_verdict = future.done() and not future.cancelled() and future.exception() is None
     return future.result().differences if has_verdict else ()
+
+
+def _mean_metrics(run: Run) -> dict[str, dict[str, float]]:
+    means: dict[str, dict[str, float]] = {}
+    for metric, name, value, _ in mean_values([(one.metrics, one.intervals) for one in run.trainings]):
+        means.setdefault(metric, {})[name] = value
+    return means
 
 
 def _numbers(reported: object) -> dict[str, dict[str, float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import shlex
 import uuid
@@ -47,6 +48,14 @@ MARKERS = {
 }
 
 
+def _repeats(text: str) -> int:
+    from pytest_ibmodels.spec.entries import MAX_REPEATS
+
+    if text.isdecimal() and 1 <= int(text) <= MAX_REPEATS:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"should be a whole number from 1 to {MAX_REPEATS}, but is {text!r}")
+
+
 OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
     (
         "env",
@@ -83,6 +92,14 @@ OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
         {
             "action": "store_true",
             "help": "continue identical trainings of a killed session, instead of training again",
+        },
+    ),
+    (
+        "model-repeats",
+        {
+            "type": _repeats,
+            "metavar": "N",
+            "help": "train each case N times, with N seeds, and judge the mean; instead of `repeats` of its entry",
         },
     ),
     (

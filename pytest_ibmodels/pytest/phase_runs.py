@@ -11,6 +11,7 @@ import pytest
 from pytest_ibmodels.engine.engine import Engine
 from pytest_ibmodels.engine.failures import RunFailure
 from pytest_ibmodels.engine.polling import Limits
+from pytest_ibmodels.engine.repeats import training_progress
 from pytest_ibmodels.pytest import keys, options, xdist
 from pytest_ibmodels.pytest.leftovers import open_journal
 from pytest_ibmodels.pytest.nodes import selected_phases
@@ -107,7 +108,7 @@ class _PhaseRun:
             if xdist.is_to_stop(self._config):
                 self._node.session.shouldstop = _STOPS
                 pytest.skip(_STOPS)
-            state = self.run.progress.state
+            state = training_progress(self.run).state
             now = time.monotonic()
             late = overdue(self._config)
             if late:
@@ -117,7 +118,7 @@ class _PhaseRun:
                 shown, due = state, now + self._interval
 
     def _line(self, begun: float) -> str:
-        progress = self.run.progress
+        progress = training_progress(self.run)
         since = progress.since or begun
         parts = [f"{self.run.case.test.name} on {self.run.case.environment}: {progress.phase}", progress.state]
         if self.run.reattached and progress.phase == "training":

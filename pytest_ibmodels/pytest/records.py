@@ -12,6 +12,7 @@ from pytest_ibmodels.engine.failures import (
     RunFailure,
     phase_failure,
 )
+from pytest_ibmodels.engine.repeats import seed_of
 from pytest_ibmodels.reports.failure import failure_text
 from pytest_ibmodels.reports.record import (
     CheckRecord,
@@ -22,12 +23,14 @@ from pytest_ibmodels.reports.record import (
     InferenceRecord,
     Outcome,
     PackageRecord,
+    RepeatRecord,
     RunRecord,
     SecondsRecord,
     TestPartRecord,
     TrainingRecord,
     ValueRecord,
 )
+from pytest_ibmodels.reports.repeats import noise_notes
 from pytest_ibmodels.reports.tables import clipped, plain
 from pytest_ibmodels.reports.versus import better_notes
 from pytest_ibmodels.spec.environment_rules import SANDBOX
@@ -35,9 +38,10 @@ from pytest_ibmodels.spec.variables import has_variables
 from pytest_ibmodels.verdicts.checks import BetterCheck, MetricsVerdict
 from pytest_ibmodels.verdicts.metrics import reported_metrics
 from pytest_ibmodels.verdicts.predictions import PredictionsVerdict
+from pytest_ibmodels.verdicts.repeats import mean_values
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from concurrent.futures import Future
 
     import pytest
@@ -48,6 +52,7 @@ if TYPE_CHECKING:
     from pytest_ibmodels.spec import Environment
     from pytest_ibmodels.verdicts.checks import MetricCheck
     from pytest_ibmodels.verdicts.comparison import Comparison
+    from pytest_ibmodels.verdicts.reported import Interval
 
 _LONGEST_LOG_LINE = 1000
 
@@ -116,7 +121,8 @@ def _facts(run: Run, *, with_inference: bool) -> dict[str, Any]:
         "finished": run.finished,
         "seconds": SecondsRecord(**{name: round(value, 3) for name, value in seconds.items()}),
         "job_log": tuple(clipped(plain(line), _LONGEST_LOG_LINE) for line in run.job_log),
-        "notes": (*run.notes, *better_notes(_checks(run))),
+        "notes": (*run.notes, *noise_notes(_checks(run)), *better_notes(_checks(run))),
+        "repeats": tuple(_repeats(run)),
         "links": dict(run.links),
     }
 
@@ -144,14 +150,34 @@ def _trained(run: Run | None) -> dict[str, Any]:
     checks = _checks(run)
     return {
         "checks": tuple(_check(check) for check in checks),
-        "values": tuple(
-            ValueRecord(metric=metric, field=field, value=value, interval=interval)
-            for metric, field, value, interval in reported_metrics(run.metrics, run.intervals)
+        "values": _values(
+            mean_values([(one.metrics, one.intervals) for one in run.trainings if one.metrics is not None])
         ),
         "test_part": run.test_part and TestPartRecord(**vars(run.test_part)),
         "comparison": _comparison(run.comparison, checks),
         "history": tuple(HistoryRecord(**vars(point)) for point in run.history.points),
     }
+
+
+def _values(found: Sequence[tuple[str, str, float, Interval | None]]) -> tuple[ValueRecord, ...]:
+    return tuple(
+        ValueRecord(metric=metric, field=field, value=value, interval=interval)
+        for metric, field, value, interval in found
+    )
+
+
+def _repeats(run: Run) -> Iterator[RepeatRecord]:
+    for one in run.trainings if run.repeats else ():
+        seconds = one.seconds.get("training")
+        yield RepeatRecord(
+            seed=seed_of(one.case),
+            job_id=one.job_id,
+            reattached=one.reattached,
+            seconds=None if seconds is None else round(seconds, 3),
+            passed=None if one.own_verdict is None else one.own_verdict.passed,
+            values=_values(reported_metrics(one.metrics, one.intervals)),
+            test_part=one.test_part and TestPartRecord(**vars(one.test_part)),
+        )
 
 
 def _checks(run: Run) -> tuple[MetricCheck, ...]:
@@ -173,6 +199,8 @@ def _check(check: MetricCheck) -> CheckRecord:
         interval=check.interval,
         remark=check.remark,
         undecided=check.undecided,
+        repeats=check.repeats,
+        spread=check.spread,
     )
 
 

@@ -97,7 +97,8 @@ def start_run(run_request: RunRequest) -> StartedRun:
     _warn(run_request.request.config, environment)
     selected = selected_phases(run_request.request.session)
     mine = selected.get(node, {})
-    case = Case(test, environment.name, with_inference="inference" in mine or run_request.phase == "inference")
+    with_inference = "inference" in mine or run_request.phase == "inference"
+    case = Case(test, environment.name, with_inference, _repeats(run_request.request.config, test))
     if before is not None:
         return _start(node, engine, environment, case, package, before)
     others = _EarlyStarts(run_request, engine, mine.get(run_request.phase))
@@ -167,7 +168,8 @@ class _EarlyStarts:
             package = _package(self._run_request, other.model_test)
         except (Exception, pytest.fail.Exception, pytest.skip.Exception):  # noqa: BLE001 - its own item will report it
             return
-        case = Case(other.model_test, other.environment.name, with_inference="inference" in items)
+        repeats = _repeats(self._run_request.request.config, other.model_test)
+        case = Case(other.model_test, other.environment.name, "inference" in items, repeats)
         _start(other, self._engine, other.environment, case, package)
 
     def show_reasons(self) -> None:
@@ -235,6 +237,12 @@ def _warn(config: pytest.Config, environment: Environment) -> None:
         for warning in environment_warnings(environment, os.environ):
             # If the file name could be opened, Python would show the source line, and the token in it.
             warnings.warn_explicit(warning.message, EnvironmentWarning, f"<{warning.path.name}>", warning.line)
+
+
+def _repeats(config: pytest.Config, test: ModelTest) -> int:
+    """Return the number of trainings of a case."""
+    given: int | None = config.getoption("ibmodels_model_repeats")
+    return test.repeats if given is None else given
 
 
 def _package(run_request: RunRequest, test: ModelTest) -> Package:

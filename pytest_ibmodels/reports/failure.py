@@ -12,7 +12,9 @@ from pytest_ibmodels.engine.failures import (
     RunFailure,
     TrainingFailure,
 )
+from pytest_ibmodels.engine.repeats import seed_of
 from pytest_ibmodels.reports.figures import figures
+from pytest_ibmodels.reports.repeats import noise_notes
 from pytest_ibmodels.reports.tables import clipped, harmless, table
 from pytest_ibmodels.reports.versus import better_notes, measured_on, worse_rows
 
@@ -39,7 +41,8 @@ def failure_text(failure: RunFailure, location: str) -> str:
     if isinstance(failure, MetricsFailure | PredictionsFailure | CheckFailure) and failure.verdict.checks:
         checks = failure.verdict.checks
         lines += ["", *_metrics(checks)]
-        lines += [line for part in (list(better_notes(checks)), worse_rows(checks)) if part for line in ("", *part)]
+        parts = (list(noise_notes(checks)), list(better_notes(checks)), worse_rows(checks))
+        lines += [line for part in parts if part for line in ("", *part)]
     if isinstance(failure, TrainingFailure) and failure.job_traceback:
         lines += ["", "traceback of the job, its last frames (the pushed code, in the environment):"]
         lines += [f"  job | {line}" for line in failure.job_traceback.rstrip().splitlines()[-_MOST_FRAMES:]]
@@ -54,8 +57,12 @@ def failure_text(failure: RunFailure, location: str) -> str:
 
 def _metrics(checks: Sequence[MetricCheck]) -> list[str]:
     numbers = [(check, figures(check)) for check in checks]
-    rows = [(check.metric, check.field, one.required, one.observed, _shortfall(one)) for check, one in numbers]
-    return table(("metric", "field", "required", "observed", ""), rows, right=frozenset({2, 3}))
+    rows = [[check.metric, check.field, one.required, one.observed, _shortfall(one)] for check, one in numbers]
+    header = ["metric", "field", "required", "observed", ""]
+    if any(check.repeats for check in checks):
+        header.append("repeats")
+        rows = [[*row, one.repeats] for row, (_, one) in zip(rows, numbers, strict=True)]
+    return table(header, rows, right=frozenset({2, 3}))
 
 
 def _shortfall(one: Figures) -> str:
@@ -89,7 +96,10 @@ def _quoted(text: str) -> str:
 
 def _run_facts(run: Run) -> Iterator[str]:
     yield f"environment: {run.case.environment}" + (f" ({run.host})" if run.host else "")
-    if run.job_id:
+    for one in run.repeats and run.trainings:
+        did = "re-attached to job" if one.reattached else "training job"
+        yield f"seed {seed_of(one.case)}: {f'{did} {one.job_id}' if one.job_id else 'no training job'}"
+    if run.job_id and not run.repeats:
         yield f"{'re-attached to job' if run.reattached else 'training job'}: {run.job_id}"
     if run.seconds:
         yield "seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in run.seconds.items())

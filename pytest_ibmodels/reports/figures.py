@@ -36,6 +36,7 @@ class Figures:
         required: the bounds in words.
         missed: deviation from the bounds in words, or why there is no number; empty if the check passed.
         interval: interval and remark of the check.
+        repeats: value of each repeat; empty without repeats.
     """
 
     observed: str
@@ -45,6 +46,7 @@ class Figures:
     required: str
     missed: str
     interval: str
+    repeats: str
 
 
 def figures(check: Check) -> Figures:
@@ -52,13 +54,14 @@ def figures(check: Check) -> Figures:
     decimals = _decimals(check)
     observed, minimum, maximum = (number(value, decimals) for value in (check.observed, check.minimum, check.maximum))
     return Figures(
-        observed=observed,
+        observed=observed if check.spread is None else f"{observed} ± {number(check.spread, decimals)}",
         minimum=minimum,
         maximum=maximum,
         margin=signed(check.margin, decimals),
         required=_required(check, minimum, maximum),
         missed="" if check.passed else _missed(check, decimals),
         interval=interval_text(check),
+        repeats=", ".join(number(value, decimals) for value in check.repeats),
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pytest_ibmodels.reports.comparison import side_by_side
 from pytest_ibmodels.reports.figures import distinct_figures, figures, remark
+from pytest_ibmodels.reports.repeats import NOISY
 from pytest_ibmodels.reports.tables import clipped, plain
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def _blocks(runs: Sequence[RunRecord]) -> Iterator[str]:
         yield from _table(
             ("model test", "field", "metric", *compared.environments), map(_side_by_side_row, compared.rows)
         )
-    yield from _comparison_notes(runs)
+    yield from _notes(runs)
     yield from _failures(runs)
 
 
@@ -100,12 +101,15 @@ def _margins(runs: Sequence[RunRecord]) -> Iterator[str]:
     with_maximum = any(check.maximum is not None for _, check in checks)
     with_interval = any(check.interval or remark(check) for _, check in checks)
     header = ["model test", "environment", "metric", "field", "observed", "minimum"]
-    header += ["maximum"] * with_maximum + ["margin"] + ["95 % interval"] * with_interval
+    with_repeats = any(check.repeats for _, check in checks)
+    header += ["maximum"] * with_maximum + ["margin"] + ["95 % interval"] * with_interval + ["repeats"] * with_repeats
     yield "\n### Margins\n\n"
-    yield from _table(header, (_margin(*both, with_maximum, with_interval) for both in checks))
+    yield from _table(header, (_margin(*both, with_maximum, with_interval, with_repeats) for both in checks))
 
 
-def _margin(run: RunRecord, check: CheckRecord, with_maximum: bool, with_interval: bool) -> tuple[str, ...]:
+def _margin(
+    run: RunRecord, check: CheckRecord, with_maximum: bool, with_interval: bool, with_repeats: bool
+) -> tuple[str, ...]:
     numbers = figures(check)
     margin = _escaped(check.problem if check.margin is None and check.problem else numbers.margin)
     return (
@@ -115,14 +119,16 @@ def _margin(run: RunRecord, check: CheckRecord, with_maximum: bool, with_interva
         *([numbers.maximum] if with_maximum else []),
         _bold(margin, bold=not check.passed),
         *([_escaped(numbers.interval)] if with_interval else []),
+        *([numbers.repeats] if with_repeats else []),
     )
 
 
-def _comparison_notes(runs: Sequence[RunRecord]) -> Iterator[str]:
-    notes = [(run, note) for run in runs for note in run.notes if note.startswith(("warning:", "better_than_current"))]
-    if notes:
-        yield "\n### Against the models in use\n\n"
-        yield from (f"- {_escaped(run.title)}: {_escaped(note)}\n" for run, note in notes)
+def _notes(runs: Sequence[RunRecord]) -> Iterator[str]:
+    for title, starts in (("Noise", NOISY), ("Against the models in use", ("warning:", "better_than_current"))):
+        notes = [(run, note) for run in runs for note in run.notes if note.startswith(starts)]
+        if notes:
+            yield f"\n### {title}\n\n"
+            yield from (f"- {_escaped(run.title)}: {_escaped(note)}\n" for run, note in notes)
 
 
 def _side_by_side_row(row: SideBySideRow) -> tuple[str, ...]:

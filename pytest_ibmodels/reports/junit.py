@@ -10,6 +10,7 @@ import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING
 
 from pytest_ibmodels.reports.figures import compact, remark
+from pytest_ibmodels.reports.repeats import NOISY
 from pytest_ibmodels.reports.tables import plain
 
 if TYPE_CHECKING:
@@ -45,6 +46,10 @@ def _properties(run: RunRecord, nodeid: str) -> Iterator[tuple[str, str]]:
     for name, seconds in run.seconds:
         if seconds is not None:
             yield f"seconds.{name}", f"{seconds:.3f}"
+    if run.repeats:
+        yield "repeats", str(len(run.repeats))
+        yield "seeds", " ".join(str(repeat.seed) for repeat in run.repeats)
+    yield from (("noisy", note) for note in run.notes if note.startswith(NOISY))
     for check in (*run.training.checks, *run.inference.checks):
         yield from _check_properties(check)
     yield from _training_properties(run.training)
@@ -65,6 +70,11 @@ def _check_properties(check: CheckRecord) -> Iterator[tuple[str, str]]:
         yield f"interval.{name}", " ".join(map(compact, check.interval))
     if remark(check):
         yield f"remark.{name}", remark(check)
+    if check.spread is not None:
+        yield f"spread.{name}", compact(check.spread)
+    if check.repeats:
+        values = ("-" if value is None else compact(value, check.minimum, check.maximum) for value in check.repeats)
+        yield f"repeats.{name}", " ".join(values)
 
 
 def _training_properties(training: TrainingRecord) -> Iterator[tuple[str, str]]:

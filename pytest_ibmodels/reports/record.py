@@ -70,6 +70,10 @@ class CheckRecord(_Record):
     interval: tuple[float, float] | None = Field(None, description="95 % interval of the observed value.")
     remark: str = Field("", description="Note, such as that the minimum lies within the interval.")
     undecided: bool = Field(False, description="True if there were too few rows to decide.")
+    repeats: tuple[float | None, ...] = Field(
+        (), description="Value of each repeat, of which `observed` is the mean; empty without repeats."
+    )
+    spread: float | None = Field(None, description="Standard deviation of the repeats; null without.")
 
 
 class HistoryRecord(_Record):
@@ -171,7 +175,7 @@ class TrainingRecord(_Record):
     reason: str = Field("", description="Reason of a skip or of an expected failure.")
     failure: FailureRecord | None = None
     checks: tuple[CheckRecord, ...] = ()
-    values: tuple[ValueRecord, ...] = Field((), description="All reported metrics.")
+    values: tuple[ValueRecord, ...] = Field((), description="All reported metrics; of repeats, their mean.")
     test_part: TestPartRecord | None = None
     comparison: ComparisonRecord | None = Field(None, description="Null if no rows were compared.")
     history: tuple[HistoryRecord, ...] = Field((), description="Training curves.")
@@ -189,6 +193,18 @@ class InferenceRecord(_Record):
     texts: int = Field(0, description="Number of these with a text on either side.")
     differences: tuple[DifferenceRecord, ...] = ()
     unanswered: dict[str, str] = Field({}, description="document -> reason why it could not be compared")
+
+
+class RepeatRecord(_Record):
+    """One training of a run that trains several times with different seeds."""
+
+    seed: int | None = Field(description="Seed of this training; null if the seed of the config is no whole number.")
+    job_id: str | None = None
+    reattached: bool = Field(False, description="True if an earlier session started the job (--reattach).")
+    seconds: float | None = Field(None, description="Duration of the training; null if it did not start.")
+    passed: bool | None = Field(None, description="True if its own metrics are within the bounds; null if it failed.")
+    values: tuple[ValueRecord, ...] = Field((), description="All reported metrics.")
+    test_part: TestPartRecord | None = None
 
 
 class RunRecord(_Record):
@@ -209,6 +225,9 @@ class RunRecord(_Record):
     started: AwareDatetime | None = None
     finished: AwareDatetime | None = None
     seconds: SecondsRecord = SecondsRecord()
+    repeats: tuple[RepeatRecord, ...] = Field(
+        (), description="All trainings of a run that trains several times, the first first; empty for others."
+    )
     training: TrainingRecord = TrainingRecord()
     inference: InferenceRecord = InferenceRecord()
     job_log: tuple[str, ...] = Field((), description="Last lines of the training job's log.")

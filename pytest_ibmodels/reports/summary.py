@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pytest_ibmodels.reports.comparison import side_by_side
 from pytest_ibmodels.reports.figures import counted, distinct_figures, figures
+from pytest_ibmodels.reports.repeats import jobs_line, trained_times
 from pytest_ibmodels.reports.tables import harmless, table
 from pytest_ibmodels.reports.versus import measured_on
 
@@ -49,7 +50,9 @@ def _lines(run: RunRecord) -> Iterator[str]:
         yield f"{run.title}: the training item passed without starting a job"
     elif run.training.outcome == "passed":
         job = f"re-attached to job {run.job_id}" if run.reattached else f"job {run.job_id}"
-        yield f"{run.title}: trained in {run.seconds.training or 0.0:.1f} s ({job})"
+        seconds = run.seconds.training or 0.0
+        yield f"{run.title}: {trained_times(run.repeats) if run.repeats else f'trained in {seconds:.1f} s ({job})'}"
+        yield from [f"  {jobs_line(run.repeats)}"] if run.repeats else []
         yield from _margins(run.training.checks)
         if run.training.test_part is not None:
             yield f"  {measured_on(run.training.test_part, run.training.comparison)}"
@@ -82,6 +85,8 @@ def _margins(checks: Sequence[CheckRecord]) -> list[str]:
     right = frozenset(range(2, 2 + len(columns)))
     if any(one.interval for one in numbers):
         columns["95 % interval" if any(check.interval for check in checks) else ""] = [one.interval for one in numbers]
+    if any(check.repeats for check in checks):
+        columns["repeats"] = [one.repeats for one in numbers]
     names = [(check.metric, check.field) for check in checks]
     rows = [(*name, *cells) for name, *cells in zip(names, *columns.values(), strict=True)]
     return table(("metric", "field", *columns), rows, right=right)

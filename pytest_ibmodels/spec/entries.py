@@ -32,6 +32,9 @@ MarkName = Annotated[
 ColumnName = Annotated[str, Field(pattern=values.COLUMN_PATTERN)]
 Seconds = Annotated[float, Field(gt=0)]
 
+MAX_REPEATS = 20
+"""Maximum number of trainings of one case."""
+
 
 class _Entry(BaseModel):
     model_config = ConfigDict(
@@ -180,6 +183,10 @@ class ModelTestEntry(_Entry):
         dict[str, Any], Field(examples=[{"batch_size": 2, "learning_rate": 5e-5, "epochs": 3, "upload": False}])
     ] = {}
     """Hyperparameters, passed to the training unchanged. The training has defaults for the others."""
+
+    repeats: Annotated[int, Field(ge=1, le=MAX_REPEATS, examples=[3])] = 1
+    """Number of trainings, with the seeds s, s + 1, ...; s is `seed` of `config`, or 42. The metrics are judged by
+    their mean. Default: 1."""
 
     metrics: Annotated[
         dict[str, dict[str, BoundsEntry]],

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
     from yaml.error import Mark
 
+DEFAULT_SEED = 42
+"""Seed of a training whose config has none, as in `ibformers`."""
+
 _TYPO = 0.8
 """Similarity to one of `METRICS` (difflib's ratio, 0..1) from which another metric's name counts as a typo."""
 
@@ -105,6 +108,7 @@ class ModelTest:
         time_limit: timeout of the training, in seconds.
         table: rows of a database to train on; None if there is an `ibannotator`.
         config: hyperparameters, passed to the training unchanged.
+        repeats: number of trainings, each with another seed.
         metrics: metric -> field -> bounds.
         inference: documents to run inference on.
         marks: marks of pytest for both items.
@@ -126,6 +130,13 @@ class ModelTest:
     skip: str | None = None
     xfail: str | None = None
     package: str | None = None
+    repeats: int = 1
+
+    @property
+    def seed(self) -> int | None:
+        """Seed of the first training: `seed` of the config, or 42 as in `ibformers`; None if it is no whole number."""
+        given = self.config.get("seed", DEFAULT_SEED)
+        return given if isinstance(given, int) and not isinstance(given, bool) else None
 
     @property
     def dataset(self) -> str:
@@ -188,6 +199,7 @@ def _read(path: Path) -> tuple[ModelTestsFile, list[Problem]]:
         uses.extend(_uses(raw))
         _check_metrics(document, name, raw.get("metrics"))
         _check_data(document, name, raw)
+        _check_seed(document, name, raw)
         entry = validate_entry(document, name, ModelTestEntry, "model test")
         if entry is not None:
             tests[name] = _model_test(name, at_name.line + 1, entry, raw)
@@ -213,6 +225,7 @@ def _model_test(name: str, line: int, entry: ModelTestEntry, raw: LocatedDict) -
         skip=entry.skip,
         xfail=entry.xfail,
         package=entry.package,
+        repeats=entry.repeats,
     )
 
 
@@ -274,6 +287,19 @@ def _check_data(document: Document, name: str, raw: LocatedDict) -> None:
         for key in TABLE_KEYS:
             if key in raw:
                 document.report(spot(document.root, name, key).key, f"`{key}` needs a `table`: remove it")
+
+
+def _check_seed(document: Document, name: str, raw: LocatedDict) -> None:
+    """Check that further seeds can be counted from the seed of a model test with repeats."""
+    config, repeats = raw.get("config"), raw.get("repeats", 1)
+    if not isinstance(config, LocatedDict) or "seed" not in config or not isinstance(repeats, int) or repeats < 2:
+        return
+    seed = config["seed"]
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        document.report(
+            spot(document.root, name, "config", "seed").value,
+            "`config.seed` has to be a whole number, since `repeats` counts the seeds of further trainings from it",
+        )
 
 
 def _check_sides(document: Document, name: str, raw: LocatedDict) -> None:

@@ -40,6 +40,7 @@ _EXPECTED = {
     "greater_than": "a number above {gt:g}",
     "greater_than_equal": "a number from {ge:g}",
     "less_than": "a number below {lt:g}",
+    "less_than_equal": "a number up to {le:g}",
 }
 """Expected value by type of pydantic's error; in braces: keys of the error's context."""
 

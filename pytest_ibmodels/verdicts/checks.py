@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,8 @@ class MetricCheck:
         maximum: largest value that passes; None for no maximum.
         interval: low and high end of the value's 95 % interval; None if none was reported.
         remark: a note on the value, in a few words.
+        repeats: value of each repeat, of which `observed` is the mean; None for a repeat without a number, empty for a
+            training without repeats.
 
     Raises:
         TypeError: a value is not a number.
@@ -39,6 +42,7 @@ class MetricCheck:
     maximum: float | None = None
     interval: Interval | None = None
     remark: str = ""
+    repeats: tuple[float | None, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("minimum", "observed", "maximum"):
@@ -65,10 +69,25 @@ class MetricCheck:
     @property
     def passed(self) -> bool:
         """True if the value lies within its bounds, give or take a rounding error of 1e-9."""
-        if self.observed is None:
+        return self.is_within(self.observed)
+
+    def is_within(self, value: float | None) -> bool:
+        """True if a value lies within the bounds of this check."""
+        if value is None:
             return False
-        high_enough = self.minimum is None or self.observed >= self.minimum - tolerance(self.minimum)
-        return high_enough and (self.maximum is None or self.observed <= self.maximum + tolerance(self.maximum))
+        high_enough = self.minimum is None or value >= self.minimum - tolerance(self.minimum)
+        return high_enough and (self.maximum is None or value <= self.maximum + tolerance(self.maximum))
+
+    @property
+    def spread(self) -> float | None:
+        """Standard deviation of the repeats (of a sample, n - 1); None with fewer than two, or without a number."""
+        values = [value for value in self.repeats if value is not None]
+        return statistics.stdev(values) if len(values) == len(self.repeats) > 1 else None
+
+    @property
+    def noisy(self) -> bool:
+        """True if some repeats lie within the bounds and others do not."""
+        return None not in self.repeats and len({self.is_within(value) for value in self.repeats}) > 1
 
     @property
     def undecided(self) -> bool:
@@ -132,6 +151,8 @@ class MetricsVerdict:
     def what_failed(self) -> str:
         """How many metrics failed, in words."""
         count = f"{len(self.failures)} of {len(self.checks)} metrics"
+        repeats = max((len(check.repeats) for check in self.failures), default=0)
+        mean = f" in the mean of {repeats} repeats" if repeats else ""
         if any(check.maximum is not None for check in self.failures):
-            return f"{count} not within the bounds"
-        return f"{count} did not reach the minimum"
+            return f"{count} not within the bounds{mean}"
+        return f"{count} did not reach the minimum{mean}"

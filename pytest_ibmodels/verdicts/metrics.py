@@ -171,12 +171,18 @@ def _possible_interval(check: MetricCheck, found: Interval) -> tuple[Interval | 
     in_percent = (check.observed or 0.0) > 1 + TOLERANCE
     if _is_fraction(check.metric) and not in_percent and (low < -TOLERANCE or high > 1 + TOLERANCE):
         return None, [f"its interval was reported as {low:g} to {high:g}, but {check.metric} lies between 0 and 1"]
+    return found, bounds_within(check, found)
+
+
+def bounds_within(check: MetricCheck, found: Interval) -> list[str]:
+    """Remarks on the bounds of a check that lie within an interval, so that chance may decide."""
+    low, high = found
     remarks = []
     if check.minimum is not None and low < check.minimum - TOLERANCE and check.minimum <= high + TOLERANCE:
         remarks.append("the minimum lies within")
     if check.maximum is not None and low - TOLERANCE <= check.maximum and check.maximum < high - TOLERANCE:
         remarks.append("the maximum lies within")
-    return found, remarks
+    return remarks
 
 
 def _missing(reported: object, metric: str, field: str, test_part: TestPart | None) -> str:

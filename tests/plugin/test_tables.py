@@ -291,3 +291,20 @@ def test_a_model_is_tuned_promoted_and_compared_on_postgresql(
         again.stdout.fnmatch_lines(["*served; * fields of * documents match training*"])
         again.stdout.fnmatch_lines(["  better_than_current  f1 weighted avg *"])
         assert server.left_over() == []
+
+
+def test_repeats_compare_and_promote_the_first_model(tables: Tables) -> None:
+    tables.run("--promote", Stars={"config": {"f1": 0.9}}).assert_outcomes(passed=2)
+    config = {"f1": 0.92, "by_seed": {"43": {"f1": 0.5}}}
+    entry = {"config": config, "metrics": {"accuracy": 0.7}, "better_than_current": True, "repeats": 2}
+    result = tables.run("--promote", Stars=entry)
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(
+        [
+            "  accuracy             all              0.7100 ± 0.2970 *0.7000 *0.9200, 0.5000",
+            "  better_than_current  f1 weighted avg *0.9200 *0.9000 *",
+            "  better_than_current and inference use the model of the first repeat (seed 42)",
+            "  noisy: 1 of 2 repeats passes; accuracy falls on both sides of its minimum of 0.7000 (*)",
+        ]
+    )
+    assert tables.in_use("Stars") == 0.92

@@ -47,7 +47,7 @@ NO_DATA = (
 )
 KEYS = (
     "(keys: env, ibannotator, table, columns, limit, p_of_train, group_column, split_column, "
-    "better_than_current, time_limit, config, metrics, inference, marks, skip, xfail, package)"
+    "better_than_current, time_limit, config, repeats, metrics, inference, marks, skip, xfail, package)"
 )
 
 
@@ -325,6 +325,10 @@ DOCUMENTS_RULE = "2:26: `inference.documents` has to be first, all, or a number 
         ("time_limit: '60'", '2:15: `time_limit` has to be a number, but is the text "60": remove the quotes'),
         ("time_limit: 20:00", '2:15: `time_limit` has to be a number, but is the text "20:00"'),
         ("time_limit: 060", '2:15: `time_limit` has to be a number, but is the text "060": remove the leading zero'),
+        ("repeats: 0", "2:12: `repeats` has to be a number from 1, but is the number 0"),
+        ("repeats: 21", "2:12: `repeats` has to be a number up to 20, but is the number 21"),
+        ("repeats: 1.5", "2:12: `repeats` has to be a whole number, but is the number 1.5"),
+        ("repeats: yes", "2:12: `repeats` has to be a whole number, but is the truth value true"),
         ("time_limit: yes", "2:15: `time_limit` has to be a number, but is the truth value true"),
         ("time_limit: 0", "2:15: `time_limit` has to be a number above 0, but is the number 0"),
         ("time_limit: -1.5", "2:15: `time_limit` has to be a number above 0, but is the number -1.5"),
@@ -481,3 +485,25 @@ def test_names_and_numbers_come_back_as_they_are_written(file: Path, name: str, 
     test = load_model_tests(written(file, text)).tests[name]
     assert (test.name, test.env, test.time_limit) == (name, (name,), limit)
     assert test.metrics == {"f1": {name: Minimum(minimum)}}
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (("repeats: 3", "config: {seed: 7}"), (3, 7)),
+        (("repeats: 3", "config: {}"), (3, 42)),
+        (("config: {seed: x}",), (1, None)),
+    ],
+)
+def test_repeats_count_seeds_from_the_config(file: Path, lines: tuple[str, ...], expected: tuple[int, int]) -> None:
+    test = load_model_tests(written(file, entry(*lines))).tests["A"]
+    assert (test.repeats, test.seed) == expected
+
+
+@pytest.mark.parametrize("seed", ["x", "1.5", "yes"])
+def test_repeats_need_a_whole_number_as_the_seed(file: Path, seed: str) -> None:
+    text = entry("repeats: 2", f"config: {{seed: {seed}}}")
+    (said_of_it,) = said(lambda: load_model_tests(written(file, text)))
+    assert said_of_it.endswith(
+        ": `config.seed` has to be a whole number, since `repeats` counts the seeds of further trainings from it"
+    )

@@ -75,6 +75,7 @@ class TrainRequest(_Message):
         group_column: column whose value decides the side of a row, in place of its text, so that all rows of an author
             or a customer are on one side; None is no such column.
         split_column: column with the side of each row, `train` or `test`; None is no such column.
+        split_seed: seed of the split, so that trainings with different seeds have the same test part; None is `seed`.
         ordered_labels: whether a neighbouring label is a smaller mistake, as with stars; None is True for three or
             more consecutive whole numbers.
     """
@@ -85,6 +86,7 @@ class TrainRequest(_Message):
     p_of_train: Annotated[float, Field(gt=0, lt=1)] = 0.8
     group_column: Annotated[str, Field(min_length=1)] | None = None
     split_column: Annotated[str, Field(min_length=1)] | None = None
+    split_seed: Annotated[int, Field(strict=True, ge=0, lt=2**32)] | None = None
     ordered_labels: bool | None = None
 
     @field_validator("columns", mode="before")

@@ -93,6 +93,7 @@ class TrainingRun:
             training_arguments(self._checked, TrainingSize(1, 1, 1), self._checkpoints), list(self._checked)
         )
         self._seed = int(self._checked.get("seed", SEED))
+        self._split_seed = self._seed if request.split_seed is None else request.split_seed
         use_all_cores()
         self._tokenizer = load_tokenizer(source, settings)
         check_settings(settings, load_config(source, settings), trains=True)
@@ -200,7 +201,7 @@ class TrainingRun:
     def _split(self, data: TokenisedRows, labels: list[str]) -> _Parts:
         numbers = np.array([labels.index(name) for name in data.names])
         keys = data.keys
-        rows = split_rows(keys, data.rule, self._request.p_of_train, self._seed)
+        rows = split_rows(keys, data.rule, self._request.p_of_train, self._split_seed)
         return _Parts(
             labels=labels,
             train=Examples(data, rows.train, numbers),
@@ -216,7 +217,7 @@ class TrainingRun:
                 truncated=data.truncated,
             ),
             test_part=describe_split(
-                keys, numbers[np.array(data.codes)], labels, rows, data.rule, self._seed, self._learned
+                keys, numbers[np.array(data.codes)], labels, rows, data.rule, self._split_seed, self._learned
             ),
         )
 

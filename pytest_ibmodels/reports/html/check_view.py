@@ -22,6 +22,7 @@ class CheckView:
     maximum: str
     margin: str
     interval: str
+    repeats: tuple[str, ...] = ()
 
     @property
     def sign(self) -> str:
@@ -59,4 +60,5 @@ def check_view(check: CheckRecord) -> CheckView:
     numbers = figures(check)
     observed, minimum, maximum = map(typeset, (numbers.observed, numbers.minimum, numbers.maximum))
     margin = "" if check.margin is None else typeset(numbers.margin)
-    return CheckView(check, observed, minimum, maximum, margin, numbers.interval)
+    repeats = tuple(map(typeset, numbers.repeats.split(", "))) if check.repeats else ()
+    return CheckView(check, observed, minimum, maximum, margin, numbers.interval, repeats)

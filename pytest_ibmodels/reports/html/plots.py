@@ -23,8 +23,8 @@ _VEGA_LITE = "6.4"
 WIDTH = 340
 _ROW = 42
 _CURVE_HEIGHT = 160
-_DIGIT, _MARGIN_ROOM = 8, 80
-"""Pixels: width of a digit, and least width of the column of margins."""
+_DIGIT, _MARGIN_ROOM, _TEXT_ROOM = 8, 80, 100
+"""Pixels: width of a digit, and least widths of the columns of margins and of observed values."""
 _MOST_SYMBOLS = 25
 """Most points of a line that is drawn with symbols."""
 
@@ -60,6 +60,7 @@ def margins(checks: Sequence[CheckView]) -> Markup:
     low, high = _domain(values)
     rows = [_row_of(row, check) for row, check in enumerate(checks)]
     room = max(_MARGIN_ROOM, _DIGIT * max(len(row["margin"]) for row in rows))
+    left = WIDTH - room - max(_TEXT_ROOM, 24 + _DIGIT * max(len(row["text"]) for row in rows))
     observed = {
         "field": "observed",
         "type": "quantitative",
@@ -102,7 +103,7 @@ def margins(checks: Sequence[CheckView]) -> Markup:
             for name in ("minimum", "maximum")
         ),
         {
-            "mark": text | {"align": "left", "limit": WIDTH - 100 - room, "fontSize": 13},
+            "mark": text | {"align": "left", "limit": left, "fontSize": 13},
             "encoding": {"x": {"value": 0}, "text": {"field": "field"}},
         },
         {

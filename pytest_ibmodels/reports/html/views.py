@@ -132,7 +132,12 @@ class RunView:
         run = self.record
         yield "Model test", f"{run.file}:{run.line}"
         yield "Environment", f"{run.environment} ({run.host})" if run.host else run.environment
-        if run.job_id is not None:
+        if run.repeats:
+            yield (
+                "Training jobs",
+                "; ".join(f"{repeat.job_id or 'none'} (seed {repeat.seed})" for repeat in run.repeats),
+            )
+        elif run.job_id is not None:
             yield "Training job", f"{run.job_id} (re-attached)" if run.reattached else run.job_id
         if run.training.test_part is not None:
             yield "Test part", measured_on(run.training.test_part, run.training.comparison)
@@ -143,6 +148,11 @@ class RunView:
         spent = [f"{name} {duration(value)}" for name, value in run.seconds if value is not None]
         if spent:
             yield "Time", ", ".join(spent)
+
+    @property
+    def has_repeats(self) -> bool:
+        """True if a check has the values of several trainings."""
+        return any(check.repeats for metric in self.training.metrics for check in metric.checks)
 
     @property
     def links(self) -> dict[str, str]:

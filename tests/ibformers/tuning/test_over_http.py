@@ -122,6 +122,6 @@ def test_the_calls_are_described(sandbox: RunningSandbox) -> None:
     body = described["paths"]["/api/v1/tuning/train"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     body = described["components"]["schemas"][body["$ref"].rpartition("/")[2]]
     assert {"settings", "request", "database"} <= set(body["properties"])
-    assert {"table", "columns", "limit", "p_of_train", "group_column", "split_column"} <= set(
+    assert {"table", "columns", "limit", "p_of_train", "group_column", "split_column", "split_seed"} <= set(
         described["components"]["schemas"]["TableRequest"]["properties"]
     )

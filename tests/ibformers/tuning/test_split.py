@@ -376,6 +376,15 @@ def test_rows_that_the_model_in_use_has_learned_are_counted(table: Coin, caplog:
     assert table.train(table.model("other")).test_part.learned_before == 0
 
 
+def test_a_seed_of_the_split_keeps_the_test_part_whatever_the_other_seed(table: Coin) -> None:
+    first = table.train()
+    other = table.train(seed=7, split_seed=SEED)
+    assert other.test_part == first.test_part
+    assert other.test_part.learned_before == 0
+    with pytest.raises(RequestRefused, match="split_seed"):
+        table.train(split_seed=-1)
+
+
 def test_what_an_older_version_has_learned_is_not_known(table: Coin) -> None:
     table.train()
     (table.folder / "models" / "m" / "learned_rows.npz").unlink()

@@ -46,6 +46,7 @@ def run_train_table(
     **further: Any,
 ) -> None:
     """Be as good as `f1` says, `report` more, serve other `words`, and tell, as no code should, of the database."""
+    hyperparams = {**hyperparams, **hyperparams.get("by_seed", {}).get(str(hyperparams.get("seed")), {})}
     if _is_in_proc(database.rpartition("password=")[2]):
         raise RuntimeError("the password stands in what everybody may read of this process")
     print(f"training {model_name} on {table} in {database}")

@@ -25,9 +25,11 @@ def train(
     """Train as `hyperparams` say: `sleep` seconds, `raise` or `log` a text, report `results`, `corrupt` the model.
 
     The file `results_file` has results that change from run to run with the same config.
+    What stands under `by_seed` replaces that for one seed.
     What stands under `report` is reported beside the results, such as `evaluation_intervals`.
     While it sleeps it reports its progress `every` so many seconds. What it can read it writes to the file `tell`.
     """
+    hyperparams = {**hyperparams, **hyperparams.get("by_seed", {}).get(str(hyperparams.get("seed")), {})}
     print(f"training {model_name} on {dataset_filename}")
     print(hyperparams.get("log", ""), end="")
     if "tell" in hyperparams:

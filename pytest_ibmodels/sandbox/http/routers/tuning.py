@@ -49,6 +49,7 @@ class TableRequest(WireModel):
     split_column: JsonValue = Field(
         default=None, description="Column with the split itself: train or test.", examples=["Part"]
     )
+    split_seed: JsonValue = Field(default=None, description="Seed of the split; default is seed.", examples=[42])
 
 
 class PredictRequest(WireModel):
