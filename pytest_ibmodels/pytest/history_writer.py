@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import os
+import threading
 import uuid
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
 
+from pytest_ibmodels.pytest import options
 from pytest_ibmodels.pytest.reporting import outcomes_of
 from pytest_ibmodels.redaction import redacted
 from pytest_ibmodels.reports.tables import one_line
@@ -39,6 +43,29 @@ class HistoryWriter:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._message = ""
+        self._preparation: threading.Thread | None = None
+        self._origin: Origin | None = None
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """Import SQLAlchemy and ask git while the first training is waited for, not at the end of the session."""
+        if self._preparation is None and options.case_of(nodeid) is not None:
+            self._preparation = threading.Thread(target=self._prepare, name="ibmodels-history", daemon=True)
+            self._preparation.start()
+
+    def _prepare(self) -> None:
+        from pytest_ibmodels.history.location import NONE
+        from pytest_ibmodels.spec.project import history_setting
+
+        if history_setting(self._config).strip().lower() != NONE:
+            # Errors are reported by the write, which tries again.
+            with contextlib.suppress(Exception):
+                importlib.import_module("pytest_ibmodels.history.store")
+                self._origin = self._read_origin()
+
+    def _read_origin(self) -> Origin:
+        from pytest_ibmodels.history.origin import origin_of
+
+        return origin_of(self._config.rootpath, os.environ)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self) -> Generator[None]:
@@ -64,7 +91,6 @@ class HistoryWriter:
 
     def _add(self, records: Sequence[RunRecord]) -> None:
         from pytest_ibmodels.history.location import database_url
-        from pytest_ibmodels.history.origin import origin_of
         from pytest_ibmodels.spec.project import history_file, history_setting
 
         folder = self._config.rootpath
@@ -73,7 +99,9 @@ class HistoryWriter:
             return
         from pytest_ibmodels.history.store import History
 
-        origin = origin_of(folder, os.environ)
+        if self._preparation is not None:
+            self._preparation.join()
+        origin = self._origin or self._read_origin()
         with History.open(url) as history:
             history.add(*(stored_run(record, origin) for record in records))
 
