@@ -19,6 +19,7 @@ STORED, INCOMPLETE, FAILED = "stored", "incomplete", "failed"
 _THREADS = 8
 _BATCH = 1000
 _PARAM_BATCH = 100
+_LONGEST_REASON = 500
 
 
 def main() -> None:
@@ -38,14 +39,18 @@ def main() -> None:
 
 
 def _answer(descriptor: int, outcome: str, reason: str) -> None:
+    # The dots tell those who hide secrets that one may be cut here.
+    reason = reason if len(reason) <= _LONGEST_REASON else f"{reason[: _LONGEST_REASON - 3]}..."
     # One system call, so that lines of several threads do not mix, and what was stored is known if time runs out.
-    os.write(descriptor, f"{json.dumps({'outcome': outcome, 'reason': reason[:500]})}\n".encode())
+    os.write(descriptor, f"{json.dumps({'outcome': outcome, 'reason': reason})}\n".encode())
 
 
 def reason_of(error: Exception) -> str:
-    """Return the first line of an error that has any text."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    """Return the first line of an error that has any text; of a failed connection, only the cause."""
+    line = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    # urllib3's words in an error of requests in one of MLflow.
+    cause = line.rpartition("(Caused by ")[2]
+    return f"{type(error).__name__}: {cause}" if cause else type(error).__name__
 
 
 def _send(request: dict[str, Any], answer: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import json
 import re
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from pytest_ibmodels.history.errors import HistoryError
 from pytest_ibmodels.history.mlflow_process import FAILED, INCOMPLETE, STORED
@@ -77,8 +79,16 @@ def tracking_uri(setting: str, environ: Mapping[str, str]) -> str:
         if filled.missing:
             raise HistoryError(f"ibmodels_mlflow needs the variable {filled.missing[0]}, which is not set: set it")
         uri = filled.text
-    remember(*passwords(uri))
+    remember(*passwords(uri), *_basic(uri, environ))
     return uri
+
+
+def _basic(uri: str, environ: Mapping[str, str]) -> list[str]:
+    """Return the credentials as HTTP's basic authentication sends them, since servers may repeat what they refuse."""
+    pairs = [f"{environ.get('MLFLOW_TRACKING_USERNAME', '')}:{environ.get('MLFLOW_TRACKING_PASSWORD', '')}"]
+    at = uri.partition("://")[2].partition("/")[0].rpartition("@")[0]
+    pairs += [at, unquote(at)]
+    return [base64.b64encode(pair.encode()).decode() for pair in pairs if pair.partition(":")[2]]
 
 
 def send(runs: Sequence[MlflowRun], target: Target, environ: Mapping[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import importlib.util
 import json
@@ -198,6 +199,10 @@ def tracking_server(folder: Path) -> Iterator[str]:
             process.wait()
 
 
+def basic(name: str, password: str) -> str:
+    return base64.b64encode(f"{name}:{password}".encode()).decode()
+
+
 class Refusing(BaseHTTPRequestHandler):
     """Answers as a server that repeats what it was sent."""
 
@@ -245,7 +250,9 @@ def test_a_server_that_takes_nothing_costs_one_line(
     assert result.ret == code
     (line,) = lines_of(result)
     assert line.startswith("mlflow: this session's runs are not stored: ")
-    assert PASSWORD not in result.stdout.str() + result.stderr.str()
+    shown = result.stdout.str() + result.stderr.str()
+    for secret in (PASSWORD, *(basic(name, f"{PASSWORD}{end}") for name, end in (("me", ""), ("", "-too")))):
+        assert secret not in shown
     assert time.monotonic() - begun < 30  # with the run, and two processes that import
 
 
