@@ -10,6 +10,7 @@ from pytest_ibmodels import hooks
 from pytest_ibmodels.pytest import (
     fixtures,
     history_writer,
+    mlflow_writer,
     options,
     progress,
     report_files,
@@ -57,6 +58,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(reporting.Outcomes(config), reporting.PLUGIN_NAME)
     report_files.register(config)
     history_writer.register(config)
+    mlflow_writer.register(config)
     if config.getoption("dist", "no") != "no":
         from pytest_ibmodels.pytest import xdist
 

@@ -66,6 +66,7 @@ TABLE: Mapping[str, Row | Elsewhere] = {
     "iris.md: Start it": Elsewhere("it builds an image with Docker, from images of the network"),
     "iris.md: Settings": Elsewhere("it runs in the container with IRIS, and asks the model hub"),
     "iris.md: Without Docker": Elsewhere("it needs an IRIS"),
+    "mlflow.md: Send runs": Elsewhere("it needs a tracking server", "tests/history/test_mlflow.py"),
     "publishing.md: Publishing": Row("clone beside a sandbox", ("  published\n", "  already there\n")),
     "sandbox.md: A sandbox for a team": Row("server"),
     "tuning.md: In five minutes": Row("clone", ("100 rows", '"previous"', '"score"')),

@@ -39,8 +39,19 @@ INI_VALUES: dict[str, tuple[str, str]] = {
         "cache",
         "where runs are kept: cache (a file in pytest's cache folder), none, or a URL; IBMODELS_HISTORY replaces it",
     ),
+    "ibmodels_mlflow": (
+        "auto",
+        "where MLflow stores runs: a tracking URI, auto (the variable MLFLOW_TRACKING_URI, if it is set), or none",
+    ),
+    "ibmodels_mlflow_experiment": ("", "the experiment of MLflow; by default, the name of the project"),
 }
 """Setting → default and help."""
+_KINDS = {
+    "ibmodels_history": "`cache`, `none` or a URL of SQLAlchemy",
+    "ibmodels_mlflow": "`auto`, `none` or a tracking URI of MLflow",
+    "ibmodels_mlflow_experiment": "the name of an experiment",
+}
+"""Setting → its values in words, for those that are neither seconds nor a path."""
 
 MARKERS = {
     "training": "the training phase of a model test: upload, train, compare the metrics with their minimums",
@@ -307,12 +318,12 @@ def check_settings(config: pytest.Config) -> None:
     """
     if config.getoption("ibmodels_promote_worse") and not config.getoption("ibmodels_promote"):
         raise pytest.UsageError("--promote-worse: goes with --promote, which promotes models; alone it does nothing")
-    for name in INI_VALUES:
+    for name, (default, _) in INI_VALUES.items():
         value: object = config.getini(name)
         if is_seconds(name):
             seconds(config, name)
-        elif not isinstance(value, str) or not value.strip():
-            what = "`cache`, `none` or a URL of SQLAlchemy" if name == "ibmodels_history" else "a path"
+        elif not isinstance(value, str) or (default and not value.strip()):
+            what = _KINDS.get(name, "a path")
             raise pytest.UsageError(f"{name} = {value!r}: should be {what}, as a text")
     names: list[object] = list(file_names(config))
     if not names or not all(isinstance(name, str) and name for name in names):

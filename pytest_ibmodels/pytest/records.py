@@ -116,6 +116,7 @@ def _facts(run: Run, *, with_inference: bool) -> dict[str, Any]:
         "package": package
         and PackageRecord(name=package.name, version=package.version, content_hash=package.content_hash),
         "config_hash": run.case.test.config_hash,
+        "config": dict(run.case.test.config),
         "seed": seed if isinstance(seed, int) and not isinstance(seed, bool) else None,
         "started": run.started,
         "finished": run.finished,

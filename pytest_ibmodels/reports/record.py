@@ -221,6 +221,7 @@ class RunRecord(_Record):
     reattached: bool = Field(False, description="True if an earlier session started the job (--reattach).")
     package: PackageRecord | None = None
     config_hash: str = Field("", description="SHA-256 of the model test's config, as canonical JSON.")
+    config: dict[str, Any] = Field({}, description="The model test's config, without secrets.")
     seed: int | None = Field(None, description="Seed in the model test's config; null if it has none.")
     started: AwareDatetime | None = None
     finished: AwareDatetime | None = None
