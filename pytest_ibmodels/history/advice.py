@@ -8,6 +8,7 @@ from itertools import pairwise
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Literal
 
+from pytest_ibmodels.history.cases import Value, cases_of, comparable_runs, mean_of
 from pytest_ibmodels.history.statistics import mean_and_spread, prediction_bound, probability_below
 from pytest_ibmodels.history.trend import MIN_SHIFT, change_points
 from pytest_ibmodels.verdicts.better import tolerance
@@ -15,9 +16,8 @@ from pytest_ibmodels.verdicts.metrics import METRICS, is_low_better
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from datetime import datetime
 
-    from pytest_ibmodels.history.runs import StoredMetric, StoredRun
+    from pytest_ibmodels.history.runs import StoredRun
     from pytest_ibmodels.verdicts.metrics import Bounds
 
 BoundName = Literal["min", "max"]
@@ -81,15 +81,6 @@ class Advice:
         return self.catches is not None and self.catches < LEAST_POWER
 
 
-@dataclass(frozen=True)
-class _Value:
-    """Value of a metric in a run, or its mean over the repeats of a case."""
-
-    started: datetime
-    value: float
-    count: int | None
-
-
 def advise(
     test: str, environment: str, bounds: Mapping[str, Mapping[str, Bounds]], runs: Iterable[StoredRun]
 ) -> list[Advice]:
@@ -104,11 +95,11 @@ def advise(
         bounds: metric → field → minimum and maximum in the file.
         runs: runs of the model test in this environment.
     """
-    cases = _cases(_comparable(runs))
+    cases = cases_of(comparable_runs(runs))
     found = []
     for metric, fields in bounds.items():
         for field, (low, high) in fields.items():
-            values = [value for case in cases if (value := _mean_of(case, metric, field)) is not None]
+            values = [value for case in cases if (value := mean_of(case, metric, field)) is not None]
             names = (test, environment, metric, field)
             if low is not None:
                 found.append(_advice(names, "min", low, values, high))
@@ -125,40 +116,8 @@ def loosest(found: Sequence[Advice]) -> float | None:
     return max(proposals) if found[0].bound == "max" else min(proposals)
 
 
-def _comparable(runs: Iterable[StoredRun]) -> list[StoredRun]:
-    ended = sorted(
-        (run for run in runs if run.verdict != "error" and run.metrics),
-        key=lambda run: (run.started, run.repeat, run.id),
-    )
-    return [
-        run for run in ended if (run.fingerprint, run.config_hash) == (ended[-1].fingerprint, ended[-1].config_hash)
-    ]
-
-
-def _cases(runs: Sequence[StoredRun]) -> list[list[StoredRun]]:
-    """Group the repeats of each case, whose mean is what its bounds are held to."""
-    cases: list[list[StoredRun]] = []
-    open_cases: dict[tuple[str, str, int], list[StoredRun]] = {}
-    for run in runs:
-        key = (run.ci_run, run.commit, run.repeats)
-        case = open_cases.get(key, [])
-        if not case or len(case) >= run.repeats or any(other.repeat == run.repeat for other in case):
-            case = open_cases[key] = []
-            cases.append(case)
-        case.append(run)
-    return cases
-
-
-def _mean_of(case: Sequence[StoredRun], metric: str, field: str) -> _Value | None:
-    found: list[StoredMetric] = [
-        one for run in case for one in run.metrics if (one.metric, one.field) == (metric, field)
-    ]
-    values = [one.value for one in found if one.value is not None and math.isfinite(one.value)]
-    return _Value(case[0].started, fmean(values), found[0].count) if values else None
-
-
 def _advice(
-    names: tuple[str, str, str, str], bound: BoundName, present: float, values: Sequence[_Value], other: float | None
+    names: tuple[str, str, str, str], bound: BoundName, present: float, values: Sequence[Value], other: float | None
 ) -> Advice:
     """Advice on one bound; `other` is the bound on the other side, which the proposal must not cross."""
     # A maximum is a minimum of the negated values.
@@ -198,7 +157,7 @@ def _advice(
     )
 
 
-def _fine_values(values: Sequence[_Value], sign: float) -> tuple[list[_Value], tuple[str, ...]]:
+def _fine_values(values: Sequence[Value], sign: float) -> tuple[list[Value], tuple[str, ...]]:
     """Values of the runs that were fine, and notes on the others.
 
     Fine are the runs at the newest level that is not a fall from the level before, without single mishaps.

@@ -112,7 +112,7 @@ def set_backstop(session: pytest.Session) -> None:
 def _seconds_per_environment(session: pytest.Session) -> dict[str, float]:
     """Return environment → the most seconds that its selected cases take, one after the other."""
     names = ("startup", "upload", "queue", "inference")
-    default = {name: options.seconds(session.config, f"ibmodels_{name}_limit") for name in names}
+    default = {name: options.positive_number(session.config, f"ibmodels_{name}_limit") for name in names}
     total: dict[str, float] = {}
     for case in selected_phases(session):
         name = case.environment.name

@@ -39,6 +39,7 @@ INI_VALUES: dict[str, tuple[str, str]] = {
         "cache",
         "where runs are kept: cache (a file in pytest's cache folder), none, or a URL; IBMODELS_HISTORY replaces it",
     ),
+    "ibmodels_trend_min_shift": ("0.01", "the smallest drop of a metric that a trend warning is given for"),
     "ibmodels_mlflow": (
         "auto",
         "where MLflow stores runs: a tracking URI, auto (the variable MLFLOW_TRACKING_URI, if it is set), or none",
@@ -77,13 +78,7 @@ OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
             "help": "run model tests only on this environment (repeat it, or give a comma list); all by default",
         },
     ),
-    (
-        "package",
-        {
-            "metavar": "DIR",
-            "help": "folder of the training code, instead of the setting ibmodels_package",
-        },
-    ),
+    ("package", {"metavar": "DIR", "help": "folder of the training code, instead of the setting ibmodels_package"}),
     (
         "publish-only",
         {
@@ -151,7 +146,7 @@ def add_options(parser: pytest.Parser) -> None:
         group.addoption(f"--ibmodels-{name}", dest=destination(name), **arguments)
     parser.addini("ibmodels_files", "names of the files that hold model tests", type="args", default=FILE_NAMES)
     for name, (default, text) in INI_VALUES.items():
-        kind: Literal["float", "string"] = "float" if is_seconds(name) else "string"
+        kind: Literal["float", "string"] = "float" if is_number(name) else "string"
         parser.addini(name, f"{text} (default: {default})", type=kind, default=default)
 
 
@@ -277,9 +272,13 @@ def case_of(nodeid: str) -> tuple[str, str, str] | None:
     return nodeid.rpartition("::")[0], names[1], names[2].removeprefix("test_")
 
 
-def is_seconds(name: str) -> bool:
-    """Return whether a setting is a number of seconds."""
-    return name.endswith(("_poll", "_interval", "_limit"))
+def is_number(name: str) -> bool:
+    """Return whether a setting is a number."""
+    return name.endswith(("_poll", "_interval", "_limit", "_shift"))
+
+
+def _number_in_words(name: str) -> str:
+    return "a number above 0" if name.endswith("_shift") else "a number of seconds above 0"
 
 
 def accept_types(config: pytest.Config, parser: pytest.Parser) -> None:
@@ -294,7 +293,7 @@ def accept_types(config: pytest.Config, parser: pytest.Parser) -> None:
         if _getini(config, name) is None:
             parser.addini(name, text, type="string", default=default)
             if _getini(config, name) is None:
-                meant = "a number of seconds above 0" if is_seconds(name) else "a text"
+                meant = _number_in_words(name) if is_number(name) else "a text"
                 meant = "a list of texts" if name == "ibmodels_files" else meant
                 raise pytest.UsageError(f"{config.inipath or 'settings'}: {name} should be {meant}")
 
@@ -320,8 +319,8 @@ def check_settings(config: pytest.Config) -> None:
         raise pytest.UsageError("--promote-worse: goes with --promote, which promotes models; alone it does nothing")
     for name, (default, _) in INI_VALUES.items():
         value: object = config.getini(name)
-        if is_seconds(name):
-            seconds(config, name)
+        if is_number(name):
+            positive_number(config, name)
         elif not isinstance(value, str) or (default and not value.strip()):
             what = _KINDS.get(name, "a path")
             raise pytest.UsageError(f"{name} = {value!r}: should be {what}, as a text")
@@ -330,8 +329,8 @@ def check_settings(config: pytest.Config) -> None:
         raise pytest.UsageError(f"ibmodels_files = {names!r}: should be names of files, as a list of texts")
 
 
-def seconds(config: pytest.Config, name: str) -> float:
-    """Return a setting in seconds.
+def positive_number(config: pytest.Config, name: str) -> float:
+    """Return a setting that is a number, such as seconds.
 
     Raises:
         pytest.UsageError: the value is not a positive number.
@@ -342,5 +341,5 @@ def seconds(config: pytest.Config, name: str) -> float:
     except (TypeError, ValueError):
         value = 0.0
     if not 0 < value < float("inf"):
-        raise pytest.UsageError(f"{name} = {given!r}: should be a number of seconds above 0")
+        raise pytest.UsageError(f"{name} = {given!r}: should be {_number_in_words(name)}")
     return value

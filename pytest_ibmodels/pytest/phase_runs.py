@@ -38,11 +38,11 @@ _STOPS = "the session stops: --maxfail is reached"
 def make_engine(config: pytest.Config) -> Engine:
     return Engine(
         Limits(
-            longest_poll=options.seconds(config, "ibmodels_longest_poll"),
-            startup=options.seconds(config, "ibmodels_startup_limit"),
-            upload=options.seconds(config, "ibmodels_upload_limit"),
-            queue=options.seconds(config, "ibmodels_queue_limit"),
-            inference=options.seconds(config, "ibmodels_inference_limit"),
+            longest_poll=options.positive_number(config, "ibmodels_longest_poll"),
+            startup=options.positive_number(config, "ibmodels_startup_limit"),
+            upload=options.positive_number(config, "ibmodels_upload_limit"),
+            queue=options.positive_number(config, "ibmodels_queue_limit"),
+            inference=options.positive_number(config, "ibmodels_inference_limit"),
         ),
         max_failures=config.getoption("maxfail") or 0,  # pytest uses None for no limit
         journal=open_journal(config),
@@ -72,7 +72,7 @@ class _PhaseRun:
         self._engine = engine
         self._config = request.config
         self._started: StartedRun | None = None
-        self._interval = options.seconds(request.config, "ibmodels_progress_interval")
+        self._interval = options.positive_number(request.config, "ibmodels_progress_interval")
 
     @property
     def run(self) -> Run:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_ibmodels.spec.environments import EnvironmentsFile
-    from pytest_ibmodels.spec.model_tests import ModelTestsFile
+    from pytest_ibmodels.spec.model_test import ModelTestsFile
 
 PathT = TypeVar("PathT")
 FileT = TypeVar("FileT")

@@ -82,11 +82,17 @@ def test_fourteen_runs_that_sink_are_seen(
     assert (code, "has no runs yet" in out) == (0, True)
     assert not history_of(sinking.project).exists()
 
+    alerted: list[tuple[int, str]] = []
     for number in range(14):
         options = ("-n1",) if number == 5 else ()
         result = sinking.run(0.96 - 0.01 * number, *options)
         result.assert_outcomes(passed=2)
         assert "history" not in result.stdout.str()
+        alerted += [(number, line) for line in result.outlines if line.startswith("trend:")]
+    assert [line for _, line in alerted if "f1 of Name" not in line] == []
+    ((number, line),) = [(number, line) for number, line in alerted if "stays so" in line]
+    assert number == 11
+    assert line.startswith("trend: Receipts on dogfood: f1 of Name got worse and stays so: 0.9")
 
     code, out, _ = ibmodels("history")
     assert code == 0
