@@ -82,6 +82,12 @@ def _outside_github(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+@pytest.fixture(autouse=True)
+def _without_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep no history, whose database and questions to git take longer than most of these runs."""
+    monkeypatch.setenv("IBMODELS_HISTORY", "none")
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("sandbox")
