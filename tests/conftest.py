@@ -26,7 +26,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip the slow tests unless they are asked for: `pytest tests -m slow`."""
+    """Skip the slow tests unless they are asked for: `pytest tests -m slow`; begin with the longest ones."""
+    # At the end, one worker would run them while the other has nothing left to steal.
+    items.sort(key=lambda item: item.path.name != "test_docs_blocks.py")
     if "slow" in (config.option.markexpr or ""):
         return
     for item in items:
