@@ -7,12 +7,12 @@ pytest. A wrong argument raises `pytest.UsageError` before the first request to 
 from __future__ import annotations
 
 import os
-import sys
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_ibmodels import spec
+from pytest_ibmodels.cli.output import tell, write_lines
 from pytest_ibmodels.cli.project import model_test_files
 from pytest_ibmodels.engine import publishing
 from pytest_ibmodels.engine.connection import for_each_environment
@@ -26,7 +26,6 @@ from pytest_ibmodels.journal.store import Journal, JournalError
 from pytest_ibmodels.packaging import PackageError, build_marketplace_package, package_name
 from pytest_ibmodels.reports.publications import environment_lines, outcome_lines
 from pytest_ibmodels.reports.sweeping import sweep_lines
-from pytest_ibmodels.reports.tables import harmless
 from pytest_ibmodels.spec import SpecError, load_environments
 from pytest_ibmodels.spec.databases import fill_in, has_plain_password, has_stray_at
 
@@ -55,12 +54,12 @@ def check(path: Path, file_names: Sequence[str], environments: Path) -> pytest.E
         raise pytest.UsageError(f"{path}: found no model tests ({', '.join(file_names)}) and no {environments.name}")
     problems = {problem for file in files for problem in spec.check(file, environments)}
     if problems:
-        _write([str(problem) for problem in sorted(problems)])
+        write_lines([str(problem) for problem in sorted(problems)])
         return pytest.ExitCode.USAGE_ERROR
     tests = [spec.load_model_tests(file) for file in files]
     used = {use.environment for file in tests for use in file.uses} or _environments(environments, ())
     counts = _count(sum(len(file.tests) for file in tests), "model test"), _count(len(used), "environment")
-    _write([f"{' on '.join(counts)}: no problems"])
+    write_lines([f"{' on '.join(counts)}: no problems"])
     return pytest.ExitCode.OK
 
 
@@ -85,7 +84,7 @@ def publish(
     except PackageError as error:
         raise pytest.UsageError(str(error)) from None
     size = f"{len(package.files)} files, {len(package.data) / 1000:.0f} kB"
-    _tell(f"{package.name} {package.version} ({size}) for {_names(targets)}")
+    tell(f"{package.name} {package.version} ({size}) for {_names(targets)}")
     journal = Journal(journal_file)
     try:
         return _change(
@@ -112,7 +111,7 @@ def unpublish(
     success.
     """
     targets = _environments(environments, chosen)
-    _tell(f"unpublishing {name} {version} on {_names(targets)}")
+    tell(f"unpublishing {name} {version} on {_names(targets)}")
     return _change(
         targets,
         (name, version),
@@ -134,10 +133,10 @@ def list_environments(
         try:
             package = package_name(folder)
         except PackageError as error:
-            _tell(f"no versions are shown: {error}")
+            tell(f"no versions are shown: {error}")
     seen, interrupted = for_each_environment(targets, lambda target: publishing.environment_facts(target, package))
     facts = [seen.get(target.name) or EnvironmentFacts(target.name, target.host) for target in targets]
-    _write(environment_lines(facts, package))
+    write_lines(environment_lines(facts, package))
     if interrupted:
         return pytest.ExitCode.INTERRUPTED
     accepted = all(one.is_token_accepted for one in facts)
@@ -167,9 +166,9 @@ def sweep(environments: Path, chosen: Sequence[str], journal_file: Path, *, dry_
         meant = [entry for entry in left if not chosen or entry.environment in chosen]
         if used:
             processes = ", ".join(sorted({str(entry.pid) for entry in used}))
-            _tell(f"entries of running processes are kept (process {processes})")
+            tell(f"entries of running processes are kept (process {processes})")
         if not meant:
-            _tell("nothing to remove")
+            tell("nothing to remove")
             return pytest.ExitCode.OK
         outcomes, interrupted = plan(meant), False
         if not dry_run:
@@ -178,7 +177,7 @@ def sweep(environments: Path, chosen: Sequence[str], journal_file: Path, *, dry_
         raise pytest.UsageError(str(error)) from None
     finally:
         journal.close()
-    _write(sweep_lines(outcomes))
+    write_lines(sweep_lines(outcomes))
     if interrupted:
         return pytest.ExitCode.INTERRUPTED
     left_over = any(one.status is SweepStatus.LEFT for one in outcomes)
@@ -214,10 +213,10 @@ def load(file: Path, table: str, database: str, *, replace: bool = False) -> pyt
     try:
         loaded = load_csv(file, table, filled.text, replace=replace)
     except TableError as error:
-        _tell(str(error))
+        tell(str(error))
         return pytest.ExitCode.TESTS_FAILED
     columns = ", ".join(f"{name} {kind}" for name, kind in loaded.columns)
-    _write([f"{loaded.table}: {loaded.rows} rows ({columns})"])
+    write_lines([f"{loaded.table}: {loaded.rows} rows ({columns})"])
     return pytest.ExitCode.OK
 
 
@@ -228,9 +227,9 @@ def download(name: str, to: Path) -> pytest.ExitCode:
     try:
         folder = download(name, to)
     except DownloadError as error:
-        _tell(str(error))
+        tell(str(error))
         return pytest.ExitCode.TESTS_FAILED
-    _write([str(folder)])
+    write_lines([str(folder)])
     return pytest.ExitCode.OK
 
 
@@ -258,7 +257,7 @@ def _change(
     ended, interrupted = for_each_environment(targets, visit)
     cut_short = {target.name: Outcome(target.name, *version, State.INTERRUPTED, is_success=False) for target in targets}
     outcomes = list({**cut_short, **ended}.values())
-    _write(outcome_lines(outcomes))
+    write_lines(outcome_lines(outcomes))
     if interrupted:
         return pytest.ExitCode.INTERRUPTED
     return pytest.ExitCode.OK if all(one.is_success for one in outcomes) else pytest.ExitCode.TESTS_FAILED
@@ -272,19 +271,5 @@ def _names(environments: Sequence[Environment]) -> str:
     return ", ".join(environment.name for environment in environments)
 
 
-def _write(lines: Sequence[str]) -> None:
-    _put(sys.stdout, "".join(f"{harmless(line)}\n" for line in lines))
-
-
-def _tell(sentence: str) -> None:
-    _put(sys.stderr, f"{harmless(sentence)}\n")
-
-
-def _put(stream: TextIO, text: str) -> None:
-    """Write a text, with escapes for characters that the stream cannot encode."""
-    encoding = getattr(stream, "encoding", None) or "utf-8"
-    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
-
-
 def _tell_of(environment: str, sentence: str) -> None:
-    _tell(f"{environment}: {sentence}")
+    tell(f"{environment}: {sentence}")

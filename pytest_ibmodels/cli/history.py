@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from statistics import median
@@ -10,13 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_ibmodels.history.errors import HistoryError
-from pytest_ibmodels.history.location import database_url
+from pytest_ibmodels.cli.history_access import NoHistory, open_history
+from pytest_ibmodels.cli.output import tell, write_lines
 from pytest_ibmodels.history.origin import project_name
 from pytest_ibmodels.history.series import series_of
-from pytest_ibmodels.redaction import redacted
 from pytest_ibmodels.reports.figures import number, signed
-from pytest_ibmodels.reports.tables import harmless, one_line, table
+from pytest_ibmodels.reports.tables import one_line, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -64,7 +62,7 @@ def show(
         shown = [series for series in found if metric in {None, series.key.metric}]
         return table_lines(shown, sys.stdout.encoding or "utf-8")
 
-    return _use(project, lambda history: _write(lines(history)))
+    return _use(project, lambda history: write_lines(lines(history)))
 
 
 def export(project: Project, file: str) -> pytest.ExitCode:
@@ -78,7 +76,7 @@ def export(project: Project, file: str) -> pytest.ExitCode:
             unfinished = Path(f"{file}.part")
             unfinished.write_text("".join(lines), encoding="utf-8")
             unfinished.replace(file)
-        _tell(f"exported {_runs(len(lines))}")
+        tell(f"exported {_runs(len(lines))}")
 
     return _use(project, write)
 
@@ -92,7 +90,7 @@ def import_(project: Project, file: str) -> pytest.ExitCode:
         else:
             with Path(file).open(encoding="utf-8") as lines:
                 added, known = history.import_(lines)
-        _tell(f"imported {_runs(added)}; {known} known already")
+        tell(f"imported {_runs(added)}; {known} known already")
 
     return _use(project, read)
 
@@ -146,21 +144,12 @@ def _row(series: Series, characters: str) -> tuple[str, ...]:
 def _use(project: Project, action: Callable[[History], None]) -> pytest.ExitCode:
     """Call ``action`` with the project's history; say what is wrong if the history or a file cannot be used."""
     try:
-        url = database_url(project.history, project.history_file, project.folder, os.environ)
-        if url is None:
-            _tell("this project keeps no history: ibmodels_history, or the variable IBMODELS_HISTORY, is none")
-            return pytest.ExitCode.TESTS_FAILED
-        from pytest_ibmodels.history.store import History
-
-        with History.open(url) as history:
+        with open_history(project) as history:
             action(history)
-    except ModuleNotFoundError as error:
-        _tell(f"the history needs {error.name}, which is not installed: pip install 'pytest-ibmodels[history]'")
-    except (HistoryError, OSError, UnicodeDecodeError) as error:
-        _tell(str(error))
-    else:
-        return pytest.ExitCode.OK
-    return pytest.ExitCode.TESTS_FAILED
+    except (NoHistory, OSError, UnicodeDecodeError) as error:
+        tell(str(error))
+        return pytest.ExitCode.TESTS_FAILED
+    return pytest.ExitCode.OK
 
 
 def _check_name(option: str, name: str | None, known: Sequence[str]) -> None:
@@ -171,14 +160,3 @@ def _check_name(option: str, name: str | None, known: Sequence[str]) -> None:
 
 def _runs(count: int) -> str:
     return f"{count} run{'s' * (count != 1)}"
-
-
-def _write(lines: Sequence[str]) -> None:
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write("".join(f"{line}\n" for line in lines).encode(encoding, "backslashreplace").decode(encoding))
-
-
-def _tell(sentence: str) -> None:
-    encoding = sys.stderr.encoding or "utf-8"
-    text = f"{harmless(redacted(sentence))}\n"
-    sys.stderr.write(text.encode(encoding, "backslashreplace").decode(encoding))

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_ibmodels.cli.history_access import NoHistory, missing_package, open_history
+from pytest_ibmodels.cli.output import tell, write_lines
 from pytest_ibmodels.history.advice import CONFIDENCE, DROP, advise, loosest
-from pytest_ibmodels.history.errors import HistoryError
-from pytest_ibmodels.history.location import database_url
 from pytest_ibmodels.history.origin import project_name
-from pytest_ibmodels.reports.tables import harmless, one_line, table
+from pytest_ibmodels.reports.tables import one_line, table
 from pytest_ibmodels.spec import SpecError, load_model_tests
 from pytest_ibmodels.spec.minimum_edit import BoundChange, edit_file
 from pytest_ibmodels.spec.recognition import looks_like_model_tests
@@ -32,29 +30,12 @@ _HEADER_END = ("expected", f"catches -{DROP * 100:.0f}", "proposed")
 _RIGHT = frozenset({4, 5, 6, 8, 9, 10, 11, 12})
 
 
-class NoHistory(Exception):
-    """The history cannot be read; the text says why."""
-
-
 def stored_runs(project: Project) -> Callable[[str, str], Sequence[StoredRun]]:
-    """Return a function that reads the runs of a model test in an environment from the project's history.
-
-    It raises :class:`NoHistory` if no history is kept, or if the history cannot be read.
-    """
+    """Return a function that reads the runs of a model test in an environment; it raises :class:`NoHistory`."""
 
     def runs_of(test: str, environment: str) -> Sequence[StoredRun]:
-        try:
-            url = database_url(project.history, project.history_file, project.folder, os.environ)
-            if url is None:
-                raise NoHistory(
-                    "this project keeps no history: ibmodels_history, or the variable IBMODELS_HISTORY, is none"
-                )
-            from pytest_ibmodels.history.store import History
-
-            with History.open(url) as history:
-                return history.runs(project_name(project.folder), test=test, environment=environment)
-        except HistoryError as error:
-            raise NoHistory(str(error)) from None
+        with open_history(project) as history:
+            return history.runs(project_name(project.folder), test=test, environment=environment)
 
     return runs_of
 
@@ -89,23 +70,19 @@ def suggest(
             if test in {None, one.name}:
                 advice.setdefault(path, []).extend(_advice(one, runs_of, environments, last))
     except NoHistory as error:
-        _tell(str(error))
+        tell(str(error))
         return pytest.ExitCode.TESTS_FAILED
     except ModuleNotFoundError as error:
-        _tell(_missing(error))
+        tell(missing_package(error))
         return pytest.ExitCode.TESTS_FAILED
     found = [one for ones in advice.values() for one in ones]
     if not found:
-        _write(["no model test has a minimum or a maximum: there is nothing to suggest"])
+        write_lines(["no model test has a minimum or a maximum: there is nothing to suggest"])
         return pytest.ExitCode.OK
-    _write(lines(found))
+    write_lines(lines(found))
     if not write:
         return pytest.ExitCode.OK
     return _change_all(advice)
-
-
-def _missing(error: ModuleNotFoundError) -> str:
-    return f"the history needs {error.name}, which is not installed: pip install 'pytest-ibmodels[history]'"
 
 
 def lines(found: Sequence[Advice]) -> list[str]:
@@ -168,11 +145,11 @@ def _change_all(advice: Mapping[Path, Sequence[Advice]]) -> pytest.ExitCode:
         try:
             written += _change(path, found)
         except (OSError, ValueError) as error:
-            _tell(f"{path.name} is not changed: {error}")
+            tell(f"{path.name} is not changed: {error}")
             code = pytest.ExitCode.TESTS_FAILED
     if code is pytest.ExitCode.OK and not written:
         written = ["every bound has its proposed value already, or no proposal: nothing is changed"]
-    _write(["", *written])
+    write_lines(["", *written])
     return code
 
 
@@ -244,17 +221,3 @@ def _share(value: float | None) -> str:
     if value is None:
         return "-"
     return "< 0.1 %" if 0 < value < 0.001 else "> 99.9 %" if 0.999 < value < 1 else f"{value * 100:.3g} %"
-
-
-def _write(texts: Sequence[str]) -> None:
-    _put(sys.stdout, texts)
-
-
-def _tell(sentence: str) -> None:
-    _put(sys.stderr, [sentence])
-
-
-def _put(stream: Any, texts: Sequence[str]) -> None:
-    encoding = getattr(stream, "encoding", None) or "utf-8"
-    text = "".join(f"{harmless(line)}\n" for line in texts)
-    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))

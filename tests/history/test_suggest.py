@@ -9,6 +9,7 @@ import pytest
 
 from pytest_ibmodels import cli
 from pytest_ibmodels.cli import suggest as command
+from pytest_ibmodels.cli.history_access import NoHistory
 from tests.history.test_advice import noise, stored
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ def test_a_history_that_cannot_be_read(
     project: Path, suggest: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unreadable(test: str, environment: str) -> Sequence[StoredRun]:
-        raise command.NoHistory("the history is locked")
+        raise NoHistory("the history is locked")
 
     monkeypatch.setattr(command, "stored_runs", lambda _: unreadable)
     assert suggest("--write") == (1, "the history is locked\n")
