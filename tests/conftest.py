@@ -1,4 +1,4 @@
-"""What all tests of the project share."""
+"""Fixtures and settings of all tests."""
 
 from __future__ import annotations
 

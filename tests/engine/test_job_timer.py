@@ -146,7 +146,7 @@ def test_a_look_that_may_take_long_counts_towards_the_limit() -> None:
 def waited_for(
     answers: list[str | InstabaseError | None], on_lost: Callable[[BaseException], None] | None = None
 ) -> Any:
-    """What waiting for a job returns whose polls answer this, and the last one for ever."""
+    """Wait for a job whose polls answer this, the last answer for ever; return the result."""
     timer = JobTimer(FakeClock(), 10.0, limit=100.0)
 
     async def poll() -> str | None:

@@ -1,4 +1,4 @@
-"""What `docs/training.md` shows is what the training code does."""
+"""Statements of `docs/training.md`, held to the training code."""
 
 from __future__ import annotations
 

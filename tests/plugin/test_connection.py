@@ -1,4 +1,4 @@
-"""What keeps an environment from being asked at all, as items tell it."""
+"""Failures of items whose environment cannot be asked at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a project can add: hooks, overridden fixtures, and the keys of a model test that are for pytest."""
+"""Extensions of a project: hooks, overridden fixtures, and the keys of a model test that are for pytest."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def pytest_ibmodels_verdict(config, run, phase):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one session printed, reported, and called its hooks with."""
+    """Output, reports and hook calls of one session."""
 
     code: int
     output: str

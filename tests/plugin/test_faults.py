@@ -1,4 +1,4 @@
-"""What a run makes of every fault that a network or a gateway can have, before a real sandbox."""
+"""Runs through faults of a network or a gateway, before a real sandbox."""
 
 from __future__ import annotations
 

@@ -170,7 +170,7 @@ def test_rows_decide_where_they_are_compared_and_what_they_leave_open_is_said(ta
 
 
 def comparison(difference: float, half: float = 0.0, **changed: Any) -> dict[str, Any]:
-    """What a training reports of two models on the same rows."""
+    """Comparison of two models on the same rows, as a training reports it."""
     both = {"old": 0.8, "new": 0.8 + difference, "difference": difference}
     both |= {"low": difference - half, "high": difference + half}
     known = {"rows": 380, "learned": 20, "reason": "", "confidence": 0.9, "accuracy": dict(both), "f1": dict(both)}
