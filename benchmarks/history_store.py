@@ -41,6 +41,7 @@ print(imported - begun, time.perf_counter() - imported)
 
 def make_run(number: int) -> StoredRun:
     from pytest_ibmodels.history.runs import StoredMetric, StoredRun
+    from pytest_ibmodels.verdicts.results import WordCounts
 
     metrics = tuple(
         StoredMetric("f1", f"Field {index}", 0.9 + (number * 7 + index) % 11 / 1000, 0.85, 0.95, 0.8, None, 400)
@@ -54,7 +55,7 @@ def make_run(number: int) -> StoredRun:
         started=BEGIN + timedelta(minutes=10 * number),
         verdict="passed",
         fingerprint="f" * 32,
-        documents={f"document-{index}.pdf": index % 9 > 0 for index in range(100)},
+        documents={f"document-{index}.pdf": {"Name": WordCounts(2, 2, 2, int(index % 9 > 0))} for index in range(100)},
         metrics=metrics,
     )
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from pytest_ibmodels.engine.failures import TimeLimitFailure
+from pytest_ibmodels.engine.routes.base import RouteError
+from pytest_ibmodels.instabase.errors import InstabaseError
 from pytest_ibmodels.verdicts.checks import MetricsVerdict
 from pytest_ibmodels.verdicts.comparison import ComparisonError, read_comparison
 from pytest_ibmodels.verdicts.metrics import check_metrics
@@ -13,7 +16,8 @@ from pytest_ibmodels.verdicts.parts import read_test_part
 if TYPE_CHECKING:
     from pytest_ibmodels.engine.case import Run
     from pytest_ibmodels.engine.polling import JobTimer, Limits
-    from pytest_ibmodels.engine.routes.base import Route, TrainingState
+    from pytest_ibmodels.engine.routes.base import Route, RunContext, TrainingState
+    from pytest_ibmodels.spec import ModelTest
 
 
 def judge_training(run: Run, route: Route, state: TrainingState) -> MetricsVerdict:
@@ -37,6 +41,12 @@ def judge_training(run: Run, route: Route, state: TrainingState) -> MetricsVerdi
             if not checks:  # a check of the comparison fails for the same reason
                 run.notes.append(f"the comparison that the training reported cannot be read: {error}")
     return MetricsVerdict((*verdict.checks, *checks))
+
+
+async def read_predictions(run: Run, route: Route, context: RunContext, test: ModelTest) -> None:
+    """Keep the predictions of an ended training in ``run``; if they cannot be read, inference reports why."""
+    with contextlib.suppress(InstabaseError, RouteError):
+        run.predicted = await route.training_predictions(context, test)
 
 
 def time_limit_failure(run: Run, timer: JobTimer, limits: Limits) -> TimeLimitFailure:

@@ -2,43 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_ibmodels.history.cases import cases_of, comparable_runs, mean_of
 from pytest_ibmodels.history.trend import new_drops, new_shifts
 from pytest_ibmodels.verdicts.metrics import is_low_better
+from pytest_ibmodels.verdicts.trends import Trend
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pytest_ibmodels.history.runs import StoredRun
-    from pytest_ibmodels.history.trend import Drop, Shift
 
 
-@dataclass(frozen=True)
-class TrendAlert:
-    """A metric that got worse.
-
-    Attributes:
-        test, environment, metric, field: the series.
-        change: the shift, or the drop in a series too short for shifts.
-        runs: number of runs in the series.
-        since: the first run with worse values.
-        is_persistent: True for a shift, False for a single value beyond the prediction bound.
-    """
-
-    test: str
-    environment: str
-    metric: str
-    field: str
-    change: Shift | Drop
-    runs: int
-    since: StoredRun
-    is_persistent: bool
-
-
-def trend_alerts(runs: Iterable[StoredRun], min_shift: float) -> list[TrendAlert]:
+def trend_alerts(runs: Iterable[StoredRun], min_shift: float) -> list[Trend]:
     """Return the alerts that the newest run of a case caused; each shift is alerted once, when it becomes significant.
 
     Args:
@@ -63,6 +40,17 @@ def trend_alerts(runs: Iterable[StoredRun], min_shift: float) -> list[TrendAlert
         for is_persistent, changes in ((True, shifts), (False, drops)):
             for field, change in changes.items():
                 since = cases[change.start][0]
-                series = (newest.test, newest.environment, name, field)
-                found.append(TrendAlert(*series, change, len(cases), since, is_persistent))
+                found.append(
+                    Trend(
+                        name,
+                        field,
+                        change.before,
+                        change.after,
+                        first=change.start + 1,
+                        runs=len(cases),
+                        started=since.started,
+                        commit=since.commit,
+                        is_persistent=is_persistent,
+                    )
+                )
     return found

@@ -155,7 +155,10 @@ class TrainingRun(_PhaseRun):
         self._begin()
         self._finish(self.run.training)  # type: ignore[arg-type]
         self._conclude("training", last=not self.run.case.with_inference)
-        return cast("MetricsVerdict", self.run.judged["training"])
+        verdict = cast("MetricsVerdict", self.run.judged["training"])
+        if verdict.baseline is not None and verdict.baseline.is_skip:
+            pytest.skip(f"not decided against {verdict.baseline.name}: {verdict.baseline.why_undecided}")
+        return verdict
 
 
 class InferenceRun(_PhaseRun):

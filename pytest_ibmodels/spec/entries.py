@@ -114,6 +114,32 @@ class BetterEntry(_Entry):
     would decide, `fail` fails."""
 
 
+class BaselineEntry(_Entry):
+    """Earlier runs that a new run is held to, and how far it may fall behind them."""
+
+    branch: Annotated[Text | None, Field(examples=["main"])] = None
+    """The newest passed run of this git branch."""
+
+    tag: Annotated[Text | None, Field(examples=["v1.2"])] = None
+    """The newest passed run of the commit that has this git tag."""
+
+    previous: Annotated[Literal[True] | None, Field(examples=[True])] = None
+    """The newest passed run, of any branch."""
+
+    max_drop: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    """Largest drop of a metric below the baseline, as a fraction: 0.01 (the default) is one point of 100."""
+
+    undecided: Literal["pass", "fail", "skip"] = "pass"
+    """Verdict if there is no baseline, or too few documents or runs to decide: `pass` (the default) passes with a
+    warning, `fail` fails, `skip` skips the training item."""
+
+    @model_validator(mode="after")
+    def _check_kind(self) -> Self:
+        if sum(given is not None for given in (self.branch, self.tag, self.previous)) != 1:
+            raise values.spec_error("needs one of `branch: NAME`, `tag: NAME` and `previous: true`")
+        return self
+
+
 class ModelTestEntry(_Entry):
     """One model test: a training that must keep working, and how good it must be."""
 
@@ -197,6 +223,18 @@ class ModelTestEntry(_Entry):
     recall, f1, and any other that the training reports. Metrics and fields may be left out. With `table`, the fields
     are the labels, `macro avg` and `weighted avg`, and accuracy is one number. The bounds of a metric of your own
     that is one number go right below its name."""
+
+    baseline: Annotated[
+        BaselineEntry | None,
+        BeforeValidator(values.baseline, json_schema_input_type=Literal["previous"] | BaselineEntry),
+        Field(examples=["previous", {"branch": "main", "max_drop": 0.01}, {"tag": "v1.2", "undecided": "fail"}]),
+    ] = None
+    """Earlier runs in the history that the metrics are held to, beside their bounds: `{branch: NAME}`, `{tag: NAME}` or
+    `previous`. All metrics with bounds are compared; without any, f1, or else accuracy."""
+
+    trend: Literal["warn", "fail"] = "warn"
+    """Effect of a trend alert, that is, of metrics that get worse over the runs in the history: `warn` (the default)
+    shows a warning, `fail` fails the training, too."""
 
     inference: InferenceEntry = InferenceEntry()
     """How inference with the trained model is tested."""
@@ -295,6 +333,7 @@ class EnvironmentEntry(_Entry):
 
 
 NESTED: dict[str, type[BaseModel]] = {
+    "baseline": BaselineEntry,
     "better_than_current": BetterEntry,
     "inference": InferenceEntry,
     "limits": LimitsEntry,

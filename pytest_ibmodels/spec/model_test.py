@@ -70,6 +70,26 @@ class TableSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class BaselineSpec:
+    """Earlier runs that a new run is held to.
+
+    Attributes:
+        kind: how they are chosen: by git branch, by git tag, or the newest.
+        ref: name of the branch or tag; empty for the newest.
+        max_drop: largest allowed drop of a metric, as a fraction.
+        undecided: verdict if there is no baseline, or too few documents or runs to decide.
+    """
+
+    kind: Literal["branch", "tag", "previous"]
+    ref: str = ""
+    max_drop: float = 0.01
+    undecided: Literal["pass", "fail", "skip"] = "pass"
+
+    def __str__(self) -> str:
+        return "the previous run" if self.kind == "previous" else f"{self.kind} {self.ref}"
+
+
+@dataclass(frozen=True, slots=True)
 class MarkUse:
     """Use of a mark of pytest; line and column count from 1."""
 
@@ -92,6 +112,8 @@ class ModelTest:
         config: hyperparameters, passed to the training unchanged.
         repeats: number of trainings, each with another seed.
         metrics: metric -> field -> bounds.
+        baseline: earlier runs that its metrics are held to; None for none.
+        trend: effect of a trend alert.
         inference: documents to run inference on.
         marks: marks of pytest for both items.
         skip: reason not to run it; None runs it.
@@ -107,6 +129,8 @@ class ModelTest:
     table: TableSpec | None = None
     config: dict[str, JsonValue] = field(default_factory=dict)
     metrics: dict[str, dict[str, Minimum]] = field(default_factory=dict)
+    baseline: BaselineSpec | None = None
+    trend: Literal["warn", "fail"] = "warn"
     inference: InferenceSpec = InferenceSpec()
     marks: tuple[MarkUse, ...] = ()
     skip: str | None = None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from pytest_ibmodels.spec.entries import ModelTestEntry
+from pytest_ibmodels.spec.entries import BaselineEntry, ModelTestEntry
 from pytest_ibmodels.spec.errors import Problem, SpecError
 from pytest_ibmodels.spec.messages import closest, quoted
 from pytest_ibmodels.spec.model_test import (
+    BaselineSpec,
     EnvironmentUse,
     InferenceSpec,
     MarkUse,
@@ -95,7 +96,16 @@ def _model_test(name: str, line: int, entry: ModelTestEntry, raw: LocatedDict) -
         xfail=entry.xfail,
         package=entry.package,
         repeats=entry.repeats,
+        baseline=_baseline(entry.baseline),
+        trend=entry.trend,
     )
+
+
+def _baseline(entry: BaselineEntry | None) -> BaselineSpec | None:
+    if entry is None:
+        return None
+    kind: Literal["branch", "tag", "previous"] = "branch" if entry.branch else "tag" if entry.tag else "previous"
+    return BaselineSpec(kind, entry.branch or entry.tag or "", entry.max_drop, entry.undecided)
 
 
 def _table(entry: ModelTestEntry) -> TableSpec | None:

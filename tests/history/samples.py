@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pytest_ibmodels.history.runs import StoredMetric, StoredRun
+from pytest_ibmodels.verdicts.results import Labels, WordCounts
 
 BEGIN = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -38,7 +39,7 @@ def run(number: int = 0, value: float | None = 0.9, **changes: Any) -> StoredRun
         hardware="x86_64, 2 cores",
         seconds=12.5,
         memory=2**40,
-        documents={"a.pdf": True, "b.pdf": False},
+        documents={"a.pdf": {"Name": WordCounts(2, 2, 2, 1)}, "b.pdf": {"Label": Labels("good", "bad")}},
         metrics=metrics,
     )
     return replace(made, **changes)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pytest_ibmodels.spec import ModelTest
     from pytest_ibmodels.verdicts.checks import MetricCheck
     from pytest_ibmodels.verdicts.predictions import Answer
+    from pytest_ibmodels.verdicts.results import TrainingPredictions
 
 
 class RouteError(Exception):
@@ -141,8 +142,8 @@ class Route(Protocol):
         """Checks of an ended training besides its metrics' bounds, and notes for the report."""
         ...
 
-    async def training_predictions(self, context: RunContext, test: ModelTest) -> Mapping[str, Mapping[str, str]]:
-        """Document → field → text, as training predicted them, in the order of its file.
+    async def training_predictions(self, context: RunContext, test: ModelTest) -> TrainingPredictions:
+        """Predictions that training wrote.
 
         Raises:
             RouteError: training did not write a predictions file.
