@@ -73,6 +73,7 @@ class Run:
         intervals: ``evaluation_intervals`` as reported.
         test_part: the test part that was measured, if the training reported it.
         comparison: row-by-row comparison with the model in use, if the training reported one.
+        peak_memory: bytes that the training job took at most; None if the environment does not report it.
         predicted: predictions that the training wrote; None if they were not read.
         judged: phase → its verdict with the checks of the project's hooks, or the exception its item raises; set by
             pytest's thread once an item has waited for the phase.
@@ -103,6 +104,7 @@ class Run:
     intervals: object = None
     test_part: TestPart | None = None
     comparison: Comparison | None = None
+    peak_memory: int | None = None
     predicted: TrainingPredictions | None = None
     judged: dict[Literal["training", "inference"], MetricsVerdict | PredictionsVerdict | BaseException] = field(
         default_factory=dict

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def judge_training(run: Run, route: Route, state: TrainingState) -> MetricsVerdict:
     """Keep what an ended training reported in ``run``, and hold its metrics to their bounds."""
     test = run.case.test
-    run.metrics, run.intervals = state.metrics, state.intervals
+    run.metrics, run.intervals, run.peak_memory = state.metrics, state.intervals, state.peak_memory
     run.test_part, problem = read_test_part(state.test_part)
     if problem:
         run.notes.append(f"the test part that the training reported cannot be read: {problem}")

@@ -39,6 +39,7 @@ def stored_runs(record: RunRecord, origin: Origin, documents: Sequence[Results |
             documents=documents[number] if number < len(documents) else None,
             seed=repeat.seed,
             seconds=repeat.seconds,
+            memory=repeat.peak_memory,
             repeat=number,
             repeats=len(record.repeats),
             metrics=tuple(_metrics(record.training, repeat.values)),
@@ -73,6 +74,7 @@ def stored_run(record: RunRecord, origin: Origin) -> StoredRun:
         ci_run=origin.ci_run,
         hardware=local_hardware() if urlsplit(record.host).hostname in _THIS_MACHINE else "",
         seconds=record.seconds.training,
+        memory=record.peak_memory,
         metrics=tuple(_metrics(record.training)),
     )
 

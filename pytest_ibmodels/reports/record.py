@@ -263,6 +263,7 @@ class RepeatRecord(_Record):
     job_id: str | None = None
     reattached: bool = Field(False, description="True if an earlier session started the job (--reattach).")
     seconds: float | None = Field(None, description="Duration of the training; null if it did not start.")
+    peak_memory: int | None = Field(None, description="Bytes that the training took at most; null if not reported.")
     passed: bool | None = Field(None, description="True if its own metrics are within the bounds; null if it failed.")
     values: tuple[ValueRecord, ...] = Field((), description="All reported metrics.")
     test_part: TestPartRecord | None = None
@@ -287,6 +288,7 @@ class RunRecord(_Record):
     started: AwareDatetime | None = None
     finished: AwareDatetime | None = None
     seconds: SecondsRecord = SecondsRecord()
+    peak_memory: int | None = Field(None, description="Bytes that the training took at most; null if not reported.")
     repeats: tuple[RepeatRecord, ...] = Field(
         (), description="All trainings of a run that trains several times, the first first; empty for others."
     )

@@ -32,7 +32,7 @@ class Labels(NamedTuple):
 
 FieldResult = WordCounts | Labels
 Results = Mapping[str, Mapping[str, FieldResult]]
-"""Document → field → result. A field without a known right value is missing."""
+"""Document → field → result. Fields without a known right value are missing, and so are documents without fields."""
 
 
 @dataclass(frozen=True)

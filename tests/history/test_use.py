@@ -11,61 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_ibmodels import cli
 from pytest_ibmodels.history.store import History
-from tests.plugin.conftest import TOKEN, Project, _outside_github, fork_server, project, served, server
+from tests.history.conftest import Sinking, history_of
+from tests.plugin.conftest import TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-__all__ = ["_outside_github", "fork_server", "project", "served", "server"]
-
-VARIABLES = ("IBMODELS_HISTORY", "GITHUB_SHA", "GITHUB_RUN_ID", "GITHUB_REF_TYPE", "GITHUB_HEAD_REF", "CI_JOB_URL")
-
-
-@pytest.fixture
-def ibmodels(
-    capsys: pytest.CaptureFixture[str], served: Project, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., tuple[int, str, str]]:
-    """Runs a command in the project; its exit code, stdout and stderr."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.chdir(served.pytester.path)
-        capsys.readouterr()
-        code = cli.main(arguments)
-        return (code, *capsys.readouterr())
-
-    return run
-
-
-class Sinking:
-    """A model test whose config stays the same while its results change."""
-
-    def __init__(self, project: Project) -> None:
-        self.project = project
-        self.file = project.pytester.path / "results.json"
-        self.write_tests()
-
-    def write_tests(self, **config: object) -> None:
-        entry = {"config": {"results_file": str(self.file), **config}, "metrics": {"f1": {"Name": 0.8}}}
-        self.project.write_tests(Receipts=entry)
-
-    def run(self, f1: float, *options: str) -> pytest.RunResult:
-        results = {"f1": {"Name": f1, "Total": 0.5}}
-        self.file.write_text(json.dumps(results))
-        return self.project.run(*options)
-
-
-@pytest.fixture
-def sinking(served: Project, monkeypatch: pytest.MonkeyPatch) -> Sinking:
-    for name in VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-    return Sinking(served)
-
-
-def history_of(project: Project) -> Path:
-    return project.pytester.path / ".pytest_cache" / "ibmodels" / "history.sqlite"
 
 
 def rows(printed: str) -> list[list[str]]:
@@ -110,7 +62,7 @@ def test_fourteen_runs_that_sink_are_seen(
     assert {(run.test, run.environment, run.verdict, run.package) for run in runs} == {
         ("Receipts", "dogfood", "passed", "tiny")
     }
-    assert all(run.seconds is not None and run.hardware for run in runs)
+    assert all(run.seconds is not None and run.hardware and run.memory for run in runs)
     assert len({run.config_hash for run in runs}) == len({run.content_hash for run in runs}) == 1
 
     code, out, err = ibmodels("history", "export", str(tmp_path / "history.jsonl"))
@@ -134,7 +86,7 @@ def test_a_changed_config_starts_a_new_series(sinking: Sinking, ibmodels: Callab
 
 def test_what_failed_is_stored_and_what_did_not_end_is_not(sinking: Sinking) -> None:
     sinking.run(0.5).assert_outcomes(failed=1, skipped=1)
-    sinking.write_tests(**{"raise": "out of memory"})
+    sinking.write_tests(None, **{"raise": "out of memory"})
     sinking.run(0.9).assert_outcomes(failed=1, skipped=1)
     with History.open(f"sqlite:///{history_of(sinking.project)}") as history:
         (run,) = history.runs(sinking.project.pytester.path.name)

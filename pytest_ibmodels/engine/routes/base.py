@@ -60,6 +60,7 @@ class TrainingState:
         queued: whether the job was accepted and has not begun.
         current: the model in use that the new one is compared with, and its metrics; None if not reported.
         intervals, test_part, comparison: ``evaluation_intervals`` and these, unchecked.
+        peak_memory: bytes that the job has taken at most; None if not reported.
     """
 
     name: str
@@ -75,6 +76,7 @@ class TrainingState:
     intervals: object = None
     test_part: object = None
     comparison: object = None
+    peak_memory: int | None = None
 
 
 class DataFingerprint(NamedTuple):

@@ -13,7 +13,7 @@ from pytest_ibmodels.instabase.answers import loads
 from pytest_ibmodels.instabase.errors import UnexpectedAnswer
 from pytest_ibmodels.instabase.wire import DocumentPrediction, JobStatus, Prediction, TrainingStatus, TrainRequest
 from pytest_ibmodels.verdicts.metrics import one_value_as_field
-from pytest_ibmodels.verdicts.reported import finite
+from pytest_ibmodels.verdicts.reported import count, finite
 from pytest_ibmodels.verdicts.results import TrainingPredictions, field_result
 
 if TYPE_CHECKING:
@@ -100,6 +100,7 @@ def training_state(status: JobStatus) -> TrainingState:
         intervals=data.get("evaluation_intervals"),
         test_part=data.get("test_part"),
         comparison=data.get("comparison"),
+        peak_memory=count(status.peak_memory) or None,
         queued=current.task_state == "PENDING",
     )
 
@@ -119,15 +120,16 @@ def parse_predictions(content: bytes) -> TrainingPredictions:
     found = {document: _predictions(document, fields) for document, fields in value.items()}
     return TrainingPredictions(
         texts={document: {name: one.text for name, one in fields.items()} for document, fields in found.items()},
-        results={
-            document: {name: result for name, one in fields.items() if (result := _result(one)) is not None}
-            for document, fields in found.items()
-        },
+        results={document: results for document, fields in found.items() if (results := _results(fields))},
     )
 
 
-def _result(one: Prediction) -> FieldResult | None:
-    return field_result(one.text, one.gold_text, one.words, one.gold_words, one.is_match)
+def _results(fields: Mapping[str, Prediction]) -> dict[str, FieldResult]:
+    results = {
+        name: field_result(one.text, one.gold_text, one.words, one.gold_words, one.is_match)
+        for name, one in fields.items()
+    }
+    return {name: result for name, result in results.items() if result is not None}
 
 
 def _predictions(document: str, fields: object) -> Mapping[str, Prediction]:
