@@ -5,8 +5,8 @@
 First, the share of test rows that the model in use has learned, after a change of the table, with the real reading and
 splitting of a training; beside it that of a split that draws row numbers. Then the verdict of `better_than_current`
 with `max_drop: 0.02`, on simulated pairs of models that disagree in 10 % of the rows, with the real intervals and the
-real judgement; beside it the verdict of a `baseline` on the same pairs, from results per row as the history keeps them. All
-seeds are fixed. Exits with 1 where a goal is missed.
+real judgement; in brackets the verdict of a `baseline` on the same pairs, from results per row as the history keeps
+them. All seeds are fixed. Exits with 1 where a goal is missed.
 """
 
 from __future__ import annotations
@@ -175,9 +175,7 @@ def against_baseline(actual: NDArray[Any], old: Evaluation, new: Evaluation) -> 
 
 def verdicts(trials: int) -> bool:
     """Print how often each verdict is given; whether all goals are reached."""
-    print(
-        f"\nverdict with max_drop {MAX_DROP}        holds  undecided   fails   ({trials} pairs each; baseline in brackets)"
-    )
+    print(f"\nverdict with max_drop {MAX_DROP}        holds  undecided   fails   ({trials} pairs)")
     good = True
     for number, ((model, rows), goals) in enumerate(PAIRS.items()):
         rng = np.random.default_rng([SEED, number])
