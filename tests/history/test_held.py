@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import uuid
 from dataclasses import replace
 from datetime import timedelta
@@ -12,55 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_ibmodels.history.store import History
-from tests.history.conftest import Sinking, history_of
+from tests.history.conftest import Documents, Sinking, git, history_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pytest_ibmodels.history.runs import StoredRun
-
-GIT = ("git", "-c", "user.name=me", "-c", "user.email=me@example.org", "-c", "init.defaultBranch=main")
-
-
-def git(folder: Path, *arguments: str) -> None:
-    subprocess.run([*GIT, *arguments], cwd=folder, check=True, capture_output=True)
-
-
-class Documents:
-    """A model test on 100 documents more than its project has, some of them predicted right."""
-
-    def __init__(self, sinking: Sinking) -> None:
-        self.sinking = sinking
-        self.folder = sinking.project.pytester.path
-        self.file = self.folder / "predictions.json"
-        self.entry: dict[str, object] = {"metrics": {"exact_match": {"Name": 0.5}}}
-        (self.folder / ".gitignore").write_text("/predictions.json\n/results.json\n.pytest_cache\n__pycache__\n")
-        self.write()
-        git(self.folder, "init", "-q")
-        self.commit("first")
-
-    def write(self, **entry: object) -> None:
-        self.sinking.write_tests(self.entry | entry, predictions_file=str(self.file))
-
-    def commit(self, message: str) -> None:
-        git(self.folder, "add", "-A")
-        git(self.folder, "commit", "-qm", message)
-
-    def run(self, right: int, *options: str) -> pytest.RunResult:
-        predictions = {
-            f"in/{number}.ibdoc": {
-                "Name": {"text": "x", "gold_text": "x", "words": [{"idx": 1}], "is_match": number < right}
-            }
-            for number in range(100)
-        }
-        self.file.write_text(json.dumps(predictions))
-        self.sinking.file.write_text(json.dumps({"exact_match": {"Name": right / 100}}))
-        return self.sinking.project.run(*options)
-
-
-@pytest.fixture
-def documents(sinking: Sinking) -> Documents:
-    return Documents(sinking)
 
 
 def test_a_branch_is_held_to_main(documents: Documents) -> None:
