@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from pytest_ibmodels.history.runs import StoredRun
     from pytest_ibmodels.history.trend import Drop, Shift
 
+TREND_RUNS = 200
+"""Number of the newest runs of a case in which trends are looked for."""
+
 
 @dataclass(frozen=True)
 class TrendAlert:

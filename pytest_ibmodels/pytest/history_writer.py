@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from pytest_ibmodels.reports.record import CheckRecord, RunRecord, TrainingRecord, ValueRecord
 
 _THIS_MACHINE = {"localhost", "127.0.0.1", "::1"}
-_TREND_RUNS = 200
-"""Number of the newest runs of a case in which trends are looked for."""
 _NO_EXTRA = (
     "history: not kept, as {module} is not installed: pip install 'pytest-ibmodels[history]', "
     "or set ibmodels_history = none"
@@ -113,11 +111,11 @@ class HistoryWriter:
             self._find_trends(history, origin.project, {(record.test, record.environment) for record in records})
 
     def _find_trends(self, history: History, project: str, cases: Iterable[tuple[str, str]]) -> None:
-        from pytest_ibmodels.history.alerts import trend_alerts
+        from pytest_ibmodels.history.alerts import TREND_RUNS, trend_alerts
 
         min_shift = options.positive_number(self._config, "ibmodels_trend_min_shift")
         for test, environment in sorted(cases):
-            alerts = trend_alerts(history.runs(project, test, environment, last=_TREND_RUNS), min_shift)
+            alerts = trend_alerts(history.runs(project, test, environment, last=TREND_RUNS), min_shift)
             self._messages += [trend_line(alert) for alert in alerts]
 
 
