@@ -55,7 +55,9 @@ def test_public_names_are_imported_on_first_use() -> None:
 
 
 def test_the_history_is_read_without_the_models_of_the_yaml_files() -> None:
-    script = "import sys, pytest_ibmodels.history.store; print({'pydantic', 'yaml', 'numpy', 'scipy'} & set(sys.modules))"
+    script = (
+        "import sys, pytest_ibmodels.history.store; print({'pydantic', 'yaml', 'numpy', 'scipy'} & set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.split() == ["set()"]
     assert all(getattr(spec, name) for name in spec.__all__)

@@ -320,6 +320,8 @@ class _Level:
         Returns:
             True if there is such a shift.
         """
+        if rise.after - rise.before < self._min_shift - _ROUNDING:
+            return False
         mirrored = [-value for value in values]
         split = Split(rise.cut, -rise.score, -rise.before, -rise.after)
         if not self._is_large(mirrored, split) or split_p_value(mirrored, split, self._alpha) > self._alpha:

@@ -34,7 +34,7 @@ _DASHES = [[1, 0], [7, 3], [2, 2], [9, 3, 2, 3], [4, 4], [12, 3]]
 _COLOURS = [f"var(--line-{index})" for index in range(1, len(SYMBOLS) + 1)]
 INK, SOFT, FAINT, TRACK, BAR = (f"var(--{name})" for name in ("ink", "soft", "faint", "track", "bar"))
 
-_CONFIG: dict[str, Any] = {
+CONFIG: dict[str, Any] = {
     "aria": False,  # the page has a description and a table of each plot
     "background": "transparent",
     "font": "system-ui, sans-serif",
@@ -145,10 +145,12 @@ def _nearer_bound(record: CheckRecord) -> float | None:
     return record.maximum if above else record.minimum
 
 
-def label(text: str) -> str:
-    """Return a text as a plot may hold it."""
+def label(text: str, characters: int = 80) -> str:
+    """Return a text as a plot may hold it, at most so many characters long."""
     # The renderer ends the whole process on characters that XML cannot hold, such as a NUL.
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text[:80])
+    return "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text[:characters]
+    )
 
 
 def _by_outcome(passed: object, failed: object) -> dict[str, Any]:
@@ -220,13 +222,18 @@ def _domain(values: Sequence[float | None]) -> list[float]:
 
 def draw(specification: dict[str, Any]) -> Markup:
     """Draw a specification of Vega-Lite, with the colours and fonts of the page."""
+    # The renderer escapes the texts that it draws.
+    return Markup(svg(specification))  # noqa: S704
+
+
+def svg(specification: dict[str, Any]) -> str:
+    """Return a drawn specification as text; the renderer may fetch nothing."""
     whole = {
         "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
         "width": WIDTH,
         "autosize": {"type": "fit-x", "contains": "padding"},
         "padding": {"left": 2, "right": 10, "top": 4, "bottom": 2},
-        "config": _CONFIG,
+        "config": CONFIG,
         **specification,
     }
-    # The renderer escapes the texts that it draws, and may fetch nothing.
-    return Markup(vl_convert.vegalite_to_svg(whole, vl_version=_VEGA_LITE, allowed_base_urls=[]))  # noqa: S704
+    return vl_convert.vegalite_to_svg(whole, vl_version=_VEGA_LITE, allowed_base_urls=[])
