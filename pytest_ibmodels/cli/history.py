@@ -80,10 +80,11 @@ def write_page(
             f"--html needs a package that is not installed ({error.name}): pip install 'pytest-ibmodels[report]'"
         ) from None
     name, min_shift = project_name(project.folder), _min_shift(project)
+    selection = (test, ", ".join(environments), metric, f"the last {_runs(last)} of each model test")
 
     def write(history: History) -> None:
         runs = _chosen_runs(history, name, test, environments, metric, last)
-        page, shown = render(name, runs, metric, min_shift, selection=f"the last {_runs(last)} of each model test")
+        page, shown = render(name, runs, metric, min_shift, selection=", ".join(filter(None, selection)))
         _write_file(file, page)
         tell(f"{file}: {shown}")
 

@@ -187,7 +187,7 @@ def test_one_series_is_chosen_as_in_the_table(project: Path, capsys: pytest.Capt
     assert cli.main(["history", *options, "--html", "loss.html"]) == 0
     assert capsys.readouterr() == ("", "loss.html: 1 series of 5 runs\n")
     assert (
-        "5 runs 2026-04-05 to 2026-04-09 the last 5 runs of each model test"
+        "5 runs 2026-04-05 to 2026-04-09 Receipts, dogfood, loss, the last 5 runs of each model test"
         in Reader((project / "loss.html").read_text(encoding="utf-8")).text
     )
     assert cli.main(["history", "--metric", "f2", "--html", "f2.html"]) == 4

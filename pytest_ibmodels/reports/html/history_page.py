@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pytest_ibmodels.history.levels import Trend, trends_of
 from pytest_ibmodels.history.series import series_of
-from pytest_ibmodels.reports.figures import distinct_figures
+from pytest_ibmodels.reports.figures import counted, distinct_figures
 from pytest_ibmodels.reports.html.formats import NOTHING, plain, typeset
 from pytest_ibmodels.reports.html.history_plot import NARROW, WIDE, history_plot, sparkline
 from pytest_ibmodels.reports.html.history_points import SeriesLine, levels_of, line_of
@@ -114,15 +114,16 @@ def history_page(
         The page, and a sentence on what it shows.
     """
     lines = _lines(series for series in series_of(runs) if metric in {None, series.key.metric})
+    shown = {run: point.run.started for line in lines for point in line.points for run in point.run_ids}
     drawn = _with_trends(lines[:MOST_PLOTS], runs, min_shift)
     views = [*drawn, *(SeriesView(line, "", sparkline(line)) for line in lines[MOST_PLOTS:])]
     left_out = len(lines) - len(drawn)
     html = render(
         "history.html",
         project=project,
-        runs=len(runs),
-        first=min((run.started for run in runs), default=None),
-        last=max((run.started for run in runs), default=None),
+        runs=len(shown),
+        first=min(shown.values(), default=None),
+        last=max(shown.values(), default=None),
         selection=selection,
         tone="bad" if any(view.tone == "bad" and not view.line.has_ended for view in views) else "good",
         views=views,
@@ -133,7 +134,7 @@ def history_page(
         plugin=version("pytest-ibmodels"),
     )
     of_all = f"the worst {len(drawn)} of {len(lines)} series" if left_out else f"{len(lines)} series"
-    return html, f"{of_all} of {len(runs)} run{'s' * (len(runs) != 1)}"
+    return html, f"{of_all} of {counted(len(shown), 'run')}"
 
 
 def _lines(found: Iterable[Series]) -> list[SeriesLine]:

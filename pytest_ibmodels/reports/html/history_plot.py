@@ -200,9 +200,8 @@ def _maximum(point: CasePoint) -> float | None:
 
 
 def _dates(points: Sequence[CasePoint], most: int) -> dict[str, Any]:
-    """Return the axis of the runs, with the dates of some of them."""
-    count = min(most, len(points))
-    shown = [points[round(index * (len(points) - 1) / max(count - 1, 1))] for index in range(count)]
+    """Return the axis of the runs, with the dates of the last one and of some before, evenly spaced."""
+    shown = points[:: -max(1, -(-len(points) // most))][::-1]
     # The dates are the only texts that are part of an expression; they have no quotes.
     is_short = points[-1].run.started - points[0].run.started < _FEW_DAYS
     dates = ",".join(f"'{point.run.started:{'%m-%d %H:%M' if is_short else '%Y-%m-%d'}}'" for point in shown)
