@@ -6,12 +6,13 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from pytest_ibmodels.history.levels import Trend, trends_of
 from pytest_ibmodels.history.series import series_of
 from pytest_ibmodels.reports.figures import counted, distinct_figures
-from pytest_ibmodels.reports.html.formats import NOTHING, plain, typeset
+from pytest_ibmodels.reports.html.formats import plain, typeset
 from pytest_ibmodels.reports.html.history_plot import NARROW, WIDE, history_plot, sparkline
 from pytest_ibmodels.reports.html.history_points import SeriesLine, levels_of, line_of
 from pytest_ibmodels.reports.html.rendering import render
@@ -60,9 +61,9 @@ class SeriesView:
     @property
     def bound(self) -> str:
         minimum, maximum = self.line.last.minimum, self.line.last.maximum
-        bounds = [] if minimum is None else [plain(minimum)]
-        bounds += [] if maximum is None else [f"at most {plain(maximum)}"]
-        return " and ".join(bounds) or NOTHING
+        if minimum is not None and maximum is not None:
+            return f"{plain(minimum)} to {plain(maximum)}"
+        return plain(minimum) if maximum is None else f"at most {plain(maximum)}"
 
     @property
     def has_repeats(self) -> bool:
@@ -86,7 +87,7 @@ class SeriesView:
     @property
     def shifts(self) -> Iterator[tuple[str, str]]:
         """Tone and sentence of each shift, newest first."""
-        for before, level in reversed(list(zip(self.line.levels, self.line.levels[1:], strict=False))):
+        for before, level in reversed(list(pairwise(self.line.levels))):
             yield ("bad" if level.is_worse else "good"), _sentence(self.line, before, level)
 
     @property

@@ -25,7 +25,7 @@ _SMALL_FROM = 60
 """Points from which on they are drawn small."""
 _LEAST_SPAN = 0.02
 """Smallest difference that fills the height of a plot, so that noise does not look like a trend."""
-_LABEL_PIXELS, _AXIS_PIXELS = 6, 50
+_LABEL_PIXELS, _AXIS_PIXELS = 7, 50
 """Widths of a character of a version's label, and of the vertical axis."""
 _FEW_DAYS = timedelta(days=3)
 """Shorter histories have the time of day at their axis."""
@@ -104,7 +104,7 @@ def sparkline(line: SeriesLine) -> Markup:
 
 
 _AT_TOP: dict[str, Any] = {"y": 2, "baseline": "top", "align": "left", "dx": 3, "fontSize": 13}
-_LABEL: dict[str, Any] = {"baseline": "bottom", "fontSize": 11, "color": SOFT}
+_LABEL: dict[str, Any] = {"baseline": "bottom", "fontSize": 12, "color": SOFT}
 _PIECES = {"detail": {"field": "piece", "type": "nominal"}, "order": {"field": "order", "type": "quantitative"}}
 _WORSE_OR_BETTER = {"condition": {"test": "datum.is_worse", "value": _BAD}, "value": _GOOD}
 

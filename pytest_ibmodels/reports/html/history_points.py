@@ -195,5 +195,6 @@ def levels_of(line: SeriesLine, trend: Trend) -> tuple[Level, ...]:
 
 
 def _mean(line: SeriesLine, first: int, last: int) -> float:
-    points = line.points[first - 1 : last]
-    return fmean(point.value for point in points if point.value is not None and point.run.verdict != "error")
+    """Return the mean of some points, without those of runs that ended in an error."""
+    known = [(point.value, point.run.verdict) for point in line.points[first - 1 : last] if point.value is not None]
+    return fmean([value for value, verdict in known if verdict != "error"] or [value for value, _ in known])
