@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import replace
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -127,12 +126,14 @@ def test_every_point_has_its_facts_as_a_title_and_as_a_row(page: Reader) -> None
 def test_a_minimum_that_changes_is_a_step_and_releases_are_marked(page: Reader) -> None:
     (one,) = series("dogfood", "f1", "Name")
     line = line_of(one, has_ended=False)
-    corners = [(row["x"], row["y"]) for row in history_plot._bounds(line)]
-    assert [pair for pair in pairwise(corners) if pair[0][1] != pair[1][1]] == [((16.5, 0.85), (16.5, 0.9))]
+    flat, steps = history_plot._bounds(line)
+    assert flat == [{"x": 0.5, "x2": 16.5, "y": 0.85}, {"x": 16.5, "x2": 40.5, "y": 0.9}]
+    assert steps == [{"x": 16.5, "y": 0.85, "y2": 0.9}]
     assert list(line.releases) == [(13, "1.3.0"), (34, "2.0.0-rc.1")]
     part = section(page, "f1 of Name Receipts on dogfood")
     assert part.count(">1.3.0</text>") == part.count(">2.0.0-rc.1</text>") == 2
     assert part.count('stroke-dasharray="1,3"') == 4
+    assert part.count('stroke-dasharray="4,3"') == 6
 
 
 def test_a_new_config_begins_a_series_and_ends_another(page: Reader) -> None:

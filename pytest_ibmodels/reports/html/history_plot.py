@@ -57,10 +57,12 @@ def history_plot(line: SeriesLine, screen: tuple[int, int, int], *, has_titles: 
     if has_titles:
         points["description"] = {"field": "title"}
     values, releases, shifts = _values(line, has_titles=has_titles), _releases(line, width), _shifts(line)
+    flat, steps = _bounds(line)
     layers = [
         *_layer(_intervals(line, low, high), "rule", both, {"y2": {"field": "y2"}}, color=BAR, opacity=0.6),
         *_layer(releases, "rule", {"x": x}, color=SOFT, strokeWidth=1, strokeDash=[1, 3]),
-        *_layer(_bounds(line), "line", both, _PIECES, color=INK, strokeWidth=1.25, strokeDash=[4, 3]),
+        *_layer(flat, "rule", both, {"x2": {"field": "x2"}}, **_DASHED),
+        *_layer(steps, "rule", both, {"y2": {"field": "y2"}}, **_DASHED),
         *_layer(values, "line", both, color=BAR, strokeWidth=1.25),
         *_layer(_repeats(line), "point", both, filled=True, size=14, color=SOFT, opacity=0.45),
         *_layer(shifts, "rule", {"x": x}, {"color": _WORSE_OR_BETTER}, strokeWidth=1.5),
@@ -105,7 +107,7 @@ def sparkline(line: SeriesLine) -> Markup:
 
 _AT_TOP: dict[str, Any] = {"y": 2, "baseline": "top", "align": "left", "dx": 3, "fontSize": 13}
 _LABEL: dict[str, Any] = {"baseline": "bottom", "fontSize": 12, "color": SOFT}
-_PIECES = {"detail": {"field": "piece", "type": "nominal"}, "order": {"field": "order", "type": "quantitative"}}
+_DASHED: dict[str, Any] = {"color": INK, "strokeWidth": 1.25, "strokeDash": [4, 3]}
 _WORSE_OR_BETTER = {"condition": {"test": "datum.is_worse", "value": _BAD}, "value": _GOOD}
 
 _Rows = list[dict[str, Any]]
@@ -178,17 +180,22 @@ def _releases(line: SeriesLine, width: int) -> _Rows:
     return rows
 
 
-def _bounds(line: SeriesLine) -> _Rows:
-    """Return the corners of the step lines of minimum and maximum."""
+def _bounds(line: SeriesLine) -> tuple[_Rows, _Rows]:
+    """Return the horizontal and the vertical parts of the step lines of minimum and maximum."""
     bounds: tuple[Callable[[CasePoint], float | None], ...] = (_minimum, _maximum)
-    rows: _Rows = []
-    piece = 0
+    flat: _Rows = []
+    steps: _Rows = []
     for bound in bounds:
-        for is_missing, points in groupby(line.points, key=lambda point, bound=bound: bound(point) is None):  # type: ignore[misc]
-            piece += 1
-            for point in () if is_missing else points:
-                rows += [{"x": point.number + side, "y": bound(point), "piece": piece} for side in (-0.5, 0.5)]
-    return [row | {"order": order} for order, row in enumerate(rows)]
+        before: float | None = None
+        for value, points in groupby(line.points, key=bound):
+            numbers = [point.number for point in points]
+            first, last = numbers[0], numbers[-1]
+            if value is not None:
+                flat.append({"x": first - 0.5, "x2": last + 0.5, "y": value})
+                if before is not None:
+                    steps.append({"x": first - 0.5, "y": before, "y2": value})
+            before = value
+    return flat, steps
 
 
 def _minimum(point: CasePoint) -> float | None:
