@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pytest_ibmodels.history.series import Series
     from pytest_ibmodels.reports.html.history_points import CasePoint, Level
 
-MOST_PLOTS = 20
+MOST_PLOTS = 16
 """Series that are drawn; the overview has all of them."""
 _MOST_ROWS = 500
 

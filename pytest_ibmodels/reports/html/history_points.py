@@ -169,7 +169,7 @@ def _point(number: int, case: Sequence[StoredRun], metrics: Sequence[StoredMetri
     return CasePoint(
         number=number,
         run=case[0],
-        value=fmean(values) if values else None,
+        value=(values[0] if is_single else fmean(values)) if values else None,
         values=values,
         low=metrics[0].low if is_single else None,
         high=metrics[0].high if is_single else None,
