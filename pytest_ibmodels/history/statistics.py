@@ -198,7 +198,7 @@ def _scores(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     return scores
 
 
-@lru_cache
+@lru_cache(maxsize=256)
 def _cuts(count: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """Numbers of values before and after each allowed cut, and the weight of the difference of the means."""
     import numpy as np
