@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from pytest_ibmodels.history.runs import StoredRun
 
+TREND_RUNS = 200
+"""Number of the newest runs of a case in which trends are looked for."""
+
 
 def trend_alerts(runs: Iterable[StoredRun], min_shift: float) -> list[Trend]:
     """Return the alerts that the newest run of a case caused; each shift is alerted once, when it becomes significant.

@@ -39,6 +39,9 @@ def cases_of(runs: Sequence[StoredRun]) -> list[list[StoredRun]]:
     cases: list[list[StoredRun]] = []
     open_cases: dict[tuple[str, str, int], list[StoredRun]] = {}
     for run in runs:
+        if run.repeats == 1:
+            cases.append([run])
+            continue
         key = (run.ci_run, run.commit, run.repeats)
         case = open_cases.get(key, [])
         if not case or len(case) >= run.repeats or any(other.repeat == run.repeat for other in case):

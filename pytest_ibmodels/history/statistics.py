@@ -6,6 +6,7 @@ Needs numpy and scipy, which are imported on first use.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -189,12 +190,18 @@ def _spread(array: NDArray[np.float64]) -> float:
 
 def _scores(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """Score of each allowed cut of each row: mean before minus mean after, times √(before · after / all)."""
+    count = rows.shape[1]
+    before, after, weights = _cuts(count)
+    sums = rows.cumsum(axis=1)
+    low = sums[:, FEWEST_BEFORE - 1 : count - FEWEST_AFTER]
+    scores: NDArray[np.float64] = (low / before - (sums[:, -1:] - low) / after) * weights
+    return scores
+
+
+@lru_cache(maxsize=256)
+def _cuts(count: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Numbers of values before and after each allowed cut, and the weight of the difference of the means."""
     import numpy as np
 
-    count = rows.shape[1]
     before = np.arange(FEWEST_BEFORE, count - FEWEST_AFTER + 1)
-    sums = rows.cumsum(axis=1)
-    low = sums[:, before - 1]
-    means_before, means_after = low / before, (sums[:, -1:] - low) / (count - before)
-    scores: NDArray[np.float64] = (means_before - means_after) * np.sqrt(before * (count - before) / count)
-    return scores
+    return before, count - before, np.sqrt(before * (count - before) / count)

@@ -111,6 +111,19 @@ class Alert:
     shift: Shift
 
 
+@dataclass(frozen=True)
+class LevelStart:
+    """The first run of a level that differs from the one before.
+
+    Attributes:
+        run: index of the run. It may be up to three runs away from the start that the alert names.
+        alert: alert of a shift to worse values; None for a shift to better ones.
+    """
+
+    run: int
+    alert: Alert | None
+
+
 def new_shift(
     values: Sequence[float], *, low_is_better: bool = False, min_shift: float = MIN_SHIFT, alpha: float = ALPHA
 ) -> Shift | None:
@@ -191,11 +204,23 @@ def all_alerts(
     alpha: float = ALPHA,
 ) -> dict[str, list[Alert]]:
     """Return every alert of a history by field, in the order of the runs; arguments as for :func:`new_shifts`."""
+    found = level_starts(fields, low_is_better=low_is_better, min_shift=min_shift, alpha=alpha)
+    return {field: [start.alert for start in starts if start.alert is not None] for field, starts in found.items()}
+
+
+def level_starts(
+    fields: Mapping[str, Sequence[float | None]],
+    *,
+    low_is_better: bool = False,
+    min_shift: float = MIN_SHIFT,
+    alpha: float = ALPHA,
+) -> dict[str, list[LevelStart]]:
+    """Return every shift of a history by field, in the order of the runs; arguments as for :func:`new_shifts`."""
     if len({len(values) for values in fields.values()}) > 1:
         raise ValueError("the fields have different numbers of runs: use None where a field has no value")
     sign = -1.0 if low_is_better else 1.0
     levels = {field: _Level(sign, min_shift, alpha / len(fields)) for field in fields}
-    alerts: dict[str, list[Alert]] = {field: [] for field in fields}
+    alerts: dict[str, dict[int, Alert]] = {field: {} for field in fields}
     for run in range(max((len(values) for values in fields.values()), default=0)):
         found: dict[str, Shift] = {}
         for field, values in fields.items():
@@ -203,9 +228,12 @@ def all_alerts(
             if shift is not None:
                 found[field] = shift
         for field in _significant({name: shift.p_value for name, shift in found.items()}, len(fields), alpha):
+            alerts[field][len(levels[field].starts)] = Alert(run, found[field])
             levels[field].restart(found[field].start)
-            alerts[field].append(Alert(run, found[field]))
-    return alerts
+    return {
+        field: [LevelStart(run, alerts[field].get(number)) for number, run in enumerate(level.starts)]
+        for field, level in levels.items()
+    }
 
 
 def change_points(values: Sequence[float | None], *, min_shift: float = MIN_SHIFT, alpha: float = ALPHA) -> list[int]:
@@ -292,6 +320,8 @@ class _Level:
         Returns:
             True if there is such a shift.
         """
+        if rise.after - rise.before < self._min_shift - _ROUNDING:
+            return False
         mirrored = [-value for value in values]
         split = Split(rise.cut, -rise.score, -rise.before, -rise.after)
         if not self._is_large(mirrored, split) or split_p_value(mirrored, split, self._alpha) > self._alpha:

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from pytest_ibmodels.verdicts.checks import MetricsVerdict
     from pytest_ibmodels.verdicts.trends import Trend
 
-_TREND_RUNS = 200
-"""Number of the newest runs of a case in which trends are looked for."""
 _BASELINE_RUNS = 100
 """Number of the newest runs of a baseline that are read."""
 
@@ -80,12 +78,12 @@ def _judged(
 
 
 def _trends(config: pytest.Config, history: History, new: list[StoredRun]) -> tuple[Trend, ...]:
-    from pytest_ibmodels.history.alerts import trend_alerts
+    from pytest_ibmodels.history.alerts import TREND_RUNS, trend_alerts
 
     first = new[0]
     earlier = [
         one
-        for one in history.runs(first.project, first.test, first.environment, last=_TREND_RUNS)
+        for one in history.runs(first.project, first.test, first.environment, last=TREND_RUNS)
         if one.started < first.started
     ]
     min_shift = options.positive_number(config, "ibmodels_trend_min_shift")

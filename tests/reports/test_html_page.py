@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from pytest_ibmodels.pytest.report_files import write_atomically
+from pytest_ibmodels.reports.files import write_atomically
 from pytest_ibmodels.reports.html import page
 from pytest_ibmodels.reports.record import (
     CheckRecord,

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from pytest_ibmodels.reports.figures import counted, span
 from pytest_ibmodels.reports.html import plots
 from pytest_ibmodels.reports.html.check_view import CheckView, check_view
 from pytest_ibmodels.reports.html.curves import Curves, Panel, curves
-from pytest_ibmodels.reports.html.formats import apart, duration, plain, signed, utc
+from pytest_ibmodels.reports.html.formats import duration, utc
 from pytest_ibmodels.reports.html.texts import DocumentView, documents
 from pytest_ibmodels.reports.versus import measured_on
 
@@ -203,6 +202,3 @@ def _metrics(checks: Sequence[CheckRecord]) -> Iterator[MetricView]:
 def _bounds_word(checks: Iterable[CheckRecord]) -> str:
     """Word for the bounds of checks, which are minimums unless one of them has a maximum."""
     return "bounds" if any(check.maximum is not None for check in checks) else "minimums"
-
-
-FILTERS = {function.__name__: function for function in (apart, counted, duration, plain, signed, span, utc)}
