@@ -59,6 +59,11 @@ def test_fourteen_runs_that_sink_are_seen(
     assert "known are: dogfood" in ibmodels("history", "--env", "prod")[2]
     assert "known are: exact_match" in ibmodels("history", "--metric", "f2")[2]
 
+    assert ibmodels("history", "--html", "history.html")[0] == 0
+    page = " ".join((folder / "history.html").read_text().split())
+    assert "got worse and stays so: 0.9" in page
+    assert "<svg" in page
+
     # The minimum was set long ago. What the advice rests on is the level before the model sank.
     code, out, _ = ibmodels("suggest")
     assert code == 0
