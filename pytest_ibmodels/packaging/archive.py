@@ -56,6 +56,7 @@ class Package:
         data: the zip.
         content_hash: SHA-256 of names and contents, in hexadecimal; independent of the compression.
         files: names in the zip, sorted.
+        folder: the code folder.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Package:
     data: bytes
     content_hash: str
     files: tuple[str, ...]
+    folder: Path
 
 
 def build_package(folder: Path) -> Package:
@@ -154,10 +156,11 @@ def _build(folder: Path) -> Package:
             f"{shown(folder)}: a .gitignore leaves out its {_PACKAGE_FILE}, or all of its Python files "
             "(or .git/info/exclude, or your own excludes file of git)"
         )
-    return _pack(contents, description, module)
+    return _pack(contents, description, folder.absolute())
 
 
-def _pack(contents: dict[str, Path], description: dict[str, Any], module: str) -> Package:
+def _pack(contents: dict[str, Path], description: dict[str, Any], folder: Path) -> Package:
+    module = folder.name
     digest = hashlib.sha256()
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
@@ -175,6 +178,7 @@ def _pack(contents: dict[str, Path], description: dict[str, Any], module: str) -
         data=buffer.getvalue(),
         content_hash=digest.hexdigest(),
         files=tuple(sorted(contents)),
+        folder=folder,
     )
 
 

@@ -25,11 +25,15 @@ class Settings:
     max_jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
     job_memory: int = 8 * GIB
     job_time: float = 7200.0
+    job_threads: int | None = None
+    """Threads of torch in a training. None leaves them to the training's code."""
     max_body: int = 1024 * MIB
     keep_jobs: float = 30 * DAY
     """How long the state and log of an ended job are kept."""
     preload: bool = True
-    """Whether to import torch and the like ahead of the first job, once for all jobs."""
+    """Whether torch and the like are imported once for all jobs and models that need them, not in each."""
+    preload_for: Path | None = None
+    """Folder of code: if it needs torch and the like, they are imported at the start. None waits for the first job."""
     max_models: int = 4
     model_idle: float = 600.0
     model_time: float = 300.0
