@@ -11,13 +11,17 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from pytest_ibmodels.history.statistics import (
+    Cut,
     Split,
-    best_splits,
+    best_cuts,
     clearest_cut,
     holm,
+    may_fall,
     mean_and_spread,
     prediction_bound,
     probability_below,
+    screen,
+    split_at,
     split_p_value,
 )
 
@@ -143,7 +147,10 @@ def new_shifts(
     Raises:
         ValueError: The fields have different numbers of runs.
     """
-    newest = max((len(values) for values in fields.values()), default=0) - 1
+    newest = _count_of_runs(fields) - 1
+    sign = -1.0 if low_is_better else 1.0
+    if not any(_may_shift(values, sign, min_shift) for values in fields.values()):
+        return {}
     found = all_alerts(fields, low_is_better=low_is_better, min_shift=min_shift, alpha=alpha)
     return {field: alert.shift for field, alerts in found.items() for alert in alerts if alert.run == newest}
 
@@ -191,12 +198,11 @@ def all_alerts(
     alpha: float = ALPHA,
 ) -> dict[str, list[Alert]]:
     """Return every alert of a history by field, in the order of the runs; arguments as for :func:`new_shifts`."""
-    if len({len(values) for values in fields.values()}) > 1:
-        raise ValueError("the fields have different numbers of runs: use None where a field has no value")
+    count = _count_of_runs(fields)
     sign = -1.0 if low_is_better else 1.0
-    levels = {field: _Level(sign, min_shift, alpha / len(fields)) for field in fields}
+    levels = {field: _Level(values, sign, min_shift, alpha / len(fields)) for field, values in fields.items()}
     alerts: dict[str, list[Alert]] = {field: [] for field in fields}
-    for run in range(max((len(values) for values in fields.values()), default=0)):
+    for run in range(count):
         found: dict[str, Shift] = {}
         for field, values in fields.items():
             shift = levels[field].add(run, values[run])
@@ -214,12 +220,30 @@ def change_points(values: Sequence[float | None], *, min_shift: float = MIN_SHIF
     Each run is judged with what was known at that time, as for alerts, so that every alert belongs to a change point.
     Later runs may show that it is up to three runs away from the start that the alert named.
     """
-    level = _Level(1.0, min_shift, alpha)
+    level = _Level(values, 1.0, min_shift, alpha)
     for run, value in enumerate(values):
         shift = level.add(run, value)
         if shift is not None and shift.p_value <= alpha:
             level.restart(shift.start)
     return level.starts
+
+
+def _count_of_runs(fields: Mapping[str, Sequence[float | None]]) -> int:
+    counts = {len(values) for values in fields.values()}
+    if len(counts) > 1:
+        raise ValueError("the fields have different numbers of runs: use None where a field has no value")
+    return max(counts, default=0)
+
+
+def _may_shift(values: Sequence[float | None], sign: float, min_shift: float) -> bool:
+    """False if the newest value completes no shift, wherever the present level began.
+
+    This spares most runs the replay of their series, which draws permutations for every earlier run.
+    """
+    if not values or values[-1] is None:
+        return False
+    known = [sign * value for value in values if value is not None]
+    return may_fall(known[-_LONGEST:], FEWEST_RUNS, min_shift)
 
 
 def _significant(p_values: Mapping[str, float], tests: int, alpha: float) -> list[str]:
@@ -232,11 +256,18 @@ def _significant(p_values: Mapping[str, float], tests: int, alpha: float) -> lis
 class _Level:
     """Values of a field since its last known shift.
 
+    Each run is judged by the values up to it, but the cuts of all runs of a level are found at once, which is faster.
+
     Attributes:
         starts: runs at which a level began, but for the first level.
     """
 
-    def __init__(self, sign: float, min_shift: float, alpha: float) -> None:
+    def __init__(self, series: Sequence[float | None], sign: float, min_shift: float, alpha: float) -> None:
+        self._series = [sign * value for value in series if value is not None]
+        self._added = 0
+        self._cuts_from = -1
+        self._cuts: list[tuple[Cut, Cut] | None] = []
+        self._first_count = 0
         self._sign = sign
         self._min_shift = min_shift
         self._alpha = alpha
@@ -254,17 +285,29 @@ class _Level:
             return None
         self._runs.append(run)
         self._values.append(self._sign * value)
+        self._added += 1
         self._settle()
         if len(self._values) - self._at < FEWEST_RUNS:
             return None
         values = self._values[self._at :][-_LONGEST:]
-        splits = best_splits(values)
-        if splits is None or self._follow(values, splits[1]) or not self._is_large(values, splits[0]):
+        cuts = self._best_cuts(len(values))
+        if cuts is None or max(cuts[0].score, -cuts[1].score) < screen(len(values)):
             return None
-        fall = splits[0]
+        fall, rise = (split_at(values, *cut) for cut in cuts)
+        if self._follow(values, rise) or not self._is_large(values, fall):
+            return None
         p_value = split_p_value(values, fall, self._alpha)
         start = self._runs[len(self._runs) - len(values) + fall.cut]
         return Shift(start, self._sign * fall.before, self._sign * fall.after, p_value)
+
+    def _best_cuts(self, count: int) -> tuple[Cut, Cut] | None:
+        """Return the best cuts of the last so many values that were added; those that follow are found in advance."""
+        start = self._added - count
+        if start != self._cuts_from:
+            self._cuts_from = start
+            end = start + _LONGEST  # of a longer series, the start moves on with every run
+            self._cuts, self._first_count = best_cuts(self._series[start:end], count), count
+        return self._cuts[count - self._first_count]
 
     def restart(self, run: int) -> None:
         """Let a new level start at a run."""
