@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
-from pytest_ibmodels.history.statistics import Split
 from pytest_ibmodels.history.trend import (
     FEWEST_RUNS,
     all_alerts,
@@ -12,6 +13,9 @@ from pytest_ibmodels.history.trend import (
     new_shift,
     new_shifts,
 )
+
+if TYPE_CHECKING:
+    from pytest_ibmodels.history.statistics import Split
 
 
 def noise(count: int, mean: float, seed: int, spread: float = 0.007) -> list[float]:
