@@ -8,8 +8,8 @@ import pytest
 
 from pytest_ibmodels import hooks
 from pytest_ibmodels.pytest import (
-    github_annotations,
     fixtures,
+    github_annotations,
     history_access,
     history_writer,
     mlflow_writer,

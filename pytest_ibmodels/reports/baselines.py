@@ -40,9 +40,15 @@ def verdict_sentence(baseline: BaselineVerdict | BaselineRecord) -> str:
     """What the run was compared with, and the verdict; or why it was not compared."""
     if baseline.problem:
         return f"not compared with {baseline.name}: {baseline.problem}"
-    verdict = {"holds": "holds", "worse": "got worse", "undecided": "undecided"}[baseline.outcome]
+    return f"compared with {baseline.name}: {verdict_words(baseline)}"
+
+
+def verdict_words(baseline: BaselineVerdict | BaselineRecord) -> str:
+    """The verdict, for places that name the baseline in a heading."""
+    if baseline.problem:
+        return f"not compared: {baseline.problem}"
     allowed = f" (a drop of {number(baseline.max_drop)} is allowed)" if baseline.max_drop else ""
-    return f"compared with {baseline.name}: {verdict}{allowed}"
+    return {"holds": "holds", "worse": "got worse", "undecided": "undecided"}[baseline.outcome] + allowed
 
 
 def sources(baseline: BaselineVerdict | BaselineRecord) -> Iterator[str]:

@@ -10,7 +10,7 @@ import html
 import re
 from typing import TYPE_CHECKING
 
-from pytest_ibmodels.reports.baselines import HEADER, cells, sources, verdict_sentence
+from pytest_ibmodels.reports.baselines import HEADER, cells, sources, verdict_words
 from pytest_ibmodels.reports.comparison import side_by_side
 from pytest_ibmodels.reports.figures import counted, distinct_figures, figures, remark
 from pytest_ibmodels.reports.repeats import NOISY
@@ -120,7 +120,7 @@ def _change_row(run: RunRecord, change: Sequence[str]) -> tuple[str, ...]:
 
 def _baseline_line(run: RunRecord, baseline: BaselineRecord) -> str:
     sign = {"holds": "✅", "worse": "❌", "undecided": "⚠️" if baseline.passed else "❌"}[baseline.outcome]
-    sentences = (verdict_sentence(baseline), *sources(baseline), *baseline.remarks)
+    sentences = (verdict_words(baseline), *sources(baseline), *baseline.remarks)
     return f"- {sign} {_escaped(run.title)}: {_escaped('; '.join(sentences))}\n"
 
 

@@ -32,7 +32,7 @@ SYMBOLS = {"circle": "●", "square": "■", "triangle-up": "▲", "diamond": "�
 """Vega's name → character in the page's legend, in the order of the lines."""
 _DASHES = [[1, 0], [7, 3], [2, 2], [9, 3, 2, 3], [4, 4], [12, 3]]
 _COLOURS = [f"var(--line-{index})" for index in range(1, len(SYMBOLS) + 1)]
-_INK, _SOFT, _FAINT, _TRACK, _BAR = (f"var(--{name})" for name in ("ink", "soft", "faint", "track", "bar"))
+INK, SOFT, _FAINT, _TRACK, BAR = (f"var(--{name})" for name in ("ink", "soft", "faint", "track", "bar"))
 
 _CONFIG: dict[str, Any] = {
     "aria": False,  # the page has a description and a table of each plot
@@ -40,9 +40,9 @@ _CONFIG: dict[str, Any] = {
     "font": "system-ui, sans-serif",
     "view": {"stroke": None},
     "axis": {
-        "labelColor": _SOFT,
+        "labelColor": SOFT,
         "labelFontSize": 12,
-        "titleColor": _SOFT,
+        "titleColor": SOFT,
         "titleFontSize": 12,
         "titleFontWeight": "normal",
         "domain": False,
@@ -70,7 +70,7 @@ def margins(checks: Sequence[CheckView]) -> Markup:
     }
     passed = _by_outcome("var(--good)", "var(--bad)")
     bar = {"type": "bar", "height": 10, "yOffset": 9}
-    text = {"type": "text", "baseline": "middle", "yOffset": -10, "fontSize": 12, "color": _INK}
+    text = {"type": "text", "baseline": "middle", "yOffset": -10, "fontSize": 12, "color": INK}
     number = [{"filter": "isValid(datum.observed)"}]
     layers: list[dict[str, Any]] = [
         {
@@ -78,7 +78,7 @@ def margins(checks: Sequence[CheckView]) -> Markup:
             "encoding": {"x": {"datum": low, "type": "quantitative"}, "x2": {"datum": high}},
         },
         {
-            "mark": bar | {"color": _BAR},
+            "mark": bar | {"color": BAR},
             "encoding": {"x": observed, "x2": {"datum": max(low, 0.0)}},
             "transform": number,
         },
@@ -90,13 +90,13 @@ def margins(checks: Sequence[CheckView]) -> Markup:
             "transform": [{"filter": "isValid(datum.observed) && isValid(datum.bound)"}],
         },
         {
-            "mark": {"type": "rule", "strokeWidth": 1.5, "yOffset": 9, "color": _INK},
+            "mark": {"type": "rule", "strokeWidth": 1.5, "yOffset": 9, "color": INK},
             "encoding": {"x": observed | {"field": "low"}, "x2": {"field": "high"}},
             "transform": [{"filter": "isValid(datum.low)"}],
         },
         *(
             {
-                "mark": {"type": "tick", "thickness": 2, "size": 20, "yOffset": 9, "color": _INK},
+                "mark": {"type": "tick", "thickness": 2, "size": 20, "yOffset": 9, "color": INK},
                 "encoding": {"x": observed | {"field": name}},
                 "transform": [{"filter": f"isValid(datum.{name})"}],
             }
@@ -116,7 +116,7 @@ def margins(checks: Sequence[CheckView]) -> Markup:
         },
     ]
     y = {"field": "row", "type": "ordinal", "axis": None}
-    return _svg({"height": _ROW * len(rows), "data": {"values": rows}, "encoding": {"y": y}, "layer": layers})
+    return svg({"height": _ROW * len(rows), "data": {"values": rows}, "encoding": {"y": y}, "layer": layers})
 
 
 def _row_of(row: int, check: CheckView) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def _row_of(row: int, check: CheckView) -> dict[str, Any]:
     low, high = record.interval or (None, None)
     return {
         "row": row,
-        "field": _label(record.field),
+        "field": label(record.field),
         "observed": record.observed,
         "minimum": record.minimum,
         "maximum": record.maximum,
@@ -145,7 +145,8 @@ def _nearer_bound(record: CheckRecord) -> float | None:
     return record.maximum if above else record.minimum
 
 
-def _label(text: str) -> str:
+def label(text: str) -> str:
+    """Name of a row, without what the renderer cannot draw."""
     # The renderer ends the whole process on characters that XML cannot hold, such as a NUL.
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text[:80])
 
@@ -174,7 +175,7 @@ def curve(panel: Panel, styles: Sequence[str]) -> Markup:
     layers: list[dict[str, Any]] = [
         {
             "data": {"values": [{"y": minimum} for minimum in panel.bounds]},
-            "mark": {"type": "rule", "color": _INK, "strokeWidth": 1, "strokeDash": [3, 3]},
+            "mark": {"type": "rule", "color": INK, "strokeWidth": 1, "strokeDash": [3, 3]},
             "encoding": {"y": encoding["y"]},
         },
         {"mark": {"type": "line", "strokeWidth": 2}, "encoding": encoding | {"strokeDash": _style(_DASHES)}},
@@ -182,7 +183,7 @@ def curve(panel: Panel, styles: Sequence[str]) -> Markup:
     if max(len(line.points) for line in panel.lines) <= _MOST_SYMBOLS:
         symbol = {"type": "point", "filled": True, "size": 45, "opacity": 1}
         layers.append({"mark": symbol, "encoding": encoding | {"shape": _style(list(SYMBOLS))}})
-    return _svg({"height": _CURVE_HEIGHT, "data": {"values": points}, "layer": layers})
+    return svg({"height": _CURVE_HEIGHT, "data": {"values": points}, "layer": layers})
 
 
 def _style(values: Sequence[object]) -> dict[str, Any]:
@@ -217,7 +218,8 @@ def _domain(values: Sequence[float | None]) -> list[float]:
     return [low, high if high > low else low + 1]
 
 
-def _svg(specification: dict[str, Any]) -> Markup:
+def svg(specification: dict[str, Any]) -> Markup:
+    """Draw a specification of Vega-Lite."""
     whole = {
         "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
         "width": WIDTH,
