@@ -37,7 +37,7 @@ def heading(baseline: BaselineVerdict | BaselineRecord) -> str:
 
 
 def verdict_sentence(baseline: BaselineVerdict | BaselineRecord) -> str:
-    """What the run was compared with, and the verdict; or why it was not compared."""
+    """The baseline and the verdict in one sentence, or the reason why nothing was compared."""
     if baseline.problem:
         return f"not compared with {baseline.name}: {baseline.problem}"
     return f"compared with {baseline.name}: {verdict_words(baseline)}"

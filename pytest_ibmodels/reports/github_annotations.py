@@ -34,15 +34,16 @@ def annotation_commands(
         hidden: removes secrets from a text.
         with_failures: also annotate what failed the training; False if another plugin annotates failed items.
     """
-    failure = run.training.failure if run.training.outcome == "failed" else None
-    kind = "" if failure is None else failure.kind
-    baseline = run.training.baseline
-    if baseline is not None and baseline.outcome != "holds" and (with_failures or kind != "baseline"):
-        level: Level = "error" if kind == "baseline" else "warning"
-        yield _command(level, file, run, hidden, list(_baseline_lines(baseline)))
-    if with_failures or kind != "trend":
-        for trend in run.training.trends:
-            yield _command("error" if kind == "trend" else "warning", file, run, hidden, [trend_sentence(trend)])
+    training = run.training
+    has_failed = training.outcome == "failed"
+    if training.baseline is not None and training.baseline.outcome != "holds":
+        level: Level = "error" if has_failed and not training.baseline.passed else "warning"
+        if with_failures or level == "warning":
+            yield _command(level, file, run, hidden, list(_baseline_lines(training.baseline)))
+    level = "error" if has_failed and training.failure is not None and training.failure.kind == "trend" else "warning"
+    if with_failures or level == "warning":
+        for trend in training.trends:
+            yield _command(level, file, run, hidden, [trend_sentence(trend)])
 
 
 def _baseline_lines(baseline: BaselineRecord) -> Iterator[str]:

@@ -5,40 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_ibmodels.reports.baselines import cells, sources, verdict_words
+from pytest_ibmodels.reports.baselines import sources, verdict_words
 from pytest_ibmodels.reports.html import change_plot
-from pytest_ibmodels.reports.html.formats import typeset
+from pytest_ibmodels.reports.html.change_view import SIGNS, ChangeView, change_view
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from markupsafe import Markup
 
-    from pytest_ibmodels.reports.record import BaselineRecord, ChangeRecord
+    from pytest_ibmodels.reports.record import BaselineRecord
 
-_SIGNS = {"holds": "✓", "worse": "✕", "undecided": "?"}
 _TONES = {"holds": "good", "worse": "bad", "undecided": "quiet"}
-
-
-@dataclass(frozen=True)
-class ChangeView:
-    """A metric of the run and of its baseline, with its numbers as text."""
-
-    record: ChangeRecord
-    new: str
-    old: str
-    difference: str
-    interval: str
-    verdict: str
-
-    @property
-    def sign(self) -> str:
-        return _SIGNS[self.record.outcome]
-
-    @property
-    def description(self) -> str:
-        """The change in words."""
-        return f"{self.record.field} {self.difference} ({self.interval}), {self.verdict}"
 
 
 @dataclass(frozen=True)
@@ -73,7 +51,7 @@ class BaselineView:
 
     @property
     def sign(self) -> str:
-        return _SIGNS[self.record.outcome]
+        return SIGNS[self.record.outcome]
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -92,10 +70,5 @@ def baseline_view(baseline: BaselineRecord | None) -> BaselineView | None:
 
 def _metrics(baseline: BaselineRecord) -> Iterator[MetricChanges]:
     for metric in dict.fromkeys(change.metric for change in baseline.changes):
-        views = tuple(_change(change) for change in baseline.changes if change.metric == metric)
+        views = tuple(change_view(change) for change in baseline.changes if change.metric == metric)
         yield MetricChanges(metric, views, change_plot.changes(views, baseline.max_drop))
-
-
-def _change(change: ChangeRecord) -> ChangeView:
-    _metric, _field, new, old, difference, interval, verdict = cells(change)
-    return ChangeView(change, typeset(new), typeset(old), typeset(difference), typeset(interval), verdict)

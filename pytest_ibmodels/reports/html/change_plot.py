@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from markupsafe import Markup
 
-    from pytest_ibmodels.reports.html.baseline_view import ChangeView
+    from pytest_ibmodels.reports.html.change_view import ChangeView
 
 _ROW = 42
 _DIGIT, _TEXT_ROOM = 8, 90
