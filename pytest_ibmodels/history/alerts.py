@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_ibmodels.history.cases import cases_of, comparable_runs, mean_of
+from pytest_ibmodels.history.cases import cases_of, comparable_runs, means_of
 from pytest_ibmodels.history.trend import new_drops, new_shifts
 from pytest_ibmodels.verdicts.metrics import is_low_better
 from pytest_ibmodels.verdicts.trends import Trend
@@ -32,11 +32,14 @@ def trend_alerts(runs: Iterable[StoredRun], min_shift: float) -> list[Trend]:
     fields: dict[str, list[str]] = {}
     for metric in newest.metrics:
         fields.setdefault(metric.metric, []).append(metric.field)
+    means = [means_of(case) for case in cases]
     found = []
     for name, of_metric in fields.items():
-        means = {field: [mean_of(case, name, field) for case in cases] for field in of_metric}
-        values = {field: [None if mean is None else mean.value for mean in several] for field, several in means.items()}
-        counts = {field: last.count for field, several in means.items() if (last := several[-1]) and last.count}
+        series = {field: [of_case.get((name, field)) for of_case in means] for field in of_metric}
+        values = {
+            field: [None if mean is None else mean.value for mean in several] for field, several in series.items()
+        }
+        counts = {field: last.count for field, several in series.items() if (last := several[-1]) and last.count}
         is_low = is_low_better(name)
         shifts = new_shifts(values, low_is_better=is_low, min_shift=min_shift)
         drops = new_drops(values, low_is_better=is_low, min_shift=min_shift, counts=counts)

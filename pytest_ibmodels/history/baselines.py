@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pytest_ibmodels.history.cases import cases_of, mean_of
 from pytest_ibmodels.history.paired import paired_difference, worse_documents
 from pytest_ibmodels.history.statistics import mean_and_spread
-from pytest_ibmodels.verdicts.baseline import BaselineVerdict, Change
+from pytest_ibmodels.verdicts.baseline import PREVIOUS, BaselineVerdict, Change
 from pytest_ibmodels.verdicts.better import TOLERANCE, judge_difference, rows_to_decide
 from pytest_ibmodels.verdicts.metrics import METRICS, is_low_better
 
@@ -70,11 +70,11 @@ def judge_baseline(
     ]
     empty = BaselineVerdict(rule.name, rule.max_drop, rule.if_undecided)
     if not cases:
-        return _without(empty, f"the history has no passed run of {rule.name}")
+        return _without(empty, f"the history has no {_passed_run(rule)}")
     same = [case for case in cases if case[0].fingerprint == new[0].fingerprint][-MOST_CASES:]
     if not same:
         reason = "was tested on another test part (its fingerprint differs), so their metrics cannot be compared"
-        return _without(empty, f"the newest passed run of {rule.name} {reason}", cases[-1][-1])
+        return _without(empty, f"the newest {_passed_run(rule)} {reason}", cases[-1][-1])
     newest = same[-1]
     alike = [case for case in same if case[0].config_hash == newest[0].config_hash]
     of_documents = documents([run.id for run in newest])
@@ -129,6 +129,10 @@ def _without(empty: BaselineVerdict, problem: str, newest: StoredRun | None = No
         commit="" if newest is None else newest.commit,
         version="" if newest is None else newest.version,
     )
+
+
+def _passed_run(rule: Rule) -> str:
+    return "passed run of this model test here" if rule.name == PREVIOUS else f"passed run of {rule.name}"
 
 
 def _remarks(new: Case, old: Case) -> list[str]:

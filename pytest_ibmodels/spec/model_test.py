@@ -7,6 +7,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from pytest_ibmodels.verdicts.baseline import PREVIOUS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -86,7 +88,7 @@ class BaselineSpec:
     undecided: Literal["pass", "fail", "skip"] = "pass"
 
     def __str__(self) -> str:
-        return "the previous run" if self.kind == "previous" else f"{self.kind} {self.ref}"
+        return PREVIOUS if self.kind == "previous" else f"{self.kind} {self.ref}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,9 @@ Method = Literal["documents", "runs", "intervals", "values"]
 """How the interval of a difference was found: from the same documents in both runs, from the spread of several earlier
 runs, from the intervals of both values, or not at all."""
 
+PREVIOUS = "the previous run"
+"""Name of a baseline that is no branch and no tag."""
+
 
 @dataclass(frozen=True)
 class Change:
@@ -55,7 +58,7 @@ class BaselineVerdict:
     """Verdict on a new run against its baseline.
 
     Attributes:
-        name: what the run is held to, in words: `branch main`, `tag v1.2`, `the previous run`.
+        name: what the run is held to, in words: `branch main`, `tag v1.2`, or `PREVIOUS`.
         max_drop: largest allowed drop of a metric.
         if_undecided: outcome of the test if the verdict is undecided.
         changes: metrics that were compared.

@@ -25,14 +25,16 @@ def test_a_branch_is_held_to_main(documents: Documents) -> None:
     result.stdout.fnmatch_lines(
         [
             "*baseline: 1 of 1 metrics worse than branch main",
-            "*baseline branch main: got worse; *",
+            "*compared with branch main: got worse*",
             "*exact_match  Name   0.7500    0.9000     -0.1500  -0.2*worse*",
             "*got worse: in/75.ibdoc (Name), in/76.ibdoc (Name)* and 5 more",
         ]
     )
     result = documents.run(88, "--model-baseline=main", "-n1")
     result.assert_outcomes(passed=2)
-    result.stdout.fnmatch_lines(["*warning: baseline branch main: undecided; *", "*undecided (about * would decide)*"])
+    result.stdout.fnmatch_lines(
+        ["*warning: compared with branch main: undecided*", "*undecided (about * would decide)*"]
+    )
 
 
 def test_a_tag_and_the_previous_run(documents: Documents) -> None:
@@ -52,7 +54,7 @@ def test_a_tag_and_the_previous_run(documents: Documents) -> None:
     documents.write(baseline={"tag": "v2"})
     result = documents.run(70)
     result.assert_outcomes(passed=2)
-    result.stdout.fnmatch_lines(["*warning: baseline tag v2: nothing to compare with: git knows no tag 'v2' here: *"])
+    result.stdout.fnmatch_lines(["*warning: not compared with tag v2: git knows no tag 'v2' here: *"])
 
 
 def test_what_a_branch_has_not_committed_is_no_baseline(documents: Documents) -> None:
@@ -60,7 +62,7 @@ def test_what_a_branch_has_not_committed_is_no_baseline(documents: Documents) ->
     documents.run(90)
     result = documents.run(80, "--model-baseline=main")
     result.assert_outcomes(passed=2)
-    result.stdout.fnmatch_lines(["*nothing to compare with: the history has no passed run of branch main"])
+    result.stdout.fnmatch_lines(["*not compared with branch main: the history has no passed run of branch main"])
 
 
 @pytest.mark.parametrize(
