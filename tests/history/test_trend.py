@@ -232,7 +232,7 @@ def test_a_run_without_a_fall_draws_no_permutations(monkeypatch: pytest.MonkeyPa
         drawn.append(split.score)
         return 1.0
 
-    monkeypatch.setattr("pytest_ibmodels.history.trend.split_p_value", p_value)
+    monkeypatch.setattr("pytest_ibmodels.history.shifts.split_p_value", p_value)
     values = [*noise(60, 0.90, 1, 0.03), 0.99, 0.98, 0.97]
     assert new_shifts({"Name": values, "Same": [0.5] * 63}) == {}
     assert drawn == []
