@@ -143,6 +143,25 @@ class ModelTestEntry(_Entry):
     """Instead of `ibannotator`: table of the environment's `database` with the labelled texts to train on, TABLE or
     SCHEMA.TABLE."""
 
+    function: Annotated[
+        str | None,
+        AfterValidator(values.function),
+        Field(examples=["mytrainer.train"], json_schema_extra={"pattern": values.FUNCTION_PATTERN}),
+    ] = None
+    """Instead of `ibannotator` and `table`: dotted path of the function of your own that trains. Its first part is the
+    folder of the code, beside pytest's settings, unless `package` names another place."""
+
+    data: Annotated[
+        tuple[str, ...] | None,
+        BeforeValidator(
+            values.data_paths,
+            json_schema_input_type=Text | Annotated[list[Text], Field(min_length=1, json_schema_extra=UNIQUE)],
+        ),
+        Field(examples=["./train.csv", ["./train.csv", "me/data/fs/Prod Drive/images"]]),
+    ] = None
+    """With `function`: the data to train on, a local file or folder, relative to this file, a drive path, or a list of
+    these. Local data is uploaded."""
+
     columns: Annotated[
         tuple[str, str] | None,
         BeforeValidator(
@@ -198,8 +217,12 @@ class ModelTestEntry(_Entry):
     are the labels, `macro avg` and `weighted avg`, and accuracy is one number. The bounds of a metric of your own
     that is one number go right below its name."""
 
-    inference: InferenceEntry = InferenceEntry()
-    """How inference with the trained model is tested."""
+    inference: Annotated[
+        InferenceEntry | None,
+        BeforeValidator(values.inference, json_schema_input_type=Literal[False] | InferenceEntry),
+        Field(examples=[{"documents": "all"}, False]),
+    ] = InferenceEntry()
+    """How inference with the trained model is tested; `false` for a model that is not served."""
 
     marks: Annotated[
         tuple[str, ...],
@@ -218,8 +241,8 @@ class ModelTestEntry(_Entry):
     """Reason why this model test is expected to fail; it runs, but does not fail the session."""
 
     package: Annotated[Text | None, Field(examples=["ibformers_next"])] = None
-    """Folder of the training code to upload for this model test, relative to pytest's root folder. Default: the
-    setting ibmodels_package."""
+    """Folder of the training code to upload for this model test, relative to pytest's root folder. Default: the first
+    part of `function`, else the setting ibmodels_package."""
 
 
 class LimitsEntry(_Entry):
