@@ -74,14 +74,11 @@ def write_model_package(
 
 
 def library_files(library: Path = _LIBRARY) -> list[Path]:
-    """Return the source files of the running training code, without caches and other generated files."""
-    if library.is_file():
-        return [library]
-    suffixes = {".pyc", ".pyo"} if library != _LIBRARY else None
-    files = [path for path in library.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
-    return sorted(
-        path for path in files if (path.suffix not in suffixes if suffixes else path.suffix in {".py", ".json"})
-    )
+    """Return the files of a package's folder, or of one module, without caches; of this library, its source."""
+    files = [library] if library.is_file() else [path for path in library.rglob("*") if path.is_file()]
+    if library == _LIBRARY:
+        return sorted(path for path in files if path.suffix in {".py", ".json"})
+    return sorted(path for path in files if "__pycache__" not in path.parts)
 
 
 def _description(model_name: str, module: str, job_id: str, result_type: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Helper for training code of your own, in pure Python: `trainer`, `Job` and `Result`. See `docs/your-own-trainer.md`."""
+"""Help for training code of your own: `trainer`, `Job` and `Result`, as `docs/your-own-trainer.md` describes them."""
 
 from ibformers.sdk.job import Baseline, Job
 from ibformers.sdk.result import Result

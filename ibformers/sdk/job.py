@@ -5,19 +5,21 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import logging
 import math
 import time
-from hashlib import blake2b
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, get_type_hints
 
 from ibformers.errors import TrainingInputError, did_you_mean, first_line
-from ibformers.sdk.values import finite, row_key
+from ibformers.sdk.values import finite, hash_position, row_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from ibformers.platform import JobMetadataClient
+
+logger = logging.getLogger(__name__)
 
 SEEDS = ("seed", "split_seed")
 """Keys of a config that every job understands, whatever its own config has."""
@@ -55,8 +57,8 @@ class Job:
         self.seed = seed
         self.split_seed = seed if split_seed is None else split_seed
         self.baseline = baseline
-        self.learned_keys: list[int] = []
-        """Keys of the training rows of the last `split`, for comparisons with later models."""
+        self.split_keys: dict[bool, set[int]] = {}
+        """Keys of the rows that train (true) and test (false) by the last `split`; empty without one."""
         self._client = client
         self._metadata: dict[str, Any] = {"progress": 0.0}
         self._history: list[dict[str, Any]] = []
@@ -67,9 +69,8 @@ class Job:
         """Local path of the data, if there is one file or folder."""
         if len(self.data_paths) != 1:
             many = f"{len(self.data_paths)} paths: use `job.data_paths` or `job.open(NAME)`"
-            raise TrainingInputError(
-                f"`data` of the model test names {many if self.data_paths else 'no path: add it'}."
-            )
+            found = many if self.data_paths else "no path: add one"
+            raise TrainingInputError(f"`data` of the model test names {found}.")
         return self.data_paths[0]
 
     @property
@@ -95,9 +96,10 @@ class Job:
     def read_table(self, name: str | None = None, delimiter: str | None = None) -> list[dict[str, Any]]:
         """Read a CSV or TSV file with a header, or JSON lines, as a list of rows; without a name the only file."""
         path = self.path(name) if name else self._only_file()
+        is_json = path.suffix in {".jsonl", ".ndjson"}
         with path.open(encoding="utf-8-sig", newline="") as file:
             try:
-                if path.suffix in {".jsonl", ".ndjson"}:
+                if is_json:
                     rows = [(number, json.loads(line)) for number, line in enumerate(file, 1) if line.strip()]
                 else:
                     reader = csv.DictReader(file, delimiter=delimiter or ("\t" if path.suffix == ".tsv" else ","))
@@ -105,14 +107,10 @@ class Job:
             except (ValueError, csv.Error) as error:
                 raise TrainingInputError(f"{path.name} cannot be read as a table: {first_line(error)}.") from None
         for line, row in rows:
-            if (
-                not isinstance(row, dict)
-                or None in row
-                or (None in row.values() and path.suffix not in {".jsonl", ".ndjson"})
-            ):
-                raise TrainingInputError(
-                    f"{path.name}:{line}: this row has not as many cells as the header has columns."
-                )
+            if not isinstance(row, dict):
+                raise TrainingInputError(f"{path.name}:{line}: this line is no JSON object.")
+            if not is_json and (None in row or None in row.values()):
+                raise TrainingInputError(f"{path.name}:{line}: this row has not as many cells as the header.")
         if not rows:
             raise TrainingInputError(f"{path.name} has no rows.")
         return [row for _line, row in rows]
@@ -128,22 +126,14 @@ class Job:
             train: expected fraction of the rows that are trained on.
         """
         keys = [row_key(row, by) for row in rows]
-        secret = self.split_seed.to_bytes(8, "little")
-        trains = [
-            int.from_bytes(blake2b(key.to_bytes(8, "little"), digest_size=8, key=secret).digest(), "little") / 2**64
-            < train
-            for key in keys
-        ]
-        parts = (
-            [row for row, side in zip(rows, trains, strict=True) if side],
-            [row for row, side in zip(rows, trains, strict=True) if not side],
-        )
+        sides = [hash_position(key, self.split_seed) < train for key in keys]
+        parts = [[row for row, one in zip(rows, sides, strict=True) if one is side] for side in (True, False)]
         if not all(parts):
-            raise TrainingInputError(
-                f"The split of {len(rows)} rows leaves no row to {'test' if parts[0] else 'train'}."
-            )
-        self.learned_keys = sorted({key for key, side in zip(keys, trains, strict=True) if side})
-        return parts
+            missing = "test" if parts[0] else "train"
+            raise TrainingInputError(f"The split of {len(rows)} rows by {by or 'the row'} leaves none to {missing}.")
+        for one in (True, False):
+            self.split_keys[one] = {key for key, side in zip(keys, sides, strict=True) if side is one}
+        return parts[0], parts[1]
 
     def log(self, *, step: float | None = None, of: float | None = None, **numbers: Any) -> None:
         """Report progress and a point of the training curves: `epoch`, `loss`, `learning_rate`, metrics of your own."""
@@ -152,7 +142,9 @@ class Job:
             values = {name: finite(value, name) for name, value in numbers.items()}
         except ValueError as error:
             raise TrainingInputError(f"job.log: {error}.") from None
-        known = {name: values.pop(name) for name in ("epoch", "loss", "learning_rate") if name in values}
+        known: dict[str, Any] = {
+            name: values.pop(name) for name in ("epoch", "loss", "learning_rate") if name in values
+        }
         point = {"step": step, **known, "metrics": {name: {"all": value} for name, value in values.items()}}
         self._history.append(point)
         if len(self._history) > _MAX_POINTS:
@@ -161,7 +153,8 @@ class Job:
             self._metadata["progress"] = _TRAINING_SHARE * min(1.0, step / of)
         if time.monotonic() - self._sent >= _SEND_SECONDS:
             shown = ", ".join(f"{name} {value:.4g}" for name, value in {**known, **values}.items())
-            print(f"step {step:g}{f' of {of:g}' if of else ''}{': ' if shown else ''}{shown}", flush=True)
+            place = f"step {step:g}" + (f" of {of:g}" if of else "")
+            logger.info("%s", f"{place}: {shown}" if shown else place)
             self.report()
 
     def report(self, message: str = "", **metadata: Any) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ibformers.errors import TrainingInputError, did_you_mean
-from ibformers.sdk.values import as_text, finite, plain
+from ibformers.sdk.values import as_text, finite, plain, row_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,6 +50,22 @@ class Row:
     expected: str | None
     score: float | None
     is_number: bool
+
+    @property
+    def key(self) -> int:
+        """Key of the input, as `Job.split` makes it; of the id if there is no input."""
+        return row_key(self.id if self.input is None else self.input)
+
+    @property
+    def prediction(self) -> dict[str, Any]:
+        """Entry of `predictions.json`; numbers are not compared with what was expected, since they rarely are equal."""
+        is_judged = self.expected is not None and not self.is_number
+        return {
+            "text": self.predicted,
+            "avg_confidence": self.score,
+            "gold_text": self.expected,
+            "is_match": self.predicted == self.expected if is_judged else None,
+        }
 
 
 def checked_metrics(metrics: Any, where: str) -> dict[str, Any]:

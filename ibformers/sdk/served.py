@@ -6,15 +6,12 @@ import base64
 import importlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ibformers.errors import TrainingInputError
+from ibformers.sdk.files import MODEL, TRAINER, load_model
 from ibformers.sdk.places import place_in_traceback, reason
-from ibformers.sdk.training import MODEL, TRAINER, load_model
 from ibformers.sdk.values import as_text
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 class ServedTrainer:
@@ -29,34 +26,44 @@ class ServedTrainer:
         self._folder = Path(model_data_path)
         self._ibsdk = ibsdk
         self._described = json.loads((self._folder / TRAINER).read_text(encoding="utf-8"))
-        self._predict: Callable[[Any], Any] | None = None
+        self._module = str(self._described["module"])
+        self._predict: Any = None
 
     def load(self) -> None:
         """Load the model from its folder. Raises: TrainingInputError."""
-        importlib.import_module(self._described["module"])
-        self._predict = load_model(self._described["module"], self._folder / MODEL)
+        importlib.import_module(self._module)
+        self._predict = load_model(self._module, self._folder / MODEL)
 
     def run(self, request: Any) -> dict[str, Any]:
         """Predict for the text of a document: `{"raw_data": {"type": "str", "data": ...}}`, the prediction in base64.
+
+        Raises:
+            TrainingInputError: As :meth:`answer`.
+        """
+        answer = base64.b64encode(self.answer(request).encode()).decode()
+        return {"raw_data": {"type": "str", "data": answer}}
+
+    def answer(self, request: Any) -> str:
+        """Return the prediction for a request as a text.
 
         Raises:
             TrainingInputError: The trainer's function raised, or returned something else than one value.
         """
         if self._predict is None:
             self.load()
-        assert self._predict is not None
         raw = getattr(request, "input_raw_data", None)
         content = raw.data if raw is not None else self._ibsdk.read_file(request.input_path)
         text = "\n".join(record["text"] for record in json.loads(content))
         try:
-            answer = as_text(self._predict(text if self._described["inputs"] == "text" else json.loads(text)))
+            predicted = self._predict(text if self._described["inputs"] == "text" else json.loads(text))
         except Exception as error:  # noqa: BLE001 - the trainer's own code
-            module = self._described["module"]
-            where = place_in_traceback(module, error.__traceback__, module)
-            raise TrainingInputError(
-                f"{where}: the loaded model failed: {reason(error, self._folder / MODEL)}."
-            ) from None
-        return {"raw_data": {"type": "str", "data": base64.b64encode(answer.encode()).decode()}}
+            where = place_in_traceback(self._module, error.__traceback__, self._module)
+            told = reason(error, self._folder / MODEL)
+            raise TrainingInputError(f"{where}: the loaded model failed: {told}.") from None
+        try:
+            return as_text(predicted)
+        except ValueError as error:
+            raise TrainingInputError(f"{self._module}: the prediction of the loaded model is {error}.") from None
 
     def cleanup(self) -> None:
         """Unload the model; a later `run` loads it again."""

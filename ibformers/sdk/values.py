@@ -66,6 +66,12 @@ def row_key(row: Any, by: str | Callable[[Any], Any] | None = None) -> int:
     return int.from_bytes(digest.digest(), "little")
 
 
+def hash_position(key: int, seed: int) -> float:
+    """Return a uniform number from 0 to 1 for a key, which depends only on the key and the seed, as for tables."""
+    digest = blake2b(key.to_bytes(8, "little"), digest_size=8, key=seed.to_bytes(8, "little")).digest()
+    return int.from_bytes(digest, "little") / 2.0**64
+
+
 def fingerprint(keys: Iterable[int]) -> str:
     """Return a hash of keys in any order, 16 hexadecimal digits, as for tables."""
     ordered = sorted(keys)

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from pytest_ibmodels.spec import ModelTest, ScriptSpec
     from pytest_ibmodels.verdicts.checks import MetricCheck
 
-_PROMOTE = "ibformers.sdk.promotion.run_promote"
+_LIBRARY = "ibformers"
+_PROMOTE = f"{_LIBRARY}.endpoints.run_promote_table"
 """Promotes a model that was trained with ``ibformers.sdk``, which is pushed with the code."""
 
 
@@ -83,12 +84,11 @@ class ScriptRoute(ServedTextRoute):
 
     async def start_promotion(self, context: RunContext, test: ModelTest, *, force: bool) -> str | None:
         package = context.package
-        if "ibformers" not in {package.module, *package.libraries}:
+        if _LIBRARY not in {package.module, *package.libraries}:
             return None
         arguments: dict[str, Any] = {
             "save_path": self.save_path(context, test),
             "model_name": self.model_name(context, test),
-            "current_model": test.name,
         }
         if force:
             arguments["force"] = True
