@@ -1,0 +1,168 @@
+"""Model tests on a function of the project's own: trained, served, compared and promoted, with any data."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.docs_blocks import CLONE, blocks_of, is_code
+from tests.plugin.conftest import ROOT, TOKEN, Project, Server
+
+PAGE = CLONE / "docs" / "your-own-trainer.md"
+TRAINER = """
+import json
+from dataclasses import dataclass
+
+from ibformers.sdk import Job, Result, trainer
+
+@dataclass
+class Settings:
+    spam: str = "money"
+    oops: str = ""
+
+@trainer(config=Settings)
+def train(job: Job) -> Result:
+    rows = job.read_table("train.csv")
+    train, test = job.split(rows, by="text", train=0.5)
+    print("images", sorted(path.name for path in job.data_paths), "baseline", job.baseline and job.baseline.metrics)
+    job.log(step=1, of=2, loss=0.5)
+    found = [{"input": {"words": row["text"]}, "predicted": label(row, job.config.spam), "expected": row["label"]}
+             for row in test]
+    if job.config.oops == "same":
+        found[1]["id"] = found[0]["id"] = "a"
+    right = sum(one["predicted"] == one["expected"] for one in found) / len(found)
+    def save(folder):
+        (folder / "spam.json").write_text(json.dumps(job.config.spam))
+    return Result({"accuracy": right, "f1": {"weighted avg": right}}, found, save)
+
+def label(row, word):
+    return "spam" if word in row["text"] else "ham"
+
+def load(folder):
+    word = json.loads((folder / "spam.json").read_text())
+    return lambda row: label({"text": row["words"]}, word)
+"""
+ROWS = [("money", "spam"), ("lunch", "ham"), ("prize money", "spam"), ("report", "ham")]
+
+
+@pytest.fixture
+def scripts(served: Project) -> Project:
+    """A project with a trainer, a table and a folder of data."""
+    root = served.pytester.path
+    (root / "mytrainer").mkdir()
+    (root / "mytrainer" / "__init__.py").write_text(TRAINER)
+    rows = [f"{text} {number},{label}" for text, label in ROWS for number in range(50)]
+    (root / "train.csv").write_text("\n".join(["text,label", *rows]))
+    (root / "images" / "a").mkdir(parents=True)
+    (root / "images" / "a" / "1.txt").write_text("one")
+    return served
+
+
+def write_tests(project: Project, **entries: dict[str, Any]) -> None:
+    defaults = {"env": "dogfood", "function": "mytrainer.train", "data": "./train.csv", "time_limit": 60}
+    tests = {name: {**defaults, **entry} for name, entry in entries.items()}
+    (project.pytester.path / "model_tests.yaml").write_text(yaml.safe_dump(tests, sort_keys=False))
+
+
+def test_it_is_trained_served_compared_and_promoted(scripts: Project, server: Server) -> None:
+    unpacked = server.jobs("unzip")
+    everything = {"data": ["train.csv", "images"], "inference": {"documents": "all"}, "better_than_current": True}
+    write_tests(
+        scripts,
+        Mails=everything | {"metrics": {"accuracy": 0.9}},
+        Unserved={"metrics": {"accuracy": 0.9}, "inference": False, "better_than_current": True},
+    )
+    result = scripts.run("--promote", "-v")
+    result.assert_outcomes(passed=3)
+    result.stdout.fnmatch_lines(
+        [
+            "Mails on dogfood: trained in *",
+            "  accuracy  all *1.0000 *0.9000  +0.1000  0.9* to 1.00",
+            "  tested on * rows (split by hash, seed 42, fingerprint *)",
+            "Mails on dogfood: served; * fields of * documents match training (*",
+            "  better_than_current: no model of this name is in use yet, so none was compared",
+            "  promoted: Mails is now version *",
+            "Unserved on dogfood: trained in *",
+            "  promoted: Unserved is now version *",
+        ]
+    )
+    assert "Unserved::dogfood::test_inference" not in result.stdout.str()
+    assert server.jobs("unzip") - unpacked == 2  # the package and the folder, once for both model tests
+    assert server.left_over() == []
+
+    worse = {"better_than_current": {"max_drop": 0.1}, "config": {"spam": "prize"}}
+    write_tests(scripts, Mails=worse | {"metrics": {"accuracy": 0.5}}, Unserved={"inference": False, "repeats": 2})
+    result = scripts.run("--promote")
+    result.assert_outcomes(passed=1, failed=1, skipped=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*metrics: 1 of 2 metrics did not reach the minimum",
+            "  better_than_current  f1 weighted avg *too low by *",
+            "  worse: *money *",
+        ]
+    )
+    result.stdout.fnmatch_lines(["  promoted: Unserved is now version *, before it was *, weighted F1 is 1.0000 and *"])
+    assert server.left_over() == []
+
+
+def test_mistakes_are_one_sentence_each(scripts: Project, server: Server) -> None:
+    root = scripts.pytester.path
+    (root / "half").mkdir()
+    (root / "half" / "__init__.py").write_text(TRAINER.partition("def load")[0])
+    write_tests(
+        scripts,
+        Config={"config": {"spma": "x"}},
+        Same={"config": {"oops": "same"}},
+        Data={"data": "./nothing.csv"},
+        Drive={"data": "acme/data/fs/Drive/nothing"},
+        Code={"function": "nocode.train"},
+        Half={"function": "half.train"},
+    )
+    result = scripts.run()
+    result.assert_outcomes(failed=6, passed=1, skipped=5)
+    told = [
+        "training failed: mytrainer/__init__.py:12: config has no `spma` (did you mean spam?) (keys: oops, spam).",
+        "training failed: mytrainer/__init__.py:26: prediction 2 has the id 'a', as an earlier one has.",
+        f"model_tests.yaml:14: `data`: {root}/nothing.csv: no such file or folder: correct the path, or make the data *",
+        "model_tests.yaml:19: `data`: the environment cannot read acme/data/fs/Drive/nothing (*): correct the drive path*",
+        f"{root}/nocode: no such folder; it should contain the training code",
+        "half/__init__.py:1: there is no `load(folder)`, so the model cannot be served: add one that returns a function*",
+    ]
+    for sentence in told:
+        result.stdout.fnmatch_lines([f"*{sentence.replace('[', '[[]')}*"])
+    assert "Traceback" not in result.stdout.str()
+    assert server.left_over() == []
+
+
+def test_data_on_the_drive_is_read_there(scripts: Project) -> None:
+    project = "acme/data/fs/Drive/project"
+    (scripts.pytester.path / "mytrainer" / "__init__.py").write_text(
+        "from ibformers.sdk import Result, trainer\n@trainer\ndef train(job):\n"
+        "    one = job.open('Project_input/out/s2_map_records/a.ibocr').read()\n"
+        "    return Result({'size': len(one), 'files': len([*job.data_path.rglob('*.ibocr')])})\n"
+    )
+    write_tests(scripts, Drive={"data": project, "inference": False, "metrics": {"files": {"min": 3}}})
+    scripts.run().assert_outcomes(passed=1)
+
+
+def test_the_page_works_as_it_stands(served: Project, server: Server) -> None:
+    """Run the blocks of your-own-trainer.md in their order: files are written, commands are run."""
+    root = served.pytester.path
+    for block in blocks_of(PAGE):
+        first, _, text = block.text.partition("\n")
+        if block.language in {"python", "yaml"}:
+            file = root / first.removeprefix("# ")
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(text.replace("env: sandbox", "env: dogfood"))
+        elif is_code(block.language) and block.text != "pytest\n":
+            assert served.pytester.run("bash", "-ec", block.text).ret == 0
+    result = served.run("test_mytrainer.py", "model_tests.yaml")
+    result.assert_outcomes(passed=3)
+    result.stdout.fnmatch_lines(["Mails on dogfood: served; * match training *"])
+    trainer = (root / "mytrainer" / "__init__.py").read_text()
+    assert len([line for line in trainer.splitlines() if line.strip()]) == 20
+    assert json.loads(json.dumps(TOKEN)) not in result.stdout.str()
+    assert ROOT not in result.stdout.str()
