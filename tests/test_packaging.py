@@ -22,7 +22,7 @@ from pytest_ibmodels.packaging import (
     read_data,
     shown,
 )
-from pytest_ibmodels.packaging import libraries as libraries_module
+from pytest_ibmodels.packaging import archive as archive_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -343,7 +343,7 @@ def test_code_that_imports_the_sdk_gets_it_pushed_along(folder: Path, code: str,
 
 def test_an_sdk_that_is_not_installed_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "train.py").write_text("import ibformers.sdk")
-    monkeypatch.setattr(libraries_module, "LIBRARY", "ibformers_that_is_nowhere")
+    monkeypatch.setattr(archive_module, "library_files", dict)
     with pytest.raises(PackageError, match="its code imports ibformers.sdk, which is not installed here: install ib"):
         build_package(folder)
 

@@ -57,8 +57,9 @@ class Job:
         self.seed = seed
         self.split_seed = seed if split_seed is None else split_seed
         self.baseline = baseline
-        self.split_keys: dict[bool, set[int]] = {}
-        """Keys of the rows that train (true) and test (false) by the last `split`; empty without one."""
+        self.train_keys: list[int] = []
+        self.test_keys: list[int] = []
+        """Keys of the rows that train, and of those that test in their order, by the last `split`."""
         self._client = client
         self._metadata: dict[str, Any] = {"progress": 0.0}
         self._history: list[dict[str, Any]] = []
@@ -131,8 +132,8 @@ class Job:
         if not all(parts):
             missing = "test" if parts[0] else "train"
             raise TrainingInputError(f"The split of {len(rows)} rows by {by or 'the row'} leaves none to {missing}.")
-        for one in (True, False):
-            self.split_keys[one] = {key for key, side in zip(keys, sides, strict=True) if side is one}
+        self.train_keys = [key for key, trains in zip(keys, sides, strict=True) if trains]
+        self.test_keys = [key for key, trains in zip(keys, sides, strict=True) if not trains]
         return parts[0], parts[1]
 
     def log(self, *, step: float | None = None, of: float | None = None, **numbers: Any) -> None:

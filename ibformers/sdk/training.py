@@ -87,9 +87,7 @@ class Trainer:
             job.report("Writing prediction results.", **facts)
             facts["model_name"] = current_model
             job_id = str(getattr(job_metadata_client, "job_id", ""))
-            # Known only if the rows are those of the split, by their inputs.
-            is_split = bool(rows) and {row.key for row in rows} <= job.split_keys.get(False, set())
-            keys = sorted(job.split_keys[True]) if is_split else []
+            keys = sorted(set(job.train_keys)) if _tests_on_split(job, rows) else []
             written = rows[:MAX_PREDICTIONS]
             write_all(file_client, save_path.strip("/"), model_name, job_id, facts, written, package, self.module, keys)
             job.report("Model training has ended.", progress=1.0)
@@ -110,15 +108,16 @@ class Trainer:
     def _facts(self, job: Job, metrics: dict[str, Any], rows: Sequence[Row]) -> dict[str, Any]:
         judged = [row for row in rows if row.expected is not None and not row.is_number]
         pairs = [(row.expected or "", row.predicted) for row in judged]
-        keys, current = [row.key for row in rows], job.baseline
+        is_split, current = _tests_on_split(job, rows), job.baseline
+        keys = job.test_keys if is_split else [row.key for row in rows]
         labels = {name for fields in metrics.values() if isinstance(fields, dict) for name in fields}
         present = {MACRO, WEIGHTED, "all", *(expected for expected, _ in pairs)}
         test_part = {
             "unit": "rows",
             "count": len(rows),
             "fingerprint": fingerprint(keys),
-            "seed": job.split_seed if job.split_keys else None,
-            "split": "hash" if job.split_keys else "the trainer",
+            "seed": job.split_seed if is_split else None,
+            "split": "hash" if is_split else "the trainer",
             "labels_without_test_rows": sorted(labels - present) if pairs else [],
         }
         facts: dict[str, Any] = {
@@ -129,25 +128,31 @@ class Trainer:
             "comparison": None,
         }
         if current is not None:
-            compared = self._compared(current, [row for row in judged if row.input is not None][:MAX_PREDICTIONS], job)
+            known = {row.id: key for row, key in zip(rows, keys, strict=True)} if is_split else {}
+            compared = self._compared(current, [row for row in judged if row.input is not None], known, job.seed)
             measured = compared.pop("current", current.metrics)
             facts["current"] = {"version": current.version, "has_learned": True, "evaluation_results": measured}
             facts |= compared
         return facts
 
-    def _compared(self, current: Baseline, rows: Sequence[Row], job: Job) -> dict[str, Any]:
+    def _compared(self, current: Baseline, rows: Sequence[Row], keys: Mapping[str, int], seed: int) -> dict[str, Any]:
         """Compare the new model with the model in use; empty if that is impossible, for a reason that is logged."""
-        keys = read_keys(current.folder)
+        rows, learned_keys = rows[:MAX_PREDICTIONS], read_keys(current.folder)
         try:
             from ibformers.sdk.comparison import compare_rows
 
             predict = load_model(self.module, current.folder)
             old = [as_text(predict(row.input)) for row in rows]
-            learned = [row.key in keys for row in rows] if keys else None
-            return compare_rows(rows, old, learned, job.seed) if rows else {}
+            learned = [keys[row.id] in learned_keys for row in rows] if keys and learned_keys else None
+            return compare_rows(rows, old, learned, seed) if rows else {}
         except Exception as error:  # noqa: BLE001 - an older version of the trainer's own code made the model
             logger.warning("the model in use was not compared by rows: %s", reason(error, current.folder))
             return {}
+
+
+def _tests_on_split(job: Job, rows: Sequence[Row]) -> bool:
+    """Return whether the predictions are those of the test rows of `Job.split`, as far as their number tells."""
+    return bool(rows) and len(rows) == len(job.test_keys)
 
 
 @overload

@@ -54,15 +54,14 @@ def trained_test(case: Case) -> ModelTest:
     if seed is None:
         return test
     config = {**test.config, "seed": seed}
-    if case.repeat == 0 or test.ibannotator:
+    if case.repeat == 0:
         return replace(test, config=config)
+    split = {"split_seed": test.seed, **config}
     if test.script is not None:
-        script = replace(test.script, max_drop=None)
-        return replace(test, config={"split_seed": test.seed, **config}, script=script)
+        return replace(test, config=split, script=replace(test.script, max_drop=None))
     if test.table is None:
         return replace(test, config=config)
-    if test.table.split_column is None:
-        config = {"split_seed": test.seed, **config}
+    config = split if test.table.split_column is None else config
     return replace(test, config=config, table=replace(test.table, max_drop=None))
 
 

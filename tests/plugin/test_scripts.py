@@ -45,6 +45,7 @@ def load(folder):
     word = json.loads((folder / "spam.json").read_text())
     return lambda row: label({"text": row["words"]}, word)
 """
+NOWHERE = "acme/data/fs/Drive/nothing"
 ROWS = [("money", "spam"), ("lunch", "ham"), ("prize money", "spam"), ("report", "ham")]
 
 
@@ -93,18 +94,18 @@ def test_it_is_trained_served_compared_and_promoted(scripts: Project, server: Se
     assert server.jobs("unzip") - unpacked == 2  # the package and the folder, once for both model tests
     assert server.left_over() == []
 
-    worse = {"better_than_current": {"max_drop": 0.1}, "config": {"spam": "prize"}}
-    write_tests(scripts, Mails=worse | {"metrics": {"accuracy": 0.5}}, Unserved={"inference": False, "repeats": 2})
+    worse = {"better_than_current": {"max_drop": 0.1}, "config": {"spam": "prize"}, "metrics": {"accuracy": 0.5}}
+    write_tests(scripts, Mails=worse)
     result = scripts.run("--promote")
-    result.assert_outcomes(passed=1, failed=1, skipped=1)
+    result.assert_outcomes(failed=1, skipped=1)
     result.stdout.fnmatch_lines(
         [
             "*metrics: 1 of 2 metrics did not reach the minimum",
             "  better_than_current  f1 weighted avg *too low by *",
-            "  worse: *money *",
+            "first rows that got worse:",
+            "  *'spam'  'spam'  'ham'  \"{'words': 'money *'}\"",
         ]
     )
-    result.stdout.fnmatch_lines(["  promoted: Unserved is now version *, before it was *, weighted F1 is 1.0000 and *"])
     assert server.left_over() == []
 
 
@@ -117,19 +118,21 @@ def test_mistakes_are_one_sentence_each(scripts: Project, server: Server) -> Non
         Config={"config": {"spma": "x"}},
         Same={"config": {"oops": "same"}},
         Data={"data": "./nothing.csv"},
-        Drive={"data": "acme/data/fs/Drive/nothing"},
+        Drive={"data": NOWHERE},
         Code={"function": "nocode.train"},
         Half={"function": "half.train"},
     )
     result = scripts.run()
-    result.assert_outcomes(failed=6, passed=1, skipped=5)
+    result.assert_outcomes(failed=7, passed=1, skipped=4)
+    lines = (root / "model_tests.yaml").read_text().splitlines()
+    data, drive = (f"model_tests.yaml:{lines.index(f'  data: {text}') + 1}" for text in ("./nothing.csv", NOWHERE))
     told = [
         "training failed: mytrainer/__init__.py:12: config has no `spma` (did you mean spam?) (keys: oops, spam).",
-        "training failed: mytrainer/__init__.py:26: prediction 2 has the id 'a', as an earlier one has.",
-        f"model_tests.yaml:14: `data`: {root}/nothing.csv: no such file or folder: correct the path, or make the data *",
-        "model_tests.yaml:19: `data`: the environment cannot read acme/data/fs/Drive/nothing (*): correct the drive path*",
+        "training failed: mytrainer/__init__.py:25: prediction 2 has the id 'a', as an earlier one has.",
+        f"{data}: `data`: {root}/nothing.csv: no such file or folder: correct the path, or make the data first",
+        f"{drive}: `data`: the environment cannot read {NOWHERE} (*): correct the drive path, or *",
         f"{root}/nocode: no such folder; it should contain the training code",
-        "half/__init__.py:1: there is no `load(folder)`, so the model cannot be served: add one that returns a function*",
+        "half/__init__.py:1: there is no `load(folder)`, so the model cannot be served: add one that returns *",
     ]
     for sentence in told:
         result.stdout.fnmatch_lines([f"*{sentence.replace('[', '[[]')}*"])
@@ -163,6 +166,6 @@ def test_the_page_works_as_it_stands(served: Project, server: Server) -> None:
     result.assert_outcomes(passed=3)
     result.stdout.fnmatch_lines(["Mails on dogfood: served; * match training *"])
     trainer = (root / "mytrainer" / "__init__.py").read_text()
-    assert len([line for line in trainer.splitlines() if line.strip()]) == 20
+    assert len([line for line in trainer.splitlines() if line.strip()]) <= 20
     assert json.loads(json.dumps(TOKEN)) not in result.stdout.str()
     assert ROOT not in result.stdout.str()

@@ -55,20 +55,36 @@ def test_every_route_may_do_without_inference(file: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("mytrainer.train", "train", "3:13: `function` has to be the dotted path of a function, FOLDER.FUNCTION or FOL"),
+        (
+            "mytrainer.train",
+            "train",
+            "3:13: `function` has to be the dotted path of a function, FOLDER.FUNCTION or FOL",
+        ),
         ("mytrainer.train", "my-trainer.train", "3:13: `function` has to be the dotted path of a function, FOLDER.FUN"),
-        ("mytrainer.train", "json.train", "3:13: `function` begins with `json`, which is a module of Python itself: r"),
-        ("mytrainer.train", "5", "3:13: `function` has to be text, but is the number 5"),
-        ("./train.csv", "{}", "4:9: `data` has to be a local file or folder, a drive path, or a list of these, but is "),
-        ("./train.csv", "[]", "4:9: `data` has to be a local file or folder, a drive path, or a list of these, but is "),
+        ("mytrainer.train", "json.train", "3:13: `function` begins with `json`, which is a module of Python itself: "),
+        ("mytrainer.train", "5", "3:13: `function` has to be text, but is the number"),
+        (
+            "./train.csv",
+            "{}",
+            "4:9: `data` has to be a local file or folder, a drive path, or a list of these, but is ",
+        ),
+        (
+            "./train.csv",
+            "[]",
+            "4:9: `data` has to be a local file or folder, a drive path, or a list of these, but is ",
+        ),
         ("./train.csv", "[a/x.csv, b/x.csv]", '4:9: `data` has two paths that end in "x.csv", by which the training f'),
         ("60\n", "60\n  limit: 5\n", "6:3: `limit` needs a `table`: remove it"),
-        ("60\n", "60\n  ibannotator: a/b/fs/c/d.ibannotator\n", "3:3: `function` and `ibannotator` exclude each other"),
+        ("60\n", "60\n  ibannotator: a/b/fs/c/d.ibannotator\n", "3:3: `function` and `ibannotator` exclude each"),
         ("60\n", "60\n  package: src/other\n", '6:12: `package` ends in "other", but `function` begins with "mytrain'),
-        ("function: mytrainer.train", "ibannotator: a/b/fs/c/d.ibannotator", "4:3: `data` needs a `function`: remove it"),
+        (
+            "function: mytrainer.train",
+            "ibannotator: a/b/fs/c/d.ibannotator",
+            "4:3: `data` needs a `function`: remove it",
+        ),
         ("function:", "funktion:", "3:3: unknown key `funktion`: did you mean `function`?"),
     ],
-)  # fmt: skip
+)
 def test_mistakes(file: Path, old: str, new: str, expected: str) -> None:
     first, *_ = said(lambda: load_model_tests(written(file, MAILS.replace(old, new))))
     assert first.startswith(expected)
