@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -66,7 +67,7 @@ class Trainer:
             TrainingInputError: The config, the data or the result is wrong; the message has file and line.
         """
         log_to_stdout()
-        with tempfile.TemporaryDirectory(prefix="ibformers-") as scratch:
+        with tempfile.TemporaryDirectory(prefix="ibformers-", dir=_scratch()) as scratch:
             given, folder = dict(hyperparams or {}), Path(scratch)
             seed, split_seed = (value if isinstance(value := given.get(name), int) else None for name in SEEDS)
             job = Job(
@@ -148,6 +149,12 @@ class Trainer:
         except Exception as error:  # noqa: BLE001 - an older version of the trainer's own code made the model
             logger.warning("the model in use was not compared by rows: %s", reason(error, current.folder))
             return {}
+
+
+def _scratch() -> Path | None:
+    """Return the working directory if it is empty, as that of a job, which the environment removes; else None."""
+    folder = Path.cwd()
+    return folder if os.access(folder, os.W_OK) and not any(folder.iterdir()) else None
 
 
 def _tests_on_split(job: Job, rows: Sequence[Row]) -> bool:
