@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from ibformers.errors import TrainingInputError
-from ibformers.sdk.files import MODEL, fetch, load_model, read_baseline, read_keys, save_model, write_all
+from ibformers.sdk.files import MODEL, as_served, fetch, load_model, read_baseline, read_keys, save_model, write_all
 from ibformers.sdk.job import SEEDS, Job, checked_config
 from ibformers.sdk.places import place, place_in_traceback, reason
 from ibformers.sdk.result import Result, checked_metrics, checked_rows
@@ -84,6 +84,7 @@ class Trainer:
             metrics, rows = checked_metrics(result.metrics, where), checked_rows(result, where)
             package = folder / "package"
             save_model(result.model, package / MODEL, self.module, where)
+            rows = as_served(rows, self.module, package / MODEL)
             facts = self._facts(job, metrics, rows)
             job.report("Writing prediction results.", **facts)
             facts["model_name"] = current_model

@@ -250,6 +250,31 @@ def test_a_model_in_use_is_compared_by_rows_and_replaced_on_request(
     assert "load() raised ZeroDivisionError: division by zero" in caplog.text
 
 
+NUMBERS = """
+    from ibformers.sdk import Result, trainer
+
+    @trainer
+    def train(job):
+        rows = [{"input": {"x": x / 7}, "predicted": x / 7 * ERROR, "expected": x / 7} for x in range(1, 40)]
+        return Result({"rmse": 0.0}, rows)
+
+    def load(folder):
+        return lambda row: row["x"]
+"""
+
+
+def test_numbers_may_differ_in_their_last_digits(check: Check) -> None:
+    checked = check(NUMBERS.replace("ERROR", "(1 + 3e-6)"))
+    assert checked.served == 39
+    assert checked.predictions["row-1"] == "0.142857"
+    assert checked.intervals == {}
+
+
+def test_numbers_that_differ_are_told(check: Check) -> None:
+    with pytest.raises(AssertionError, match="row-1: training predicted '0.144286', but the loaded model '0.142857'"):
+        check(NUMBERS.replace("ERROR", "1.01"))
+
+
 def test_tables_are_read_strictly(tmp_path: Path) -> None:
     def read(name: str, text: str) -> Any:
         (tmp_path / name).write_text(text)
