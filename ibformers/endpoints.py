@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ibformers.trainer.job_log import log_to_stdout
 from ibformers.trainer.threads import let_waiting_threads_sleep
 
 if TYPE_CHECKING:
@@ -220,17 +220,7 @@ def tuning_service(models_path: str) -> TuningService:
 
 
 def _begin(ignored: dict[str, Any]) -> None:
-    _log_to_stdout()
+    log_to_stdout()
     let_waiting_threads_sleep()
     for name in sorted(ignored):
         logger.info("ignored argument: %s", name)
-
-
-def _log_to_stdout() -> None:
-    """Log to standard output, which is the job's log, unless logging is already set up."""
-    package = logging.getLogger("ibformers")
-    package.setLevel(logging.INFO)
-    if not package.hasHandlers():
-        handler = logging.StreamHandler(sys.stdout)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
-        package.addHandler(handler)

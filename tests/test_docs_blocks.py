@@ -42,6 +42,7 @@ class Elsewhere:
 
 
 EXTENDING = Elsewhere("it is part of a conftest.py whose model tests run there", "tests/plugin/test_extending.py")
+TRAINER = Elsewhere("it is part of a project that runs there", "tests/plugin/test_scripts.py")
 INSTALLS = Elsewhere("it installs everything and runs all tests: there, taken from the page", ".ci/run")
 REPORTS = ("2 passed", "published")
 
@@ -72,6 +73,10 @@ TABLE: Mapping[str, Row | Elsewhere] = {
     "tuning.md: In five minutes": Row("clone", ("100 rows", '"previous"', '"score"')),
     "tuning.md: In five minutes (2)": Row("clone"),
     "tuning.md: Over HTTP": Row("published", ("'evaluation_intervals'", "is now version", "'score'")),
+    "your-own-trainer.md: Twenty lines": TRAINER,
+    "your-own-trainer.md: Twenty lines (2)": TRAINER,
+    "your-own-trainer.md: Twenty lines (3)": TRAINER,
+    "your-own-trainer.md: Test it without an environment": TRAINER,
     "yaml.md: Editors": Row("project"),
 }
 """Name of the block -> where it runs. Blocks of a page with the same place run one after the other in one folder."""

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_ibmodels.packaging.archive import _is_left_out, _package_files
+from pytest_ibmodels.packaging.archive import _package_files, is_left_out
 from pytest_ibmodels.packaging.gitignore import patterns_of
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Checkout:
         """Files that git would add below a folder, without those that are never packed."""
         names = self.git("ls-files", "-o", "--exclude-standard", "-z", "--", folder).decode().split("\0")[:-1]
         below = [Path(name).relative_to(folder) for name in names]
-        return {path.as_posix() for path in below if not any(_is_left_out(Path(part)) for part in path.parts)}
+        return {path.as_posix() for path in below if not any(is_left_out(Path(part)) for part in path.parts)}
 
     def packed(self, folder: str) -> set[str]:
         return set(_package_files(self.top / folder))

@@ -14,7 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_ibmodels.packaging import PackageError, build_marketplace_package, build_package, shown
+from pytest_ibmodels.packaging import (
+    DataError,
+    PackageError,
+    build_marketplace_package,
+    build_package,
+    read_data,
+    shown,
+)
+from pytest_ibmodels.packaging import archive as archive_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -292,3 +300,72 @@ def test_every_plain_file_comes_back_as_it_was(
         found = {name.removeprefix("code/"): archive.read(name) for name in archive.namelist()}
     found.pop("package.json")
     assert found == {name: data for name, data in files.items() if is_plain(name)}
+
+
+def test_package_json_may_be_missing_where_that_is_allowed(folder: Path) -> None:
+    (folder / "package.json").unlink()
+    package = build_package(folder, described=False)
+    assert (package.name, package.version) == ("code", "0.0.0")
+    project = folder.parent / "pyproject.toml"
+    project.write_text('[project]\nname = "my-project"\nversion = "2.1"\n')
+    package = build_package(folder, described=False)
+    assert (package.name, package.version) == ("my-project", "2.1")
+    with zipfile.ZipFile(io.BytesIO(package.data)) as archive:
+        assert json.loads(archive.read("package.json")) == {"name": "my-project", "version": "2.1"}
+    for text in ('[project]\nname = "my-project"\ndynamic = ["version"]\n', "[tool.x]\n", "no toml"):
+        project.write_text(text)
+        assert build_package(folder, described=False).version == "0.0.0"
+    with pytest.raises(PackageError, match="no such folder; it should contain the training code$"):
+        build_package(folder / "nowhere", described=False)
+
+
+@pytest.mark.parametrize(
+    ("code", "is_pushed"),
+    [
+        ("from ibformers.sdk import trainer", True),
+        ("def f():\n    import ibformers.sdk.testing as t", True),
+        ("from ibformers import sdk", True),
+        ("from ibformers.sdkx import y", False),
+        ("from .sdk import x", False),
+        ("# ibformers.sdk\nimport ibformers", False),
+        ("from ibformers.sdk import (", False),
+    ],
+)
+def test_code_that_imports_the_sdk_gets_it_pushed_along(folder: Path, code: str, is_pushed: bool) -> None:
+    (folder / "sub" / "__init__.py").write_text(code)
+    package = build_package(folder)
+    assert package.libraries == ("ibformers",) * is_pushed
+    assert ("ibformers/sdk/__init__.py" in package.files) is is_pushed
+    assert not any("__pycache__" in name for name in package.files)
+    # ibformers itself needs no second one.
+    assert build_package(folder.rename(folder.with_name("ibformers"))).libraries == ()
+
+
+def test_an_sdk_that_is_not_installed_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "train.py").write_text("import ibformers.sdk")
+    monkeypatch.setattr(archive_module, "library_files", dict)
+    with pytest.raises(PackageError, match="its code imports ibformers.sdk, which is not installed here: install ib"):
+        build_package(folder)
+
+
+def test_data_is_identified_by_its_content(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    (folder / "a").mkdir(parents=True)
+    (folder / "a" / "1.png").write_bytes(b"1")
+    (folder / ".gitignore").write_text("*")  # data may be ignored, code may not
+    (folder / ".env").write_text("SECRET")
+    (folder / "link.csv").symlink_to(tmp_path / "elsewhere.csv")
+    (tmp_path / "elsewhere.csv").write_text("x")
+    data = read_data(folder)
+    assert (data.name, data.is_folder, list(data.files)) == ("images", True, ["a/1.png", "link.csv"])
+    with zipfile.ZipFile(io.BytesIO(data.zipped())) as archive:
+        assert archive.namelist() == ["images/a/1.png", "images/link.csv"]
+    assert read_data(folder) == data
+    (folder / "a" / "1.png").write_bytes(b"2")
+    assert read_data(folder).content_hash != data.content_hash
+    one = read_data(tmp_path / "elsewhere.csv")
+    assert (one.name, one.is_folder, one.content()) == ("elsewhere.csv", False, b"x")
+    (tmp_path / "empty").mkdir()
+    for name, told in (("nowhere", "no such file or folder: correct the path"), ("empty", "this folder has no file")):
+        with pytest.raises(DataError, match=f"{name}: {told}"):
+            read_data(tmp_path / name)

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ibformers.platform import FileClient
 
 _MODEL_MODULE = '''"""Model class that the model service loads by `classpath` of package.json."""
@@ -42,6 +44,7 @@ def write_model_package(
     *,
     served: str = "ibformers.tasks.extraction.served.ServedModel",
     result_type: str = "ner_result",
+    libraries: Iterable[Path] = (),
 ) -> None:
     """Write the package of a trained model, with its weights and all code that serving needs.
 
@@ -49,10 +52,11 @@ def write_model_package(
         files: writes drive files.
         folder: drive path of the package, without leading or trailing slash.
         model_name: name of the model for users.
-        model_data: local folder of the model's data; all its files are copied.
+        model_data: local folder of the model's data; all files below it are copied.
         job_id: id of the training job.
         served: dotted path of the class that serves the model; its arguments are `model_data_path` and `ibsdk`.
         result_type: key of the class's answers.
+        libraries: further code that serving needs: folders of packages, or files of modules.
     """
     module = module_name(model_name)
     serving, _, name = served.rpartition(".")
@@ -60,17 +64,21 @@ def write_model_package(
     files.write_file(f"{folder}/package.json", _to_json(_description(model_name, module, job_id, result_type)))
     files.write_file(f"{source}/__init__.py", b"")
     files.write_file(f"{source}/model.py", _MODEL_MODULE.format(module=serving, name=name).encode())
-    for path in sorted(model_data.iterdir()):
-        files.write_file(f"{source}/model_data/{path.name}", path.read_bytes())
-    for path in library_files():
-        files.write_file(
-            f"{folder}/src/py/ibformers/ibformers/{path.relative_to(_LIBRARY).as_posix()}", path.read_bytes()
-        )
+    for path in sorted(path for path in model_data.rglob("*") if path.is_file()):
+        files.write_file(f"{source}/model_data/{path.relative_to(model_data).as_posix()}", path.read_bytes())
+    for library in (_LIBRARY, *libraries):
+        for path in library_files(library):
+            files.write_file(
+                f"{folder}/src/py/ibformers/{path.relative_to(library.parent).as_posix()}", path.read_bytes()
+            )
 
 
-def library_files() -> list[Path]:
-    """Return the source files of the running training code, without caches and other generated files."""
-    return sorted(path for path in _LIBRARY.rglob("*") if path.is_file() and path.suffix in {".py", ".json"})
+def library_files(library: Path = _LIBRARY) -> list[Path]:
+    """Return the files of a package's folder, or of one module, without caches; of this library, its source."""
+    files = [library] if library.is_file() else [path for path in library.rglob("*") if path.is_file()]
+    if library == _LIBRARY:
+        return sorted(path for path in files if path.suffix in {".py", ".json"})
+    return sorted(path for path in files if "__pycache__" not in path.parts)
 
 
 def _description(model_name: str, module: str, job_id: str, result_type: str) -> dict[str, Any]:

@@ -145,7 +145,9 @@ def promote(
         folder = work / "version"
         (folder / "model").mkdir(parents=True)
         for file in facts["files"]:
-            (folder / "model" / file).write_bytes(files.read_file(f"{data}/{file}"))
+            target = folder / "model" / file
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(files.read_file(f"{data}/{file}"))
         (folder / TRAINING_RECORD).write_text(json.dumps(facts, indent=1), encoding="utf-8")
         answer = promotion_answer(name, *store.promote_folder(folder, before), known)
     return answer.model_dump(mode="json")

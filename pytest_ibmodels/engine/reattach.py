@@ -125,7 +125,7 @@ async def _take_over(
     reason = difference(job, wanted)
     if reason:
         return reason
-    context = RunContext(await session.client(), entry.folder, package, job.suffix, session.database)
+    context = RunContext(await session.client(), entry.folder, package, job.suffix, session.database, session.data.find)
     try:
         taken = await asyncio.to_thread(session.journal.take_over, entry)
     except JournalError as error:

@@ -47,17 +47,21 @@ def seed_of(case: Case) -> int | None:
 def trained_test(case: Case) -> ModelTest:
     """The model test as a training gets it: with the seed of its repeat.
 
-    A table's rows are split by the first seed in all repeats, for the others to test on the same rows, none of which
-    the model in use has learned. Only the first repeat is compared with the model in use.
+    Rows are split by the first seed in all repeats, for the others to test on the same rows, none of which the model
+    in use has learned. Only the first repeat is compared with the model in use.
     """
     test, seed = case.test, seed_of(case)
     if seed is None:
         return test
     config = {**test.config, "seed": seed}
-    if case.repeat == 0 or test.table is None:
+    if case.repeat == 0:
         return replace(test, config=config)
-    if test.table.split_column is None:
-        config = {"split_seed": test.seed, **config}
+    split = {"split_seed": test.seed, **config}
+    if test.script is not None:
+        return replace(test, config=split, script=replace(test.script, max_drop=None))
+    if test.table is None:
+        return replace(test, config=config)
+    config = split if test.table.split_column is None else config
     return replace(test, config=config, table=replace(test.table, max_drop=None))
 
 
@@ -159,7 +163,8 @@ def _keep_notes(run: Run) -> None:
     """Add the notes of the other repeats to those of the case, and how far the results belong together."""
     for repeat in run.repeats:
         run.notes += [f"{name_of(repeat.case)}: {note}" for note in repeat.notes]
-    if run.case.test.table is not None and run.case.test.table.max_drop is not None:
+    rows = run.case.test.table or run.case.test.script
+    if rows is not None and rows.max_drop is not None:
         run.notes.append(f"{NAME} and inference use the model of the first repeat (seed {seed_of(run.case)})")
     parts = sorted({one.test_part.fingerprint for one in run.trainings if one.test_part is not None})
     if len(parts) > 1:

@@ -7,14 +7,16 @@ import contextlib
 import os
 import uuid
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
+from pytest_ibmodels.engine.data import EnvironmentData
 from pytest_ibmodels.engine.failures import ConfigFailure, EnvironmentUnavailable, UploadFailure, as_failure
 from pytest_ibmodels.engine.routes.base import RunContext
 from pytest_ibmodels.engine.sandbox_process import EmbeddedSandbox
-from pytest_ibmodels.engine.upload import check_reachable, upload_package
+from pytest_ibmodels.engine.upload import check_reachable, upload_data, upload_package
 from pytest_ibmodels.instabase import errors
 from pytest_ibmodels.instabase.client import Instabase
 from pytest_ibmodels.instabase.retrying import Retrier
@@ -25,13 +27,12 @@ from pytest_ibmodels.spec import SpecError
 from pytest_ibmodels.spec.databases import passwords
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Awaitable, Callable, Iterator
 
     from pytest_ibmodels.engine.polling import Limits
     from pytest_ibmodels.instabase.clock import Clock
     from pytest_ibmodels.journal.store import Entry
-    from pytest_ibmodels.packaging import Package
+    from pytest_ibmodels.packaging import LocalData, Package
     from pytest_ibmodels.spec import Environment, ResolvedEnvironment
 
 _TEST_FOLDER = "ci-test-temp"
@@ -81,6 +82,7 @@ class EnvironmentSession:
         self._clock = clock
         self._opening: asyncio.Task[_OpenEnvironment] | None = None
         self._uploads: dict[str, asyncio.Task[RunContext]] = {}
+        self.data = EnvironmentData(self._upload_data, self.client)
         self._folders: list[str] = []
         self._at_work = 0
         self.left_behind: list[str] = []
@@ -149,10 +151,15 @@ class EnvironmentSession:
             self._folders.append(folder)
 
     async def file_marker(self, path: str) -> str:
-        """A marker that changes with a file; empty if the environment gives none. Read once a session.
+        """A marker that changes with a file of the drive, or with local data; empty if there is none. Read once.
+
+        Args:
+            path: a drive path, or an absolute local path.
 
         Raises: as :meth:`run_context`.
         """
+        if path.startswith("/"):
+            return await self.data.marker(Path(path))
         if path not in self._markers:
             self._markers[path] = asyncio.create_task(self._marker(path))
         return await asyncio.shield(self._markers[path])
@@ -165,7 +172,7 @@ class EnvironmentSession:
 
     async def close(self) -> None:
         """Remove what was created and close the environment; ``left_behind`` tells what could not be removed."""
-        tasks = [*self._uploads.values(), *self._markers.values()]
+        tasks = [*self._uploads.values(), *self.data.tasks, *self._markers.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -254,19 +261,35 @@ class EnvironmentSession:
         return f"{metadata.modified_timestamp:.6f} {metadata.size}"
 
     async def _upload(self, package: Package) -> RunContext:
+        client, folder, suffix = await self._new_folder(
+            package.name,
+            lambda client, folder: upload_package(client, folder, package, self._clock, self.limits),
+        )
+        return RunContext(client, folder, package, suffix[:8], self.database, self.data.find)
+
+    async def _upload_data(self, data: LocalData) -> str:
+        _client, folder, _suffix = await self._new_folder(
+            "data", lambda client, folder: upload_data(client, folder, data, self._clock, self.limits)
+        )
+        return folder
+
+    async def _new_folder(
+        self, name: str, fill: Callable[[Instabase, str], Awaitable[None]]
+    ) -> tuple[Instabase, str, str]:
+        """Create a folder that is removed at the end, and fill it; return client, folder, and the end of its name."""
         opened = await self._open_once()
         suffix = uuid.uuid4().hex
-        folder = f"{opened.root}/{_TEST_FOLDER}/{package.name}_{suffix}"
+        folder = f"{opened.root}/{_TEST_FOLDER}/{name}_{suffix}"
         entry = await self.journal.add("folder", folder)
         self._folders.append(folder)
         try:
-            await upload_package(opened.client, folder, package, self._clock, self.limits)
+            await fill(opened.client, folder)
         except errors.InstabaseError as error:
             if isinstance(error, errors.AccessRefused) or not getattr(error, "reached", True):
                 self._folders.remove(folder)  # the folder was never created
                 await self.journal.remove(entry)
             raise as_failure(error, UploadFailure) from error
-        return RunContext(opened.client, folder, package, suffix[:8], self.database)
+        return opened.client, folder, suffix
 
     async def _open(self) -> _OpenEnvironment:
         resolved = self._resolved

@@ -1,4 +1,4 @@
-"""Reaching an environment for the first time, and uploading the package."""
+"""Reaching an environment for the first time, and uploading the package and local data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pytest_ibmodels.engine.polling import Limits
     from pytest_ibmodels.instabase.client import Instabase
     from pytest_ibmodels.instabase.clock import Clock
-    from pytest_ibmodels.packaging import Package
+    from pytest_ibmodels.packaging import LocalData, Package
 
 _UNLIMITED = 1_000_000
 
@@ -62,6 +62,29 @@ async def upload_package(client: Instabase, folder: str, package: Package, clock
         UploadFailure: the package could not be unpacked, or not in time.
         InstabaseError: a call failed.
     """
+    await _upload_zip(client, folder, package.data, "the package", clock, limits)
+
+
+async def upload_data(client: Instabase, folder: str, data: LocalData, clock: Clock, limits: Limits) -> None:
+    """Write local data to the drive, as ``folder/NAME``, all within the upload limit.
+
+    Raises:
+        DataError: a local file cannot be read.
+        UploadFailure, InstabaseError: as :func:`upload_package`.
+    """
+    if data.is_folder:
+        zipped = await asyncio.to_thread(data.zipped)
+        await _upload_zip(client, folder, zipped, f"the data {data.name}", clock, limits)
+        return
+    content = await asyncio.to_thread(data.content)
+    try:
+        async with asyncio.timeout(limits.upload):
+            await client.drive.write(f"{folder}/{data.name}", content)
+    except TimeoutError:
+        raise UploadFailure(f"uploading the data {data.name} did not end within {limits.upload:g} s") from None
+
+
+async def _upload_zip(client: Instabase, folder: str, data: bytes, what: str, clock: Clock, limits: Limits) -> None:
     zip_name = f"{uuid.uuid4().hex}.ibsolution"
     doing, job = "uploading", ""
 
@@ -77,12 +100,12 @@ async def upload_package(client: Instabase, folder: str, package: Package, clock
         if UNAVAILABLE in problem:
             raise errors.ApiError(f"job {job_id}", problem)
         if problem:
-            raise UploadFailure(f"the package could not be unpacked (job {job_id}): {problem}")
+            raise UploadFailure(f"{what} could not be unpacked (job {job_id}): {problem}")
 
     try:
         async with asyncio.timeout(limits.upload):
-            await client.drive.write(f"{folder}/{zip_name}", package.data)
+            await client.drive.write(f"{folder}/{zip_name}", data)
             await Retrier(clock)(UNZIP, unpack)
             await client.drive.delete(f"{folder}/{zip_name}")
     except TimeoutError:
-        raise UploadFailure(f"{doing} the package did not end within {limits.upload:g} s{job}") from None
+        raise UploadFailure(f"{doing} {what} did not end within {limits.upload:g} s{job}") from None

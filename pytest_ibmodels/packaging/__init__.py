@@ -8,5 +8,16 @@ from pytest_ibmodels.packaging.archive import (
     package_name,
     shown,
 )
+from pytest_ibmodels.packaging.data import DataError, LocalData, read_data
 
-__all__ = ["Package", "PackageError", "build_marketplace_package", "build_package", "package_name", "shown"]
+__all__ = [
+    "DataError",
+    "LocalData",
+    "Package",
+    "PackageError",
+    "build_marketplace_package",
+    "build_package",
+    "package_name",
+    "read_data",
+    "shown",
+]

@@ -12,19 +12,21 @@ import io
 import json
 import os
 import stat
+import tomllib
 import zipfile
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import semver
 
 from pytest_ibmodels.instabase.names import MAX_PACKAGE_FILE_NAME, PACKAGE_NAME, package_file_name
-from pytest_ibmodels.packaging.gitignore import IgnoreRules
+from pytest_ibmodels.packaging.gitignore import IgnoreRules, folders_down_to
+from pytest_ibmodels.packaging.libraries import LIBRARY, library_files, needs_library
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 _PACKAGE_FILE = "package.json"
 _CACHES = {"__pycache__", "node_modules"}
@@ -57,6 +59,7 @@ class Package:
         content_hash: SHA-256 of names and contents, in hexadecimal; independent of the compression.
         files: names in the zip, sorted.
         folder: the code folder.
+        libraries: further top-level modules in the zip, which the code needs.
     """
 
     name: str
@@ -68,22 +71,26 @@ class Package:
     content_hash: str
     files: tuple[str, ...]
     folder: Path
+    libraries: tuple[str, ...] = ()
 
 
-def build_package(folder: Path) -> Package:
-    """Zip a code folder.
+def build_package(folder: Path, *, described: bool = True) -> Package:
+    """Zip a code folder. Code that imports ``ibformers.sdk`` gets it beside its own folder.
 
     Args:
         folder: folder with ``package.json`` and the code, for example ``ibformers/``.
+        described: whether ``package.json`` has to be there. If it may be missing, name and version are those of the
+            project's ``pyproject.toml``, or else the folder's name and 0.0.0.
 
     Returns:
         The package, with ``package.json`` at the top of the zip, and the code below the folder's name.
 
     Raises:
-        PackageError: The folder does not exist, ``package.json`` is missing or invalid, or a file cannot be read.
+        PackageError: The folder does not exist, ``package.json`` is missing or invalid, a file cannot be read, or
+            ``ibformers.sdk`` is imported and is not installed here.
     """
     with _os_errors_as_package_errors(folder):
-        return _build(folder)
+        return _build(folder, described=described)
 
 
 def build_marketplace_package(folder: Path) -> Package:
@@ -137,36 +144,70 @@ def _os_errors_as_package_errors(folder: Path) -> Iterator[None]:
         raise PackageError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
-def _build(folder: Path) -> Package:
+def _build(folder: Path, *, described: bool) -> Package:
     if not folder.is_dir():
-        raise PackageError(
-            f"{shown(folder)}: no such folder; it should contain the training code and its {_PACKAGE_FILE}"
-        )
-    description = _read_description(folder / _PACKAGE_FILE)
+        needed = f" and its {_PACKAGE_FILE}" if described else ""
+        raise PackageError(f"{shown(folder)}: no such folder; it should contain the training code{needed}")
+    has_description = described or (folder / _PACKAGE_FILE).exists()
+    description = _read_description(folder / _PACKAGE_FILE) if has_description else _project_description(folder)
     module = folder.absolute().name
     if not module.isidentifier():
         raise PackageError(
             f"{shown(folder)}: rename the folder: its name becomes a module, and {module!r} is not an identifier"
         )
-    contents = {
+    contents: dict[str, Path | bytes] = {
         (name if name == _PACKAGE_FILE else f"{module}/{name}"): path for name, path in _package_files(folder).items()
     }
-    if _PACKAGE_FILE not in contents or not any(name.endswith(".py") for name in contents):
+    if not has_description:
+        contents[_PACKAGE_FILE] = json.dumps(description, indent=2).encode()
+    code = [path for name, path in contents.items() if isinstance(path, Path) and name.endswith(".py")]
+    if _PACKAGE_FILE not in contents or not code:
+        left_out = f"its {_PACKAGE_FILE}, or all of its Python files" if described else "all of its Python files"
         raise PackageError(
-            f"{shown(folder)}: a .gitignore leaves out its {_PACKAGE_FILE}, or all of its Python files "
+            f"{shown(folder)}: a .gitignore leaves out {left_out} "
             "(or .git/info/exclude, or your own excludes file of git)"
         )
-    return _pack(contents, description, folder.absolute())
+    libraries = (LIBRARY,) if module != LIBRARY and needs_library(code) else ()
+    if libraries:
+        found = library_files()
+        if not found:
+            raise PackageError(
+                f"{shown(folder)}: its code imports {LIBRARY}.sdk, which is not installed here: install {LIBRARY} "
+                "beside pytest-ibmodels, for it to be pushed along"
+            )
+        contents.update(found)
+    return _pack(contents, description, folder.absolute(), libraries)
 
 
-def _pack(contents: dict[str, Path], description: dict[str, Any], folder: Path) -> Package:
+def _project_description(folder: Path) -> dict[str, Any]:
+    """Name and version of the project that the folder belongs to, if its ``pyproject.toml`` has both."""
+    project: object = None
+    for parent in reversed(folders_down_to(folder.absolute().parent)):
+        file = parent / "pyproject.toml"
+        if file.is_file():
+            with contextlib.suppress(ValueError):
+                project = tomllib.loads(file.read_text(encoding="utf-8")).get("project")
+            break
+    found = project if isinstance(project, dict) else {}
+    name, version = found.get("name"), found.get("version")
+    is_named = isinstance(name, str) and PACKAGE_NAME.fullmatch(name)
+    return {
+        "name": name if is_named else folder.absolute().name,
+        "version": version if isinstance(version, str) and version else "0.0.0",
+    }
+
+
+def _pack(
+    contents: dict[str, Path | bytes], description: dict[str, Any], folder: Path, libraries: tuple[str, ...]
+) -> Package:
     module = folder.name
     digest = hashlib.sha256()
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
         for name in sorted(contents):
-            data = contents[name].read_bytes()
-            archive.writestr(_entry(name), data)
+            content = contents[name]
+            data = content if isinstance(content, bytes) else content.read_bytes()
+            archive.writestr(zip_entry(name), data)
             digest.update(f"{name}\0{len(data)}\0".encode())
             digest.update(data)
     return Package(
@@ -179,10 +220,12 @@ def _pack(contents: dict[str, Path], description: dict[str, Any], folder: Path) 
         content_hash=digest.hexdigest(),
         files=tuple(sorted(contents)),
         folder=folder,
+        libraries=libraries,
     )
 
 
-def _entry(name: str) -> zipfile.ZipInfo:
+def zip_entry(name: str) -> zipfile.ZipInfo:
+    """Entry of a zip without time and permissions of the file."""
     entry = zipfile.ZipInfo(name, _EPOCH)
     entry.compress_type = zipfile.ZIP_DEFLATED
     entry.create_system = 3  # Unix, wherever it is built
@@ -249,7 +292,7 @@ def _package_files(folder: Path) -> dict[str, Path]:
             is_link = path.is_symlink()
             # git treats a link as a file, even a link to a folder.
             is_folder = path.is_dir() and not is_link
-            if _is_left_out(path) or rules.is_ignored(path, is_folder=is_folder):
+            if is_left_out(path) or rules.is_ignored(path, is_folder=is_folder):
                 continue
             if is_link:
                 links[_name_of(path, top)] = path
@@ -262,7 +305,8 @@ def _package_files(folder: Path) -> dict[str, Path]:
     return files
 
 
-def _is_left_out(path: Path) -> bool:
+def is_left_out(path: Path) -> bool:
+    """Return whether a file or folder is never pushed: hidden, a cache, or a file of tokens and keys."""
     name = path.name
     if name.startswith(".") or name in _CACHES or path.suffix in {".pyc", ".pyo"}:
         return True

@@ -98,7 +98,7 @@ class IgnoreRules:
         Raises:
             OSError: A ``.gitignore`` cannot be read.
         """
-        chain = _folders_down_to(folder)
+        chain = folders_down_to(folder)
         rules = cls(tuple(_user_levels(chain[0]))).within(chain[0])
         for inner in chain[1:]:
             if rules.is_ignored(inner, is_folder=True):
@@ -272,7 +272,7 @@ def _parts(path: Path) -> tuple[bytes, ...]:
     return tuple(map(os.fsencode, path.parts))
 
 
-def _folders_down_to(folder: Path) -> list[Path]:
+def folders_down_to(folder: Path) -> list[Path]:
     """Folders whose ``.gitignore`` applies: from the top of the git checkout, if there is one, to ``folder``."""
     chain = [folder, *folder.parents]
     for index, parent in enumerate(chain):

@@ -182,7 +182,8 @@ class CaseNode(pytest.Class):
         self.environment = environment
 
     def collect(self) -> Iterable[PhaseItem]:
-        return [self.file.phase_item(self, name) for name in _FUNCTIONS]
+        functions = _FUNCTIONS if self.model_test.inference.enabled else _FUNCTIONS[:1]
+        return [self.file.phase_item(self, name) for name in functions]
 
 
 class PhaseItem(pytest.Function):

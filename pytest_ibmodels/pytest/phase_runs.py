@@ -139,6 +139,18 @@ class _PhaseRun:
         __tracebackhide__ = True
         self._started_run().calls.conclude(phase, last=last)
 
+    def _promote(self) -> None:
+        """Promote the new model to the model in use; called only if all phases passed."""
+        __tracebackhide__ = True
+        promotion = self._engine.promote(self.run, force=self._config.getoption("ibmodels_promote_worse"))
+        try:
+            while not concurrent.futures.wait([promotion], timeout=_STEP_SECONDS).done:
+                pass
+            promotion.result()
+        except RunFailure as failure:
+            failure.run = self.run
+            raise failure from None
+
 
 class TrainingRun(_PhaseRun):
     """Training of a case."""
@@ -158,6 +170,8 @@ class TrainingRun(_PhaseRun):
         verdict = cast("MetricsVerdict", self.run.judged["training"])
         if verdict.baseline is not None and verdict.baseline.is_skip:
             pytest.skip(f"not decided against {verdict.baseline.name}: {verdict.baseline.why_undecided}")
+        if not self.run.case.test.inference.enabled and self._config.getoption("ibmodels_promote"):
+            self._promote()
         return verdict
 
 
@@ -195,15 +209,3 @@ class InferenceRun(_PhaseRun):
             is_reported = outcome["outcome"] in {"failed", "xfailed"}
         if is_reported:
             pytest.skip(f"its training failed ({cause.kind if isinstance(cause, RunFailure) else 'error'})")
-
-    def _promote(self) -> None:
-        """Promote the new model to the model in use; called only if both phases passed."""
-        __tracebackhide__ = True
-        promotion = self._engine.promote(self.run, force=self._config.getoption("ibmodels_promote_worse"))
-        try:
-            while not concurrent.futures.wait([promotion], timeout=_STEP_SECONDS).done:
-                pass
-            promotion.result()
-        except RunFailure as failure:
-            failure.run = self.run
-            raise failure from None

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 _STARTED: pytest.StashKey[StartedRun] = pytest.StashKey()
 """On the node of a case: its latest run."""
-_PACKAGES: pytest.StashKey[dict[Path, Package]] = pytest.StashKey()
-"""On the config: folder → package."""
+_PACKAGES: pytest.StashKey[dict[tuple[Path, bool], Package]] = pytest.StashKey()
+"""On the config: folder, and whether its package.json has to be there → package."""
 _WARNED: pytest.StashKey[set[str]] = pytest.StashKey()
 """On the config: names of environments whose warnings were given."""
 _SHOWN: pytest.StashKey[set[str]] = pytest.StashKey()
@@ -253,19 +253,21 @@ def _package(run_request: RunRequest, test: ModelTest) -> Package:
     if test.package is None:
         # Requested only if a model test needs it; a conftest.py may override it.
         return checked(run_request.request.getfixturevalue("package"), Package, "package", run_request.node)
-    return built_package(run_request.request.config, run_request.request.config.rootpath / test.package)
+    folder = run_request.request.config.rootpath / test.package
+    return built_package(run_request.request.config, folder, described=test.script is None)
 
 
-def built_package(config: pytest.Config, folder: Path) -> Package:
-    """Return the package of a folder, built once a process.
+def built_package(config: pytest.Config, folder: Path, *, described: bool = True) -> Package:
+    """Return the package of a folder, built once a process; if it is not ``described``, package.json may be missing.
 
     Raises:
         ConfigFailure: the folder cannot be packaged.
     """
     built = config.stash.setdefault(_PACKAGES, {})
-    if folder not in built:
+    key = folder, described
+    if key not in built:
         try:
-            built[folder] = build_package(folder)
+            built[key] = build_package(folder, described=described)
         except PackageError as error:
             raise ConfigFailure(str(error)) from None
-    return built[folder]
+    return built[key]

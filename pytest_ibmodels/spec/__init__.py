@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from pytest_ibmodels.spec.errors import Problem, SpecError
     from pytest_ibmodels.spec.model_test import (
         BaselineSpec,
+        DataPath,
         InferenceSpec,
         MarkUse,
         Minimum,
         ModelTest,
         ModelTestsFile,
+        ScriptSpec,
         TableSpec,
     )
     from pytest_ibmodels.spec.model_tests import load_model_tests
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BaselineSpec",
+    "DataPath",
     "Environment",
     "EnvironmentWarning",
     "EnvironmentsFile",
@@ -37,6 +40,7 @@ __all__ = [
     "ModelTestsFile",
     "Problem",
     "ResolvedEnvironment",
+    "ScriptSpec",
     "SpecError",
     "TableSpec",
     "check",
@@ -51,7 +55,17 @@ _MODULES = {
     "cross_checks": ("check", "load"),
     "environments": ("Environment", "EnvironmentsFile", "ResolvedEnvironment", "load_environments"),
     "errors": ("Problem", "SpecError"),
-    "model_test": ("BaselineSpec", "InferenceSpec", "MarkUse", "Minimum", "ModelTest", "ModelTestsFile", "TableSpec"),
+    "model_test": (
+        "BaselineSpec",
+        "DataPath",
+        "InferenceSpec",
+        "MarkUse",
+        "Minimum",
+        "ModelTest",
+        "ModelTestsFile",
+        "ScriptSpec",
+        "TableSpec",
+    ),
     "model_tests": ("load_model_tests",),
     "recognition": ("looks_like_model_tests",),
     "warnings": ("EnvironmentWarning", "environment_warnings"),

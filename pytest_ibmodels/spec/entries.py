@@ -1,6 +1,7 @@
-"""Pydantic models of the entries of both YAML files.
+"""Pydantic models of the entries of `model_tests.yaml`.
 
-The JSON Schemas are generated from these models. Docstrings of fields become descriptions, which editors show.
+The JSON Schemas are generated from these models and those of `environment_entries`. Docstrings of fields become
+descriptions, which editors show.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    SecretStr,
     StringConstraints,
     ValidationInfo,
     field_validator,
@@ -36,7 +36,9 @@ MAX_REPEATS = 20
 """Maximum number of trainings of one case."""
 
 
-class _Entry(BaseModel):
+class Entry(BaseModel):
+    """Base of all entries: strict, without unknown keys and empty values."""
+
     model_config = ConfigDict(
         strict=True, extra="forbid", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True
     )
@@ -57,7 +59,7 @@ def _add_short_form(schema: dict[str, Any]) -> None:
     schema.update(examples=[0.9, {"min": 0.9}, {"max": 0.4}], anyOf=[number, {**long_form, "minProperties": 1}])
 
 
-class BoundsEntry(_Entry):
+class BoundsEntry(Entry):
     """Values of the metric that pass for this field: a minimum, or `min`, `max`, or both."""
 
     model_config = ConfigDict(json_schema_extra=_add_short_form)
@@ -90,7 +92,7 @@ def _name_metrics(schema: dict[str, Any]) -> None:
     schema["propertyNames"] = {"pattern": values.NAME_PATTERN}
 
 
-class InferenceEntry(_Entry):
+class InferenceEntry(Entry):
     """How inference with the trained model is tested."""
 
     documents: Annotated[
@@ -102,7 +104,7 @@ class InferenceEntry(_Entry):
     N."""
 
 
-class BetterEntry(_Entry):
+class BetterEntry(Entry):
     """How far the new model may fall behind the model in use."""
 
     max_drop: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -114,7 +116,7 @@ class BetterEntry(_Entry):
     would decide, `fail` fails."""
 
 
-class BaselineEntry(_Entry):
+class BaselineEntry(Entry):
     """Earlier runs that a new run is held to, and how far it may fall behind them."""
 
     branch: Annotated[Text | None, Field(examples=["main"])] = None
@@ -140,7 +142,7 @@ class BaselineEntry(_Entry):
         return self
 
 
-class ModelTestEntry(_Entry):
+class ModelTestEntry(Entry):
     """One model test: a training that must keep working, and how good it must be."""
 
     env: Annotated[
@@ -168,6 +170,25 @@ class ModelTestEntry(_Entry):
     table: Annotated[str | None, Field(pattern=values.TABLE_PATTERN, examples=["Review", "iris.Review"])] = None
     """Instead of `ibannotator`: table of the environment's `database` with the labelled texts to train on, TABLE or
     SCHEMA.TABLE."""
+
+    function: Annotated[
+        str | None,
+        AfterValidator(values.function),
+        Field(examples=["mytrainer.train"], json_schema_extra={"pattern": values.FUNCTION_PATTERN}),
+    ] = None
+    """Instead of `ibannotator` and `table`: dotted path of the function of your own that trains. Its first part is the
+    folder of the code, beside pytest's settings, unless `package` names another place."""
+
+    data: Annotated[
+        tuple[str, ...] | None,
+        BeforeValidator(
+            values.data_paths,
+            json_schema_input_type=Text | Annotated[list[Text], Field(min_length=1, json_schema_extra=UNIQUE)],
+        ),
+        Field(examples=["./train.csv", ["./train.csv", "me/data/fs/Prod Drive/images"]]),
+    ] = None
+    """With `function`: the data to train on, a local file or folder, relative to this file, a drive path, or a list of
+    these. Local data is uploaded."""
 
     columns: Annotated[
         tuple[str, str] | None,
@@ -236,8 +257,12 @@ class ModelTestEntry(_Entry):
     """Effect of a trend alert, that is, of metrics that get worse over the runs in the history: `warn` (the default)
     shows a warning, `fail` fails the training, too."""
 
-    inference: InferenceEntry = InferenceEntry()
-    """How inference with the trained model is tested."""
+    inference: Annotated[
+        InferenceEntry | None,
+        BeforeValidator(values.inference, json_schema_input_type=Literal[False] | InferenceEntry),
+        Field(examples=[{"documents": "all"}, False]),
+    ] = InferenceEntry()
+    """How inference with the trained model is tested; `false` for a model that is not served."""
 
     marks: Annotated[
         tuple[str, ...],
@@ -256,87 +281,5 @@ class ModelTestEntry(_Entry):
     """Reason why this model test is expected to fail; it runs, but does not fail the session."""
 
     package: Annotated[Text | None, Field(examples=["ibformers_next"])] = None
-    """Folder of the training code to upload for this model test, relative to pytest's root folder. Default: the
-    setting ibmodels_package."""
-
-
-class LimitsEntry(_Entry):
-    """Timeouts of this environment in seconds, instead of those of pytest's settings."""
-
-    upload: Annotated[Seconds | None, Field(examples=[300])] = None
-    """Timeout for unpacking the uploaded code, in seconds."""
-
-    queue: Annotated[Seconds | None, Field(examples=[3600])] = None
-    """Timeout for a training to leave the queue of the environment, in seconds."""
-
-    inference: Annotated[Seconds | None, Field(examples=[300])] = None
-    """Timeout for the inference of one model test, in seconds."""
-
-
-def _limits(value: Any) -> dict[str, float]:
-    return LimitsEntry.model_validate(value).model_dump(exclude_none=True)
-
-
-class EnvironmentEntry(_Entry):
-    """An Instabase to publish to and train on, or the embedded sandbox. Any text may contain `${VARIABLE}`."""
-
-    host: Annotated[str, Field(examples=["https://dogfood.instabase.com", "sandbox", "${IB_HOST:-sandbox}"])]
-    """Address of the Instabase, http(s)://…, or `sandbox` for the embedded one."""
-
-    path: Annotated[str | None, Field(examples=["me/my-repo/fs/Instabase Drive/model-tests"])] = None
-    """Drive folder for test files, OWNER/REPO/fs/DRIVE/…, where the token may write and delete. The embedded sandbox
-    has a default."""
-
-    token: Annotated[SecretStr | None, Field(examples=["${DOGFOOD_TOKEN}"])] = None
-    """API token. Keep it out of the file: `${VARIABLE}`."""
-
-    mounts: Annotated[
-        dict[str, str] | None,
-        Field(
-            examples=[
-                {"me/data/fs/Drive/receipts": "../receipts", "me/data/fs/Drive/licenses": "sample:drivers-licenses"}
-            ]
-        ),
-    ] = None
-    """Embedded sandbox only. Drive folder -> its content: a local folder, relative to this file, or a built-in
-    sample."""
-
-    max_parallel: Annotated[
-        int | str | None,
-        BeforeValidator(
-            values.max_parallel,
-            json_schema_input_type=Annotated[int, Field(ge=1)] | Annotated[str, Field(pattern=values.VARIABLE_PATTERN)],
-        ),
-        Field(examples=[2]),
-    ] = None
-    """Maximum number of trainings at the same time. Default: no maximum; on the embedded sandbox half the processor's
-    cores (at least 1), because trainings on one machine share its cores."""
-
-    data: Annotated[str | None, Field(examples=[".sandbox"])] = None
-    """Embedded sandbox only. Folder for its files, relative to this file. Default: a temporary one."""
-
-    database: Annotated[
-        SecretStr | None,
-        Field(examples=["postgresql+psycopg://me:${REVIEWS_PASSWORD}@db.example.com/reviews", "sample:reviews"]),
-    ] = None
-    """Database of model tests with a `table`: its SQLAlchemy URL as seen from the environment, or a built-in sample.
-    Keep passwords out of the file: `${VARIABLE}`."""
-
-    ca_bundle: Annotated[str | None, Field(examples=["certificates/company.pem"])] = None
-    """PEM file of the certificates to verify the host with, instead of the public ones; relative to this file."""
-
-    verify: bool = True
-    """false: the certificate of the host is not verified, and anybody in between can read the token."""
-
-    limits: Annotated[dict[str, float], BeforeValidator(_limits, json_schema_input_type=LimitsEntry)] = {}
-    """Timeouts of this environment in seconds, instead of those of pytest's settings."""
-
-
-NESTED: dict[str, type[BaseModel]] = {
-    "baseline": BaselineEntry,
-    "better_than_current": BetterEntry,
-    "inference": InferenceEntry,
-    "limits": LimitsEntry,
-    "metrics": BoundsEntry,
-}
-"""Model of the mapping below a key of an entry."""
+    """Folder of the training code to upload for this model test, relative to pytest's root folder. Default: the first
+    part of `function`, else the setting ibmodels_package."""

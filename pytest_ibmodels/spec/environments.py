@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from pytest_ibmodels.spec.databases import fill_in, passwords, resolve_sqlite_file
 from pytest_ibmodels.spec.drive_paths import drive_path
-from pytest_ibmodels.spec.entries import EnvironmentEntry
+from pytest_ibmodels.spec.environment_entries import EnvironmentEntry
 from pytest_ibmodels.spec.environment_rules import (
     SAMPLE_PREFIX,
     SANDBOX,

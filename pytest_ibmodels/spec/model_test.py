@@ -29,9 +29,10 @@ class Minimum:
 
 @dataclass(frozen=True, slots=True)
 class InferenceSpec:
-    """Documents to run inference on: the first with predictions, all, or the first N."""
+    """Documents to run inference on: the first with predictions, all, or the first N; none if it is disabled."""
 
     documents: Literal["first", "all"] | int = "first"
+    enabled: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,41 @@ class BaselineSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class DataPath:
+    """A path of the key `data`.
+
+    Attributes:
+        text: the path as written; of a drive path, without outer slashes.
+        local: the local file or folder; None for a drive path.
+        place: FILE:LINE of the path, for messages.
+    """
+
+    text: str
+    local: Path | None
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptSpec:
+    """A function that trains, and its data.
+
+    Attributes:
+        function: dotted path; its first part is the folder of the training code.
+        data: paths of the data; may be empty.
+        max_drop: largest allowed drop below the model in use, as a fraction; None disables the comparison.
+        undecided: verdict if there are too few rows to decide.
+    """
+
+    function: str
+    data: tuple[DataPath, ...] = ()
+    max_drop: float | None = None
+    undecided: Literal["pass", "fail"] = "pass"
+
+    def __str__(self) -> str:
+        return f"function {self.function} on {', '.join(path.text for path in self.data) or 'no data'}"
+
+
+@dataclass(frozen=True, slots=True)
 class MarkUse:
     """Use of a mark of pytest; line and column count from 1."""
 
@@ -108,9 +144,10 @@ class ModelTest:
         name: its name.
         line: line of the name, from 1.
         env: names of environments, at least one.
-        ibannotator: drive path of the Annotator project, without outer slashes; empty if there is a `table`.
+        ibannotator: drive path of the Annotator project, without outer slashes; empty if there is none.
         time_limit: timeout of the training, in seconds.
-        table: rows of a database to train on; None if there is an `ibannotator`.
+        table: rows of a database to train on; None if there are none.
+        script: function that trains; None if the test has an `ibannotator` or a `table`.
         config: hyperparameters, passed to the training unchanged.
         repeats: number of trainings, each with another seed.
         metrics: metric -> field -> bounds.
@@ -129,6 +166,7 @@ class ModelTest:
     ibannotator: str
     time_limit: float
     table: TableSpec | None = None
+    script: ScriptSpec | None = None
     config: dict[str, JsonValue] = field(default_factory=dict)
     metrics: dict[str, dict[str, Minimum]] = field(default_factory=dict)
     baseline: BaselineSpec | None = None
@@ -149,7 +187,7 @@ class ModelTest:
     @property
     def dataset(self) -> str:
         """Description of the training data, which also identifies it."""
-        return self.ibannotator or str(self.table)
+        return self.ibannotator or str(self.table or self.script)
 
     @property
     def config_hash(self) -> str:

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
+from pytest_ibmodels.spec.drive_paths import drive_path
 from pytest_ibmodels.spec.entries import BaselineEntry, ModelTestEntry
 from pytest_ibmodels.spec.errors import Problem, SpecError
 from pytest_ibmodels.spec.messages import closest, quoted
 from pytest_ibmodels.spec.model_test import (
     BaselineSpec,
+    DataPath,
     EnvironmentUse,
     InferenceSpec,
     MarkUse,
     Minimum,
     ModelTest,
     ModelTestsFile,
+    ScriptSpec,
     TableSpec,
 )
 from pytest_ibmodels.spec.reader import Document, LocatedDict, LocatedList, pause_gc, plain_copy, read_yaml
 from pytest_ibmodels.spec.validation import entries, spot, validate_entry
 from pytest_ibmodels.spec.values import (
+    SCRIPT_KEYS,
     TABLE_KEYS,
     invalid_character,
     is_single_value,
@@ -30,7 +36,6 @@ from pytest_ibmodels.verdicts.metrics import METRICS, is_low_better
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from yaml.error import Mark
 
@@ -72,11 +77,11 @@ def _read(path: Path) -> tuple[ModelTestsFile, list[Problem]]:
         _check_seed(document, name, raw)
         entry = validate_entry(document, name, ModelTestEntry, "model test")
         if entry is not None:
-            tests[name] = _model_test(name, at_name.line + 1, entry, raw)
+            tests[name] = _model_test(path, name, at_name.line + 1, entry, raw)
     return ModelTestsFile(path, MappingProxyType(tests), tuple(uses)), document.problems
 
 
-def _model_test(name: str, line: int, entry: ModelTestEntry, raw: LocatedDict) -> ModelTest:
+def _model_test(path: Path, name: str, line: int, entry: ModelTestEntry, raw: LocatedDict) -> ModelTest:
     metrics = {
         metric: {field: Minimum(bounds.min, bounds.max) for field, bounds in fields.items()}
         for metric, fields in entry.metrics.items()
@@ -87,14 +92,15 @@ def _model_test(name: str, line: int, entry: ModelTestEntry, raw: LocatedDict) -
         env=entry.env,
         ibannotator=entry.ibannotator or "",
         table=_table(entry),
+        script=_script(path, entry, raw),
         time_limit=entry.time_limit,
         config=plain_copy(entry.config),
         metrics=metrics,
-        inference=InferenceSpec(entry.inference.documents),
+        inference=InferenceSpec(enabled=False) if entry.inference is None else InferenceSpec(entry.inference.documents),
         marks=tuple(MarkUse(text, mark.line + 1, mark.column + 1) for text, mark in _texts(raw, "marks")),
         skip=entry.skip,
         xfail=entry.xfail,
-        package=entry.package,
+        package=entry.package or (entry.function and entry.function.partition(".")[0]),
         repeats=entry.repeats,
         baseline=_baseline(entry.baseline),
         trend=entry.trend,
@@ -124,6 +130,31 @@ def _table(entry: ModelTestEntry) -> TableSpec | None:
     )
 
 
+def _script(path: Path, entry: ModelTestEntry, raw: LocatedDict) -> ScriptSpec | None:
+    if entry.function is None:
+        return None
+    better = entry.better_than_current
+    return ScriptSpec(
+        function=entry.function,
+        data=tuple(_data_path(path, text, mark) for text, mark in _texts(raw, "data")),
+        max_drop=None if better is None else better.max_drop,
+        undecided="pass" if better is None else better.undecided,
+    )
+
+
+def _data_path(path: Path, text: str, mark: Mark) -> DataPath:
+    """Tell drive paths from local ones, which are relative to the file; a path that begins with `/` is local."""
+    place = f"{path.name}:{mark.line + 1}"
+    try:
+        return DataPath(drive_path(text), None, place) if not text.startswith("/") else _local(path, text, place)
+    except ValueError:
+        return _local(path, text, place)
+
+
+def _local(path: Path, text: str, place: str) -> DataPath:
+    return DataPath(text, Path(os.path.normpath(path.parent / Path(text).expanduser())), place)
+
+
 def _uses(raw: LocatedDict) -> Iterator[EnvironmentUse]:
     for name, mark in _texts(raw, "env"):
         yield EnvironmentUse(name, mark.line + 1, mark.column + 1, needs_database="table" in raw)
@@ -138,7 +169,7 @@ def _texts(raw: LocatedDict, key: str) -> Iterator[tuple[str, Mark]]:
         yield from ((text, mark) for text, mark in zip(value, value.marks, strict=True) if isinstance(text, str))
 
 
-_DATA = ("ibannotator", "table")
+_DATA = ("ibannotator", "table", "function")
 
 
 def _check_data(document: Document, name: str, raw: LocatedDict) -> None:
@@ -151,21 +182,39 @@ def _check_data(document: Document, name: str, raw: LocatedDict) -> None:
             document.report(
                 at_name,
                 f"model test `{name}` has no data to train on: give it `ibannotator`, the drive path of an Annotator "
-                "project, or `table` and `columns` of the environment's database",
+                "project, `table` and `columns` of the environment's database, or `function` and `data` of your own",
             )
-    elif len(given) > 1:
-        at_table = spot(document.root, name, "table").key
-        document.report(at_table, "`table` and `ibannotator` exclude each other: remove one of them")
-    elif given == ["table"]:
+        return
+    if len(given) > 1:
+        at_second = spot(document.root, name, given[1]).key
+        document.report(at_second, f"`{given[1]}` and `{given[0]}` exclude each other: remove one of them")
+        return
+    for key in dict.fromkeys((*TABLE_KEYS, *SCRIPT_KEYS)):
+        owners = [kind for kind, keys in (("table", TABLE_KEYS), ("function", SCRIPT_KEYS)) if key in keys]
+        if key in raw and given[0] not in owners:
+            needed = " or a ".join(f"`{kind}`" for kind in owners)
+            document.report(spot(document.root, name, key).key, f"`{key}` needs a {needed}: remove it")
+    if given == ["table"]:
         if "columns" not in raw and not any(closest(key, ("columns",)) for key in unknown):
             document.report(
                 at_name, f"model test `{name}` has no `columns`: name the label, then the text of the `table`"
             )
         _check_sides(document, name, raw)
-    else:
-        for key in TABLE_KEYS:
-            if key in raw:
-                document.report(spot(document.root, name, key).key, f"`{key}` needs a `table`: remove it")
+    elif given == ["function"]:
+        _check_package(document, name, raw)
+
+
+def _check_package(document: Document, name: str, raw: LocatedDict) -> None:
+    """Check that the folder of the code has the name that the function begins with."""
+    function, package = raw["function"], raw.get("package")
+    if not isinstance(function, str) or not isinstance(package, str):
+        return
+    module, folder = function.partition(".")[0], Path(package).name
+    if module != folder:
+        document.report(
+            spot(document.root, name, "package").value,
+            f"`package` ends in {quoted(folder)}, but `function` begins with {quoted(module)}: make them the same",
+        )
 
 
 def _check_seed(document: Document, name: str, raw: LocatedDict) -> None:

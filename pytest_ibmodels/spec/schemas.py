@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic.json_schema import GenerateJsonSchema
 
-from pytest_ibmodels.spec.entries import EnvironmentEntry, ModelTestEntry
+from pytest_ibmodels.spec.entries import ModelTestEntry
+from pytest_ibmodels.spec.environment_entries import EnvironmentEntry
 from pytest_ibmodels.spec.environment_rules import SANDBOX
-from pytest_ibmodels.spec.values import ENTRY_PATTERN, HIDDEN_PATTERN, TABLE_KEYS
+from pytest_ibmodels.spec.values import ENTRY_PATTERN, HIDDEN_PATTERN, SCRIPT_KEYS, TABLE_KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -73,10 +74,15 @@ def schemas() -> dict[str, dict[str, Any]]:
     model_test["if"] = {"required": ["table"]}
     model_test["then"] = {
         "required": ["columns"],
-        "properties": {"ibannotator": False},
+        "properties": {"ibannotator": False, "function": False, "data": False},
         "dependentSchemas": {"split_column": {"properties": {"group_column": False, "p_of_train": False}}},
     }
-    model_test["else"] = {"required": ["ibannotator"], "properties": dict.fromkeys(TABLE_KEYS, False)}
+    script_only = {"ibannotator": False, **{key: False for key in TABLE_KEYS if key not in SCRIPT_KEYS}}
+    model_test["else"] = {
+        "if": {"required": ["function"]},
+        "then": {"properties": script_only},
+        "else": {"required": ["ibannotator"], "properties": dict.fromkeys((*TABLE_KEYS, *SCRIPT_KEYS), False)},
+    }
     environments = _schema(EnvironmentEntry, "environments.yaml", "Where model tests run: name -> environment.")
     entry = environments["$defs"][EnvironmentEntry.__name__]
     # A host with a variable may be remote or embedded.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import keyword
 import re
+import sys
 from typing import Any
 
 from pydantic_core import PydanticCustomError
@@ -28,7 +30,12 @@ PER_FIELD = tuple(name for name, metric in METRICS.items() if metric.is_per_fiel
 BOUNDS = ("min", "max")
 
 TABLE_KEYS = ("columns", "limit", "p_of_train", "group_column", "split_column", "better_than_current")
-"""Keys of a model test that need `table`."""
+"""Keys of a model test that need `table`, or another kind of data that has them."""
+
+SCRIPT_KEYS = ("data", "better_than_current")
+"""Keys of a model test that need `function`, or another kind of data that has them."""
+
+FUNCTION_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+$"
 
 RESERVED_MARKS = {
     "skip": "write `skip: REASON` beside `marks`",
@@ -53,6 +60,41 @@ def annotator_project(text: str | None) -> str | None:
         return None if text is None else annotator_project_path(text)
     except ValueError as error:
         raise spec_error(str(error)) from None
+
+
+def function(text: str | None) -> str | None:
+    """Check the dotted path of a function; its first part is the folder of the training code."""
+    if text is None:
+        return None
+    if not re.fullmatch(FUNCTION_PATTERN, text) or any(keyword.iskeyword(part) for part in text.split(".")):
+        raise spec_error(
+            f"has to be the dotted path of a function, FOLDER.FUNCTION or FOLDER.MODULE.FUNCTION, but is {quoted(text)}"
+        )
+    module = text.partition(".")[0]
+    if module in sys.stdlib_module_names:
+        raise spec_error(f"begins with `{module}`, which is a module of Python itself: rename the folder of your code")
+    return text
+
+
+def data_paths(value: Any) -> tuple[str, ...]:
+    paths = [value] if isinstance(value, str) else value
+    if not isinstance(paths, list) or not paths or not all(isinstance(path, str) and path.strip() for path in paths):
+        found = "is an empty list" if paths == [] else is_a(value)
+        raise spec_error(f"has to be a local file or folder, a drive path, or a list of these, but {found}")
+    names = [path.rstrip("/").rpartition("/")[2] for path in paths]
+    for name in names:
+        if names.count(name) > 1:
+            raise spec_error(f"has two paths that end in {quoted(name)}, by which the training finds them: rename one")
+    return tuple(paths)
+
+
+def inference(value: Any) -> Any:
+    """Expand `true` to the defaults and `false` to None, which disables the inference."""
+    if isinstance(value, bool):
+        return {} if value else None
+    if isinstance(value, dict):
+        return value
+    raise spec_error(f"has to be false, or a mapping such as {{documents: all}}, but {is_a(value)}")
 
 
 def environment_names(value: Any) -> tuple[str, ...]:

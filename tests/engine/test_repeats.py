@@ -21,7 +21,7 @@ from pytest_ibmodels.engine.failures import (
 from pytest_ibmodels.engine.polling import Limits
 from pytest_ibmodels.engine.repeats import add_repeats, seed_of, siblings, trained_test, training_progress
 from pytest_ibmodels.engine.routes.base import TrainingState
-from pytest_ibmodels.spec import Minimum, ModelTest, TableSpec
+from pytest_ibmodels.spec import Minimum, ModelTest, ScriptSpec, TableSpec
 from tests.engine.test_case_runner import FakeClock, FakeRoute, FakeSession
 
 if TYPE_CHECKING:
@@ -45,6 +45,14 @@ def model_test(**keys: Any) -> ModelTest:
     return ModelTest(
         **{"name": "T", "line": 1, "env": ("e",), "ibannotator": "p", "time_limit": 1000, "metrics": minimums, **keys}
     )
+
+
+def test_a_script_splits_all_repeats_alike() -> None:
+    script = ScriptSpec("mytrainer.train", max_drop=0.0)
+    case = Case(model_test(ibannotator="", script=script, config={"C": 1}), "e", repeats=2, repeat=1)
+    test = trained_test(case)
+    assert test.config == {"C": 1, "seed": 43, "split_seed": 42}
+    assert test.script == ScriptSpec("mytrainer.train")  # only the first repeat is compared
 
 
 def good(value: float) -> TrainingState:

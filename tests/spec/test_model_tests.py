@@ -42,11 +42,11 @@ TestName:
 
 METRICS = "(metrics: exact_match, precision, recall, f1, accuracy)"
 NO_DATA = (
-    "has no data to train on: give it `ibannotator`, the drive path of an Annotator project, or `table` and `columns` "
-    "of the environment's database"
+    "has no data to train on: give it `ibannotator`, the drive path of an Annotator project, `table` and `columns` "
+    "of the environment's database, or `function` and `data` of your own"
 )
 KEYS = (
-    "(keys: env, ibannotator, table, columns, limit, p_of_train, group_column, split_column, "
+    "(keys: env, ibannotator, table, function, data, columns, limit, p_of_train, group_column, split_column, "
     "better_than_current, time_limit, config, repeats, metrics, baseline, trend, inference, marks, skip, xfail, "
     "package)"
 )
@@ -349,7 +349,10 @@ DOCUMENTS_RULE = "2:26: `inference.documents` has to be first, all, or a number 
             "metrics: {f1: 0.9}",
             "2:17: `metrics.f1` has to be a mapping, but is the number 0.9: a minimum belongs to a field, `FIELD: 0.9`",
         ),
-        ("inference: all", '2:14: `inference` has to be a mapping, but is the text "all"'),
+        (
+            "inference: all",
+            '2:14: `inference` has to be false, or a mapping such as {documents: all}, but is the text "all"',
+        ),
         (
             "inference: {document: 1}",
             "2:15: unknown key `inference.document`: did you mean `documents`? (keys: documents)",

@@ -43,7 +43,7 @@ class AnnotatorRoute(ModelServiceRoute):
 
     @staticmethod
     def is_for(test: ModelTest) -> bool:
-        return test.table is None
+        return bool(test.ibannotator)
 
     async def fingerprint(
         self,

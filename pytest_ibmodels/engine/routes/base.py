@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pytest_ibmodels.engine.curves import HistoryPoint
     from pytest_ibmodels.instabase.client import Instabase
     from pytest_ibmodels.packaging import Package
-    from pytest_ibmodels.spec import ModelTest
+    from pytest_ibmodels.spec import DataPath, ModelTest
     from pytest_ibmodels.verdicts.checks import MetricCheck
     from pytest_ibmodels.verdicts.predictions import Answer
     from pytest_ibmodels.verdicts.results import TrainingPredictions
@@ -27,6 +27,13 @@ class InterruptedInference(RouteError):
     """The environment lost the job through no fault of the model: another job may succeed."""
 
 
+class DataFiles(NamedTuple):
+    """Data in an environment: a drive path, and the names of the files below it; None if the path is a file."""
+
+    path: str
+    files: tuple[str, ...] | None
+
+
 @dataclass(frozen=True)
 class RunContext:
     """Client, folder and names that a run works with.
@@ -35,6 +42,7 @@ class RunContext:
         folder: ``ROOT/ci-test-temp/<package>_<uuid>``, holding the unpacked package.
         suffix: unique for the run; part of its folder and of names that are global in an environment.
         database: URL of the environment's database; None if it has none.
+        find_data: returns the place of data in the environment; local data is uploaded, once a session.
     """
 
     client: Instabase
@@ -42,6 +50,7 @@ class RunContext:
     package: Package
     suffix: str
     database: SecretStr | None = None
+    find_data: Callable[[DataPath], Awaitable[DataFiles]] | None = None
 
 
 @dataclass(frozen=True)
@@ -112,7 +121,7 @@ class Route(Protocol):
         Args:
             test: the model test.
             database: URL of the environment's database; None if it has none.
-            file_marker: returns a marker for a drive path that changes with the file.
+            file_marker: returns a marker for a drive path, or an absolute local path, that changes with the content.
         """
         ...
 

@@ -63,7 +63,9 @@ class ModelServiceRoute:
         """Call a function of the package in a job, and return the job's id."""
         return await context.client.models.train(
             TrainRequest(
-                script_packages=[f"{context.folder}/{context.package.module}"],
+                script_packages=[
+                    f"{context.folder}/{module}" for module in (context.package.module, *context.package.libraries)
+                ],
                 function=function,
                 arguments=dict(arguments),
                 device_type="gpu" if use_gpu else "cpu",

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_ibmodels.engine.routes.annotator import AnnotatorRoute
+from pytest_ibmodels.engine.routes.script import ScriptRoute
 from pytest_ibmodels.engine.routes.table import TableRoute
 
 if TYPE_CHECKING:
     from pytest_ibmodels.engine.routes.base import Route
     from pytest_ibmodels.spec import ModelTest
 
-ROUTES: tuple[type[Route], ...] = (AnnotatorRoute, TableRoute)
+ROUTES: tuple[type[Route], ...] = (AnnotatorRoute, TableRoute, ScriptRoute)
 
 
 def route_for(test: ModelTest) -> type[Route]:
