@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_ibmodels.documents.formats.placing import MarkedWord, marked_values
 from pytest_ibmodels.documents.formats.sides import folders_of_sides
 from pytest_ibmodels.documents.json_files import JsonFile
 from pytest_ibmodels.documents.pages import (
     SourceDocument,
-    Value,
     Word,
-    WordIndex,
     bounding_box,
     clean,
     make_page,
@@ -28,9 +27,6 @@ if TYPE_CHECKING:
 
 DOCUMENTS = "json"
 
-_Placed = tuple[Word, str | None, str]
-"""A word, its field, and where it stands in the file."""
-
 
 def read(folder: Path, encoding: str) -> Iterator[SourceDocument]:
     """Read the files of a folder."""
@@ -41,39 +37,32 @@ def read(folder: Path, encoding: str) -> Iterator[SourceDocument]:
 
 
 def _document(name: str, file: JsonFile, side: Side | None) -> SourceDocument:
-    rows: dict[tuple[str, object], list[_Placed]] = {}
+    rows: dict[tuple[str, object], list[MarkedWord]] = {}
     for number in range(len(file.get(("valid_line",), list, "a list of lines"))):
-        for row, placed in _words(file, ("valid_line", number)):
+        for row, marked in _words(file, ("valid_line", number)):
             # Words of one row of the receipt are in several entries, one for each field.
             key = ("entry", number) if row is None else ("row", str(row))
-            rows.setdefault(key, []).append(placed)
-    lines = [sorted(row, key=lambda placed: placed[0].box[0]) for row in rows.values()]
-    lines.sort(key=lambda row: min(word.box[1] for word, _, _ in row))
-    found: dict[str, list[tuple[WordIndex, Word, str]]] = {}
-    for line, row in enumerate(lines):
-        for index, (word, field, where) in enumerate(row):
-            if field is not None:
-                found.setdefault(field, []).append((WordIndex(0, line, index), word, where))
-    values = tuple(
-        Value(field, " ".join(word.text for _, word, _ in at), at[0][2], tuple(index for index, _, _ in at))
-        for field, at in found.items()
-    )
-    page = make_page([tuple(word for word, _, _ in row) for row in lines], _size(file))
-    return SourceDocument(name, file.file, (page,), values, side)
+            rows.setdefault(key, []).append(marked)
+    lines = [tuple(sorted((one.word for one in row), key=lambda word: word.box[0])) for row in rows.values()]
+    lines.sort(key=lambda line: min(word.box[1] for word in line))
+    values = marked_values([lines], (one for row in rows.values() for one in row))
+    return SourceDocument(name, file.file, (make_page(lines, _size(file)),), values, side)
 
 
-def _words(file: JsonFile, line: tuple[str | int, ...]) -> Iterator[tuple[object, _Placed]]:
+def _words(file: JsonFile, line: tuple[str | int, ...]) -> Iterator[tuple[object, MarkedWord]]:
     category = file.get((*line, "category"), str, "text")
     words = file.get((*line, "words"), list, "a list of words")
+    where = file.where(line)
     for number, word in enumerate(words):
         path = (*line, "words", number)
         text = "".join(clean(file.get((*path, "text"), str, "text")).split())
         if text:
             quad = (*path, "quad")
             box = bounding_box(
-                (file.number((*quad, f"x{corner}")), file.number((*quad, f"y{corner}"))) for corner in range(1, 5)
+                [(file.number((*quad, f"x{corner}")), file.number((*quad, f"y{corner}"))) for corner in range(1, 5)]
             )
-            yield word.get("row_id"), (Word(text, box), None if word.get("is_key") else category, file.where(path))
+            fields = () if word.get("is_key") else (category,)
+            yield word.get("row_id"), MarkedWord(Word(text, box), fields, where)
 
 
 def _size(file: JsonFile) -> tuple[float, float] | None:

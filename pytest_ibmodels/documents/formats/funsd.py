@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_ibmodels.documents.formats.placing import MarkedWord, marked_values
 from pytest_ibmodels.documents.formats.sides import folders_of_sides
 from pytest_ibmodels.documents.images import image_size
 from pytest_ibmodels.documents.json_files import JsonFile
 from pytest_ibmodels.documents.pages import (
     SourceDocument,
-    Value,
     Word,
-    WordIndex,
     bounding_box,
     clean,
     make_page,
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from pytest_ibmodels.documents.pages import Line, Side
+    from pytest_ibmodels.documents.pages import Side
 
 ANNOTATIONS = "annotations"
 
@@ -43,24 +42,15 @@ def read(folder: Path, encoding: str) -> Iterator[SourceDocument]:
 
 
 def _document(name: str, file: JsonFile, size: tuple[float, float] | None, side: Side | None) -> SourceDocument:
-    placed: list[tuple[Line, str, str]] = []
+    marked: list[MarkedWord] = []
     for number in range(len(file.get(("form",), list, "a list of entities"))):
         entity = ("form", number)
         label = file.get((*entity, "label"), str, "text")
-        words = list(_words(file, entity))
-        placed += [(row, label, file.where(entity)) for row in rows_of(words)]
-    placed.sort(key=lambda one: (one[0][0].box[1], one[0][0].box[0]))
-    page = make_page([row for row, _, _ in placed], size)
-    found: dict[str, list[tuple[WordIndex, Word, str]]] = {}
-    for line, (row, label, where) in enumerate(placed):
-        if label.lower() != _OTHER:
-            at = [(WordIndex(0, line, index), word, where) for index, word in enumerate(row)]
-            found.setdefault(label[:1].upper() + label[1:], []).extend(at)
-    values = tuple(
-        Value(field, " ".join(word.text for _, word, _ in at), at[0][2], tuple(index for index, _, _ in at))
-        for field, at in found.items()
-    )
-    return SourceDocument(name, file.file, (page,), values, side)
+        fields = () if label.lower() == _OTHER else (label[:1].upper() + label[1:],)
+        where = file.where(entity)
+        marked += [MarkedWord(word, fields, where) for word in _words(file, entity)]
+    lines = rows_of(one.word for one in marked)
+    return SourceDocument(name, file.file, (make_page(lines, size),), marked_values([lines], marked), side)
 
 
 def _words(file: JsonFile, entity: tuple[str | int, ...]) -> Iterator[Word]:

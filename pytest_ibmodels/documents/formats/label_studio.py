@@ -12,14 +12,12 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from pytest_ibmodels.documents.errors import DocumentsError
+from pytest_ibmodels.documents.formats.placing import MarkedWord, marked_values
 from pytest_ibmodels.documents.json_files import JsonFile, Key
 from pytest_ibmodels.documents.pages import (
-    Line,
     Page,
     SourceDocument,
     Value,
-    WordIndex,
     bounding_box,
     make_page,
     rows_of,
@@ -31,8 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from pytest_ibmodels.documents.pages import Box, Word
+    from pytest_ibmodels.documents.pages import Box
 
+_LAST_PAGE = 9999
 _LABELS = ("labels", "rectanglelabels", "polygonlabels")
 _UPLOAD_PREFIX = re.compile(r"[0-9a-f]{8}-")
 _ALLOWED = re.compile(r"[\w./ ()+@=,-]+")
@@ -96,7 +95,7 @@ def _document(name: str, file: JsonFile, number: int, task: dict[str, Any]) -> S
     if not any(region.text for region in regions):
         regions += _predicted(file, number, task)
     pages, values = _place(file, regions, f"{file.file}, task {task.get('id', number)}")
-    return SourceDocument(name, file.file, tuple(pages), tuple(values), None, remarks)
+    return SourceDocument(name, file.file, pages, values, None, remarks)
 
 
 def _predicted(file: JsonFile, number: int, task: dict[str, Any]) -> list[_Region]:
@@ -156,36 +155,21 @@ def _box(file: JsonFile, here: tuple[Key, ...], value: dict[str, Any], size: tup
     )
 
 
-def _place(file: JsonFile, regions: list[_Region], where: str) -> tuple[list[Page], list[Value]]:
+def _place(file: JsonFile, regions: list[_Region], where: str) -> tuple[tuple[Page, ...], tuple[Value, ...]]:
     """Put the words of regions into pages and lines, and find the words of each label there."""
-    labels: dict[int, tuple[str, ...]] = {}
-    words: dict[int, list[Word]] = {}
+    marked: dict[int, list[MarkedWord]] = {}
     sizes: dict[int, tuple[float, float]] = {}
     for region in regions:
         if region.labels and (region.box is None or not region.text.strip()):
             missing = "text: transcribe it" if region.box is not None else "box: draw it on the image"
-            raise DocumentsError(
-                f"a region with the label {region.labels[0]!r} has no {missing}", file.file, file.line(region.path)
-            )
+            raise file.error(region.path, f"has the label {region.labels[0]!r} and no {missing}")
         if region.box is None:
             continue
-        if region.page < 0 or region.page > 9999:
-            raise file.error((*region.path, "item_index"), "must be the number of a page")
+        if not 0 <= region.page <= _LAST_PAGE:
+            raise file.error((*region.path, "item_index"), f"must be the number of a page, 0 to {_LAST_PAGE}")
         sizes.setdefault(region.page, region.size)
-        made = split_words(region.text, region.box)
-        words.setdefault(region.page, []).extend(made)
-        labels.update((id(word), tuple(region.labels)) for word in made)
-    pages: list[Page] = []
-    found: dict[str, list[tuple[WordIndex, str]]] = {}
-    for page in range(max(sizes, default=0) + 1):
-        lines: list[Line] = rows_of(words.get(page, ()))
-        pages.append(make_page(lines, sizes.get(page)))
-        for line, row in enumerate(lines):
-            for index, word in enumerate(row):
-                for label in labels[id(word)]:
-                    found.setdefault(label, []).append((WordIndex(page, line, index), word.text))
-    values = [
-        Value(label, " ".join(text for _, text in at), where, tuple(index for index, _ in at))
-        for label, at in found.items()
-    ]
-    return pages, values
+        words = split_words(region.text, region.box)
+        marked.setdefault(region.page, []).extend(MarkedWord(word, tuple(region.labels), where) for word in words)
+    lines = [rows_of(one.word for one in marked.get(page, ())) for page in range(max(sizes, default=0) + 1)]
+    pages = tuple(make_page(of_page, sizes.get(page)) for page, of_page in enumerate(lines))
+    return pages, marked_values(lines, (one for of_page in marked.values() for one in of_page))
