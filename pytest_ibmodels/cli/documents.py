@@ -104,7 +104,8 @@ def _convert(source: Path, project: Path, settings: "Settings") -> int:
     for sentence in (*_cut(result.missing), *_cut(result.remarks)):
         tell(sentence)
     if not result.is_written:
-        tell(f"{project}: nothing is written, because {_count(len(result.missing), 'text')} were not found (--strict)")
+        missing = "1 text that was" if len(result.missing) == 1 else f"{len(result.missing)} texts that were"
+        tell(f"{project}: nothing is written, because of {missing} not found (--strict)")
         return pytest.ExitCode.TESTS_FAILED
     write_lines(_conversion_lines(project, result))
     return pytest.ExitCode.OK

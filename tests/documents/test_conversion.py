@@ -131,7 +131,7 @@ def write_one(lines: tuple[str, ...]) -> None:
 def found_text(convert: Convert, labels: str, *arguments: str, name: str = "labels.csv") -> tuple[str, str]:
     """Convert with labels of the document `a`; the text that is annotated in it, and stderr."""
     Path(name).write_text(labels, encoding="utf-8")
-    code, out, err = convert("--labels", name, "--test", "0", *arguments)
+    code, _, err = convert("--labels", name, "--test", "0", *arguments)
     assert code == 0, err
     annotations = json.loads(PROJECT.read_bytes())["files"][0]["annotations"]
     return annotations.get("L1", {}).get("value", ""), err
@@ -259,7 +259,7 @@ def test_strict_writes_nothing_if_a_text_is_missing(convert: Convert) -> None:
     Path("l.csv").write_text(f"{HEADER}\na,T,y\nb,T,1\n")
     code, out, err = convert("--labels", "l.csv", "--strict")
     assert (code, out) == (1, "")
-    assert err.endswith("nothing is written, because 1 text were not found (--strict)\n")
+    assert err.endswith("nothing is written, because of 1 text that was not found (--strict)\n")
     assert not Path("out").exists()
 
 
