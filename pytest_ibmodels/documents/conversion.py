@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+_OUTSIDE = "O"
+"""Name that training reserves for words without a field."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -131,6 +134,8 @@ class _Annotator:
         search = None
         found: dict[str, Annotation] = {}
         for value in document.values:
+            if not value.field.strip() or value.field == _OUTSIDE:
+                raise DocumentsError(f"{value.where}: {value.field!r} cannot be the name of a field; rename it")
             self.fields.setdefault(value.field)
             words, text = value.words, value.text
             if words is None and text:

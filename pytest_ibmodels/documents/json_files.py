@@ -28,8 +28,10 @@ class JsonFile:
             self.value: Any = json.loads(self._text)
         except json.JSONDecodeError as error:
             raise DocumentsError(f"the file is not JSON: {error.msg}", file, error.lineno) from None
-        except (RecursionError, ValueError):
+        except RecursionError:
             raise DocumentsError("the file is not JSON that can be read: it is nested too deeply", file) from None
+        except ValueError as error:  # a number with thousands of digits
+            raise DocumentsError(f"the file is not JSON that can be read: {error}", file) from None
 
     def error(self, path: tuple[Key, ...], message: str) -> DocumentsError:
         """Return an error about the value at a path of keys and indices."""

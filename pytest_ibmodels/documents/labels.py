@@ -72,8 +72,6 @@ def _document_of(name: str, known: dict[str, str | None], where: str) -> str:
 
 def _value(cells: dict[str, str], where: str) -> Value:
     field, text = cells["field"].strip(), " ".join(cells["text"].split())
-    if not field or field == "O":
-        raise DocumentsError(f"{where}: {cells['field']!r} cannot be the name of a field")
     page = None if not cells.get("page") else _count(cells["page"], where, "page") - 1
     occurrence = cells.get("occurrence") or ""
     if not occurrence:

@@ -225,7 +225,7 @@ def test_labels_may_be_json_name_files_and_say_that_a_field_is_missing(convert: 
             f"{HEADER}\na,T,x\naa.hocr,T,1\n",
             "l.csv:3: the source has no document 'aa.hocr': did you mean 'a.h",
         ),
-        ("l.csv", f"{HEADER}\na, ,1\n", "l.csv:2: '' cannot be the name of a field"),
+        ("l.csv", f"{HEADER}\na, ,1\n", "l.csv:2: '' cannot be the name of a field; rename it"),
         ("l.csv", f"{HEADER},page\na,T,1,0\n", "l.csv:2: page must be a whole number from 1, not '0'"),
         (
             "l.csv",
