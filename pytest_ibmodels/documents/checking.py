@@ -117,7 +117,8 @@ class _Checker:
             self._error("label", ("labels",), "names no field, so there is nothing to learn")
 
     def _read_tests(self) -> set[str]:
-        known = {entry.get("id") for entry in self._file.value["files"] if isinstance(entry, dict)}
+        entries = [entry for entry in self._file.value["files"] if isinstance(entry, dict)]
+        known = {entry["id"] for entry in entries if isinstance(entry.get("id"), str)}
         tests = set()
         for number, test in enumerate(self._file.value["testFiles"]):
             if not isinstance(test, str) or test not in known:

@@ -61,8 +61,8 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ("a.hocr", "", "in/a.hocr:1: the file is not valid XML (column 1): no element found"),
         ("a.hocr", "<html>\n<p>\n</html>", "in/a.hocr:3: the file is not valid XML (column 3): mismatched tag"),
         ("a.hocr", "<html/>", "in/a.hocr:1: no element has the class `ocr_page`: is this hOCR?"),
-        ("a.hocr", PAGE.format("\n<b class='ocrx_word'>x</b>"), "in/a.hocr:2: the word 'x' has no `bbox` of four"),
-        ("a.hocr", PAGE.format(WORD.format("1 2 3", "x")), "in/a.hocr:1: the word 'x' has no `bbox` of four numbers"),
+        ("a.hocr", PAGE.format("\n<b class='ocrx_word'>x</b>"), "in/a.hocr:2: the text 'x' has no `bbox` of four"),
+        ("a.hocr", PAGE.format(WORD.format("1 2 3", "x")), "in/a.hocr:1: the text 'x' has no `bbox` of four numbers"),
         ("a.hocr", "<div class='ocr_page' title='bbox 0 0 x'/>", "in/a.hocr:1: the page has no `bbox` of four"),
         ("a.hocr", LAUGHS, "in/a.hocr:1: the entity 'a' is declared, which is not allowed; remove"),
         ("a.hocr", EXTERNAL, "in/a.hocr:1: the entity 'file' is declared"),
@@ -166,6 +166,28 @@ def test_odd_sources_become_documents_that_training_reads(folder: Path) -> None:
     assert [(page.width, page.height) for page in first.pages] == [(420, 620), (600, 800), (420, 620)]
     assert {word.page for word in first.words} == {1}
     assert first.words[0].box == (480, 10, 500, 20)
+
+
+def test_lines_without_words_are_divided(folder: Path) -> None:
+    line = "<span class='ocr_line' title='bbox 0 0 50 20'>To 12</span>"
+    (folder / "a.hocr").write_text(PAGE.format(f"{line}<p class='ocr_line'>{WORD.format('0 40 20 60', '13')}</p>"))
+    Path("labels.csv").write_text("document,field,text\na,Total,12\n")
+    result = convert(folder, Path("P.ibannotator"), Settings(labels=Path("labels.csv"), format="hocr"))
+    assert result.found == 1
+    (record,) = json.loads(Path("P_input/out/s2_map_records/a.ibocr").read_bytes())
+    assert [[(word["word"], word["start_x"]) for word in words] for words in record["lines"]] == [
+        [("To", 0), ("12", 30)],
+        [("13", 0)],
+    ]
+
+
+def test_a_hyphenated_word_is_found_in_its_halves(folder: Path) -> None:
+    first = STRING.format("Rech", "5", "40") + "<HYP CONTENT='-'/></TextLine><TextLine>"
+    (folder / "a.xml").write_text(ALTO.format(first + STRING.format("nung-", "5", "40") + "<HYP CONTENT='-'/>"))
+    Path("labels.csv").write_text("document,field,text\na,Title,Rechnung\n")
+    assert convert(folder, Path("P.ibannotator"), Settings(labels=Path("labels.csv"))).found == 1
+    (entry,) = json.loads(Path("P.ibannotator").read_bytes())["files"]
+    assert entry["annotations"]["L1"]["value"] == "Rech- nung-"
 
 
 def test_other_encodings_are_read_on_demand(folder: Path) -> None:

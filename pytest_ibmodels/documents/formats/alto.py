@@ -43,7 +43,8 @@ def _line(element: Element, file: Path) -> Line:
     for child in element.children:
         content = child.attributes.get("CONTENT", "")
         if child.name == "HYP" and words and content.strip():
-            words[-1] = Word(words[-1].text + content.strip(), words[-1].box)
+            if not words[-1].text.endswith(content.strip()):
+                words[-1] = Word(words[-1].text + content.strip(), words[-1].box)
         elif child.name == "String" and content.strip():
             words.extend(split_words(content, _box(child, file)))
     return tuple(words)

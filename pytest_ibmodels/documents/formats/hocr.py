@@ -42,19 +42,29 @@ def _pages(root: Element, file: Path) -> Iterator[Page]:
 def _lines(page: Element, file: Path) -> list[Line]:
     lines: dict[int, Line] = {}
     for element in page.walk():
-        if "ocrx_word" not in element.classes:
-            continue
-        text = "".join(element.texts)
-        if text.strip():
+        if _is_word(element) and (text := "".join(element.texts)).strip():
             owner = id(_line_of(element, page))
             lines[owner] = (*lines.get(owner, ()), *split_words(text, _box(element, file)))
     return list(lines.values())
 
 
+def _is_word(element: Element) -> bool:
+    """Return whether an element is a word, or a line of an engine that writes no words."""
+    if "ocrx_word" in element.classes:
+        return True
+    if not _LINES.intersection(element.classes):
+        return False
+    return not any("ocrx_word" in inner.classes or _LINES.intersection(inner.classes) for inner in _inner(element))
+
+
+def _inner(element: Element) -> Iterator[Element]:
+    return (inner for inner in element.walk() if inner is not element)
+
+
 def _line_of(word: Element, page: Element) -> Element:
     """Return the line around a word, or else the innermost block."""
     block = None
-    element = word.parent
+    element: Element | None = word
     while element is not None and element is not page:
         if _LINES.intersection(element.classes):
             return element
@@ -67,7 +77,7 @@ def _line_of(word: Element, page: Element) -> Element:
 def _box(element: Element, file: Path) -> Box:
     found = _BOX.search(element.attributes.get("title", ""))
     if found is None:
-        what = f"the word {''.join(element.texts).strip()!r}" if "ocrx_word" in element.classes else "the page"
+        what = "the page" if "ocr_page" in element.classes else f"the text {''.join(element.texts).strip()!r}"
         raise DocumentsError(f"{what} has no `bbox` of four numbers in its `title`", file, element.line)
     left, top, right, bottom = map(float, found[1].split())
     return bounding_box([(left, top), (right, bottom)])

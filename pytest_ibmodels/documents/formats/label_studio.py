@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pytest_ibmodels.documents.pages import Box
 
 _LAST_PAGE = 9999
+_UNKNOWN_SIZE = (1000.0, 1000.0)
 _LABELS = ("labels", "rectanglelabels", "polygonlabels")
 _UPLOAD_PREFIX = re.compile(r"[0-9a-f]{8}-")
 _ALLOWED = re.compile(r"[\w./ ()+@=,-]+")
@@ -121,7 +122,7 @@ def _regions(file: JsonFile, path: tuple[Key, ...]) -> list[_Region]:
         if "x" in value or "points" in value:
             region.path = here
             region.page = int(file.number((*here, "item_index"))) if "item_index" in result else 0
-            region.size = file.number((*here, "original_width")), file.number((*here, "original_height"))
+            region.size = _image_size(file, here, result)
             region.box = _box(file, here, value, region.size)
         text = value.get("text")
         if isinstance(text, list) and all(isinstance(one, str) for one in text):
@@ -130,6 +131,16 @@ def _regions(file: JsonFile, path: tuple[Key, ...]) -> list[_Region]:
             region.text = text
         region.labels += [label for key in _LABELS for label in value.get(key) or () if isinstance(label, str)]
     return list(regions.values())
+
+
+def _image_size(file: JsonFile, here: tuple[Key, ...], result: dict[str, Any]) -> tuple[float, float]:
+    """Return the size of the image; that of an imported prediction may lack, and its page is in thousandths then."""
+    if "original_width" not in result:
+        return _UNKNOWN_SIZE
+    size = file.number((*here, "original_width")), file.number((*here, "original_height"))
+    if min(size) <= 0:
+        raise file.error((*here, "original_width"), "must be above 0, as original_height")
+    return size
 
 
 def _box(file: JsonFile, here: tuple[Key, ...], value: dict[str, Any], size: tuple[float, float]) -> Box:
@@ -167,7 +178,8 @@ def _place(file: JsonFile, regions: list[_Region], where: str) -> tuple[tuple[Pa
             continue
         if not 0 <= region.page <= _LAST_PAGE:
             raise file.error((*region.path, "item_index"), f"must be the number of a page, 0 to {_LAST_PAGE}")
-        sizes.setdefault(region.page, region.size)
+        if sizes.setdefault(region.page, region.size) != region.size:
+            raise file.error(region.path, f"has another image size than the regions before it on page {region.page}")
         words = split_words(region.text, region.box)
         marked.setdefault(region.page, []).extend(MarkedWord(word, tuple(region.labels), where) for word in words)
     lines = [rows_of(one.word for one in marked.get(page, ())) for page in range(max(sizes, default=0) + 1)]
