@@ -9,7 +9,7 @@ from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator
 
     from pytest_ibmodels.documents.pages import SourceDocument, Value, WordIndex
 
@@ -138,20 +138,18 @@ class WordSearch:
                 found.append((start, end))
         return found
 
-    def _windows(self, length: int, similarity: float) -> Sequence[tuple[int, int, str]]:
-        """Return the runs whose number of letters and digits may reach the similarity."""
+    def _windows(self, length: int, similarity: float) -> Iterator[tuple[int, int, str]]:
+        """Yield the runs whose number of letters and digits may reach the similarity."""
         shortest, longest = length * similarity / (2 - similarity), length * (2 - similarity) / similarity
-        windows = []
         for start, key in enumerate(self._keys):
             joined, end = key, start + 1
             while key and len(joined) <= longest:
                 if len(joined) >= shortest and self._keys[end - 1]:
-                    windows.append((start, end, joined))
+                    yield start, end, joined
                 if end == len(self._keys):
                     break
                 joined += self._keys[end]
                 end += 1
-        return windows
 
 
 def letters_of(text: str) -> str:

@@ -43,11 +43,11 @@ def read_text(file: Path, encoding: str) -> str:
         text = data.decode(used)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
+        advice = "name the file's encoding, for example --encoding cp1252"
+        if used != encoding:
+            advice = "the byte order mark names this encoding, so the file is damaged: write it again"
         raise DocumentsError(
-            f"byte 0x{data[error.start]:02x} is not valid in {used}; name the file's encoding, "
-            "for example --encoding cp1252",
-            file,
-            line,
+            f"byte 0x{data[error.start]:02x} is not valid in {used.removesuffix('-sig')}; {advice}", file, line
         ) from None
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1

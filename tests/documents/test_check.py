@@ -94,6 +94,10 @@ def _no_annotations(people: People) -> None:
     del people.project["files"][0]["annotations"]
 
 
+def _id_is_a_list(people: People) -> None:
+    people.project["files"][0]["id"] = []
+
+
 def _no_word_list(people: People) -> None:
     people.project["files"][0]["annotations"]["L0"] = {"metadata": "x"}
 
@@ -181,6 +185,7 @@ def _only_tests(people: People) -> None:
         (_no_place, "metadata[0] must have dataType, rawWord, position.page, and position.rect.x and y"),
         (_word_beside, "000.ibocr has no word 'Tony' at x=73, y=55 on page 0, where 'Full Name' is annotated"),
         (_no_annotations, "files[0] must have `id` and `ocrPath`, both text, and the object `annotations`"),
+        (_id_is_a_list, "files[0] must have `id` and `ocrPath`, both text, and the object `annotations`"),
         (_no_word_list, "files[0].annotations.L0 must be an object with the list `metadata`"),
         (_image, "files[0].ocrPath own/a.png must end in .ibocr or .ibdoc"),
         (_missing, f"a/b/c/d/none.ibocr is not beside the project, at {FOLDER}/b/c/d/none.ibocr"),

@@ -88,6 +88,12 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
             '{"form": [{"label": "x", "words": [\n{"text": "y",\n"box": [1, 2, 3]}]}]}',
             "in/annotations/a.json:3: form[0].words[0].box must be a list of four numbers, not of 3",
         ),
+        (
+            "annotations/a.json",
+            '{"form": [{"label": "o", "words": [{"text": "x", "box": [1, 2, 3, 4]}]}]}',
+            "in/annotations/a.json:1: 'O' cannot be the name of a field; rename it",
+        ),
+        ("a.tsv", b"\xef\xbb\xbf\xff", "in/a.tsv:1: byte 0xff is not valid in utf-8; the byte order mark names this"),
         ("annotations/a.json", "[]", "in/annotations/a.json:1: form is missing; it must be a list of entities"),
         (
             "json/a.json",

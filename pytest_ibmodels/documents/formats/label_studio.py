@@ -112,13 +112,13 @@ def _predicted(file: JsonFile, number: int, task: dict[str, Any]) -> list[_Regio
 
 
 def _regions(file: JsonFile, path: tuple[Key, ...]) -> list[_Region]:
-    regions: dict[object, _Region] = {}
+    regions: dict[str, _Region] = {}
     for index, result in enumerate(file.get(path, list, "a list of results")):
         here = (*path, index)
         value = result.get("value") if isinstance(result, dict) else None
         if not isinstance(value, dict) or result.get("type") in ("choices", "rating", "relation"):
             continue
-        region = regions.setdefault(result.get("id", index), _Region(here))
+        region = regions.setdefault(str(result.get("id", index)), _Region(here))
         if "x" in value or "points" in value:
             region.path = here
             region.page = int(file.number((*here, "item_index"))) if "item_index" in result else 0
@@ -129,7 +129,8 @@ def _regions(file: JsonFile, path: tuple[Key, ...]) -> list[_Region]:
             region.text = " ".join(text)
         elif isinstance(text, str):
             region.text = text
-        region.labels += [label for key in _LABELS for label in value.get(key) or () if isinstance(label, str)]
+        labels = [label for key in _LABELS if isinstance(value.get(key), list) for label in value[key]]
+        region.labels += [label for label in labels if isinstance(label, str)]
     return list(regions.values())
 
 
