@@ -163,7 +163,8 @@ def _check_lines(project: Path, result: "ProjectCheck") -> list[str]:
 
 
 def _documents(counts: "Conversion | ProjectCheck") -> str:
-    return f"{counts.training} training documents, {counts.test} test documents, {counts.unannotated} not annotated"
+    training, test = _count(counts.training, "training document"), _count(counts.test, "test document")
+    return f"{training}, {test}, {counts.unannotated} not annotated"
 
 
 def _cut(sentences: "Sequence[str]") -> list[str]:

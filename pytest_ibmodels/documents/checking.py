@@ -181,12 +181,12 @@ class _Checker:
             if words:
                 word = words[0]
                 width, height = document.pages[word.page]
-                more = f", and {len(words) - 1} more words" if len(words) > 1 else ""
+                where = "outside" if words is beyond else "partly outside"
                 problem(
                     "box outside the page",
                     path,
-                    f"{name!r}: the word {word.raw!r}{more} {'lies outside' if words is beyond else 'reaches beyond'} "
-                    f"page {word.page} ({width:g} x {height:g}): its box is {_shown(word.box)}",
+                    f"{name!r}: {len(words)} word{'s' * (len(words) > 1)} {where} the page, the first is {word.raw!r} on page {word.page} "
+                    f"({width:g} x {height:g}): its box is {_shown(word.box)}",
                 )
 
     def _check_annotations(self, entry: _Entry, annotations: dict[str, Any], path: tuple[Key, ...]) -> None:

@@ -42,12 +42,13 @@ def read_text(file: Path, encoding: str) -> str:
     try:
         text = data.decode(used)
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
+        # The position does not count a byte order mark.
+        line = error.object.count(b"\n", 0, error.start) + 1
         advice = "name the file's encoding, for example --encoding cp1252"
         if used != encoding:
             advice = "the byte order mark names this encoding, so the file is damaged: write it again"
         raise DocumentsError(
-            f"byte 0x{data[error.start]:02x} is not valid in {used.removesuffix('-sig')}; {advice}", file, line
+            f"byte 0x{error.object[error.start]:02x} is not valid in {used.removesuffix('-sig')}; {advice}", file, line
         ) from None
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1

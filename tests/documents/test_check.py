@@ -280,10 +280,14 @@ def _blank_copies(people: People) -> None:
         (_leak, "error: files[13] 'F13' (test) has the very text of 'F0' (training): a test document must be", 1),
         (
             _word_off_the_page,
-            "error: files[1] 'F1': the word 'CLUB' lies outside page 0 (600 x 800): its box is 700",
+            "error: files[1] 'F1': 1 word outside the page, the first is 'CLUB' on page 0 (600 x 800): its",
             1,
         ),
-        (_word_across_the_edge, "warning: files[1] 'F1': the word 'CLUB' reaches beyond page 0 (600 x 800)", 0),
+        (
+            _word_across_the_edge,
+            "warning: files[1] 'F1': 1 word partly outside the page, the first is 'CLUB' on page",
+            0,
+        ),
         (_two_fields, "warning: files[0].annotations.L1 the word 'Tony' belongs to 'Full Name' and 'Number'", 0),
         (_other_value, "warning: files[0].annotations.L0 has the value 'Somebody else', but its words are 'Tony", 0),
         (_test_without_annotation, "warning: files[12] 'F12' is a test file that is not annotated", 0),

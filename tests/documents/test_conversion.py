@@ -370,7 +370,7 @@ def test_label_studio_takes_ground_truth_rotation_polygons_and_pages(convert: Co
     Path("in/export.json").write_text(json.dumps(tasks))
     code, out, err = convert("--test", "0")
     assert (code, err) == (0, "r0: 2 annotations, of which number 3 was taken\n")
-    assert "1 training documents, 0 test documents, 1 not annotated" in out
+    assert "1 training document, 0 test documents, 1 not annotated" in out
     entry, other = read_raw()["files"]
     assert entry["pages"]["1"] == {"width": 600.0, "height": 800.0}
     found = {annotation["value"]: annotation["metadata"] for annotation in entry["annotations"].values()}
