@@ -182,10 +182,11 @@ class _Checker:
                 word = words[0]
                 width, height = document.pages[word.page]
                 where = "outside" if words is beyond else "partly outside"
+                counted = f"{len(words)} word{'s' * (len(words) > 1)}"
                 problem(
                     "box outside the page",
                     path,
-                    f"{name!r}: {len(words)} word{'s' * (len(words) > 1)} {where} the page, the first is {word.raw!r} on page {word.page} "
+                    f"{name!r}: {counted} {where} the page, the first is {word.raw!r} on page {word.page} "
                     f"({width:g} x {height:g}): its box is {_shown(word.box)}",
                 )
 
