@@ -111,10 +111,10 @@ def write_tsv(folder: Path) -> None:
         (folder / f"{one.name}.tsv").write_bytes(b"\xef\xbb\xbf" + "\r\n".join([*rows, ""]).encode())
 
 
-def write_sroie(folder: Path) -> None:
+def write_sroie(folder: Path, receipts: tuple[Receipt, ...] = RECEIPTS) -> None:
     for name in ("box", "key", "img"):
         (folder / name).mkdir()
-    for one in RECEIPTS:
+    for one in receipts:
         rows = []
         for line, words in zip(one.lines, boxes(one), strict=True):
             left, top, right, bottom = words[0][1], words[0][2], words[-1][3], words[0][4]

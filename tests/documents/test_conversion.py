@@ -24,6 +24,7 @@ from tests.documents.sources import (
     values,
     write_hocr,
     write_labels,
+    write_sroie,
     write_tsv,
 )
 
@@ -119,6 +120,23 @@ def test_real_receipts_become_the_project_that_is_there(convert: Convert, receip
             other.document.text,
         )
         assert (one.classes, one.is_test, one.annotated) == (other.classes, other.is_test, other.annotated)
+
+
+def test_receipts_in_folders_of_sides_keep_them(convert: Convert) -> None:
+    for side in ("train", "test"):
+        Path("in", side).mkdir()
+        write_sroie(Path("in", side), RECEIPTS[:2] if side == "train" else RECEIPTS[2:3])
+        # As other copies of the data set name them, and without images.
+        Path("in", side, "key").rename(Path("in", side, "entities"))
+        for file in Path("in", side).glob("*/*.json"):
+            file.rename(file.with_suffix(".txt"))
+        for file in Path("in", side, "img").iterdir():
+            file.unlink()
+    assert convert()[0] == 0
+    project = read_raw()
+    assert [entry["id"] for entry in project["files"]] == ["test/r2", "train/r0", "train/r1"]
+    assert project["testFiles"] == ["test/r2"]
+    assert project["files"][0]["pages"] == {"0": {"width": 420.0, "height": 620.0}}
 
 
 # --- labels ---
