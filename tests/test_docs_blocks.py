@@ -55,6 +55,9 @@ TABLE: Mapping[str, Row | Elsewhere] = {
     "README.md: In CI": Row("project", REPORTS),
     "README.md: The sandbox on its own": Row("server"),
     "ci.md: Other CI servers": Row("project", REPORTS),
+    "documents.md: Convert documents of other tools": Elsewhere(
+        "it needs scans, which that file makes", "tests/documents/test_documents_page.py"
+    ),
     "extending.md: Add a check": EXTENDING,
     "extending.md: Follow the runs": EXTENDING,
     "extending.md: Push something else": EXTENDING,

@@ -5,12 +5,16 @@ Exit codes are those of pytest: 0 success, 1 failure, 2 interrupted, 4 wrong usa
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
 import typer
+
+from pytest_ibmodels.cli.documents import documents_app
+from pytest_ibmodels.cli.exits import INTERRUPTED
+from pytest_ibmodels.cli.exits import end as _end
 
 app = typer.Typer(
     name="ibmodels",
@@ -37,6 +41,7 @@ history_app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(history_app, name="history")
+app.add_typer(documents_app, name="documents")
 
 Names = Annotated[
     list[str] | None,
@@ -44,8 +49,8 @@ Names = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would happen, and change nothing.")]
 
-# Exit codes of Typer for a command that did not return.
-_WRONG_USAGE, _INTERRUPTED = 2, 130
+# Exit code of Typer for a command that did not return.
+_WRONG_USAGE = 2
 
 
 def main(arguments: Sequence[str] | None = None, name: str = "ibmodels") -> int:
@@ -64,7 +69,7 @@ def main(arguments: Sequence[str] | None = None, name: str = "ibmodels") -> int:
         codes: dict[object, int] = {
             None: pytest.ExitCode.OK,
             _WRONG_USAGE: pytest.ExitCode.USAGE_ERROR,
-            _INTERRUPTED: pytest.ExitCode.INTERRUPTED,
+            INTERRUPTED: pytest.ExitCode.INTERRUPTED,
         }
         return codes.get(end.code) or int(end.code or 0)
     return pytest.ExitCode.OK
@@ -302,15 +307,3 @@ def sandbox(context: typer.Context) -> None:
     # The server replaces this process, so that it receives all signals and shares no interpreter with the plugin.
     command = [sys.executable, "-P", "-m", "pytest_ibmodels.sandbox", *context.args]
     os.execv(sys.executable, command)  # noqa: S606 - no shell is needed
-
-
-def _end(run: Callable[[], int]) -> None:
-    """Exit with the code that ``run`` returns, or with a message for a wrong argument."""
-    try:
-        code = int(run())
-    except pytest.UsageError as error:
-        sys.stderr.write(f"ERROR: {error}\n")
-        code = pytest.ExitCode.USAGE_ERROR
-    if code == pytest.ExitCode.INTERRUPTED:
-        code = _INTERRUPTED
-    raise typer.Exit(code)
