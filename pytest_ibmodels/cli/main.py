@@ -14,7 +14,7 @@ import typer
 
 app = typer.Typer(
     name="ibmodels",
-    help="Check model tests, publish training code on many Instabase environments, clean them up, start a sandbox.",
+    help="Begin a project, check model tests, publish training code on many Instabase environments, clean them up, start a sandbox.",
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -85,6 +85,26 @@ def _program(
     ] = False,
 ) -> None:
     pass
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of the project; made if missing.")] = Path(),
+    script: Annotated[bool, typer.Option("--script", help="Train with a function of your own (default).")] = False,
+    table: Annotated[bool, typer.Option("--table", help="Train ibformers on a table of labelled texts.")] = False,
+    documents: Annotated[bool, typer.Option("--documents", help="Train ibformers on an Annotator project.")] = False,
+) -> None:
+    """Write a project that works, with data to try it on. No file is overwritten."""
+    from pytest_ibmodels.cli.init import Kind
+    from pytest_ibmodels.cli.init import init as command
+
+    def run() -> int:
+        chosen = [kind for kind, is_chosen in zip(Kind, (script, table, documents), strict=True) if is_chosen]
+        if len(chosen) > 1:
+            raise pytest.UsageError("choose one of --script, --table and --documents")
+        return command(folder, chosen[0] if chosen else Kind.SCRIPT)
+
+    _end(run)
 
 
 @app.command()
