@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_ibmodels.cli.from_script import ScriptError, trainer_patch
 from pytest_ibmodels.cli.output import tell, write_lines
 from pytest_ibmodels.spec.schemas import schemas
 
@@ -70,6 +71,34 @@ def init(folder: Path, kind: Kind) -> pytest.ExitCode:
     width = max(map(len, _PURPOSES))
     lines = [f"  {name:{width}}  {_PURPOSES.get(name, '')}".rstrip() for name in files]
     write_lines([f"wrote {len(files)} files into {folder}:", *lines, "next:", *_next_steps(folder, kind)])
+    return pytest.ExitCode.OK
+
+
+def patch(script: Path, file: Path | None) -> pytest.ExitCode:
+    """Write a diff that turns a script with argparse into a trainer; None writes to stdout.
+
+    Raises:
+        pytest.UsageError: the script cannot be read or is no script that trains, or the file exists already.
+    """
+    try:
+        source = script.read_bytes().decode("utf-8-sig")
+        text = trainer_patch(source, Path(os.path.relpath(script)) if script.is_absolute() else script)
+    except UnicodeDecodeError as error:
+        raise pytest.UsageError(f"{script}: the script is not in UTF-8 (byte {error.start})") from None
+    except OSError as error:
+        raise pytest.UsageError(f"{script}: cannot be read: {error.strerror or error}") from None
+    except ScriptError as error:
+        raise pytest.UsageError(str(error)) from None
+    if file is None:
+        write_lines(text.splitlines())
+        return pytest.ExitCode.OK
+    try:
+        with file.open("x", encoding="utf-8", newline="") as stream:
+            stream.write(text)
+    except OSError as error:
+        reason = "exists already; name another file" if isinstance(error, FileExistsError) else error.strerror
+        raise pytest.UsageError(f"{file}: {reason}") from None
+    write_lines([f"wrote {file}; next: look at each TODO in it, then: patch -p1 < {shlex.quote(str(file))}"])
     return pytest.ExitCode.OK
 
 

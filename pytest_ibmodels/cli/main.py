@@ -14,7 +14,7 @@ import typer
 
 app = typer.Typer(
     name="ibmodels",
-    help="Begin a project, check model tests, publish training code on many Instabase environments, clean them up, start a sandbox.",
+    help="Begin a project, check model tests, publish training code on many environments, clean them up, start a sandbox.",
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -93,12 +93,24 @@ def init(
     script: Annotated[bool, typer.Option("--script", help="Train with a function of your own (default).")] = False,
     table: Annotated[bool, typer.Option("--table", help="Train ibformers on a table of labelled texts.")] = False,
     documents: Annotated[bool, typer.Option("--documents", help="Train ibformers on an Annotator project.")] = False,
+    from_script: Annotated[
+        Path | None,
+        typer.Option("--from-script", metavar="FILE.py", help="Only show the diff that makes a trainer of a script."),
+    ] = None,
+    patch: Annotated[
+        Path | None, typer.Option("--patch", metavar="FILE", help="Write the diff of --from-script into a file.")
+    ] = None,
 ) -> None:
     """Write a project that works, with data to try it on. No file is overwritten."""
     from pytest_ibmodels.cli.init import Kind
     from pytest_ibmodels.cli.init import init as command
+    from pytest_ibmodels.cli.init import patch as write_patch
 
     def run() -> int:
+        if from_script is not None:
+            return write_patch(from_script, patch)
+        if patch is not None:
+            raise pytest.UsageError("--patch needs --from-script FILE.py")
         chosen = [kind for kind, is_chosen in zip(Kind, (script, table, documents), strict=True) if is_chosen]
         if len(chosen) > 1:
             raise pytest.UsageError("choose one of --script, --table and --documents")
