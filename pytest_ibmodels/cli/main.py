@@ -14,7 +14,7 @@ import typer
 
 app = typer.Typer(
     name="ibmodels",
-    help="Begin a project, check model tests, publish training code on many environments, clean them up, start a sandbox.",
+    help="Begin a project, check model tests, publish training code on environments, clean them up, start a sandbox.",
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -28,7 +28,7 @@ def convert(folder: Path, name: str, source: str) -> str:
     """Write a script, and return what its patch makes of it."""
     (folder / f"{name}.py").write_text(source)
     assert cli.main(["init", "--from-script", f"{name}.py", "--patch", f"{name}.patch"]) == 0
-    subprocess.run(["git", "apply", f"{name}.patch"], cwd=folder, check=True)
+    subprocess.run(["/usr/bin/env", "git", "apply", f"{name}.patch"], cwd=folder, check=True)
     return (folder / f"{name}.py").read_text()
 
 
@@ -60,26 +60,32 @@ def test_a_converted_script_trains_as_it_stands(folder: Path) -> None:
     [
         # What a caller gave as arguments, and what the function has as defaults.
         (
-            "import argparse\np = argparse.ArgumentParser()\np.add_argument('--lr', type=float, default=0.1)\n"
-            "p.add_argument('name')\ndef main(lr, name, fast=False):\n    print(lr)\n"
-            "args = p.parse_args()\nmain(args.lr, name=args.name)\n",
+            (
+                "import argparse\np = argparse.ArgumentParser()\np.add_argument('--lr', type=float, default=0.1)\n"
+                "p.add_argument('name')\ndef main(lr, name, fast=False):\n    print(lr)\n"
+                "args = p.parse_args()\nmain(args.lr, name=args.name)\n"
+            ),
             ["    fast = False", '    lr = job.config.get("lr", 0.1)', '    name = job.config["name"]'],
         ),
         # A block that does more than to call one function stays together.
         (
-            "import argparse\ndef run(args):\n    test_acc = 1\n    return test_acc\n"
-            "if __name__ == '__main__':\n    p = argparse.ArgumentParser()\n    args, rest = p.parse_known_args()\n"
-            "    print('begins')\n    accuracy = run(args)\n",
+            (
+                "import argparse\ndef run(args):\n    test_acc = 1\n    return test_acc\n"
+                "if __name__ == '__main__':\n    p = argparse.ArgumentParser()\n    args, rest = p.parse_known_args()\n"
+                "    print('begins')\n    accuracy = run(args)\n"
+            ),
             ["    rest = []", "    accuracy = run(args)", '    return Result(metrics={"accuracy": accuracy})'],
         ),
         # No argparse at all.
         ("def main():\n    scores = {'f1': 1}\nmain()\n", ["def train(job: Job) -> Result:", "metrics=scores)"]),
         # A function that makes the parser, and a global that only the command line sets.
         (
-            "import argparse\ndef parser():\n    it = argparse.ArgumentParser()\n    it.add_argument('--no-gpu', "
-            "action='store_false', dest='gpu')\n    it.add_argument('-n', action='count')\n    return it\n"
-            "def main():\n    print(OPTIONS.gpu)\nif __name__ == '__main__':\n    OPTIONS = parser().parse_args()\n"
-            "    main()\n",
+            (
+                "import argparse\ndef parser():\n    it = argparse.ArgumentParser()\n    it.add_argument('--no-gpu', "
+                "action='store_false', dest='gpu')\n    it.add_argument('-n', action='count')\n    return it\n"
+                "def main():\n    print(OPTIONS.gpu)\nif __name__ == '__main__':\n    OPTIONS = parser().parse_args()\n"
+                "    main()\n"
+            ),
             ['gpu=job.config.get("gpu", True),', 'n=job.config.get("n", None),  # TODO: argparse\'s count'],
         ),
     ],

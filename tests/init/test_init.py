@@ -1,4 +1,7 @@
-"""Projects that `ibmodels init` writes: complete, valid, and never over what is there. tests/test_distribution.py runs one."""
+"""Projects that `ibmodels init` writes: complete, valid, and never over what is there.
+
+tests/test_distribution.py runs one.
+"""
 
 from __future__ import annotations
 

@@ -77,17 +77,6 @@ def mark_helpers(script: Script) -> None:
             script.insert(node.lineno, [remark])
 
 
-def mark_helpers(script: Script) -> None:
-    """Mark the places of removed functions that did more than to parse the command line."""
-    for node in script.parser.helpers.values():
-        known = [one for one in node.body if isinstance(one, ast.Return) or script.parsed_names(one)]
-        known += [one for one in node.body if isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant)]
-        others = [one for one in node.body if one not in known and one not in script.parser.statements]
-        if others:
-            remark = f"# TODO: {node.name}() did this, too, which a config does not: {ast.unparse(others[0]).partition(chr(10))[0]}"
-            script.insert(node.lineno, [remark, "", ""])
-
-
 def mark_loader(script: Script) -> None:
     """Say at the end of the script how the model is served, if it does not serve it."""
     if not any(isinstance(node, ast.FunctionDef) and node.name == "load" for node in script.tree.body):
