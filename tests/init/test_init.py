@@ -88,3 +88,11 @@ def test_a_folder_that_cannot_be_written_stays_as_it_was(tmp_path: Path, capsys:
     assert cli.main(["init", "--script", str(tmp_path / "new")]) == pytest.ExitCode.USAGE_ERROR
     assert "/tests/test_mytrainer.py: cannot be written: " in capsys.readouterr().err
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["tests"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [Kind.TABLE, Kind.DOCUMENTS])
+def test_a_project_that_trains_ibformers_passes(kind: Kind, tmp_path: Path) -> None:
+    assert cli.main(["init", f"--{kind}", str(tmp_path)]) == 0
+    done = subprocess.run([sys.executable, "-m", "pytest"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "2 passed" in done.stdout, done.stdout
