@@ -90,7 +90,8 @@ def patch(script: Path, file: Path | None) -> pytest.ExitCode:
     except ScriptError as error:
         raise pytest.UsageError(str(error)) from None
     if file is None:
-        write_lines(text.splitlines())
+        # Unchanged, since it is to be applied.
+        sys.stdout.write(text.encode(sys.stdout.encoding or "utf-8", "backslashreplace").decode())
         return pytest.ExitCode.OK
     try:
         with file.open("x", encoding="utf-8", newline="") as stream:

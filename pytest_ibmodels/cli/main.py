@@ -108,6 +108,10 @@ def init(
 
     def run() -> int:
         if from_script is not None:
+            if script or table or documents or folder != Path():
+                raise pytest.UsageError(
+                    "--from-script writes no project: leave out FOLDER and --script, --table, --documents"
+                )
             return write_patch(from_script, patch)
         if patch is not None:
             raise pytest.UsageError("--patch needs --from-script FILE.py")

@@ -26,7 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def convert(folder: Path, name: str, source: str) -> str:
     """Write a script, and return what its patch makes of it."""
-    (folder / f"{name}.py").write_text(source)
+    (folder / f"{name}.py").write_text(source, newline="")
     assert cli.main(["init", "--from-script", f"{name}.py", "--patch", f"{name}.patch"]) == 0
     subprocess.run(["/usr/bin/env", "git", "apply", f"{name}.patch"], cwd=folder, check=True)
     return (folder / f"{name}.py").read_text()
@@ -88,6 +88,16 @@ def test_a_converted_script_trains_as_it_stands(folder: Path) -> None:
             ),
             ['gpu=job.config.get("gpu", True),', 'n=job.config.get("n", None),  # TODO: argparse\'s count'],
         ),
+        # A function that adds arguments, two switches of one name, tabs, ends of lines of Windows, no end of the last.
+        (
+            (
+                "import argparse\r\ndef add(parser):\r\n\tparser.add_argument('--gpu', action='store_true')\r\n"
+                "\tparser.add_argument('--cpu', dest='gpu', action='store_false')\r\n"
+                "parser = argparse.ArgumentParser()\r\nadd(parser)\r\nargs = parser.parse_args()\r\n"
+                "if args.gpu:\r\n\tprint('a\x0cb')"
+            ),
+            ['        gpu=job.config.get("gpu", False),', "    \tprint('a\x0cb')", "    return Result("],
+        ),
     ],
 )
 def test_every_way_to_pass_arguments_is_kept(source: str, there: list[str], folder: Path) -> None:
@@ -123,6 +133,9 @@ def test_no_patch_is_overwritten_and_options_go_together(folder: Path, capsys: p
         ("--from-script", "script.py", "--patch", "there"): "there: exists already; name another file",
         ("--from-script", "none.py"): "none.py: cannot be read: No such file or directory",
         ("--patch", "new"): "--patch needs --from-script FILE.py",
+        ("--from-script", "script.py", "--table"): (
+            "--from-script writes no project: leave out FOLDER and --script, --table, --documents"
+        ),
         ("--table", "--documents"): "choose one of --script, --table and --documents",
     }.items():
         assert cli.main(["init", *arguments]) == pytest.ExitCode.USAGE_ERROR

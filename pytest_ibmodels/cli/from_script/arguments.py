@@ -84,9 +84,13 @@ class Parser:
         self.statements += calls
         found = [call for node in calls if (call := node.value) and isinstance(call, ast.Call)]
         self.arguments = _arguments([call for call in found if ast.unparse(call.func).endswith(".add_argument")])
-        for function in tree.body:
-            if isinstance(function, ast.FunctionDef) and self._is_returned(function):
-                self.helpers[function.name] = function
+        functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+        self.helpers = {one.name: one for one in functions if self._is_returned(one) or self._only_adds(one)}
+        self.statements += [
+            node
+            for node in _statements(tree)
+            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and self._is_helper(node.value)
+        ]
 
     def _is_returned(self, function: ast.FunctionDef) -> bool:
         """Return whether a function makes a parser, and returns it or what it parsed."""
@@ -103,6 +107,14 @@ class Parser:
             self.is_parse(value) or (isinstance(value, ast.Name) and value.id in parsed | self._names)
             for value in returned
         )
+
+    def _only_adds(self, function: ast.FunctionDef) -> bool:
+        """Return whether a function does nothing but to add arguments to a parser that it is given."""
+        own = [
+            node for node in function.body if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+        ]
+        adds = [node in self.statements for node in own]
+        return any(adds) and all(one or isinstance(node, ast.Return) for one, node in zip(adds, own, strict=True))
 
     def _makes(self, node: ast.AST) -> bool:
         if not isinstance(node, ast.Call):
@@ -129,7 +141,9 @@ def _makes_parser_only(function: ast.FunctionDef) -> bool:
 
 
 def _arguments(calls: list[ast.Call]) -> list[Argument]:
-    read = [one for call in calls if (one := _argument(call)) is not None]
+    # Switches such as --gpu and --no-gpu share a name; the first has the default.
+    named = {one.name: one for call in reversed(calls) if (one := _argument(call)) is not None}
+    read = [*reversed(named.values())]
     data = [one for one in read if one.is_data]
     return [_data_argument(one, data) if one in data else one for one in read]
 

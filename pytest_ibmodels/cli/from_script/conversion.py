@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 import json
+import re
 from typing import TYPE_CHECKING, TypeGuard
 
 from pytest_ibmodels.cli.from_script.marks import mark_files, mark_globals, mark_helpers, mark_loader
@@ -36,7 +37,9 @@ def trainer_patch(source: str, path: PurePath) -> str:
         raise ScriptError(f"{name}{line}: this is not Python: {getattr(error, 'msg', error)}") from None
     if "ibformers.sdk" in source:
         raise ScriptError(f"{name}: this script imports ibformers.sdk already, so nothing is left to do")
-    script = Script(name, source.splitlines(), tree)
+    # Python's own ends of lines; those of splitlines() may be inside a text.
+    lines = re.split(r"\r\n|\r|\n", source.removesuffix("\n").removesuffix("\r"))
+    script = Script(name, lines, tree)
     script.parser.read(tree)
     function = _convert(script)
     made = script.result()
@@ -46,8 +49,11 @@ def trainer_patch(source: str, path: PurePath) -> str:
         raise ScriptError(f"{name}: the layout of this script is not understood, near {error.text!r}") from None
     ending = "\r\n" if "\r\n" in source else "\n"
     old, new = ([f"{line}{ending}" for line in one] for one in (script.lines, made))
+    if not source.endswith("\n"):
+        old[-1] = script.lines[-1]
     diff = difflib.unified_diff(old, new, f"a/{name}", f"b/{name}")
-    return "".join([*(f"{line}\n" for line in _advice(script, path, function)), *diff])
+    whole = (line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in diff)
+    return "".join([*(f"{line}\n" for line in _advice(script, path, function)), *whole])
 
 
 def _convert(script: Script) -> str:

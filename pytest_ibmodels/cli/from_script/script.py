@@ -42,7 +42,9 @@ class Script:
 
     def indent(self, node: ast.stmt) -> str:
         """Return the indentation of a statement after the changes."""
-        return " " * node.col_offset + (INDENT if self.shift and node.lineno >= self.shift else "")
+        line = self.lines[node.lineno - 1]
+        own = line[: len(line) - len(line.lstrip())]
+        return (INDENT if self.shift and node.lineno >= self.shift else "") + own
 
     def replace(self, node: ast.stmt, new: Sequence[str] = ()) -> None:
         """Replace all lines of a statement, with its decorators."""
