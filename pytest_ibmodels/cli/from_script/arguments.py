@@ -158,6 +158,9 @@ def _argument(call: ast.Call) -> Argument | None:
     default = _default(keywords, action)
     kind = ast.unparse(keywords["type"]) if "type" in keywords else "str"
     is_text = kind not in {"int", "float", "bool"} and not action
+    is_output = is_text and _OUTPUT.fullmatch(name) is not None
+    # A job has a working directory of its own.
+    default = '"model"' if is_output and default is None else default
     is_required = default is None and (names[0][0] != "-" or "required" in keywords)
     value = f'job.config["{name}"]' if is_required else f'job.config.get("{name}", {default or "None"})'
     if kind not in _PLAIN_TYPES and (is_required or default is not None):
@@ -169,7 +172,7 @@ def _argument(call: ast.Call) -> Argument | None:
         value,
         f"TODO: argparse's {', '.join(lost)}" if lost else "",
         is_data=is_text and _may_be_path(keywords.get("default")) and _DATA.fullmatch(name) is not None,
-        is_output=is_text and _OUTPUT.fullmatch(name) is not None,
+        is_output=is_output,
     )
 
 

@@ -252,7 +252,9 @@ def _advice(script: Script, path: PurePath, function: str) -> list[str]:
     """Return what to do with the patch, as text that tools for patches skip."""
     is_in_folder = len(path.parts) > 1 and all(part.isidentifier() for part in path.parts[:-1])
     module = ".".join([*path.parts[:-1], path.stem]) if is_in_folder else "mytrainer"
-    arguments = [one for one in script.parser.arguments if one.default is not None]
+    arguments = [
+        one for one in script.parser.arguments if one.default is not None or one.value.startswith("job.config[")
+    ]
     config = [f"    {one.name}: {_yaml(one.default)}" for one in arguments if not one.is_data]
     data = [_local(str(_value(one.default) or one.name)) for one in script.parser.arguments if one.is_data]
     named = f"[{', '.join(data)}]" if len(data) > 1 else (data or ["./train.csv"])[0]
@@ -287,4 +289,5 @@ def _value(default: str | None) -> object:
 def _yaml(default: str | None) -> str:
     """Return the source of a default as YAML, as far as YAML has such values."""
     value = _value(default)
-    return json.dumps(value) if isinstance(value, str | int | float | list) else f"null # TODO: {default}"
+    remark = f"null # TODO: {default}" if default else "null # TODO: it has no default"
+    return json.dumps(value) if isinstance(value, str | int | float | list) else remark

@@ -72,9 +72,9 @@ def mark_helpers(script: Script) -> None:
         known += [one for one in node.body if isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant)]
         others = [one for one in node.body if one not in known and one not in script.parser.statements]
         if others:
-            first = ast.unparse(others[0]).splitlines()[0]
-            remark = f"# TODO: {node.name}() did this, too, which a config does not: {first}"
-            script.insert(node.lineno, [remark])
+            remarks = [f"# TODO: {node.name}() did this, too, which a config does not:"]
+            source = [line for one in others for line in ast.unparse(one).splitlines()]
+            script.insert(node.lineno, [*remarks, *(f"#   {line}" for line in source)])
 
 
 def mark_loader(script: Script) -> None:
