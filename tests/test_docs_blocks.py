@@ -43,12 +43,14 @@ class Elsewhere:
 
 EXTENDING = Elsewhere("it is part of a conftest.py whose model tests run there", "tests/plugin/test_extending.py")
 TRAINER = Elsewhere("it is part of a project that runs there", "tests/plugin/test_scripts.py")
+INIT = Elsewhere("it runs there, with the wheel in a new environment", "tests/test_distribution.py")
 INSTALLS = Elsewhere("it installs everything and runs all tests: there, taken from the page", ".ci/run")
 REPORTS = ("2 passed", "published")
 
 TABLE: Mapping[str, Row | Elsewhere] = {
     "README.md: See it work": INSTALLS,
     "README.md: See it work (2)": INSTALLS,
+    "README.md: Use it": INIT,
     "README.md: Publish": Row(
         "clone beside a sandbox", ("would be published", "  published\n", "unpublished", "reachable")
     ),

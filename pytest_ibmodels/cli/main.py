@@ -18,7 +18,7 @@ from pytest_ibmodels.cli.exits import end as _end
 
 app = typer.Typer(
     name="ibmodels",
-    help="Check model tests, publish training code on many Instabase environments, clean them up, start a sandbox.",
+    help="Begin a project, check model tests, publish training code on environments, clean them up, start a sandbox.",
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -90,6 +90,42 @@ def _program(
     ] = False,
 ) -> None:
     pass
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of the project; made if missing.")] = Path(),
+    script: Annotated[bool, typer.Option("--script", help="Train with a function of your own (default).")] = False,
+    table: Annotated[bool, typer.Option("--table", help="Train ibformers on a table of labelled texts.")] = False,
+    documents: Annotated[bool, typer.Option("--documents", help="Train ibformers on an Annotator project.")] = False,
+    from_script: Annotated[
+        Path | None,
+        typer.Option("--from-script", metavar="FILE.py", help="Only show the diff that makes a trainer of a script."),
+    ] = None,
+    patch: Annotated[
+        Path | None, typer.Option("--patch", metavar="FILE", help="Write the diff of --from-script into a file.")
+    ] = None,
+) -> None:
+    """Write a project that works, with data to try it on. No file is overwritten."""
+    from pytest_ibmodels.cli.init import Kind
+    from pytest_ibmodels.cli.init import init as command
+    from pytest_ibmodels.cli.init import patch as write_patch
+
+    def run() -> int:
+        if from_script is not None:
+            if script or table or documents or folder != Path():
+                raise pytest.UsageError(
+                    "--from-script writes no project: leave out FOLDER and --script, --table, --documents"
+                )
+            return write_patch(from_script, patch)
+        if patch is not None:
+            raise pytest.UsageError("--patch needs --from-script FILE.py")
+        chosen = [kind for kind, is_chosen in zip(Kind, (script, table, documents), strict=True) if is_chosen]
+        if len(chosen) > 1:
+            raise pytest.UsageError("choose one of --script, --table and --documents")
+        return command(folder, chosen[0] if chosen else Kind.SCRIPT)
+
+    _end(run)
 
 
 @app.command()
