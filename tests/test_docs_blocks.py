@@ -48,6 +48,7 @@ INSTALLS = Elsewhere("it installs everything and runs all tests: there, taken fr
 REPORTS = ("2 passed", "published")
 
 TABLE: Mapping[str, Row | Elsewhere] = {
+    "README.md: pytest-ibmodels": Elsewhere("it is that of docs/your-own-trainer.md", "tests/plugin/test_scripts.py"),
     "README.md: See it work": INSTALLS,
     "README.md: See it work (2)": INSTALLS,
     "README.md: Use it": INIT,
@@ -152,6 +153,13 @@ def test_a_training_that_fails_over_http_stops_with_its_message(bench: Bench) ->
     done = bench.run(replace(block, text=block.text.replace("sample:reviews", "sample:cats")))
     assert done.returncode == 1
     assert "sample databases: reviews" in done.stdout
+
+
+def test_the_trainer_of_the_readme_is_the_one_that_runs() -> None:
+    readme = [block for block in BLOCKS if block.page == "README.md"][:2]
+    page = [block for block in BLOCKS if block.name.startswith("your-own-trainer.md: Twenty lines")]
+    assert [(block.language, block.text) for block in readme] == [(block.language, block.text) for block in page[:2]]
+    assert readme[0].text.count("\n") <= 25
 
 
 def test_every_block_of_code_has_a_row() -> None:
