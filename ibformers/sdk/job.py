@@ -52,7 +52,7 @@ class Job:
         baseline: Baseline | None = None,
         client: JobMetadataClient | None = None,
     ) -> None:
-        self.config = {} if config is None else config
+        self.config: Any = {} if config is None else config
         self.data_paths = list(data_paths)
         self.seed = seed
         self.split_seed = seed if split_seed is None else split_seed
