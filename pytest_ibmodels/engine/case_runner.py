@@ -187,7 +187,7 @@ class CaseRunner:
             self._run.seconds["queue"] += timer.queued
             self._run.seconds["training"] = timer.ran
         self._run.job_log = await log_tail(context.client, self._run.job_id)
-        await read_predictions(self._run, self._route, await self._context(), self._test)
+        await read_predictions(self._run, self._route, await self._context(), self._test, verdict)
         return verdict
 
     async def _wait_for_training(self, timer: JobTimer) -> TrainingState:

@@ -152,6 +152,14 @@ class Route(Protocol):
         """
         ...
 
+    async def training_inputs(self, context: RunContext, test: ModelTest) -> Mapping[str, str]:
+        """Document or row → the text that training predicted on; empty if training does not write them.
+
+        Raises:
+            RouteError: training wrote something else.
+        """
+        ...
+
     async def start_inference(self, context: RunContext, test: ModelTest, documents: Sequence[str]) -> str:
         """Serve the trained model, run it on documents, and return the id of the job."""
         ...

@@ -11,11 +11,10 @@ import binascii
 import hashlib
 import json
 import time
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pytest_ibmodels.engine.routes.base import DataFingerprint, RouteError, RunContext, TrainingState
 from pytest_ibmodels.engine.routes.model_service import ModelServiceRoute
-from pytest_ibmodels.instabase.answers import loads
 from pytest_ibmodels.instabase.errors import ApiError
 from pytest_ibmodels.instabase.policy import RUN, is_transient
 from pytest_ibmodels.instabase.wire import RawInput, RunRequest
@@ -46,6 +45,7 @@ class TableRoute(ModelServiceRoute):
     name: ClassVar[str] = "table"
     serves_with: ClassVar[str] = "served model"
     answer_seconds: ClassVar[float] = RUN.seconds + RUN.timeout
+    writes_inputs: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._answers: dict[str, Answer] = {}
@@ -99,7 +99,7 @@ class TableRoute(ModelServiceRoute):
         save_path = self.save_path(context, test)
         self._field = _table(test).columns[0]
         self._answers = {}
-        inputs = _texts(await context.client.drive.read(f"{save_path}/inputs.json"))
+        inputs = await self.training_inputs(context, test)
         missing = [document for document in documents if document not in inputs]
         if missing:
             raise RouteError(f"inputs.json has no text of {missing[0]}, which has a prediction")
@@ -173,10 +173,3 @@ def _record(text: str) -> RawInput:
     """A document with one record, without the boxes of its words."""
     record = {"text": text, "lines": [[] for _ in text.split("\n")]}
     return RawInput(type="ibdoc", data=base64.b64encode(json.dumps([record]).encode()).decode())
-
-
-def _texts(content: bytes) -> dict[str, str]:
-    try:
-        return {str(document): str(text) for document, text in dict(cast("Any", loads(content))).items()}
-    except (ValueError, TypeError) as error:
-        raise RouteError(f"inputs.json is not a JSON object of texts: {error}") from None
