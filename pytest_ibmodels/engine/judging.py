@@ -1,4 +1,4 @@
-"""Judging a training that has ended, by what it reported, or that is late."""
+"""Reading what a training reports while it runs, and judging it once it has ended or is late."""
 
 from __future__ import annotations
 
@@ -20,6 +20,15 @@ if TYPE_CHECKING:
     from pytest_ibmodels.engine.polling import JobTimer, Limits
     from pytest_ibmodels.engine.routes.base import Route, RunContext, TrainingState
     from pytest_ibmodels.spec import ModelTest
+
+
+def record_poll(run: Run, state: TrainingState) -> None:
+    """Keep the progress and the curves that a poll saw in ``run``."""
+    run.history.record(state.fraction, state.metrics, state.history)
+    losses = [point.loss for point in run.history.points if point.loss is not None]
+    progress = run.progress
+    progress.state, progress.fraction, progress.message = state.name, state.fraction, state.message
+    progress.loss, progress.metrics = losses[-1] if losses else None, state.metrics
 
 
 def judge_training(run: Run, route: Route, state: TrainingState) -> MetricsVerdict:

@@ -55,6 +55,7 @@ class TrainingState:
         job_traceback: the job's traceback; empty if it sent none.
         environment_fault: whether the environment says that the failure is its own, not the pushed code's.
         fraction: progress (0..1); None if not reported.
+        message: what the job says itself; empty if it says nothing.
         metrics: ``evaluation_results`` as reported so far.
         history: the training curves, if the job reports them.
         queued: whether the job was accepted and has not begun.
@@ -69,6 +70,7 @@ class TrainingState:
     job_traceback: str = ""
     environment_fault: bool = False
     fraction: float | None = None
+    message: str = ""
     metrics: Mapping[str, object] | None = None
     history: tuple[HistoryPoint, ...] = ()
     queued: bool = False

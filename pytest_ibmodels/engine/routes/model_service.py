@@ -102,6 +102,7 @@ def training_state(status: JobStatus) -> TrainingState:
         environment_fault=status.is_environment_fault,
         job_traceback=str(status.first_result.get("strace") or ""),
         fraction=finite(data.get("progress")),
+        message=status.msg or "",
         metrics=one_value_as_field(metrics) if isinstance(metrics, dict) else None,
         history=reported_history(data),
         current=in_use if isinstance(in_use := data.get("current"), dict) else None,
