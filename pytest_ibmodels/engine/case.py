@@ -41,13 +41,24 @@ class Case:
 
 @dataclass
 class Progress:
-    """Progress shown to a waiting user; written by the engine's thread, read by pytest's."""
+    """Progress shown to a waiting user; written by the engine's thread, read by pytest's.
+
+    Attributes:
+        since: monotonic second at which the phase began; 0 if it has not begun.
+        repeats: how many repeats have ended, in words; empty without repeats.
+        message: what the job says itself; empty if it says nothing.
+        loss: newest training loss; None if not reported.
+        metrics: ``evaluation_results`` as reported so far.
+    """
 
     phase: str = "training"
     state: str = "waiting for its turn"
     fraction: float | None = None
     since: float = 0.0
-    """Monotonic second at which the phase began; 0 if it has not begun."""
+    repeats: str = ""
+    message: str = ""
+    loss: float | None = None
+    metrics: Mapping[str, object] | None = None
 
 
 @dataclass

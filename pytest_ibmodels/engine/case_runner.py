@@ -21,7 +21,7 @@ from pytest_ibmodels.engine.failures import (
 )
 from pytest_ibmodels.engine.inference import Inference
 from pytest_ibmodels.engine.jobs import UnknownStart, cancel_job, log_tail, promote_model, submit_training
-from pytest_ibmodels.engine.judging import judge_training, read_predictions, time_limit_failure
+from pytest_ibmodels.engine.judging import judge_training, read_predictions, record_poll, time_limit_failure
 from pytest_ibmodels.engine.polling import JobTimer, LostResponses, poll_job
 from pytest_ibmodels.engine.reattach import find_running_job, fingerprint
 from pytest_ibmodels.engine.repeats import siblings, train_all, trained_test
@@ -187,7 +187,7 @@ class CaseRunner:
             self._run.seconds["queue"] += timer.queued
             self._run.seconds["training"] = timer.ran
         self._run.job_log = await log_tail(context.client, self._run.job_id)
-        await read_predictions(self._run, self._route, await self._context(), self._test)
+        await read_predictions(self._run, self._route, await self._context(), self._test, verdict)
         return verdict
 
     async def _wait_for_training(self, timer: JobTimer) -> TrainingState:
@@ -280,9 +280,7 @@ class CaseRunner:
             state = await self._route.poll(context, job_id)
             timer.record_poll(queued=state.queued, fraction=state.fraction)
             self._job_ended = state.finished
-            self._run.progress.state = state.name
-            self._run.progress.fraction = state.fraction
-            self._run.history.record(state.fraction, state.metrics, state.history)
+            record_poll(self._run, state)
             return state if state.finished else None
 
         try:

@@ -1,8 +1,9 @@
-"""Judging a training that has ended, by what it reported, or that is late."""
+"""Reading what a training reports while it runs, and judging it once it has ended or is late."""
 
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_ibmodels.engine.failures import TimeLimitFailure
@@ -12,12 +13,22 @@ from pytest_ibmodels.verdicts.checks import MetricsVerdict
 from pytest_ibmodels.verdicts.comparison import ComparisonError, read_comparison
 from pytest_ibmodels.verdicts.metrics import check_metrics
 from pytest_ibmodels.verdicts.parts import read_test_part
+from pytest_ibmodels.verdicts.wrong import with_inputs
 
 if TYPE_CHECKING:
     from pytest_ibmodels.engine.case import Run
     from pytest_ibmodels.engine.polling import JobTimer, Limits
     from pytest_ibmodels.engine.routes.base import Route, RunContext, TrainingState
     from pytest_ibmodels.spec import ModelTest
+
+
+def record_poll(run: Run, state: TrainingState) -> None:
+    """Keep the progress and the curves that a poll saw in ``run``."""
+    run.history.record(state.fraction, state.metrics, state.history)
+    losses = [point.loss for point in run.history.points if point.loss is not None]
+    progress = run.progress
+    progress.state, progress.fraction, progress.message = state.name, state.fraction, state.message
+    progress.loss, progress.metrics = losses[-1] if losses else None, state.metrics
 
 
 def judge_training(run: Run, route: Route, state: TrainingState) -> MetricsVerdict:
@@ -43,10 +54,19 @@ def judge_training(run: Run, route: Route, state: TrainingState) -> MetricsVerdi
     return MetricsVerdict((*verdict.checks, *checks))
 
 
-async def read_predictions(run: Run, route: Route, context: RunContext, test: ModelTest) -> None:
-    """Keep the predictions of an ended training in ``run``; if they cannot be read, inference reports why."""
+async def read_predictions(
+    run: Run, route: Route, context: RunContext, test: ModelTest, verdict: MetricsVerdict
+) -> None:
+    """Keep the predictions of an ended training in ``run``; if they cannot be read, inference reports why.
+
+    The texts of wrong predictions are read, too, where reports may show them: if the metrics failed, or may fail by a
+    baseline.
+    """
     with contextlib.suppress(InstabaseError, RouteError):
-        run.predicted = await route.training_predictions(context, test)
+        run.predicted = predicted = await route.training_predictions(context, test)
+        if predicted.wrong and (not verdict.passed or test.baseline is not None):
+            inputs = await route.training_inputs(context, test)
+            run.predicted = replace(predicted, wrong=with_inputs(predicted.wrong, inputs))
 
 
 def time_limit_failure(run: Run, timer: JobTimer, limits: Limits) -> TimeLimitFailure:

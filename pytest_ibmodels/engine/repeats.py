@@ -134,15 +134,17 @@ def _seeds(run: Run) -> list[int]:
 
 
 def training_progress(run: Run) -> Progress:
-    """Progress of a run; while it trains repeats, the mean of all, with the state of the first that has not ended."""
+    """Progress of a run; while it trains repeats, of the first that has not ended, with the mean fraction of all."""
     trainings = run.trainings
     if len(trainings) == 1 or run.training.done():
         return run.progress
     left = [one for one in trainings if one.finished is None] or [run]
-    state = f"{left[0].progress.state}, {len(trainings) - len(left)} of {len(trainings)} repeats ended"
+    ended = f"{len(trainings) - len(left)} of {len(trainings)} repeats ended"
     known = [one.progress.fraction for one in trainings if one.progress.fraction is not None]
     fraction = statistics.fmean([*known, *[0.0] * (len(trainings) - len(known))]) if known else None
-    return Progress("training", state, fraction, run.progress.since)
+    return replace(
+        left[0].progress, phase="training", fraction=fraction, since=run.progress.since, repeats=ended, message=""
+    )
 
 
 def name_of(case: Case) -> str:

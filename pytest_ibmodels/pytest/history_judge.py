@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     from pytest_ibmodels.history.store import History
     from pytest_ibmodels.pytest.nodes import CaseNode
     from pytest_ibmodels.spec import BaselineSpec, ModelTest
+    from pytest_ibmodels.verdicts.changed import ChangedSince
     from pytest_ibmodels.verdicts.checks import MetricsVerdict
     from pytest_ibmodels.verdicts.trends import Trend
 
 _BASELINE_RUNS = 100
 """Number of the newest runs of a baseline that are read."""
+_LATER_RUNS = 10
+"""Number of the newest passed runs that are read, as other sessions may have added some since this one started."""
 
 
 def judged_by_history(node: CaseNode, run: Run, verdict: MetricsVerdict) -> MetricsVerdict:
@@ -69,12 +72,23 @@ def _judged(
         return verdict
     origin = history_of(node.config).origin()
     new = stored_runs(record, origin, results_of(run))
-    return replace(
+    judged = replace(
         verdict,
         baseline=None if wanted is None else _baseline(node.config, history, new, wanted, run.case.test),
         trends=_trends(node.config, history, new),
         trend_fails=run.case.test.trend == "fail",
     )
+    return judged if judged.passed else replace(judged, changed=_changed(history, new[0]))
+
+
+def _changed(history: History, new: StoredRun) -> ChangedSince | None:
+    """Return what changed since the newest passed run; None if there is none."""
+    from pytest_ibmodels.history.changes import changed_since
+
+    only: dict[str, str | bool] = {"verdict": "passed"}
+    found = history.runs(new.project, new.test, new.environment, last=_LATER_RUNS, only=only)
+    passed = [run for run in found if run.started < new.started]
+    return changed_since(new, passed[-1]) if passed else None
 
 
 def _trends(config: pytest.Config, history: History, new: list[StoredRun]) -> tuple[Trend, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import time
 from typing import TYPE_CHECKING, ClassVar, cast
 
@@ -16,15 +17,19 @@ from pytest_ibmodels.pytest import keys, options, xdist
 from pytest_ibmodels.pytest.leftovers import open_journal
 from pytest_ibmodels.pytest.nodes import selected_phases
 from pytest_ibmodels.pytest.progress import emit
+from pytest_ibmodels.pytest.progress_bar import is_possible, progress_bar
+from pytest_ibmodels.pytest.progress_text import ProgressText, RemainingTime, state_words
 from pytest_ibmodels.pytest.reporting import outcomes_of, reported
 from pytest_ibmodels.pytest.starts import RunRequest, project_hook, start_run
 from pytest_ibmodels.pytest.timeouts import overdue
+from pytest_ibmodels.reports.figures import counted
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from pytest_ibmodels.engine.case import Run
+    from pytest_ibmodels.engine.case import Progress, Run
     from pytest_ibmodels.hooks import Phase
+    from pytest_ibmodels.pytest.progress_bar import ProgressBar
     from pytest_ibmodels.pytest.starts import StartedRun
     from pytest_ibmodels.spec import Environment, ModelTest
     from pytest_ibmodels.verdicts.checks import MetricsVerdict
@@ -72,6 +77,7 @@ class _PhaseRun:
         self._engine = engine
         self._config = request.config
         self._started: StartedRun | None = None
+        self._remaining = RemainingTime()
         self._interval = options.positive_number(request.config, "ibmodels_progress_interval")
 
     @property
@@ -94,46 +100,58 @@ class _PhaseRun:
         self._started = start_run(self._run_request)
 
     def _finish(self, future: Future[object]) -> None:
-        """Wait in short steps, so that signals are handled, and show progress at intervals.
+        """Wait in short steps, so that signals are handled, and show progress: as a bar, or as lines at intervals.
 
         Skip the item and stop this worker once the whole session has reached ``--maxfail``.
         """
         self._engine.want(self.run)
+        with contextlib.ExitStack() as stack:
+            bar = stack.enter_context(progress_bar(self._config)) if is_possible(self._config) else None
+            self._wait_for(future, bar)
+
+    def _wait_for(self, future: Future[object], bar: ProgressBar | None) -> None:
         begun = time.monotonic()
         due = begun + min(_FIRST_LINE_SECONDS, self._interval)
-        shown = ""
+        shown: tuple[str, str] | None = None
         while not concurrent.futures.wait([future], timeout=_STEP_SECONDS).done:
             for calls in self._config.stash[keys.HOOK_CALLS]:
                 calls.call_started()
             if xdist.is_to_stop(self._config):
                 self._node.session.shouldstop = _STOPS
                 pytest.skip(_STOPS)
-            state = training_progress(self.run).state
+            progress = training_progress(self.run)
+            state = (progress.state, progress.repeats)
             now = time.monotonic()
             late = overdue(self._config)
             if late:
                 self._engine.expire(self.run, late)
-            if now >= due or (shown and state != shown):
-                emit(self._config, outcomes_of(self._config).running, self._line(begun))
+            if bar is not None and now >= due:
+                bar.show(self._text(progress, begun))
+            elif bar is None and (now >= due or (shown is not None and state != shown)):
+                emit(self._config, outcomes_of(self._config).running, self._text(progress, begun).line())
                 shown, due = state, now + self._interval
 
-    def _line(self, begun: float) -> str:
-        progress = training_progress(self.run)
-        since = progress.since or begun
-        parts = [f"{self.run.case.test.name} on {self.run.case.environment}: {progress.phase}", progress.state]
-        if self.run.reattached and progress.phase == "training":
-            parts[0] += f" (re-attached to job {self.run.job_id})"
-        if progress.phase == "training" and self.phase == "inference":
-            parts[0] += " (inference needs its model)"
-        if progress.fraction is not None and progress.phase == "training":
-            parts.append(f"{progress.fraction:.0%}")
-        if self.run.lost_answers:
-            parts.append(f"{self.run.lost_answers} answer{'s' * (self.run.lost_answers != 1)} lost")
-        parts.append(f"{time.monotonic() - since:.0f} s")
-        others = self._engine.unfinished(self.run.case.environment) - (not self.run.training.done())
-        if others:
-            parts.append(f"{others} more to train")
-        return ", ".join(parts)
+    def _text(self, progress: Progress, begun: float) -> ProgressText:
+        run = self.run
+        title = f"{run.case.test.name} on {run.case.environment}: {progress.phase}"
+        is_training = progress.phase == "training"
+        if run.reattached and is_training:
+            title += f" (re-attached to job {run.job_id})"
+        if is_training and self.phase == "inference":
+            title += " (inference needs its model)"
+        fraction = progress.fraction if is_training else None
+        elapsed = time.monotonic() - (progress.since or begun)
+        unfinished = self._engine.unfinished(run.case.environment) - (not run.training.done())
+        return ProgressText(
+            title,
+            state_words(progress, run.case.test),
+            fraction,
+            elapsed,
+            self._remaining.seconds(fraction, elapsed),
+            progress.message,
+            f"{counted(run.lost_answers, 'answer')} lost" if run.lost_answers else "",
+            f"{unfinished} more to train" if unfinished else "",
+        )
 
     def _conclude(self, phase: Phase, *, last: bool) -> None:
         __tracebackhide__ = True

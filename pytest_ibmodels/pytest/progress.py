@@ -63,7 +63,7 @@ def show(config: pytest.Config, report: ProgressReport) -> None:
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if reporter is None or hasattr(config, "workerinput"):
         return
-    with _uncaptured(config):
+    with uncaptured(config):
         if config.stash.get(_LETTERS, False) and reporter.verbosity <= 0:
             reporter.write_line("")
         config.stash[_LETTERS] = False
@@ -72,7 +72,8 @@ def show(config: pytest.Config, report: ProgressReport) -> None:
         reporter.flush()
 
 
-def _uncaptured(config: pytest.Config) -> AbstractContextManager[None]:
+def uncaptured(config: pytest.Config) -> AbstractContextManager[None]:
+    """Return a context in which output reaches the terminal in the middle of a test."""
     # As in pytest's live logging: there is no documented way for a plugin to write in the middle of a test.
     capture = config.pluginmanager.get_plugin("capturemanager")
     if capture is None:

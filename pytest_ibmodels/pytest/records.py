@@ -29,12 +29,14 @@ from pytest_ibmodels.reports.record import (
 from pytest_ibmodels.reports.repeats import noise_notes
 from pytest_ibmodels.reports.tables import clipped, plain
 from pytest_ibmodels.reports.versus import better_notes
+from pytest_ibmodels.reports.wrong_record import ChangedRecord, ConfusionRecord, WrongRecord
 from pytest_ibmodels.spec.environment_rules import SANDBOX
 from pytest_ibmodels.spec.variables import has_variables
 from pytest_ibmodels.verdicts.checks import BetterCheck, MetricsVerdict
 from pytest_ibmodels.verdicts.metrics import reported_metrics
 from pytest_ibmodels.verdicts.predictions import PredictionsVerdict
 from pytest_ibmodels.verdicts.repeats import mean_values
+from pytest_ibmodels.verdicts.wrong import about_fields_first, confusions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from pytest_ibmodels.verdicts.results import Results
 
 _LONGEST_LOG_LINE = 1000
+_MOST_WRONG, _MOST_CONFUSIONS = 50, 20
 
 
 def phase_outcome(report: pytest.TestReport, error: BaseException | None) -> PhaseOutcome:
@@ -163,8 +166,22 @@ def _trained(run: Run | None) -> dict[str, Any]:
         "comparison": _comparison(run.comparison, checks),
         "baseline": _baseline(verdict.baseline),
         "trends": tuple(TrendRecord(**vars(trend)) for trend in verdict.trends),
+        **_why(run, verdict),
         "history": tuple(HistoryRecord(**vars(point)) for point in run.history.points),
     }
+
+
+def _why(run: Run, verdict: MetricsVerdict) -> dict[str, Any]:
+    """Return what explains a verdict that failed."""
+    changed = verdict.changed
+    facts: dict[str, Any] = {"changed": changed and ChangedRecord(**vars(changed))}
+    if not verdict.passed and run.predicted is not None:
+        wrong = about_fields_first(run.predicted.wrong, verdict.failed_fields)
+        pairs = confusions(run.predicted.results)
+        facts["wrong"] = tuple(WrongRecord(**one._asdict()) for one in wrong[:_MOST_WRONG])
+        facts["wrong_count"] = len(wrong)
+        facts["confusions"] = tuple(ConfusionRecord(**vars(one)) for one in pairs[:_MOST_CONFUSIONS])
+    return facts
 
 
 def _values(found: Sequence[tuple[str, str, float, Interval | None]]) -> tuple[ValueRecord, ...]:

@@ -27,6 +27,8 @@ _ATTRIBUTE = "model_test_run"
 """Attribute of a report: the record of its run, as values of JSON."""
 _RESULTS = "model_test_results"
 """The same for the results per document of each training, for the history."""
+_RED = "model_test_red_lines"
+"""The same for the numbers of the lines of its failure that are red."""
 _TRUSTED = (
     "nodeid",
     "test",
@@ -104,7 +106,7 @@ class Outcomes:
             return
         note_letter(self._config, report)
         if type(report.longrepr) is str:  # as it comes from workers
-            report.longrepr = FailureText(report.longrepr)
+            report.longrepr = FailureText(report.longrepr, getattr(report, _RED, ()))
         self._note_untested(report)
         record: Any = getattr(report, _ATTRIBUTE, None)
         if record is not None:
@@ -187,7 +189,7 @@ def hide_in_collection(report: pytest.CollectReport | pytest.TestReport) -> None
     if isinstance(report.longrepr, tuple):
         report.longrepr = redacted(report.longrepr)
     elif (hidden := redacted(report.longreprtext)) != report.longreprtext:
-        report.longrepr = FailureText(hidden)
+        report.longrepr = FailureText(hidden, getattr(report, _RED, ()))
     report.sections = redacted(report.sections)
 
 
@@ -242,7 +244,8 @@ def complete_report(item: PhaseItem, call: pytest.CallInfo[None], report: pytest
         from pytest_ibmodels.reports.failure import failure_text
 
         if isinstance(error, RunFailure):
-            report.longrepr = FailureText(failure_text(error, f"{path}:{line}"))
+            report.longrepr = text = failure_text(error, f"{path}:{line}")
+            setattr(report, _RED, sorted(text.red))
     if report.when == "call" or not report.passed:
         _attach_record(item, (path, line), report, error)
 

@@ -13,12 +13,15 @@ from pytest_ibmodels.engine.failures import (
 from pytest_ibmodels.engine.repeats import seed_of
 from pytest_ibmodels.reports.baselines import baseline_lines
 from pytest_ibmodels.reports.figures import figures
+from pytest_ibmodels.reports.lines import FailureText, RedLine, failure_lines
 from pytest_ibmodels.reports.repeats import noise_notes
 from pytest_ibmodels.reports.tables import clipped, harmless, table
 from pytest_ibmodels.reports.trends import trend_sentence
 from pytest_ibmodels.reports.versus import better_notes, measured_on, worse_rows
+from pytest_ibmodels.reports.wrong import changed_sentence, confusion_lines, wrong_lines
 from pytest_ibmodels.verdicts.checks import MetricsVerdict
 from pytest_ibmodels.verdicts.predictions import PredictionsVerdict
+from pytest_ibmodels.verdicts.wrong import about_fields_first, confusions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,14 +32,15 @@ if TYPE_CHECKING:
 
 _MOST_DIFFERENCES = 30
 _MOST_FRAMES = 14
+_FEW_LOG_LINES = 5
 
 
-def failure_text(failure: RunFailure, location: str) -> str:
+def failure_text(failure: RunFailure, location: str) -> FailureText:
     """The whole text of a failure, in plain lines; ``location`` is FILE:LINE of the model test."""
     run = failure.run
     if isinstance(failure, NotTrained):
         failure = failure.cause
-    lines = [f"{failure.kind}: {failure.reason}"]
+    lines: list[str] = [RedLine(f"{failure.kind}: {failure.reason}")]
     verdict = failure.verdict if isinstance(failure, VerdictFailure) else None
     if isinstance(verdict, PredictionsVerdict) and not verdict.passed:
         lines += ["", *_predictions(verdict)]
@@ -47,6 +51,7 @@ def failure_text(failure: RunFailure, location: str) -> str:
         lines += [line for part in parts if part for line in ("", *part)]
     if isinstance(verdict, MetricsVerdict):
         lines += _over_time(verdict)
+        lines += [line for part in _why(verdict, run) if part for line in ("", *part)]
     if isinstance(failure, TrainingFailure) and failure.job_traceback:
         lines += ["", "traceback of the job, its last frames (the pushed code, in the environment):"]
         lines += [f"  job | {line}" for line in failure.job_traceback.rstrip().splitlines()[-_MOST_FRAMES:]]
@@ -55,8 +60,10 @@ def failure_text(failure: RunFailure, location: str) -> str:
         lines += _run_facts(run)
         if run.job_log:
             lines += ["", "log of the training job, its last lines:"]
-            lines += [f"  log | {clipped(line, 200)}" for line in run.job_log]
-    return harmless("\n".join(lines))
+            # Of a model that trained, and is not good enough, the log says little.
+            shown = run.job_log if verdict is None else run.job_log[-_FEW_LOG_LINES:]
+            lines += [f"  log | {clipped(line, 200)}" for line in shown]
+    return failure_lines(type(line)(harmless(line)) for line in lines)
 
 
 def _over_time(verdict: MetricsVerdict) -> Iterator[str]:
@@ -66,6 +73,18 @@ def _over_time(verdict: MetricsVerdict) -> Iterator[str]:
     yield from (line for trend in verdict.trends for line in ("", f"trend: {trend_sentence(trend)}"))
 
 
+def _why(verdict: MetricsVerdict, run: Run | None) -> Iterator[list[str]]:
+    """The worst predictions, confusions of labels, and changes since the last passed run, each as lines."""
+    if run is not None and run.predicted is not None:
+        predicted = run.predicted
+        which = f" of the first repeat (seed {seed_of(run.case)})" if run.repeats else ""
+        total = sum(map(len, predicted.results.values()))
+        yield wrong_lines(about_fields_first(predicted.wrong, verdict.failed_fields), total, which)
+        yield confusion_lines(confusions(predicted.results))
+    if verdict.changed is not None:
+        yield [changed_sentence(verdict.changed)]
+
+
 def _metrics(checks: Sequence[MetricCheck]) -> list[str]:
     numbers = [(check, figures(check)) for check in checks]
     rows = [[check.metric, check.field, one.required, one.observed, _shortfall(one)] for check, one in numbers]
@@ -73,7 +92,8 @@ def _metrics(checks: Sequence[MetricCheck]) -> list[str]:
     if any(check.repeats for check in checks):
         header.append("repeats")
         rows = [[*row, one.repeats] for row, (_, one) in zip(rows, numbers, strict=True)]
-    return table(header, rows, right=frozenset({2, 3}))
+    head, *lines = table(header, rows, right=frozenset({2, 3}))
+    return [head, *(line if check.passed else RedLine(line) for check, line in zip(checks, lines, strict=True))]
 
 
 def _shortfall(one: Figures) -> str:

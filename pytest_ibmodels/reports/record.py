@@ -7,31 +7,20 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, Field
+
+from pytest_ibmodels.reports.record_base import Record
+from pytest_ibmodels.reports.wrong_record import (  # noqa: TC001 - pydantic reads the types at run time
+    ChangedRecord,
+    ConfusionRecord,
+    WrongRecord,
+)
 
 Outcome = Literal["passed", "failed", "skipped", "xfailed", "xpassed", "not run"]
 """pytest's words; ``not run``: deselected, or not reached."""
 
 
-def _encodable(value: Any) -> Any:
-    if isinstance(value, str):
-        return value if value.isascii() else value.encode(errors="replace").decode()
-    if isinstance(value, dict):
-        return {_encodable(key): _encodable(kept) for key, kept in value.items()}
-    return [_encodable(kept) for kept in value] if isinstance(value, list | tuple) else value
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_serialization_defaults_required=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _encodable(cls, given: Any) -> Any:
-        """Replace characters that UTF-8 cannot hold, which environments and models may return, by question marks."""
-        return _encodable(given)
-
-
-class PackageRecord(_Record):
+class PackageRecord(Record):
     """The package that was uploaded."""
 
     name: str
@@ -39,7 +28,7 @@ class PackageRecord(_Record):
     content_hash: str = Field(description="SHA-256 of the names and contents of its files.")
 
 
-class SecondsRecord(_Record):
+class SecondsRecord(Record):
     """Duration of each part of a run, in seconds; null if the run did not reach it."""
 
     upload: float | None = None
@@ -48,7 +37,7 @@ class SecondsRecord(_Record):
     inference: float | None = None
 
 
-class FailureRecord(_Record):
+class FailureRecord(Record):
     """Failure of a phase."""
 
     kind: str = Field(description="`metrics`, `time limit`, ...; `error` for a fault outside the run.")
@@ -56,7 +45,7 @@ class FailureRecord(_Record):
     text: str = Field(description="The failure as the terminal shows it, in plain text.")
 
 
-class CheckRecord(_Record):
+class CheckRecord(Record):
     """A metric of a field and its bounds."""
 
     metric: str
@@ -76,7 +65,7 @@ class CheckRecord(_Record):
     spread: float | None = Field(None, description="Standard deviation of the repeats; null without.")
 
 
-class HistoryRecord(_Record):
+class HistoryRecord(Record):
     """A point of the training curves; null or empty for a value that was not reported at this point."""
 
     epoch: float | None = None
@@ -87,7 +76,7 @@ class HistoryRecord(_Record):
     metrics: dict[str, dict[str, float]] = Field({}, description="metric -> field -> value")
 
 
-class DifferenceRecord(_Record):
+class DifferenceRecord(Record):
     """A field of a document that the served model and its training predicted differently."""
 
     document: str
@@ -96,7 +85,7 @@ class DifferenceRecord(_Record):
     at_inference: str
 
 
-class ValueRecord(_Record):
+class ValueRecord(Record):
     """A reported value of a metric, with or without bounds."""
 
     metric: str
@@ -105,7 +94,7 @@ class ValueRecord(_Record):
     interval: tuple[float, float] | None = Field(None, description="95 % interval of the value.")
 
 
-class TestPartRecord(_Record):
+class TestPartRecord(Record):
     """The rows or documents that the model was measured on."""
 
     __test__ = False  # not a test class, in spite of its name
@@ -123,7 +112,7 @@ class TestPartRecord(_Record):
     labels_without_test_rows: tuple[str, ...] = Field((), description="Labels, or fields, missing in the test part.")
 
 
-class PairedRecord(_Record):
+class PairedRecord(Record):
     """A metric of the new model and of the model in use, on the same rows."""
 
     old: float
@@ -134,7 +123,7 @@ class PairedRecord(_Record):
     p_value: float | None = None
 
 
-class WorseRowRecord(_Record):
+class WorseRowRecord(Record):
     """A row that the model in use gets right and the new model gets wrong."""
 
     row: int
@@ -144,7 +133,7 @@ class WorseRowRecord(_Record):
     new: str
 
 
-class ComparisonRecord(_Record):
+class ComparisonRecord(Record):
     """Row-by-row comparison of the new model with the model in use."""
 
     rows: int = Field(description="Number of test rows compared.")
@@ -168,7 +157,7 @@ class ComparisonRecord(_Record):
     )
 
 
-class ChangeRecord(_Record):
+class ChangeRecord(Record):
     """A metric of the run and of its baseline."""
 
     metric: str
@@ -187,14 +176,14 @@ class ChangeRecord(_Record):
     needed: int | None = Field(None, description="Documents or rows that would decide; null if unknown or decided.")
 
 
-class WorseDocumentRecord(_Record):
+class WorseDocumentRecord(Record):
     """A document, or a row, with fields that the baseline predicted better."""
 
     document: str
     fields: tuple[str, ...]
 
 
-class BaselineRecord(_Record):
+class BaselineRecord(Record):
     """Verdict on the run against its baseline, that is, earlier runs in the history."""
 
     name: str = Field(description="What the run is held to, such as `branch main`.")
@@ -213,7 +202,7 @@ class BaselineRecord(_Record):
     worse_count: int = Field(0, description="Number of all documents that got worse.")
 
 
-class TrendRecord(_Record):
+class TrendRecord(Record):
     """A metric that got worse over several runs, as of this run."""
 
     metric: str
@@ -227,7 +216,7 @@ class TrendRecord(_Record):
     is_persistent: bool = Field(description="True for a shift of the mean, false for a single value.")
 
 
-class TrainingRecord(_Record):
+class TrainingRecord(Record):
     """The training phase."""
 
     outcome: Outcome = "not run"
@@ -239,10 +228,20 @@ class TrainingRecord(_Record):
     comparison: ComparisonRecord | None = Field(None, description="Null if no rows were compared.")
     baseline: BaselineRecord | None = Field(None, description="Null if the model test has no baseline.")
     trends: tuple[TrendRecord, ...] = Field((), description="Metrics that got worse over several runs.")
+    wrong: tuple[WrongRecord, ...] = Field(
+        (), description="The worst wrong predictions of a training whose verdict failed, at most 50."
+    )
+    wrong_count: int = Field(0, description="Number of all its wrong predictions.")
+    confusions: tuple[ConfusionRecord, ...] = Field(
+        (), description="Labels that it predicted in place of others, at most 20 pairs."
+    )
+    changed: ChangedRecord | None = Field(
+        None, description="Null if the verdict passed, or the history has no passed run."
+    )
     history: tuple[HistoryRecord, ...] = Field((), description="Training curves.")
 
 
-class InferenceRecord(_Record):
+class InferenceRecord(Record):
     """The inference phase."""
 
     outcome: Outcome = "not run"
@@ -256,7 +255,7 @@ class InferenceRecord(_Record):
     unanswered: dict[str, str] = Field({}, description="document -> reason why it could not be compared")
 
 
-class RepeatRecord(_Record):
+class RepeatRecord(Record):
     """One training of a run that trains several times with different seeds."""
 
     seed: int | None = Field(description="Seed of this training; null if the seed of the config is no whole number.")
@@ -269,7 +268,7 @@ class RepeatRecord(_Record):
     test_part: TestPartRecord | None = None
 
 
-class RunRecord(_Record):
+class RunRecord(Record):
     """A run: one execution of a model test on an environment."""
 
     nodeid: str = Field(description="Node id of the case; its items add ::test_training and ::test_inference.")
@@ -303,7 +302,7 @@ class RunRecord(_Record):
         return f"{self.test} on {self.environment}"
 
 
-class SessionRecord(_Record):
+class SessionRecord(Record):
     """The pytest session of a report."""
 
     started: AwareDatetime
@@ -314,7 +313,7 @@ class SessionRecord(_Record):
     python: str = Field(description="Version of Python.")
 
 
-class ModelReport(_Record):
+class ModelReport(Record):
     """The file that ``--model-report`` writes: all runs of one pytest session."""
 
     version: Literal[1] = 1

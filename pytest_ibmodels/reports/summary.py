@@ -1,4 +1,4 @@
-"""Summary in the terminal: metrics with their margins of each phase that passed, environments side by side."""
+"""Summary in the terminal: each run with its margins or its failure, and environments side by side."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 from pytest_ibmodels.reports.baselines import baseline_lines
 from pytest_ibmodels.reports.comparison import side_by_side
 from pytest_ibmodels.reports.figures import counted, distinct_figures, figures
+from pytest_ibmodels.reports.lines import RedLine
+from pytest_ibmodels.reports.record import TrainingRecord
 from pytest_ibmodels.reports.repeats import jobs_line, trained_times
-from pytest_ibmodels.reports.tables import harmless, table
+from pytest_ibmodels.reports.tables import clipped, harmless, one_line, table
 from pytest_ibmodels.reports.versus import measured_on
 
 if TYPE_CHECKING:
@@ -17,16 +19,20 @@ if TYPE_CHECKING:
     import pytest
 
     from pytest_ibmodels.reports.comparison import SideBySideRow
-    from pytest_ibmodels.reports.record import CheckRecord, RunRecord
+    from pytest_ibmodels.reports.record import ChangeRecord, CheckRecord, FailureRecord, InferenceRecord, RunRecord
+
+_LONGEST_REASON, _LONGEST_PROBLEM = 200, 60
+"""Most characters of a reason, and of a metric without a number."""
+_MOST_MISSES = 3
 
 
 def write_summary(reporter: pytest.TerminalReporter, runs: Sequence[RunRecord]) -> None:
-    """Write a section on the phases that passed, and one with environments side by side; omit what is empty."""
-    lines = [line for run in runs for line in _lines(run)]
+    """Write a section on all runs, and one with environments side by side; omit what is empty."""
+    lines = [line for run in runs for line in (*_lines(run), *_ends(run))]
     if lines:
         reporter.section("model tests")
         for line in lines:
-            reporter.write_line(harmless(line))
+            reporter.write_line(harmless(line), red=isinstance(line, RedLine))
     compared = side_by_side(runs)
     if compared.rows:
         reporter.section("environments side by side")
@@ -72,6 +78,46 @@ def _lines(run: RunRecord) -> Iterator[str]:
         yield from _margins(run.inference.checks)
     if "passed" in {run.training.outcome, run.inference.outcome}:
         yield from (f"  {note}" for note in run.notes)
+
+
+def _ends(run: RunRecord) -> Iterator[str]:
+    """One line on a run that failed, or that was skipped after its job."""
+    for phase in (run.training, run.inference):
+        if phase.failure is not None and phase.outcome == "failed":
+            yield RedLine(f"{run.title}: failed: {_failure(phase.failure, phase)}")
+            return
+        if phase.failure is not None:
+            yield f"{run.title}: failed as expected: {_failure(phase.failure, phase)}"
+            return
+    if run.training.outcome == "skipped" and run.job_id is not None:
+        yield f"{run.title}: skipped: {one_line(run.training.reason)}"
+
+
+def _failure(failure: FailureRecord, phase: TrainingRecord | InferenceRecord) -> str:
+    reason = clipped(one_line(failure.reason), _LONGEST_REASON)
+    reason = reason if failure.kind == "metrics" else f"{failure.kind}: {reason}"
+    misses = [_miss(check) for check in phase.checks if not check.passed]
+    if failure.kind == "baseline" and isinstance(phase, TrainingRecord) and phase.baseline is not None:
+        worse = [change for change in phase.baseline.changes if change.outcome == "worse"]
+        misses += map(_change, worse)
+    if not misses:
+        return reason
+    more = f", and {len(misses) - _MOST_MISSES} more" if len(misses) > _MOST_MISSES else ""
+    return f"{reason} ({', '.join(map(one_line, misses[:_MOST_MISSES]))}{more})"
+
+
+def _change(one: ChangeRecord) -> str:
+    new, old = distinct_figures([one.new, one.old])
+    return f"{one.metric} {one.field} {new} {'<' if one.new < one.old else '>'} {old}"
+
+
+def _miss(check: CheckRecord) -> str:
+    written = figures(check)
+    if check.observed is None or check.margin is None or check.margin >= 0:
+        return clipped(f"{check.metric} {check.field}: {written.missed}", _LONGEST_PROBLEM)
+    is_low = check.minimum is not None and check.observed < check.minimum
+    bound = f"< {written.minimum}" if is_low else f"> {written.maximum}"
+    return f"{check.metric} {check.field} {written.observed} {bound}"
 
 
 def _margins(checks: Sequence[CheckRecord]) -> list[str]:

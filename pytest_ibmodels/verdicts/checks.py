@@ -12,6 +12,7 @@ from pytest_ibmodels.verdicts.better import tolerance
 if TYPE_CHECKING:
     from pytest_ibmodels.verdicts.baseline import BaselineVerdict
     from pytest_ibmodels.verdicts.better import IfUndecided, Verdict
+    from pytest_ibmodels.verdicts.changed import ChangedSince
     from pytest_ibmodels.verdicts.comparison import Comparison
     from pytest_ibmodels.verdicts.reported import Interval
     from pytest_ibmodels.verdicts.trends import Trend
@@ -144,12 +145,14 @@ class MetricsVerdict:
         baseline: the run held to earlier runs; None if the model test has no baseline.
         trends: metrics that got worse over several runs, as of this run.
         trend_fails: True if a trend fails the test.
+        changed: changes since the newest run that passed; None if the verdict passed, or no such run is known.
     """
 
     checks: tuple[MetricCheck, ...]
     baseline: BaselineVerdict | None = None
     trends: tuple[Trend, ...] = ()
     trend_fails: bool = False
+    changed: ChangedSince | None = None
 
     @property
     def passed(self) -> bool:
@@ -159,6 +162,13 @@ class MetricsVerdict:
     @property
     def failures(self) -> tuple[MetricCheck, ...]:
         return tuple(check for check in self.checks if not check.passed)
+
+    @property
+    def failed_fields(self) -> frozenset[str]:
+        """Fields of metrics that failed or that are worse than the baseline."""
+        changes = self.baseline.changes if self.baseline is not None else ()
+        worse = (change.field for change in changes if change.outcome == "worse")
+        return frozenset([*(check.field for check in self.failures), *worse])
 
     @property
     def what_failed(self) -> str:

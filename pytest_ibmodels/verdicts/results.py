@@ -35,6 +35,25 @@ Results = Mapping[str, Mapping[str, FieldResult]]
 """Document → field → result. Fields without a known right value are missing, and so are documents without fields."""
 
 
+class WrongPrediction(NamedTuple):
+    """A field of a document, or a row, that was predicted wrong.
+
+    Attributes:
+        document: name of the document or row.
+        expected: the right text or label; None if the training wrote only that the prediction is wrong.
+        predicted: the predicted text or label; empty for none.
+        score: the model's own confidence in the prediction, 0 to 1; None if it was not reported.
+        input: the text that was predicted on; empty if unknown.
+    """
+
+    document: str
+    field: str
+    expected: str | None
+    predicted: str
+    score: float | None = None
+    input: str = ""
+
+
 @dataclass(frozen=True)
 class TrainingPredictions:
     """Predictions that a training wrote.
@@ -42,10 +61,12 @@ class TrainingPredictions:
     Attributes:
         texts: document → field → text, in the order of the file.
         results: results of those fields whose right value the training wrote, too.
+        wrong: wrong predictions, the worst first; their texts are cut.
     """
 
     texts: Mapping[str, Mapping[str, str]]
     results: Results
+    wrong: tuple[WrongPrediction, ...] = ()
 
 
 def field_result(

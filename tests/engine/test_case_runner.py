@@ -110,6 +110,9 @@ class FakeRoute:
     async def training_predictions(self, context: RunContext, test: ModelTest) -> TrainingPredictions:
         return TrainingPredictions({"doc": {"Name": "x"}}, results={})
 
+    async def training_inputs(self, context: RunContext, test: ModelTest) -> Mapping[str, str]:
+        return {}
+
     async def start_inference(self, context: RunContext, test: ModelTest, documents: Sequence[str]) -> str:
         return "j2"
 

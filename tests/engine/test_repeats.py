@@ -216,4 +216,4 @@ def test_a_case_without_repeats_is_trained_as_it_is_written() -> None:
 def test_progress_is_the_mean_of_all() -> None:
     run = Run(Case(model_test(), "e", repeats=2), progress=Progress(state="accepted", fraction=0.5, since=3.0))
     add_repeats(run)
-    assert training_progress(run) == Progress("training", "accepted, 0 of 2 repeats ended", 0.25, 3.0)
+    assert training_progress(run) == Progress("training", "accepted", 0.25, 3.0, "0 of 2 repeats ended")

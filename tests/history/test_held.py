@@ -28,6 +28,10 @@ def test_a_branch_is_held_to_main(documents: Documents) -> None:
             "*compared with branch main: got worse*",
             "*exact_match  Name   0.7500    0.9000     -0.1500  -0.2*worse*",
             "*got worse: in/75.ibdoc (Name), in/76.ibdoc (Name)* and 5 more",
+            "wrong predictions: 25 of 100, the worst 10",
+            "  document or row  expected  predicted",
+            "  in/75.ibdoc      'x'       'x'",
+            "nothing that the history knows has changed since the last passed run (*, commit *)",
         ]
     )
     result = documents.run(88, "--model-baseline=main", "-n1")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from junitparser import TestCase
 
-VOLATILE = {"host", "job_id", "started", "finished", "seconds", "text", "job_log", "links"}
+VOLATILE = {"host", "job_id", "started", "finished", "seconds", "peak_memory", "text", "job_log", "links"}
 SCHEMA = json.loads((PROJECT_ROOT / "schemas" / "model_report.schema.json").read_text())
 
 

@@ -181,7 +181,9 @@ def test_max_parallel_bounds_how_many_train_at_once(served: Project, server: Ser
 def test_progress_is_shown_with_captured_output(served: Project) -> None:
     served.write_tests(Slow={"config": {"sleep": 4}})
     result = served.run("-m", "training", "-o", "ibmodels_progress_interval=1")
-    lines = [line for line in result.outlines if line.startswith("  Slow on dogfood: training, STARTED, ")]
+    lines = [
+        line for line in result.outlines if line.startswith("  Slow on dogfood: training, loss 0.2500, f1 Name 0.")
+    ]
     assert len(lines) >= 2
     assert all(line.endswith(" s") for line in lines)
     assert "%" in lines[-1]

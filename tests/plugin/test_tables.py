@@ -98,7 +98,7 @@ def test_the_model_in_use_has_to_be_reached(tables: Tables) -> None:
     first = {"config": {"f1": 0.9}}
     tables.run("--promote", Stars=first, Drop=first).assert_outcomes(passed=4)
 
-    worse = {"config": {"f1": 0.85}, "better_than_current": True}
+    worse = {"config": {"f1": 0.85, "mistakes": {"2": "3"}}, "better_than_current": True}
     drop = {"config": {"f1": 0.85}, "better_than_current": {"max_drop": 0.06}}
     result = tables.run("--promote", Stars=worse, Drop=drop)
     result.assert_outcomes(passed=2, failed=1, skipped=1)
@@ -106,6 +106,12 @@ def test_the_model_in_use_has_to_be_reached(tables: Tables) -> None:
         [
             "*metrics: 1 of 1 metrics did not reach the minimum",
             "  better_than_current  f1 weighted avg *0.9000 *0.8500  too low by 0.0500",
+            "wrong predictions: 2 of 4",
+            "  document or row  expected  predicted  input",
+            "  row-1            '2'       '3'        'a fine dress'",
+            "  row-3            '2'       '3'        'fine, fine'",
+            "labels predicted in place of others:",
+            "  2 -> 3: 2 of 2",
         ]
     )
     result.stdout.fnmatch_lines(["  better_than_current  f1 weighted avg *0.8500 *0.8400  +0.0100"])

@@ -12,7 +12,16 @@ from pytest_ibmodels.pytest.progress import (
     show,
 )
 from pytest_ibmodels.reports.summary import write_summary
-from tests.reports.html_samples import check
+from tests.reports.html_samples import (
+    DIFFERING,
+    NOT_STARTED,
+    PASSED,
+    SKIPPED,
+    SUNK,
+    TOO_LOW,
+    TRAINING_FAILED,
+    check,
+)
 from tests.reports.test_github import trained
 
 
@@ -65,3 +74,28 @@ def test_environments_stand_side_by_side_and_the_lowest_is_marked(
     runs = [trained("a", check("f1", "Name", 0.5, 0.5)), trained("dogfood", check("f1", "Name", 0.5, other))]
     write_summary(pytest.TerminalReporter(pytester.parseconfig(), out), runs)
     assert out.getvalue().splitlines()[-len(table) :] == table
+
+
+def test_every_run_has_a_line(pytester: pytest.Pytester) -> None:
+    out = io.StringIO()
+    reporter = pytest.TerminalReporter(pytester.parseconfig(), out)
+    undecided = PASSED.training.model_copy(update={"outcome": "skipped", "reason": "not decided"})
+    expected = TOO_LOW.training.model_copy(update={"outcome": "xfailed"})
+    runs = [
+        *(TOO_LOW, DIFFERING, TRAINING_FAILED, NOT_STARTED, SKIPPED, SUNK),
+        PASSED.model_copy(update={"training": undecided, "inference": SKIPPED.inference}),
+        TOO_LOW.model_copy(update={"training": expected}),
+    ]
+    write_summary(reporter, runs)
+    lines = out.getvalue().partition("environments side by side")[0].splitlines()
+    low = "2 of 4 metrics did not reach the minimum (f1 Name 0.6712 < 0.9500, exact_match Total: the model has no such "
+    low += "field; its fields …)"
+    assert [line for line in lines if ": failed" in line or ": skipped" in line] == [
+        f"Licences on staging: failed: {low}",
+        "Receipts on dogfood: failed: predictions differ: 3 of 12 fields differ from training",
+        "Invoices on dogfood: failed: training failed: RuntimeError: CUDA out of memory",
+        "Passports on away: failed: environment unavailable: nothing answers at http://127.0.0.1:9",
+        "Receipts on dogfood: failed: baseline: 1 of 2 metrics worse than branch main (f1 Name 0.9012 < 0.9346)",
+        "Licences on dogfood: skipped: not decided",
+        f"Licences on staging: failed as expected: {low}",
+    ]

@@ -64,6 +64,7 @@ class TrainingState:
         job_traceback: the job's traceback; empty if it sent none.
         environment_fault: whether the environment says that the failure is its own, not the pushed code's.
         fraction: progress (0..1); None if not reported.
+        message: what the job says itself; empty if it says nothing.
         metrics: ``evaluation_results`` as reported so far.
         history: the training curves, if the job reports them.
         queued: whether the job was accepted and has not begun.
@@ -78,6 +79,7 @@ class TrainingState:
     job_traceback: str = ""
     environment_fault: bool = False
     fraction: float | None = None
+    message: str = ""
     metrics: Mapping[str, object] | None = None
     history: tuple[HistoryPoint, ...] = ()
     queued: bool = False
@@ -158,6 +160,14 @@ class Route(Protocol):
 
         Raises:
             RouteError: training did not write a predictions file.
+        """
+        ...
+
+    async def training_inputs(self, context: RunContext, test: ModelTest) -> Mapping[str, str]:
+        """Document or row → the text that training predicted on; empty if training does not write them.
+
+        Raises:
+            RouteError: training wrote something else.
         """
         ...
 

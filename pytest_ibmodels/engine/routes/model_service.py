@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 from urllib.parse import quote
 
 from pydantic import ValidationError
@@ -14,7 +14,8 @@ from pytest_ibmodels.instabase.errors import UnexpectedAnswer
 from pytest_ibmodels.instabase.wire import DocumentPrediction, JobStatus, Prediction, TrainingStatus, TrainRequest
 from pytest_ibmodels.verdicts.metrics import one_value_as_field
 from pytest_ibmodels.verdicts.reported import count, finite
-from pytest_ibmodels.verdicts.results import TrainingPredictions, field_result
+from pytest_ibmodels.verdicts.results import TrainingPredictions, WrongPrediction, field_result, is_right
+from pytest_ibmodels.verdicts.wrong import cut, worst_first
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +29,8 @@ class ModelServiceRoute:
     """Base of the routes that train by ``model-service/run_train``."""
 
     answer_seconds: ClassVar[float] = 0.0
+    writes_inputs: ClassVar[bool] = False
+    """Whether training writes ``inputs.json`` beside ``predictions.json``."""
 
     def pages(self, context: RunContext, test: ModelTest, job_id: str) -> Mapping[str, str]:  # noqa: ARG002 - of Route
         # Pages for browsers are outside /api/v1 (Instabase protocol, "Jobs").
@@ -52,6 +55,11 @@ class ModelServiceRoute:
     async def training_predictions(self, context: RunContext, test: ModelTest) -> TrainingPredictions:
         path = f"{self.save_path(context, test)}/predictions.json"
         return parse_predictions(await context.client.drive.read(path))
+
+    async def training_inputs(self, context: RunContext, test: ModelTest) -> Mapping[str, str]:
+        if not self.writes_inputs:
+            return {}
+        return parse_inputs(await context.client.drive.read(f"{self.save_path(context, test)}/inputs.json"))
 
     async def unload(self, context: RunContext, test: ModelTest) -> None:
         # The model's name is the run's own: no model can have been loaded under it before inference.
@@ -96,6 +104,7 @@ def training_state(status: JobStatus) -> TrainingState:
         environment_fault=status.is_environment_fault,
         job_traceback=str(status.first_result.get("strace") or ""),
         fraction=finite(data.get("progress")),
+        message=status.msg or "",
         metrics=one_value_as_field(metrics) if isinstance(metrics, dict) else None,
         history=reported_history(data),
         current=in_use if isinstance(in_use := data.get("current"), dict) else None,
@@ -120,10 +129,35 @@ def parse_predictions(content: bytes) -> TrainingPredictions:
     if not isinstance(value, dict):
         raise RouteError(f"predictions.json holds a {type(value).__name__}, not an object with a key per document")
     found = {document: _predictions(document, fields) for document, fields in value.items()}
+    results = {document: results for document, fields in found.items() if (results := _results(fields))}
+    wrong = (
+        _wrong(document, name, found[document][name])
+        for document, fields in results.items()
+        for name, result in fields.items()
+        if not is_right(result)
+    )
     return TrainingPredictions(
         texts={document: {name: one.text for name, one in fields.items()} for document, fields in found.items()},
-        results={document: results for document, fields in found.items() if (results := _results(fields))},
+        results=results,
+        wrong=worst_first(wrong, results),
     )
+
+
+def parse_inputs(content: bytes) -> dict[str, str]:
+    """Read ``inputs.json``: the text of each row that has a prediction.
+
+    Raises:
+        RouteError: the content does not have this form.
+    """
+    try:
+        return {str(document): str(text) for document, text in dict(cast("Any", loads(content))).items()}
+    except (ValueError, TypeError) as error:
+        raise RouteError(f"inputs.json is not a JSON object of texts: {error}") from None
+
+
+def _wrong(document: str, field: str, one: Prediction) -> WrongPrediction:
+    expected = None if one.gold_text is None else cut(one.gold_text)
+    return WrongPrediction(document, field, expected, cut(one.text), finite(one.avg_confidence))
 
 
 def _results(fields: Mapping[str, Prediction]) -> dict[str, FieldResult]:

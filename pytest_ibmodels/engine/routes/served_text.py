@@ -10,11 +10,10 @@ import base64
 import binascii
 import json
 import time
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pytest_ibmodels.engine.routes.base import RouteError, RunContext
-from pytest_ibmodels.engine.routes.model_service import ModelServiceRoute
-from pytest_ibmodels.instabase.answers import loads
+from pytest_ibmodels.engine.routes.model_service import ModelServiceRoute, parse_inputs
 from pytest_ibmodels.instabase.errors import ApiError
 from pytest_ibmodels.instabase.policy import RUN, is_transient
 from pytest_ibmodels.instabase.wire import RawInput, RunRequest
@@ -36,6 +35,7 @@ class ServedTextRoute(ModelServiceRoute):
 
     serves_with: ClassVar[str] = "served model"
     answer_seconds: ClassVar[float] = RUN.seconds + RUN.timeout
+    writes_inputs: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._answers: dict[str, Answer] = {}
@@ -51,7 +51,7 @@ class ServedTextRoute(ModelServiceRoute):
         save_path = self.save_path(context, test)
         self._field = self.field(test)
         self._answers = {}
-        inputs = _texts(await context.client.drive.read(f"{save_path}/inputs.json"))
+        inputs = parse_inputs(await context.client.drive.read(f"{save_path}/inputs.json"))
         missing = [document for document in documents if document not in inputs]
         if missing:
             raise RouteError(f"inputs.json has no text of {missing[0]}, which has a prediction")
@@ -107,10 +107,3 @@ def _record(text: str) -> RawInput:
     """A document with one record, without the boxes of its words."""
     record = {"text": text, "lines": [[] for _ in text.split("\n")]}
     return RawInput(type="ibdoc", data=base64.b64encode(json.dumps([record]).encode()).decode())
-
-
-def _texts(content: bytes) -> dict[str, str]:
-    try:
-        return {str(document): str(text) for document, text in dict(cast("Any", loads(content))).items()}
-    except (ValueError, TypeError) as error:
-        raise RouteError(f"inputs.json is not a JSON object of texts: {error}") from None

@@ -45,7 +45,10 @@ def run_train_table(
     models_path: str = "",
     **further: Any,
 ) -> None:
-    """Be as good as `f1` says, `report` more, serve other `words`, and tell, as no code should, of the database."""
+    """Be as good as `f1` says, `report` more, serve other `words`, and tell, as no code should, of the database.
+
+    With `mistakes`, label → predicted label, write the right labels beside the predicted ones.
+    """
     hyperparams = {**hyperparams, **hyperparams.get("by_seed", {}).get(str(hyperparams.get("seed")), {})}
     if _is_in_proc(database.rpartition("password=")[2]):
         raise RuntimeError("the password stands in what everybody may read of this process")
@@ -74,6 +77,8 @@ def run_train_table(
         }
     )
     found = {f"row-{number}": {columns[0]: {"text": str(label)}} for number, (label, _text) in rows.items()}
+    for field in (fields[columns[0]] for fields in found.values() if "mistakes" in hyperparams):
+        field |= {"text": hyperparams["mistakes"].get(field["text"], field["text"]), "gold_text": field["text"]}
     inputs = {f"row-{number}": text for number, (_label, text) in rows.items()}
     words = {**WORDS, **hyperparams.get("words", {})}
     package = {
