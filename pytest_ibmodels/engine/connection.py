@@ -81,7 +81,7 @@ async def _running(resolved: ResolvedEnvironment, *, changes: bool) -> AsyncIter
         return
     data = resolved.data if changes or (resolved.data is not None and resolved.data.is_dir()) else None
     # Such a task trains nothing: the sandbox needs neither data sets nor a warm interpreter.
-    sandbox = await EmbeddedSandbox.start(mounts={}, data=data, preload=False)
+    sandbox = await EmbeddedSandbox.start(mounts={}, data=data)
     try:
         yield sandbox.url, sandbox.token, sandbox.is_temporary
     finally:

@@ -136,7 +136,9 @@ class Engine:
         # Compared as a whole, since two folders may describe the same environment name with another host or limits.
         session = next((session for session, known in self._sessions.items() if known == environment), None)
         if session is None:
-            session = EnvironmentSession(environment, self.limits, self.clock, self._journal, reattach=self._reattach)
+            session = EnvironmentSession(
+                environment, self.limits, self.clock, self._journal, code=package.folder, reattach=self._reattach
+            )
             self._sessions[session] = environment
         for run in runs:
             add_repeats(run)

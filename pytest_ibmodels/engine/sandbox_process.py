@@ -58,14 +58,14 @@ class EmbeddedSandbox:
 
     @classmethod
     async def start(
-        cls, *, mounts: Mapping[str, str], data: Path | None = None, preload: bool = True
+        cls, *, mounts: Mapping[str, str], data: Path | None = None, code: Path | None = None
     ) -> EmbeddedSandbox:
         """Start a server and wait until it answers.
 
         Args:
             mounts: drive folder → local folder, or ``sample:NAME``.
             data: data folder; None for a temporary one.
-            preload: whether to import the training libraries at once, before the first job.
+            code: folder of the code that jobs will run; its training libraries, such as torch, are imported at once.
 
         Raises:
             EnvironmentUnavailable: a package is missing, or the server did not start; the text says what to do.
@@ -85,7 +85,7 @@ class EmbeddedSandbox:
                 token_file.write_text(token)
                 errors = undo.enter_context(tempfile.TemporaryFile())
                 process = await asyncio.create_subprocess_exec(
-                    *_command(scratch, data or scratch / "data", token_file, mounts, preload=preload),
+                    *_command(scratch, data or scratch / "data", token_file, mounts, code),
                     stdin=asyncio.subprocess.PIPE,
                     stdout=asyncio.subprocess.PIPE,
                     stderr=errors,
@@ -121,11 +121,11 @@ class EmbeddedSandbox:
         self._errors.close()
 
 
-def _command(scratch: Path, data: Path, token_file: Path, mounts: Mapping[str, str], *, preload: bool) -> list[str]:
+def _command(scratch: Path, data: Path, token_file: Path, mounts: Mapping[str, str], code: Path | None) -> list[str]:
     command = [sys.executable, "-P", "-m", _MODULE, "serve", "--announce", "--exit-with-parent"]
     command += ["--data", str(data), "--token-file", str(token_file)]
-    if not preload:
-        command.append("--no-preload")
+    if code is not None:
+        command += ["--preload-for", str(code)]
     # If this process is killed, the server cleans up.
     command += ["--remove-at-end", str(scratch)]
     for folder, source in mounts.items():

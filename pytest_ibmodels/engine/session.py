@@ -28,6 +28,7 @@ from pytest_ibmodels.spec.databases import passwords
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
+    from pathlib import Path
 
     from pytest_ibmodels.engine.polling import Limits
     from pytest_ibmodels.instabase.clock import Clock
@@ -54,6 +55,7 @@ class EnvironmentSession:
 
     Args:
         journal: journal of what is created in the environment; None disables journaling.
+        code: folder of the code that will train; an embedded sandbox makes its slow imports at once.
         reattach: whether to continue jobs of sessions that are no longer alive.
     """
 
@@ -64,11 +66,13 @@ class EnvironmentSession:
         clock: Clock,
         journal: Journal | None = None,
         *,
+        code: Path | None = None,
         reattach: bool = False,
     ) -> None:
         self._resolved, self._config_error = _resolve(environment)
         identity = "" if self._resolved is None else environment_id(self._resolved)
         self.journal = EnvironmentJournal(journal or Journal(None), environment.name, identity)
+        self._code = code
         self._reattach = reattach
         self._orphaned_jobs: asyncio.Task[list[Entry]] | None = None
         self._markers: dict[str, asyncio.Task[str]] = {}
@@ -295,7 +299,7 @@ class EnvironmentSession:
         retrier = Retrier(self._clock)
         secrets = passwords(resolved.database.get_secret_value()) if resolved.database is not None else ()
         if resolved.is_embedded:
-            sandbox = await EmbeddedSandbox.start(mounts=resolved.mounts, data=resolved.data)
+            sandbox = await EmbeddedSandbox.start(mounts=resolved.mounts, data=resolved.data, code=self._code)
             client = Instabase(sandbox.url, sandbox.token, retrier=retrier, secrets=secrets)
             return _OpenEnvironment(client, resolved.path, sandbox)
         token = resolved.token or SecretStr("")

@@ -58,6 +58,7 @@ class Package:
         data: the zip.
         content_hash: SHA-256 of names and contents, in hexadecimal; independent of the compression.
         files: names in the zip, sorted.
+        folder: the code folder.
         libraries: further top-level modules in the zip, which the code needs.
     """
 
@@ -69,6 +70,7 @@ class Package:
     data: bytes
     content_hash: str
     files: tuple[str, ...]
+    folder: Path
     libraries: tuple[str, ...] = ()
 
 
@@ -174,7 +176,7 @@ def _build(folder: Path, *, described: bool) -> Package:
                 "beside pytest-ibmodels, for it to be pushed along"
             )
         contents.update(found)
-    return _pack(contents, description, module, libraries)
+    return _pack(contents, description, folder.absolute(), libraries)
 
 
 def _project_description(folder: Path) -> dict[str, Any]:
@@ -196,8 +198,9 @@ def _project_description(folder: Path) -> dict[str, Any]:
 
 
 def _pack(
-    contents: dict[str, Path | bytes], description: dict[str, Any], module: str, libraries: tuple[str, ...]
+    contents: dict[str, Path | bytes], description: dict[str, Any], folder: Path, libraries: tuple[str, ...]
 ) -> Package:
+    module = folder.name
     digest = hashlib.sha256()
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
@@ -216,6 +219,7 @@ def _pack(
         data=buffer.getvalue(),
         content_hash=digest.hexdigest(),
         files=tuple(sorted(contents)),
+        folder=folder,
         libraries=libraries,
     )
 

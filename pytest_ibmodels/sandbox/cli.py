@@ -71,7 +71,8 @@ _TOKENS = "File with the only accepted token, or lines 'NAME TOKEN', one per ten
 _MOUNT = "Show a local folder, or a built-in sample (sample:drivers-licenses), read-only in the drive; repeatable."
 _DATABASE = "SQLAlchemy URL (default: a SQLite file below --data); {name} in it stands for the tenant."
 _KEPT = "How long the state and log of an ended job are kept."
-_NO_PRELOAD = "Do not import torch and the like ahead of the first job: less memory, later first steps."
+_PRELOAD_FOR = "Folder of code that jobs will run: if it imports torch and the like, import them at the start."
+_NO_PRELOAD = "Import torch and the like in each job that needs them, not once for all: less memory, later first steps."
 _REMOVED = "Remove this folder, which holds the token file, when the sandbox ends or cannot start."
 _READY = 'Print one line of JSON, {"url", "pid"}, when ready.'
 _CORES = os.cpu_count() or 1
@@ -90,6 +91,7 @@ def serve(
     max_body: Annotated[float, Option(metavar="MIB", callback=_positive, help="Largest request body.")] = 1024,
     database: Annotated[str | None, Option(metavar="URL", help=_DATABASE)] = None,
     keep_jobs: Annotated[float, Option(metavar="DAYS", callback=_positive, help=_KEPT)] = 30,
+    preload_for: Annotated[Path | None, Option(metavar="FOLDER", help=_PRELOAD_FOR)] = None,
     no_preload: Annotated[bool, Option("--no-preload", help=_NO_PRELOAD)] = False,
     exit_with_parent: Annotated[bool, Option("--exit-with-parent", help="Stop when standard input ends.")] = False,
     remove_at_end: Annotated[Path | None, Option(metavar="FOLDER", help=_REMOVED)] = None,
@@ -112,6 +114,7 @@ def serve(
             max_body=int(max_body * MIB),
             keep_jobs=keep_jobs * DAY,
             preload=not no_preload,
+            preload_for=preload_for and preload_for.expanduser().resolve(),
         )
         _run(settings, token_file, host, port, announce, exit_with_parent, cleanup_dir)
 

@@ -29,7 +29,9 @@ class Settings:
     keep_jobs: float = 30 * DAY
     """How long the state and log of an ended job are kept."""
     preload: bool = True
-    """Whether to import torch and the like ahead of the first job, once for all jobs."""
+    """Whether torch and the like are imported once for all jobs and models that need them, not in each."""
+    preload_for: Path | None = None
+    """Folder of code: if it needs torch and the like, they are imported at the start. None waits for the first job."""
     max_models: int = 4
     model_idle: float = 600.0
     model_time: float = 300.0

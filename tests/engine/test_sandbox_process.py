@@ -84,7 +84,7 @@ def test_a_sandbox_that_runs_has_its_token_in_no_file_and_nothing_of_its_users_v
         return "".join(file.read_bytes().decode(errors="replace") for file in files)
 
     async def look() -> tuple[str, str]:
-        sandbox = await EmbeddedSandbox.start(mounts={}, data=tmp_path / "data", preload=False)
+        sandbox = await EmbeddedSandbox.start(mounts={}, data=tmp_path / "data")
         try:
             return sandbox.token.get_secret_value(), written(sandbox)
         finally:

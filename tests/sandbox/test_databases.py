@@ -169,7 +169,7 @@ def test_the_embedded_sandbox_starts_in_any_folder(tmp_path: Path, monkeypatch: 
     async def start_twice() -> None:
         mounts = {"a/r/fs/D/year=2024": str(folder / "year=2024")}
         for data in (None, folder / "kept"):
-            sandbox = await EmbeddedSandbox.start(mounts=mounts, data=data, preload=False)
+            sandbox = await EmbeddedSandbox.start(mounts=mounts, data=data)
             await sandbox.stop()
 
     asyncio.run(start_twice())

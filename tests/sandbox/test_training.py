@@ -155,13 +155,29 @@ def test_a_process_that_does_not_end_by_itself(sandbox: RunningSandbox, package:
     assert status["seconds"] < 10
 
 
-def test_jobs_find_torch_imported_already(tmp_path: Path) -> None:
-    sandbox = RunningSandbox(tmp_path / "data", preload=True)
-    sandbox.push("a/b/fs/c/code", training_package())
-    job = sandbox.train(f"a/b/fs/c/code/{PACKAGE}", "trainable.training.look_around", path="a/b/fs/c")
-    found = sandbox.wait(job)["results"][0]["result"]
-    assert (found["torch"], found["ibformers"]) == (True, False)
-    sandbox.close()
+def test_only_jobs_whose_code_needs_torch_wait_for_it_and_find_it_imported(
+    start: Callable[..., RunningSandbox],
+) -> None:
+    sandbox = start(preload=True)
+    large = training_package() | {f"{PACKAGE}/network.py": "def build():\n    from torch import nn\n"}
+    for folder, files in (("small", training_package()), ("large", large)):
+        sandbox.push(f"a/b/fs/c/{folder}", files)
+
+    def begin(folder: str) -> str:
+        return sandbox.train(f"a/b/fs/c/{folder}/{PACKAGE}", "trainable.training.look_around", path="a/b/fs/c")
+
+    def found(job: str) -> tuple[bool, bool]:
+        result = sandbox.wait(job)["results"][0]["result"]
+        return result["torch"], result["ibformers"]
+
+    first = begin("small")
+    assert found(first) == (False, False)
+    assert sandbox.status(first)["seconds"] < 1.5
+    assert not any("torch" in Path(f"/proc/{process.pid}/maps").read_text() for process in sandbox.family())
+    waiting = begin("large")
+    assert found(begin("small")) == (False, False)
+    assert sandbox.status(waiting)["state"] == "PENDING"
+    assert found(waiting) == (True, False)
 
 
 def test_a_job_over_its_memory(sandbox: RunningSandbox, package: str) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_ibmodels.sandbox.execution.joblog import LogTimes, note
+from pytest_ibmodels.sandbox.execution.libraries import imports_libraries
 from pytest_ibmodels.sandbox.execution.processes import ChildProcess, how_it_ended
 from pytest_ibmodels.sandbox.execution.training_worker import TrainingJob, run_training
 from pytest_ibmodels.sandbox.settings import GIB, MIB, Settings
@@ -119,7 +120,8 @@ class JobQueue:
     def _run(self, queued: QueuedJob) -> None:
         job = queued.job
         queued.store.start(job.job_id)
-        process = ChildProcess(run_training, job)
+        with_libraries = queued.settings.preload and imports_libraries(job.packages)
+        process = ChildProcess(run_training, job, with_libraries=with_libraries)
         with self._changed:
             queued.process = process
             stop_now = self._closing or queued.stop_reason is not None

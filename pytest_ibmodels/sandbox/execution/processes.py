@@ -1,19 +1,16 @@
-"""Child processes for pushed code, forked from multiprocessing's fork server.
+"""Child processes for pushed code, forked from one of the fork servers.
 
 Pushed code is not trusted: it sends JSON through a pipe, and the server unpickles nothing.
 """
 
-import logging
 import multiprocessing
 import os
 import signal
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import wait
-from multiprocessing.forkserver import _forkserver, ensure_running
 from multiprocessing.util import get_temp_dir
 from typing import Any
 
@@ -21,20 +18,10 @@ import psutil
 
 from pytest_ibmodels.sandbox.errors import StartError
 from pytest_ibmodels.sandbox.execution.channel import receive_json, send_json
-from pytest_ibmodels.sandbox.execution.descendants import child_pids, descendant_pids, kill
-
-logger = logging.getLogger(__name__)
+from pytest_ibmodels.sandbox.execution.descendants import descendant_pids, kill
+from pytest_ibmodels.sandbox.execution.fork_server import LARGE, SERVERS, SMALL
 
 _context = multiprocessing.get_context("forkserver")
-_GUARD = "pytest_ibmodels.sandbox.execution.forkserver_guard"
-_context.set_forkserver_preload(
-    [_GUARD, "pytest_ibmodels.sandbox.execution.training_worker", "pytest_ibmodels.sandbox.execution.model_worker"]
-)
-# multiprocessing polls all children when one is started; two threads that read an exit code at once lose it.
-_bookkeeping = threading.Lock()
-
-_live: set[int] = set()
-"""Processes that were started and are not closed; guarded by ``_bookkeeping``."""
 _END_SECONDS = 5.0
 _EXIT_SECONDS = 2.0
 _MAX_FOLDER_LENGTH = 107 - len("/pymp-12345678/listener-12345678")
@@ -69,11 +56,9 @@ def prepare_sockets() -> None:
     raise StartError(msg)
 
 
-def warm_up(*, preload: bool) -> None:
-    """Start the fork server without waiting for its imports; ``preload`` imports torch and the like ahead of jobs."""
-    if preload:
-        _context.set_forkserver_preload([_GUARD, "pytest_ibmodels.sandbox.execution.preload"])
-    ensure_running()
+def warm_up(*, with_libraries: bool) -> None:
+    """Start the fork server of the first jobs without waiting for its imports."""
+    (LARGE if with_libraries else SMALL).warm_up()
 
 
 class ProcessGoneError(Exception):
@@ -83,18 +68,17 @@ class ProcessGoneError(Exception):
 class ChildProcess:
     """A process that runs ``target(channel, parent_pipe, *args)``, a module-level function.
 
-    ``channel`` carries JSON in both directions; ``parent_pipe`` reaches its end when this server is gone.
+    ``channel`` carries JSON in both directions; ``parent_pipe`` reaches its end when this server is gone. With
+    ``with_libraries``, the process has imported torch and the like.
     """
 
-    def __init__(self, target: Callable[..., None], *args: Any) -> None:
+    def __init__(self, target: Callable[..., None], *args: Any, with_libraries: bool = False) -> None:
         self.channel, child_channel = _context.Pipe()
         child_end, self._parent_pipe = _context.Pipe(duplex=False)
-        self._process = _context.Process(target=target, args=(child_channel, child_end, *args))
+        self._server = LARGE if with_libraries else SMALL
         try:
-            with _bookkeeping:
-                self._process.start()
-                self.pid = self._process.pid or 0
-                _live.add(self.pid)
+            process = _context.Process(target=target, args=(child_channel, child_end, *args))
+            self._process = self._server.start(process)
         except BaseException:
             self.channel.close()
             self._parent_pipe.close()
@@ -102,6 +86,7 @@ class ChildProcess:
         finally:
             child_channel.close()
             child_end.close()
+        self.pid = self._process.pid
         self._handle = _handle(self.pid)
         self.final_exit_code: int | None = None
         """Exit code, set by :meth:`close`."""
@@ -169,8 +154,7 @@ class ChildProcess:
 
     def exit_code(self) -> int | None:
         """Exit code, the negative number of the signal that killed the process, or None while it runs."""
-        with _bookkeeping:
-            return self._process.exitcode
+        return self._process.exit_code()
 
     def memory_bytes(self, limit: int) -> int:
         """Memory of the process and its descendants, in bytes; shared pages count once.
@@ -210,45 +194,26 @@ class ChildProcess:
         self.final_exit_code = self.exit_code()
         self.channel.close()
         self._parent_pipe.close()
-        with _bookkeeping:
-            _live.discard(self.pid)
-        kill_orphans()
+        self._server.forget(self.pid)
 
 
 def kill_orphans() -> None:
-    """Kill the descendants of processes that have ended, and wait for their end.
-
-    Orphans are the children of the fork server that are not live processes.
-    """
-    deadline = time.monotonic() + _END_SECONDS
-    while orphans := _orphans():
-        kill([pid for orphan in orphans for pid in (orphan, *descendant_pids(orphan))])
-        if time.monotonic() > deadline:
-            logger.warning("orphans of pushed code cannot be killed: %s", orphans)
-            return
-        time.sleep(_PAUSE_SECONDS)
+    """Kill what ended processes have left, except in a fork server that is just starting a process."""
+    for server in SERVERS:
+        server.kill_orphans(wait=False)
 
 
 def kill_all() -> None:
     """Kill all descendants of this process when the server ends."""
-    fork_server = _fork_server_pid()
+    fork_servers = [server.pid for server in SERVERS if server.pid is not None]
     deadline = time.monotonic() + _KILL_ALL_SECONDS
-    # The fork server goes last: it is the parent of all orphans.
-    while fork_server is not None and (below := descendant_pids(fork_server)) and time.monotonic() < deadline:
+    # The fork servers go last: they are the parents of all orphans.
+    while (below := [pid for server in fork_servers for pid in descendant_pids(server)]) and (
+        time.monotonic() < deadline
+    ):
         kill(below)
         time.sleep(_PAUSE_SECONDS)
     kill(descendant_pids(os.getpid()))
-
-
-def _orphans() -> list[int]:
-    with _bookkeeping:
-        fork_server = _fork_server_pid()
-        return [] if fork_server is None else [pid for pid in child_pids(fork_server) if pid not in _live]
-
-
-def _fork_server_pid() -> int | None:
-    pid: int | None = _forkserver._forkserver_pid  # type: ignore[attr-defined]  # noqa: SLF001 - there is no public name
-    return pid
 
 
 def _total(pids: list[int], measure: Callable[[psutil.Process], int]) -> int:

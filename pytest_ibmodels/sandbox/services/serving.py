@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ibmodels.sandbox.errors import SandboxError
+from pytest_ibmodels.sandbox.execution.libraries import imports_libraries
 from pytest_ibmodels.sandbox.execution.model_worker import ModelSpec, serve_model
 from pytest_ibmodels.sandbox.execution.processes import ChildProcess, ProcessGoneError
 from pytest_ibmodels.sandbox.services.model_calls import hold
@@ -136,7 +137,8 @@ class ModelPool:
         )
         slot.unload = False
         slot.scratch = scratch
-        slot.process = ChildProcess(serve_model, spec)
+        with_libraries = self._settings.preload and imports_libraries([folder / "src" / "py"])
+        slot.process = ChildProcess(serve_model, spec, with_libraries=with_libraries)
         slot.fingerprint = found
         try:
             answer = slot.process.answer(self._settings.model_time)

@@ -12,6 +12,7 @@ from typing import IO
 
 from pytest_ibmodels.sandbox.errors import DataInUseError, SandboxError, StartError
 from pytest_ibmodels.sandbox.execution.job_queue import JobQueue
+from pytest_ibmodels.sandbox.execution.libraries import imports_libraries
 from pytest_ibmodels.sandbox.execution.processes import kill_all, kill_orphans, prepare_sockets, warm_up
 from pytest_ibmodels.sandbox.services.marketplace import Marketplace, applications_mount
 from pytest_ibmodels.sandbox.services.model_calls import ModelCalls
@@ -128,7 +129,8 @@ class Tenants:
 
     def _warm_up(self) -> None:
         try:
-            warm_up(preload=self._settings.preload)
+            code = self._settings.preload_for
+            warm_up(with_libraries=self._settings.preload and code is not None and imports_libraries([code]))
             for mount in self._settings.mounts:
                 mount.folder()
         except Exception:

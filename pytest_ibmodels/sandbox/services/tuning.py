@@ -8,6 +8,7 @@ from typing import Any
 
 from pytest_ibmodels.instabase.wire import TrainRequest
 from pytest_ibmodels.sandbox.errors import SandboxError
+from pytest_ibmodels.sandbox.execution.libraries import imports_libraries
 from pytest_ibmodels.sandbox.execution.processes import ChildProcess, ProcessGoneError
 from pytest_ibmodels.sandbox.execution.tuning_worker import FACTORY, TuningSpec, serve_tuning
 from pytest_ibmodels.sandbox.services.model_calls import hold
@@ -107,7 +108,8 @@ class Tunings:
             msg = "the sandbox is stopping"
             raise SandboxError(msg)
         spec = TuningSpec(packages=code.packages, models=self._settings.models_root, scratch=scratch)
-        process = self._process = ChildProcess(serve_tuning, spec)
+        with_libraries = self._settings.preload and imports_libraries(code.packages)
+        process = self._process = ChildProcess(serve_tuning, spec, with_libraries=with_libraries)
         self._key = key
         try:
             answer = process.answer(self._settings.model_time)
