@@ -28,7 +28,6 @@ from pytest_ibmodels.spec.databases import passwords
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
-    from pathlib import Path
 
     from pytest_ibmodels.engine.polling import Limits
     from pytest_ibmodels.instabase.clock import Clock
