@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pytest_ibmodels.history.trend import FEWEST_RUNS, all_alerts, new_drops
+from pytest_ibmodels.history.shifts import FEWEST_RUNS
+from pytest_ibmodels.history.trend import all_alerts, new_drops
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

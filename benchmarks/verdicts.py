@@ -5,7 +5,8 @@
 First, the share of test rows that the model in use has learned, after a change of the table, with the real reading and
 splitting of a training; beside it that of a split that draws row numbers. Then the verdict of `better_than_current`
 with `max_drop: 0.02`, on simulated pairs of models that disagree in 10 % of the rows, with the real intervals and the
-real judgement. All seeds are fixed. Exits with 1 where a goal is missed.
+real judgement; in brackets the verdict of a `baseline` on the same pairs, from results per row as the history keeps
+them. All seeds are fixed. Exits with 1 where a goal is missed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import tempfile
 import time
 import uuid
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +40,10 @@ from ibformers.tasks.text_classification.model import (
 from ibformers.tasks.text_classification.split import split_rows, split_rule
 from ibformers.tasks.text_classification.texts import text_reader
 from ibformers.tuning import DatabaseRows, ModelSettings, TrainRequest
+from pytest_ibmodels.history.baselines import Rule, judge_baseline
+from pytest_ibmodels.history.runs import StoredMetric, StoredRun
 from pytest_ibmodels.verdicts.better import judge_difference
+from pytest_ibmodels.verdicts.results import Labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -144,13 +149,38 @@ def pair(model: str, rows: int, rng: np.random.Generator) -> tuple[NDArray[Any],
     return actual, first, second
 
 
+def against_baseline(actual: NDArray[Any], old: Evaluation, new: Evaluation) -> str:
+    """Verdict on the new model by results per row of both, as two runs of the history."""
+    before, after = (
+        StoredRun(
+            id=name,
+            project="p",
+            test="t",
+            environment="e",
+            started=datetime(2026, 1, day, tzinfo=UTC),
+            verdict="passed",
+            documents={
+                f"row-{row}": {"label": Labels(LABELS[right], LABELS[answer])}
+                for row, (right, answer) in enumerate(zip(actual.tolist(), one.outputs.tolist(), strict=True))
+            },
+            metrics=(StoredMetric("f1", "weighted avg", one.metrics.f1["weighted avg"], count=len(actual)),),
+        )
+        for day, (name, one) in enumerate({"old": old, "new": new}.items(), 1)
+    )
+    rule = Rule("the previous run", MAX_DROP, "pass", (("f1", "weighted avg"),))
+    verdict = judge_baseline([after], [before], rule, lambda _ids: {"old": before.documents or {}})
+    assert verdict.changes[0].method == "documents"
+    return {"worse": "fails"}.get(verdict.outcome, verdict.outcome)
+
+
 def verdicts(trials: int) -> bool:
     """Print how often each verdict is given; whether all goals are reached."""
-    print(f"\nverdict with max_drop {MAX_DROP}        holds  undecided   fails   ({trials} pairs each)")
+    print(f"\nverdict with max_drop {MAX_DROP}        holds  undecided   fails   ({trials} pairs)")
     good = True
     for number, ((model, rows), goals) in enumerate(PAIRS.items()):
         rng = np.random.default_rng([SEED, number])
         given: Counter[str] = Counter()
+        over_time: Counter[str] = Counter()
         for trial in range(trials):
             actual, old, new = pair(model, rows, rng)
             found = compare(LABELS, actual, old, new, np.zeros(rows, dtype=bool), trial, lambda row: (row, ""))
@@ -166,13 +196,17 @@ def verdicts(trials: int) -> bool:
                     MAX_DROP,
                 )
             ] += 1
+            over_time[against_baseline(actual, old, new)] += 1
         share = {verdict: given[verdict] / trials for verdict in ("holds", "undecided", "fails")}
-        reached = all(low <= share[verdict] <= high for verdict, (low, high) in goals.items())
+        beside = {verdict: over_time[verdict] / trials for verdict in share}
+        reached = all(low <= one[verdict] <= high for one in (share, beside) for verdict, (low, high) in goals.items())
         good = good and reached
         asked = ", ".join(
             f"{verdict} at {'least' if low else 'most'} {low or high:.0%}" for verdict, (low, high) in goals.items()
         )
-        shown = f"{share['holds']:6.1%} {share['undecided']:10.1%} {share['fails']:7.1%}"
+        shown = " ".join(
+            f"{share[verdict]:6.1%} ({beside[verdict]:6.1%})" for verdict in ("holds", "undecided", "fails")
+        )
         print(
             f"  {model + ', ' + str(rows) + ' rows':28} {shown}   goal: {asked}{'' if reached else ': MISSED'}",
             flush=True,

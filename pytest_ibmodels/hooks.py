@@ -60,8 +60,8 @@ class RunFacts:
         job_id: id of the training job; None until the environment has accepted the job.
         metrics: metric → field → value, as the training reported them, with and without a minimum; finite numbers only;
             of repeats, their mean.
-        predictions: document → field → text, as the training predicted them; empty before inference, which reads them
-            from the environment.
+        predictions: document → field → text, as the training predicted them; empty until the training has ended, and if
+            they cannot be read.
         differences: fields that the served model predicted differently from the training.
         seconds: phase (upload, queue, training, inference) → seconds, for phases that have begun.
         failure: why the run failed; None if it has not failed.

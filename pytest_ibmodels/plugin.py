@@ -9,6 +9,8 @@ import pytest
 from pytest_ibmodels import hooks
 from pytest_ibmodels.pytest import (
     fixtures,
+    github_annotations,
+    history_access,
     history_writer,
     mlflow_writer,
     options,
@@ -57,7 +59,9 @@ def pytest_configure(config: pytest.Config) -> None:
     fixtures.register_common(config)
     config.pluginmanager.register(reporting.Outcomes(config), reporting.PLUGIN_NAME)
     report_files.register(config)
+    history_access.register(config)
     history_writer.register(config)
+    github_annotations.register(config)
     mlflow_writer.register(config)
     if config.getoption("dist", "no") != "no":
         from pytest_ibmodels.pytest import xdist

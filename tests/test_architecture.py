@@ -13,6 +13,7 @@ import grimp
 import pytest
 
 import pytest_ibmodels
+from pytest_ibmodels import spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,6 +52,17 @@ def test_public_names_are_imported_on_first_use() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.split() == ["['pytest_ibmodels.collection']"]  # a stand-in for the module that has moved
     assert all(getattr(pytest_ibmodels, name).__name__ == name for name in pytest_ibmodels.__all__)
+
+
+def test_the_history_is_read_without_the_models_of_the_yaml_files() -> None:
+    script = (
+        "import sys, pytest_ibmodels.history.store; print({'pydantic', 'yaml', 'numpy', 'scipy'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.split() == ["set()"]
+    assert all(getattr(spec, name) for name in spec.__all__)
+    with pytest.raises(AttributeError, match=r"^module 'pytest_ibmodels.spec' has no attribute 'nothing'$"):
+        _ = spec.nothing
 
 
 def test_the_old_import_of_items_works() -> None:

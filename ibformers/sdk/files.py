@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 import shutil
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,7 @@ from ibformers.registry.model_package import write_model_package
 from ibformers.registry.store import TRAINING_RECORD, ModelStore
 from ibformers.sdk.job import Baseline
 from ibformers.sdk.places import module_path, place, place_in_traceback, reason
+from ibformers.sdk.values import as_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -89,6 +92,26 @@ def load_model(module: str, folder: Path) -> Callable[[Any], Any]:
     if not callable(predict):
         raise TrainingInputError(f"{where}: load() returned a {type(predict).__name__}: return a function of an input.")
     return predict  # type: ignore[no-any-return]
+
+
+def as_served(rows: list[Row], module: str, folder: Path) -> list[Row]:
+    """Take numbers from the loaded model where they are almost equal: their last digits differ from call to call."""
+    if not hasattr(sys.modules[module], "load") or not any(row.is_number and row.input is not None for row in rows):
+        return rows
+    try:
+        predict = load_model(module, folder)
+        texts = [as_text(predict(row.input)) if row.is_number and row.input is not None else "" for row in rows]
+        served = [float(text) if text else math.nan for text in texts]
+    except Exception:  # noqa: BLE001 - inference reports what is wrong with the trainer's own code
+        return rows
+    return [
+        replace(row, predicted=text) if row.is_number and _is_close(number, float(row.predicted)) else row
+        for row, text, number in zip(rows, texts, served, strict=True)
+    ]
+
+
+def _is_close(served: float, predicted: float) -> bool:
+    return math.isclose(served, predicted, rel_tol=1e-4, abs_tol=1e-6)
 
 
 def read_baseline(models_path: str | None, name: str) -> Baseline | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 import tempfile
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from ibformers.errors import TrainingInputError
-from ibformers.sdk.files import MODEL, fetch, load_model, read_baseline, read_keys, save_model, write_all
+from ibformers.sdk.files import MODEL, as_served, fetch, load_model, read_baseline, read_keys, save_model, write_all
 from ibformers.sdk.job import SEEDS, Job, checked_config
 from ibformers.sdk.places import place, place_in_traceback, reason
 from ibformers.sdk.result import Result, checked_metrics, checked_rows
@@ -66,7 +67,7 @@ class Trainer:
             TrainingInputError: The config, the data or the result is wrong; the message has file and line.
         """
         log_to_stdout()
-        with tempfile.TemporaryDirectory(prefix="ibformers-") as scratch:
+        with tempfile.TemporaryDirectory(prefix="ibformers-", dir=_scratch()) as scratch:
             given, folder = dict(hyperparams or {}), Path(scratch)
             seed, split_seed = (value if isinstance(value := given.get(name), int) else None for name in SEEDS)
             job = Job(
@@ -83,6 +84,7 @@ class Trainer:
             metrics, rows = checked_metrics(result.metrics, where), checked_rows(result, where)
             package = folder / "package"
             save_model(result.model, package / MODEL, self.module, where)
+            rows = as_served(rows, self.module, package / MODEL)
             facts = self._facts(job, metrics, rows)
             job.report("Writing prediction results.", **facts)
             facts["model_name"] = current_model
@@ -148,6 +150,12 @@ class Trainer:
         except Exception as error:  # noqa: BLE001 - an older version of the trainer's own code made the model
             logger.warning("the model in use was not compared by rows: %s", reason(error, current.folder))
             return {}
+
+
+def _scratch() -> Path | None:
+    """Return the working directory if it is empty, as that of a job, which the environment removes; else None."""
+    folder = Path.cwd()
+    return folder if os.access(folder, os.W_OK) and not any(folder.iterdir()) else None
 
 
 def _tests_on_split(job: Job, rows: Sequence[Row]) -> bool:

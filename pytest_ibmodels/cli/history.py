@@ -1,10 +1,10 @@
-"""The command `ibmodels history`: a table of series in the terminal, and the history as JSON lines."""
+"""The command `ibmodels history`: series as a table in the terminal or as a page, and the history as JSON lines."""
 
 from __future__ import annotations
 
+import pkgutil
 import sys
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,13 +12,15 @@ import pytest
 from pytest_ibmodels.cli.history_access import NoHistory, open_history
 from pytest_ibmodels.cli.output import tell, write_lines
 from pytest_ibmodels.history.origin import project_name
-from pytest_ibmodels.history.series import series_of
+from pytest_ibmodels.history.series import change_of, series_of
 from pytest_ibmodels.reports.figures import number, signed
+from pytest_ibmodels.reports.files import write_atomically
 from pytest_ibmodels.reports.tables import one_line, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from pytest_ibmodels.history.runs import StoredRun
     from pytest_ibmodels.history.series import Series
     from pytest_ibmodels.history.store import History
     from pytest_ibmodels.spec.project import Project
@@ -50,19 +52,43 @@ def show(
     name = project_name(project.folder)
 
     def lines(history: History) -> list[str]:
-        cases = history.tests(name)
-        if not cases:
+        runs = _chosen_runs(history, name, test, environments, metric, last)
+        if not runs:
             return [f"the history of {name} has no runs yet: it gets one with each training that pytest runs"]
-        _check_name("TEST", test, [known for known, _ in cases])
-        for environment in environments:
-            _check_name("--env", environment, [known for _, known in cases])
-        runs = history.runs(name, test=test, last=last)
-        found = series_of(run for run in runs if not environments or run.environment in environments)
-        _check_name("--metric", metric, [series.key.metric for series in found])
-        shown = [series for series in found if metric in {None, series.key.metric}]
+        shown = [series for series in series_of(runs) if metric in {None, series.key.metric}]
         return table_lines(shown, sys.stdout.encoding or "utf-8")
 
     return _use(project, lambda history: write_lines(lines(history)))
+
+
+def write_page(
+    project: Project, test: str | None, environments: Sequence[str], metric: str | None, last: int, file: Path
+) -> pytest.ExitCode:
+    """Write every series of the last runs as an HTML page; the other arguments are those of :func:`show`.
+
+    Raises:
+        pytest.UsageError: also if the file cannot be written, a package is missing, or a setting is wrong.
+    """
+    if file.is_dir() or not file.parent.is_dir():
+        reason = "this is a folder, not a file" if file.is_dir() else f"create its folder {file.parent} first"
+        raise pytest.UsageError(f"--html {file}: {reason}")
+    try:
+        # No module names the page, whose packages are an extra.
+        render = pkgutil.resolve_name("pytest_ibmodels.reports.html.history_page:history_page")
+    except ModuleNotFoundError as error:
+        raise pytest.UsageError(
+            f"--html needs a package that is not installed ({error.name}): pip install 'pytest-ibmodels[report]'"
+        ) from None
+    name, min_shift = project_name(project.folder), _min_shift(project)
+    selection = (test, ", ".join(environments), metric, f"the last {_runs(last)} of each model test")
+
+    def write(history: History) -> None:
+        runs = _chosen_runs(history, name, test, environments, metric, last)
+        page, shown = render(name, runs, metric, min_shift, selection=", ".join(filter(None, selection)))
+        _write_file(file, page)
+        tell(f"{file}: {shown}")
+
+    return _use(project, write)
 
 
 def export(project: Project, file: str) -> pytest.ExitCode:
@@ -73,9 +99,7 @@ def export(project: Project, file: str) -> pytest.ExitCode:
         if file == "-":
             sys.stdout.writelines(lines)
         else:
-            unfinished = Path(f"{file}.part")
-            unfinished.write_text("".join(lines), encoding="utf-8")
-            unfinished.replace(file)
+            _write_file(Path(file), "".join(lines))
         tell(f"exported {_runs(len(lines))}")
 
     return _use(project, write)
@@ -132,13 +156,54 @@ def _characters(encoding: str) -> str:
 
 def _row(series: Series, characters: str) -> tuple[str, ...]:
     values = [point.metric.value for point in series.points]
-    last, before = values[-1], [value for value in values[:-1] if value is not None]
-    change = None if last is None or not before else last - median(before)
+    last, change = values[-1], change_of(values)
     minimum, maximum = series.last.metric.minimum, series.last.metric.maximum
     bound = number(minimum) if maximum is None else f"at most {number(maximum)}"
     key, trend = series.key, sparkline(values, characters)
     signs = number(None) if change is None else signed(change)
     return (key.test, key.environment, key.metric, key.field, str(len(values)), trend, number(last), signs, bound)
+
+
+def _chosen_runs(
+    history: History,
+    project: str,
+    test: str | None,
+    environments: Sequence[str],
+    metric: str | None,
+    last: int,
+) -> list[StoredRun]:
+    """Return the last runs of what was chosen; none if the history has no runs at all.
+
+    Raises:
+        pytest.UsageError: the history has no such model test, environment or metric.
+    """
+    cases = history.tests(project)
+    if not cases:
+        return []
+    _check_name("TEST", test, [known for known, _ in cases])
+    for environment in environments:
+        _check_name("--env", environment, [known for _, known in cases])
+    runs = history.runs(project, test=test, last=last)
+    chosen = [run for run in runs if not environments or run.environment in environments]
+    _check_name("--metric", metric, [stored.metric for run in chosen for stored in run.metrics])
+    return chosen
+
+
+def _write_file(file: Path, text: str) -> None:
+    try:
+        write_atomically(file, text)
+    except OSError as error:
+        raise OSError(f"{file} cannot be written: {error.strerror}") from None
+
+
+def _min_shift(project: Project) -> float:
+    try:
+        value = float(project.trend_min_shift)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise pytest.UsageError(f"ibmodels_trend_min_shift = {project.trend_min_shift!r}: should be a number above 0")
+    return value
 
 
 def _use(project: Project, action: Callable[[History], None]) -> pytest.ExitCode:

@@ -251,14 +251,23 @@ def show_history(
     env: Names = None,
     metric: Annotated[str | None, typer.Option("--metric", metavar="NAME", help="Only this metric.")] = None,
     last: Annotated[
-        int, typer.Option("--last", metavar="N", min=1, help="Only the last N runs of each model test.")
-    ] = 30,
+        int | None,
+        typer.Option("--last", metavar="N", min=1, help="Only the last N runs of each model test (30; a page: 100)."),
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write a page with plots instead of showing a table.")
+    ] = None,
 ) -> None:
     """Show the metrics of the last runs."""
     from pytest_ibmodels.cli import history
     from pytest_ibmodels.cli.project import chosen_names, find_project
 
-    _end(lambda: history.show(find_project(), test, chosen_names(env), metric, last))
+    def run() -> int:
+        if html is None:
+            return history.show(find_project(), test, chosen_names(env), metric, last or 30)
+        return history.write_page(find_project(), test, chosen_names(env), metric, last or 100, html)
+
+    _end(run)
 
 
 @history_app.command("export")

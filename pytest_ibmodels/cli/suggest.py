@@ -30,19 +30,19 @@ _HEADER_END = ("expected", f"catches -{DROP * 100:.0f}", "proposed")
 _RIGHT = frozenset({4, 5, 6, 8, 9, 10, 11, 12})
 
 
-def stored_runs(project: Project) -> Callable[[str, str], Sequence[StoredRun]]:
-    """Return a function that reads the runs of a model test in an environment; it raises :class:`NoHistory`."""
+def stored_runs(project: Project) -> Callable[[str | None, int], Sequence[StoredRun]]:
+    """Return a function that reads the newest runs of a model test, or of all; it raises :class:`NoHistory`."""
 
-    def runs_of(test: str, environment: str) -> Sequence[StoredRun]:
+    def newest_runs(test: str | None, last: int) -> Sequence[StoredRun]:
         with open_history(project) as history:
-            return history.runs(project_name(project.folder), test=test, environment=environment)
+            return history.runs(project_name(project.folder), test=test, last=last)
 
-    return runs_of
+    return newest_runs
 
 
 def suggest(
     files: Sequence[Path],
-    runs_of: Callable[[str, str], Sequence[StoredRun]],
+    newest_runs: Callable[[str | None, int], Sequence[StoredRun]],
     test: str | None = None,
     environments: Sequence[str] = (),
     *,
@@ -53,7 +53,7 @@ def suggest(
 
     Args:
         files: files of model tests.
-        runs_of: returns the runs of a model test in an environment.
+        newest_runs: returns the last so many runs of a model test in each environment, or those of each model test.
         test: only this model test; None for all.
         environments: only these environments; empty for all.
         last: number of the newest runs of each model test in each environment that are read.
@@ -64,11 +64,9 @@ def suggest(
     """
     known = _model_tests(files)
     _check_names(known, test, environments)
-    advice: dict[Path, list[Advice]] = {}
+    chosen = [(path, one) for path, one in known if test in {None, one.name} and one.metrics]
     try:
-        for path, one in known:
-            if test in {None, one.name}:
-                advice.setdefault(path, []).extend(_advice(one, runs_of, environments, last))
+        advice = _advice(chosen, newest_runs(test, last) if chosen else (), environments)
     except NoHistory as error:
         tell(str(error))
         return pytest.ExitCode.TESTS_FAILED
@@ -123,18 +121,23 @@ def _check_names(known: Sequence[tuple[Path, ModelTest]], test: str | None, envi
 
 
 def _advice(
-    test: ModelTest, runs_of: Callable[[str, str], Sequence[StoredRun]], environments: Sequence[str], last: int
-) -> list[Advice]:
-    bounds = {
-        metric: {field: (minimum.min, minimum.max) for field, minimum in fields.items()}
-        for metric, fields in test.metrics.items()
-    }
-    chosen = [name for name in test.env if name in environments or not environments] if bounds else []
-    return [one for name in chosen for one in advise(test.name, name, bounds, _newest(runs_of(test.name, name), last))]
-
-
-def _newest(runs: Sequence[StoredRun], last: int) -> list[StoredRun]:
-    return sorted(runs, key=lambda run: (run.started, run.repeat, run.id))[-last:]
+    tests: Sequence[tuple[Path, ModelTest]], runs: Sequence[StoredRun], environments: Sequence[str]
+) -> dict[Path, list[Advice]]:
+    """Return the advice on the bounds of model tests, by their files."""
+    of_case: dict[tuple[str, str], list[StoredRun]] = {}
+    for run in runs:
+        of_case.setdefault((run.test, run.environment), []).append(run)
+    advice: dict[Path, list[Advice]] = {}
+    for path, test in tests:
+        bounds = {
+            metric: {field: (minimum.min, minimum.max) for field, minimum in fields.items()}
+            for metric, fields in test.metrics.items()
+        }
+        for name in test.env:
+            if name in environments or not environments:
+                found = advise(test.name, name, bounds, of_case.get((test.name, name), ()))
+                advice.setdefault(path, []).extend(found)
+    return advice
 
 
 def _change_all(advice: Mapping[Path, Sequence[Advice]]) -> pytest.ExitCode:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pytest_ibmodels.verdicts.comparison import Comparison
     from pytest_ibmodels.verdicts.parts import TestPart
     from pytest_ibmodels.verdicts.predictions import PredictionsVerdict
+    from pytest_ibmodels.verdicts.results import TrainingPredictions
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ class Run:
         intervals: ``evaluation_intervals`` as reported.
         test_part: the test part that was measured, if the training reported it.
         comparison: row-by-row comparison with the model in use, if the training reported one.
-        predictions: document → field → text, as training predicted them; read when inference begins.
+        peak_memory: bytes that the training job took at most; None if the environment does not report it.
+        predicted: predictions that the training wrote; None if they were not read.
         judged: phase → its verdict with the checks of the project's hooks, or the exception its item raises; set by
             pytest's thread once an item has waited for the phase.
         history: the training curves, as far as the job reported them.
@@ -102,7 +104,8 @@ class Run:
     intervals: object = None
     test_part: TestPart | None = None
     comparison: Comparison | None = None
-    predictions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    peak_memory: int | None = None
+    predicted: TrainingPredictions | None = None
     judged: dict[Literal["training", "inference"], MetricsVerdict | PredictionsVerdict | BaseException] = field(
         default_factory=dict
     )

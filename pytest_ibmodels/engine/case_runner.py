@@ -21,7 +21,7 @@ from pytest_ibmodels.engine.failures import (
 )
 from pytest_ibmodels.engine.inference import Inference
 from pytest_ibmodels.engine.jobs import UnknownStart, cancel_job, log_tail, promote_model, submit_training
-from pytest_ibmodels.engine.judging import judge_training, time_limit_failure
+from pytest_ibmodels.engine.judging import judge_training, read_predictions, time_limit_failure
 from pytest_ibmodels.engine.polling import JobTimer, LostResponses, poll_job
 from pytest_ibmodels.engine.reattach import find_running_job, fingerprint
 from pytest_ibmodels.engine.repeats import siblings, train_all, trained_test
@@ -187,6 +187,7 @@ class CaseRunner:
             self._run.seconds["queue"] += timer.queued
             self._run.seconds["training"] = timer.ran
         self._run.job_log = await log_tail(context.client, self._run.job_id)
+        await read_predictions(self._run, self._route, await self._context(), self._test)
         return verdict
 
     async def _wait_for_training(self, timer: JobTimer) -> TrainingState:

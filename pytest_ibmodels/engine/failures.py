@@ -9,12 +9,15 @@
       SubmitFailure            the training job was not accepted
       TrainingFailure          the job ended with an error
       TimeLimitFailure         the job did not end within the test's time_limit
-      MetricsFailure           a metric is not within its bounds
       InferenceFailure         the trained model could not be served
-      PredictionsFailure       the served model predicts something else than at training
       PromotionFailure         the model passed, but could not be promoted
-      CheckFailure             the model passed, but a check of the project's own failed
       NotTrained               inference has no model to run, because its training failed
+      VerdictFailure
+        MetricsFailure         a metric is not within its bounds
+        BaselineFailure        the run is worse than its baseline, or could not be compared with it
+        TrendFailure           a metric got worse over several runs, and the model test fails on trends
+        PredictionsFailure     the served model predicts something else than at training
+        CheckFailure           the model passed, but a check of the project's own failed
 
 Failures that stand for a verdict are also AssertionErrors, by which reporters such as Allure's distinguish failed tests
 from broken ones.
@@ -90,38 +93,42 @@ class TimeLimitFailure(RunFailure):
         self.cancelled = cancelled
 
 
-class MetricsFailure(RunFailure, AssertionError):
-    kind = "metrics"
+class VerdictFailure(RunFailure, AssertionError):
+    """Base of failures that stand for a verdict. Attributes: ``verdict``: the verdict of the phase."""
 
-    def __init__(self, reason: str, verdict: MetricsVerdict) -> None:
+    def __init__(self, reason: str, verdict: MetricsVerdict | PredictionsVerdict) -> None:
         super().__init__(reason)
         self.verdict = verdict
+
+
+class MetricsFailure(VerdictFailure):
+    kind = "metrics"
+
+
+class BaselineFailure(VerdictFailure):
+    kind = "baseline"
+
+
+class TrendFailure(VerdictFailure):
+    kind = "trend"
 
 
 class InferenceFailure(RunFailure):
     kind = "inference failed"
 
 
-class PredictionsFailure(RunFailure, AssertionError):
+class PredictionsFailure(VerdictFailure):
     kind = "predictions differ"
-
-    def __init__(self, reason: str, verdict: PredictionsVerdict) -> None:
-        super().__init__(reason)
-        self.verdict = verdict
 
 
 class PromotionFailure(RunFailure):
     kind = "promotion failed"
 
 
-class CheckFailure(RunFailure, AssertionError):
-    """Attributes: ``verdict``: the verdict of the phase, with the project's own checks."""
+class CheckFailure(VerdictFailure):
+    """A failed check of the project; the verdict has all of its checks."""
 
     kind = "check"
-
-    def __init__(self, reason: str, verdict: MetricsVerdict | PredictionsVerdict) -> None:
-        super().__init__(reason)
-        self.verdict = verdict
 
 
 class NotTrained(RunFailure):
@@ -140,18 +147,28 @@ def phase_failure(phase: Future[MetricsVerdict] | Future[PredictionsVerdict]) ->
     return error if error is not None else verdict_failure(phase.result())
 
 
-def verdict_failure(verdict: MetricsVerdict | PredictionsVerdict) -> MetricsFailure | PredictionsFailure | None:
+def verdict_failure(verdict: MetricsVerdict | PredictionsVerdict) -> VerdictFailure | None:
     """The failure that a verdict means; None if it passed."""
     if verdict.passed:
         return None
     if isinstance(verdict, MetricsVerdict):
-        return MetricsFailure(verdict.what_failed, verdict)
+        return _metrics_failure(verdict)
     parts = []
     if verdict.differences:
         parts.append(f"{len(verdict.differences)} of {verdict.fields_compared} fields differ from training")
     if verdict.unanswered:
         parts.append(f"{len(verdict.unanswered)} of {len(verdict.documents)} documents got no prediction")
     return PredictionsFailure(" and ".join(parts), verdict)
+
+
+def _metrics_failure(verdict: MetricsVerdict) -> VerdictFailure:
+    baseline = verdict.baseline
+    if verdict.failures:
+        return MetricsFailure(verdict.what_failed, verdict)
+    if baseline is not None and not baseline.passed:
+        return BaselineFailure(baseline.what_failed, verdict)
+    count = len(verdict.trends)
+    return TrendFailure(f"{count} metric{'s' * (count != 1)} got worse over several runs", verdict)
 
 
 def as_failure(error: errors.InstabaseError, kind: type[RunFailure]) -> RunFailure:

@@ -87,8 +87,9 @@ class Inference:
             await self._unload(model)
 
     async def _compare(self) -> PredictionsVerdict:
-        predicted = await self._route.training_predictions(self._context, self._test)
-        self._run.predictions = predicted
+        if self._run.predicted is None:
+            self._run.predicted = await self._route.training_predictions(self._context, self._test)
+        predicted = self._run.predicted.texts
         documents = _selected(list(predicted), self._test)
         if not documents:
             raise InferenceFailure("training wrote predictions for no document, so there is nothing to compare")

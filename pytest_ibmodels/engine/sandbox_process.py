@@ -58,7 +58,12 @@ class EmbeddedSandbox:
 
     @classmethod
     async def start(
-        cls, *, mounts: Mapping[str, str], data: Path | None = None, code: Path | None = None
+        cls,
+        *,
+        mounts: Mapping[str, str],
+        data: Path | None = None,
+        code: Path | None = None,
+        job_threads: int | None = None,
     ) -> EmbeddedSandbox:
         """Start a server and wait until it answers.
 
@@ -66,6 +71,7 @@ class EmbeddedSandbox:
             mounts: drive folder → local folder, or ``sample:NAME``.
             data: data folder; None for a temporary one.
             code: folder of the code that jobs will run; its training libraries, such as torch, are imported at once.
+            job_threads: threads of torch in each training; None leaves them to the code.
 
         Raises:
             EnvironmentUnavailable: a package is missing, or the server did not start; the text says what to do.
@@ -85,7 +91,7 @@ class EmbeddedSandbox:
                 token_file.write_text(token)
                 errors = undo.enter_context(tempfile.TemporaryFile())
                 process = await asyncio.create_subprocess_exec(
-                    *_command(scratch, data or scratch / "data", token_file, mounts, code),
+                    *_command(scratch, data or scratch / "data", token_file, mounts, code, job_threads),
                     stdin=asyncio.subprocess.PIPE,
                     stdout=asyncio.subprocess.PIPE,
                     stderr=errors,
@@ -121,11 +127,20 @@ class EmbeddedSandbox:
         self._errors.close()
 
 
-def _command(scratch: Path, data: Path, token_file: Path, mounts: Mapping[str, str], code: Path | None) -> list[str]:
+def _command(
+    scratch: Path,
+    data: Path,
+    token_file: Path,
+    mounts: Mapping[str, str],
+    code: Path | None,
+    job_threads: int | None,
+) -> list[str]:
     command = [sys.executable, "-P", "-m", _MODULE, "serve", "--announce", "--exit-with-parent"]
     command += ["--data", str(data), "--token-file", str(token_file)]
     if code is not None:
         command += ["--preload-for", str(code)]
+    if job_threads is not None:
+        command += ["--job-threads", str(job_threads)]
     # If this process is killed, the server cleans up.
     command += ["--remove-at-end", str(scratch)]
     for folder, source in mounts.items():

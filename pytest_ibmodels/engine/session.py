@@ -298,7 +298,9 @@ class EnvironmentSession:
         retrier = Retrier(self._clock)
         secrets = passwords(resolved.database.get_secret_value()) if resolved.database is not None else ()
         if resolved.is_embedded:
-            sandbox = await EmbeddedSandbox.start(mounts=resolved.mounts, data=resolved.data, code=self._code)
+            sandbox = await EmbeddedSandbox.start(
+                mounts=resolved.mounts, data=resolved.data, code=self._code, job_threads=_job_threads(resolved)
+            )
             client = Instabase(sandbox.url, sandbox.token, retrier=retrier, secrets=secrets)
             return _OpenEnvironment(client, resolved.path, sandbox)
         token = resolved.token or SecretStr("")
@@ -322,6 +324,11 @@ def _resolve(environment: Environment) -> tuple[ResolvedEnvironment | None, str]
         return environment.resolve(os.environ), ""
     except SpecError as error:
         return None, str(error)
+
+
+def _job_threads(environment: ResolvedEnvironment) -> int | None:
+    """Threads of each training in an embedded sandbox; None, which means all cores, unless its entry says how many."""
+    return environment.max_parallel and max(1, (os.cpu_count() or 1) // environment.max_parallel)
 
 
 def _parallel(environment: ResolvedEnvironment | None) -> int:

@@ -2,43 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_ibmodels.history.cases import cases_of, comparable_runs, mean_of
+from pytest_ibmodels.history.cases import cases_of, comparable_runs, means_of
 from pytest_ibmodels.history.trend import new_drops, new_shifts
 from pytest_ibmodels.verdicts.metrics import is_low_better
+from pytest_ibmodels.verdicts.trends import Trend
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pytest_ibmodels.history.runs import StoredRun
-    from pytest_ibmodels.history.trend import Drop, Shift
+
+TREND_RUNS = 200
+"""Number of the newest runs of a case in which trends are looked for."""
 
 
-@dataclass(frozen=True)
-class TrendAlert:
-    """A metric that got worse.
-
-    Attributes:
-        test, environment, metric, field: the series.
-        change: the shift, or the drop in a series too short for shifts.
-        runs: number of runs in the series.
-        since: the first run with worse values.
-        is_persistent: True for a shift, False for a single value beyond the prediction bound.
-    """
-
-    test: str
-    environment: str
-    metric: str
-    field: str
-    change: Shift | Drop
-    runs: int
-    since: StoredRun
-    is_persistent: bool
-
-
-def trend_alerts(runs: Iterable[StoredRun], min_shift: float) -> list[TrendAlert]:
+def trend_alerts(runs: Iterable[StoredRun], min_shift: float) -> list[Trend]:
     """Return the alerts that the newest run of a case caused; each shift is alerted once, when it becomes significant.
 
     Args:
@@ -52,17 +32,31 @@ def trend_alerts(runs: Iterable[StoredRun], min_shift: float) -> list[TrendAlert
     fields: dict[str, list[str]] = {}
     for metric in newest.metrics:
         fields.setdefault(metric.metric, []).append(metric.field)
+    means = [means_of(case) for case in cases]
     found = []
     for name, of_metric in fields.items():
-        means = {field: [mean_of(case, name, field) for case in cases] for field in of_metric}
-        values = {field: [None if mean is None else mean.value for mean in several] for field, several in means.items()}
-        counts = {field: last.count for field, several in means.items() if (last := several[-1]) and last.count}
+        series = {field: [of_case.get((name, field)) for of_case in means] for field in of_metric}
+        values = {
+            field: [None if mean is None else mean.value for mean in several] for field, several in series.items()
+        }
+        counts = {field: last.count for field, several in series.items() if (last := several[-1]) and last.count}
         is_low = is_low_better(name)
         shifts = new_shifts(values, low_is_better=is_low, min_shift=min_shift)
         drops = new_drops(values, low_is_better=is_low, min_shift=min_shift, counts=counts)
         for is_persistent, changes in ((True, shifts), (False, drops)):
             for field, change in changes.items():
                 since = cases[change.start][0]
-                series = (newest.test, newest.environment, name, field)
-                found.append(TrendAlert(*series, change, len(cases), since, is_persistent))
+                found.append(
+                    Trend(
+                        name,
+                        field,
+                        change.before,
+                        change.after,
+                        first=change.start + 1,
+                        runs=len(cases),
+                        started=since.started,
+                        commit=since.commit,
+                        is_persistent=is_persistent,
+                    )
+                )
     return found

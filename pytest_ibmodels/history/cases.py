@@ -39,6 +39,9 @@ def cases_of(runs: Sequence[StoredRun]) -> list[list[StoredRun]]:
     cases: list[list[StoredRun]] = []
     open_cases: dict[tuple[str, str, int], list[StoredRun]] = {}
     for run in runs:
+        if run.repeats == 1:
+            cases.append([run])
+            continue
         key = (run.ci_run, run.commit, run.repeats)
         case = open_cases.get(key, [])
         if not case or len(case) >= run.repeats or any(other.repeat == run.repeat for other in case):
@@ -50,8 +53,20 @@ def cases_of(runs: Sequence[StoredRun]) -> list[list[StoredRun]]:
 
 def mean_of(case: Sequence[StoredRun], metric: str, field: str) -> Value | None:
     """Return the mean of a metric over the repeats of a case; None if no repeat has a value."""
-    found: list[StoredMetric] = [
-        one for run in case for one in run.metrics if (one.metric, one.field) == (metric, field)
-    ]
+    found = [one for run in case for one in run.metrics if (one.metric, one.field) == (metric, field)]
+    return _mean(case, found)
+
+
+def means_of(case: Sequence[StoredRun]) -> dict[tuple[str, str], Value]:
+    """Return what :func:`mean_of` returns for each metric and field that has a value."""
+    found: dict[tuple[str, str], list[StoredMetric]] = {}
+    for run in case:
+        for one in run.metrics:
+            found.setdefault((one.metric, one.field), []).append(one)
+    means = {name: _mean(case, several) for name, several in found.items()}
+    return {name: mean for name, mean in means.items() if mean is not None}
+
+
+def _mean(case: Sequence[StoredRun], found: Sequence[StoredMetric]) -> Value | None:
     values = [one.value for one in found if one.value is not None and math.isfinite(one.value)]
     return Value(case[0].started, fmean(values), found[0].count) if values else None

@@ -6,13 +6,16 @@ import json
 from dataclasses import MISSING, asdict, fields
 from datetime import datetime
 from types import NoneType
-from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from pytest_ibmodels.history.errors import HistoryError
 from pytest_ibmodels.history.runs import StoredMetric, StoredRun
+from pytest_ibmodels.verdicts.results import from_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from pytest_ibmodels.verdicts.results import Results
 
 FORMAT = 1
 """Version of the lines, in each of them."""
@@ -52,9 +55,21 @@ def _run(given: Any) -> StoredRun:
     started = given.pop("started", None)
     if not isinstance(started, str):
         raise ValueError("its 'started' is not a time")
-    values = _checked(StoredRun, given, skip=("started", "metrics"))
-    time = datetime.fromisoformat(started)
-    return StoredRun(**values, started=time, metrics=tuple(_metric(metric) for metric in metrics))
+    documents = given.pop("documents", None)
+    values = _checked(StoredRun, given, skip=("started", "metrics", "documents"))
+    return StoredRun(
+        **values,
+        started=datetime.fromisoformat(started),
+        metrics=tuple(_metric(metric) for metric in metrics),
+        documents=None if documents is None else _documents(documents),
+    )
+
+
+def _documents(given: Any) -> Results:
+    try:
+        return from_json(given)
+    except (TypeError, AttributeError, ValueError):
+        raise ValueError("its 'documents' are no results of documents") from None
 
 
 def _metric(given: Any) -> StoredMetric:
@@ -83,10 +98,6 @@ def _checked(kind: type[StoredRun | StoredMetric], given: dict[str, Any], skip: 
 
 
 def _has_type(value: Any, kind: Any) -> bool:
-    if isinstance(value, dict):
-        return any(get_origin(one) is dict for one in get_args(kind)) and all(
-            isinstance(item, bool) for item in value.values()
-        )
     plain = {one for one in (get_args(kind) or (kind,)) if isinstance(one, type)}
     if value is None:
         return NoneType in plain

@@ -44,6 +44,11 @@ def origin_of(folder: Path, environ: Mapping[str, str]) -> Origin:
     )
 
 
+def commit_of_tag(folder: Path, tag: str) -> str:
+    """Return the commit that a git tag names; empty if git knows no such tag."""
+    return _output_of(["git", "rev-parse", "--verify", "--quiet", f"refs/tags/{tag}^{{commit}}"], folder).strip()
+
+
 def project_name(folder: Path) -> str:
     """Return the project's name in `pyproject.toml`, else the name of its folder."""
     try:
@@ -63,26 +68,29 @@ def local_hardware() -> str:
 def _git(folder: Path, environ: Mapping[str, str]) -> tuple[str, str, bool]:
     """Return commit, branch, and whether tracked files are changed; empty if git cannot tell in time."""
     command = ["git", "--no-optional-locks", "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
+    lines = _output_of(command, folder, environ).splitlines()
+    heads = dict(line.removeprefix("# branch.").split(" ", 1) for line in lines if line.startswith("# branch."))
+    commit, branch = heads.get("oid", ""), heads.get("head", "")
+    is_dirty = any(not line.startswith("#") for line in lines)
+    # git's words for a repository without a commit, and for a commit that is on no branch.
+    return commit.replace("(initial)", ""), branch.replace("(detached)", ""), is_dirty
+
+
+def _output_of(command: list[str], folder: Path, environ: Mapping[str, str] | None = None) -> str:
+    """Return what git writes; empty if it fails or takes too long."""
     try:
         done = subprocess.run(
             command,
             cwd=folder,
-            env=dict(environ),
+            env=None if environ is None else dict(environ),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_GIT_SECONDS,
             check=False,
         )
     except (OSError, subprocess.SubprocessError):
-        return "", "", False
-    if done.returncode:
-        return "", "", False
-    lines = done.stdout.decode(errors="replace").splitlines()
-    heads = dict(line.removeprefix("# branch.").split(" ", 1) for line in lines if line.startswith("# branch."))
-    commit, branch = heads.get("oid", ""), heads.get("head", "")
-    is_dirty = any(not line.startswith("#") for line in lines)
-    # git's words for a repository without a commit, and for a commit that is on no branch.
-    return commit.replace("(initial)", ""), branch.replace("(detached)", ""), is_dirty
+        return ""
+    return "" if done.returncode else done.stdout.decode(errors="replace")
 
 
 def _ci_branch(environ: Mapping[str, str]) -> str:

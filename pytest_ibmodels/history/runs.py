@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime  # noqa: TC003 - jsonl reads the types at run time
 
+from pytest_ibmodels.verdicts.results import Results  # noqa: TC001 - as above
+
 
 @dataclass(frozen=True)
 class StoredMetric:
@@ -49,7 +51,8 @@ class StoredRun:
         seconds: wall time of the training; None if unknown.
         memory: peak memory in bytes; None if unknown.
         repeat: 0-based number among repeats of one case; `repeats`: how many there were.
-        documents: per-document results for paired verdicts (name -> whether all fields match), None if unknown.
+        documents: results per document, for comparisons with other runs on the same documents; None if unknown, or not
+            asked for.
         metrics: values of the run.
     """
 
@@ -74,5 +77,5 @@ class StoredRun:
     memory: int | None = None
     repeat: int = 0
     repeats: int = 1
-    documents: dict[str, bool] | None = None
+    documents: Results | None = None
     metrics: tuple[StoredMetric, ...] = field(default_factory=tuple)

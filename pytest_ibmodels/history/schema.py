@@ -10,7 +10,7 @@ import json
 import math
 import zlib
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     BigInteger,
@@ -27,6 +27,10 @@ from sqlalchemy import (
 )
 
 from pytest_ibmodels.history.runs import StoredMetric, StoredRun
+from pytest_ibmodels.verdicts.results import as_json, from_json
+
+if TYPE_CHECKING:
+    from pytest_ibmodels.verdicts.results import Results
 
 VERSION = 1
 """Version of the tables. A newer version is not read, an older one would be migrated by :class:`History`."""
@@ -110,7 +114,7 @@ def run_row(run: StoredRun) -> dict[str, Any]:
         "memory": _storable_integer(run.memory),
         "repeat_number": run.repeat,
         "repeats": run.repeats,
-        "documents": None if run.documents is None else zlib.compress(json.dumps(run.documents).encode()),
+        "documents": None if run.documents is None else packed(run.documents),
     }
 
 
@@ -132,15 +136,25 @@ def metric_rows(run: StoredRun) -> list[dict[str, Any]]:
 def run_of(row: dict[str, Any], metrics: tuple[StoredMetric, ...]) -> StoredRun:
     """Return the run of a row of `ibmodels_runs`; the reverse of :func:`run_row`."""
     values = dict(row)
-    documents = values.pop("documents")
+    documents = values.pop("documents", None)
     return StoredRun(
         **{name: values[name] for name in (*_TEXTS, "seed", "is_dirty", "seconds", "memory", "repeats")},
         started=datetime.fromisoformat(values["started"]),
         commit=values["commit_id"],
         repeat=values["repeat_number"],
-        documents=None if documents is None else json.loads(zlib.decompress(documents)),
+        documents=None if documents is None else unpacked(documents),
         metrics=metrics,
     )
+
+
+def packed(documents: Results) -> bytes:
+    """Return results per document as the tables hold them: compressed JSON."""
+    return zlib.compress(json.dumps(as_json(documents)).encode())
+
+
+def unpacked(documents: bytes) -> Results:
+    """Return results per document; the reverse of :func:`packed`."""
+    return from_json(json.loads(zlib.decompress(documents)))
 
 
 def time_text(time: datetime) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -56,6 +57,12 @@ class Series:
 def series_key(run: StoredRun, metric: StoredMetric) -> SeriesKey:
     """Return the key of the series that a value belongs to."""
     return SeriesKey(run.test, run.environment, metric.metric, metric.field, run.fingerprint, run.config_hash)
+
+
+def change_of(values: Sequence[float | None]) -> float | None:
+    """Return the last value minus the median of the values before it; None if either is unknown."""
+    last, before = values[-1], [value for value in values[:-1] if value is not None]
+    return None if last is None or not before else last - median(before)
 
 
 def series_of(runs: Iterable[StoredRun]) -> list[Series]:

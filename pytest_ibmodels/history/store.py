@@ -24,17 +24,19 @@ from pytest_ibmodels.history.schema import (
     run_of,
     run_row,
     storable_text,
+    unpacked,
 )
 from pytest_ibmodels.history.sqlite_file import create_folder, sqlite_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
 
     from sqlalchemy import Connection
     from sqlalchemy.engine import URL
 
     from pytest_ibmodels.history.runs import StoredRun
+    from pytest_ibmodels.verdicts.results import Results
 
 BUSY_SECONDS = 10
 """Timeout for locks of other processes."""
@@ -130,7 +132,14 @@ class History:
     # --- reading ---
 
     def runs(
-        self, project: str, test: str | None = None, environment: str | None = None, last: int | None = None
+        self,
+        project: str,
+        test: str | None = None,
+        environment: str | None = None,
+        last: int | None = None,
+        *,
+        only: Mapping[str, str | bool] | None = None,
+        with_documents: bool = False,
     ) -> list[StoredRun]:
         """Return the runs of a project with their metrics, in the order of their start.
 
@@ -139,12 +148,16 @@ class History:
             test: only runs of this model test; None for all.
             environment: only runs on this environment; None for all.
             last: only the last so many runs of each model test on each environment; None for all.
+            only: columns of `ibmodels_runs` and the values that runs must have in them.
+            with_documents: read the results per document as well, which are most of a run's size.
         """
-        conditions = [RUNS.c.project == storable_text(project)]
-        if test is not None:
-            conditions.append(RUNS.c.test == storable_text(test))
-        if environment is not None:
-            conditions.append(RUNS.c.environment == storable_text(environment))
+        wanted = {"project": project, "test": test, "environment": environment, **(only or {})}
+        conditions = [
+            RUNS.c[name] == (storable_text(value) if isinstance(value, str) else value)
+            for name, value in wanted.items()
+            if value is not None
+        ]
+        columns = [column for column in RUNS.c if with_documents or column.name != "documents"]
         order = (RUNS.c.started, RUNS.c.repeat_number, RUNS.c.id)
         ids = select(RUNS.c.id).where(*conditions)
         if last is not None:
@@ -157,7 +170,7 @@ class History:
         with self._transaction() as connection:
             if not self._has_tables(connection):
                 return []
-            rows = connection.execute(select(RUNS).where(RUNS.c.id.in_(ids)).order_by(*order)).mappings().all()
+            rows = connection.execute(select(*columns).where(RUNS.c.id.in_(ids)).order_by(*order)).mappings().all()
             found = connection.execute(
                 select(METRICS.c.run_id, *_METRIC_COLUMNS)
                 .where(METRICS.c.run_id.in_(ids))
@@ -167,6 +180,14 @@ class History:
             for run_id, *values in found:
                 metrics.setdefault(run_id, []).append(StoredMetric(*values))
         return [run_of(dict(row), tuple(metrics.get(row["id"], ()))) for row in rows]
+
+    def documents(self, ids: Sequence[str]) -> dict[str, Results]:
+        """Return the results per document of runs, by their ids, as far as they are known."""
+        if self._is_missing():
+            return {}
+        with self._transaction() as connection:
+            rows = connection.execute(select(RUNS.c.id, RUNS.c.documents).where(RUNS.c.id.in_(ids))).all()
+        return {run_id: unpacked(documents) for run_id, documents in rows if documents is not None}
 
     def tests(self, project: str) -> list[tuple[str, str]]:
         """Return model test and environment of every case that has runs, sorted."""
@@ -180,7 +201,7 @@ class History:
 
     def export(self, project: str) -> Iterator[str]:
         """Yield all runs of a project as JSON lines, each with its line break, in the order of their start."""
-        for run in self.runs(project):
+        for run in self.runs(project, with_documents=True):
             yield f"{line_of(run)}\n"
 
     # --- the database ---

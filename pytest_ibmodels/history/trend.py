@@ -7,25 +7,13 @@ history always gives the same alerts, and nothing has to be stored about alerts.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from statistics import median
 from typing import TYPE_CHECKING
 
-from pytest_ibmodels.history.statistics import (
-    Split,
-    best_splits,
-    clearest_cut,
-    holm,
-    mean_and_spread,
-    prediction_bound,
-    probability_below,
-    split_p_value,
-)
+from pytest_ibmodels.history.shifts import FEWEST_RUNS, LONGEST, Level, Shift
+from pytest_ibmodels.history.statistics import holm, may_fall, mean_and_spread, prediction_bound, probability_below
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-FEWEST_RUNS = 12
-"""Fewest values of a series for change points; below, the newest value is held to its prediction bound."""
 
 FEWEST_FOR_BOUND = 5
 """Fewest earlier values for a prediction bound."""
@@ -41,37 +29,6 @@ DROP_ALPHA = 0.003
 """The same for runs of a series that is still too short for change points."""
 
 _ROUNDING = 1e-12
-
-_REACH = 3
-"""Most runs by which the first estimate of a level's start is corrected."""
-
-_SETTLED = 4
-"""Values after which the start of a new level is no longer corrected: later ones may belong to yet another level."""
-
-_LONGEST = 200
-"""Most values since the last shift that are looked at, which bounds the time for long series."""
-
-
-@dataclass(frozen=True)
-class Shift:
-    """A persistent shift to worse values.
-
-    Attributes:
-        start: index of the first run after the shift.
-        before: mean of the values before the shift, back to the shift before.
-        after: mean of the values from the shift on, at the time of the alert.
-        p_value: probability of a shift at least as clear in an unchanged series.
-    """
-
-    start: int
-    before: float
-    after: float
-    p_value: float
-
-    @property
-    def size(self) -> float:
-        """Distance between both means; always positive."""
-        return abs(self.before - self.after)
 
 
 @dataclass(frozen=True)
@@ -111,6 +68,19 @@ class Alert:
     shift: Shift
 
 
+@dataclass(frozen=True)
+class LevelStart:
+    """The first run of a level that differs from the one before.
+
+    Attributes:
+        run: index of the run. It may be up to three runs away from the start that the alert names.
+        alert: alert of a shift to worse values; None for a shift to better ones.
+    """
+
+    run: int
+    alert: Alert | None
+
+
 def new_shift(
     values: Sequence[float], *, low_is_better: bool = False, min_shift: float = MIN_SHIFT, alpha: float = ALPHA
 ) -> Shift | None:
@@ -143,7 +113,10 @@ def new_shifts(
     Raises:
         ValueError: The fields have different numbers of runs.
     """
-    newest = max((len(values) for values in fields.values()), default=0) - 1
+    newest = _count_of_runs(fields) - 1
+    sign = -1.0 if low_is_better else 1.0
+    if not any(_may_shift(values, sign, min_shift) for values in fields.values()):
+        return {}
     found = all_alerts(fields, low_is_better=low_is_better, min_shift=min_shift, alpha=alpha)
     return {field: alert.shift for field, alerts in found.items() for alert in alerts if alert.run == newest}
 
@@ -191,21 +164,35 @@ def all_alerts(
     alpha: float = ALPHA,
 ) -> dict[str, list[Alert]]:
     """Return every alert of a history by field, in the order of the runs; arguments as for :func:`new_shifts`."""
-    if len({len(values) for values in fields.values()}) > 1:
-        raise ValueError("the fields have different numbers of runs: use None where a field has no value")
+    found = level_starts(fields, low_is_better=low_is_better, min_shift=min_shift, alpha=alpha)
+    return {field: [start.alert for start in starts if start.alert is not None] for field, starts in found.items()}
+
+
+def level_starts(
+    fields: Mapping[str, Sequence[float | None]],
+    *,
+    low_is_better: bool = False,
+    min_shift: float = MIN_SHIFT,
+    alpha: float = ALPHA,
+) -> dict[str, list[LevelStart]]:
+    """Return every shift of a history by field, in the order of the runs; arguments as for :func:`new_shifts`."""
+    count = _count_of_runs(fields)
     sign = -1.0 if low_is_better else 1.0
-    levels = {field: _Level(sign, min_shift, alpha / len(fields)) for field in fields}
-    alerts: dict[str, list[Alert]] = {field: [] for field in fields}
-    for run in range(max((len(values) for values in fields.values()), default=0)):
+    levels = {field: Level(values, sign, min_shift, alpha / len(fields)) for field, values in fields.items()}
+    alerts: dict[str, dict[int, Alert]] = {field: {} for field in fields}
+    for run in range(count):
         found: dict[str, Shift] = {}
         for field, values in fields.items():
             shift = levels[field].add(run, values[run])
             if shift is not None:
                 found[field] = shift
         for field in _significant({name: shift.p_value for name, shift in found.items()}, len(fields), alpha):
+            alerts[field][len(levels[field].starts)] = Alert(run, found[field])
             levels[field].restart(found[field].start)
-            alerts[field].append(Alert(run, found[field]))
-    return alerts
+    return {
+        field: [LevelStart(run, alerts[field].get(number)) for number, run in enumerate(level.starts)]
+        for field, level in levels.items()
+    }
 
 
 def change_points(values: Sequence[float | None], *, min_shift: float = MIN_SHIFT, alpha: float = ALPHA) -> list[int]:
@@ -214,7 +201,7 @@ def change_points(values: Sequence[float | None], *, min_shift: float = MIN_SHIF
     Each run is judged with what was known at that time, as for alerts, so that every alert belongs to a change point.
     Later runs may show that it is up to three runs away from the start that the alert named.
     """
-    level = _Level(1.0, min_shift, alpha)
+    level = Level(values, 1.0, min_shift, alpha)
     for run, value in enumerate(values):
         shift = level.add(run, value)
         if shift is not None and shift.p_value <= alpha:
@@ -222,84 +209,26 @@ def change_points(values: Sequence[float | None], *, min_shift: float = MIN_SHIF
     return level.starts
 
 
+def _count_of_runs(fields: Mapping[str, Sequence[float | None]]) -> int:
+    counts = {len(values) for values in fields.values()}
+    if len(counts) > 1:
+        raise ValueError("the fields have different numbers of runs: use None where a field has no value")
+    return max(counts, default=0)
+
+
+def _may_shift(values: Sequence[float | None], sign: float, min_shift: float) -> bool:
+    """False if the newest value completes no shift, wherever the present level began.
+
+    This spares most runs the replay of their series, which draws permutations for every earlier run.
+    """
+    if not values or values[-1] is None:
+        return False
+    known = [sign * value for value in values if value is not None]
+    return may_fall(known[-LONGEST:], FEWEST_RUNS, min_shift)
+
+
 def _significant(p_values: Mapping[str, float], tests: int, alpha: float) -> list[str]:
     """Names of the significant ones among so many tests; those without a p-value are not significant."""
     names = list(p_values)
     padded = [*p_values.values(), *[1.0] * (tests - len(names))]
     return [name for name, is_significant in zip(names, holm(padded, alpha), strict=False) if is_significant]
-
-
-class _Level:
-    """Values of a field since its last known shift.
-
-    Attributes:
-        starts: runs at which a level began, but for the first level.
-    """
-
-    def __init__(self, sign: float, min_shift: float, alpha: float) -> None:
-        self._sign = sign
-        self._min_shift = min_shift
-        self._alpha = alpha
-        self.starts: list[int] = []
-        # Of the level before and of this level, which starts at `_at`.
-        self._runs: list[int] = []
-        self._values: list[float] = []
-        self._at = 0
-        self._first_at = 0
-        self._unsettled = 0
-
-    def add(self, run: int, value: float | None) -> Shift | None:
-        """Add the value of a run, and return the shift to worse values that may have become significant."""
-        if value is None:
-            return None
-        self._runs.append(run)
-        self._values.append(self._sign * value)
-        self._settle()
-        if len(self._values) - self._at < FEWEST_RUNS:
-            return None
-        values = self._values[self._at :][-_LONGEST:]
-        splits = best_splits(values)
-        if splits is None or self._follow(values, splits[1]) or not self._is_large(values, splits[0]):
-            return None
-        fall = splits[0]
-        p_value = split_p_value(values, fall, self._alpha)
-        start = self._runs[len(self._runs) - len(values) + fall.cut]
-        return Shift(start, self._sign * fall.before, self._sign * fall.after, p_value)
-
-    def restart(self, run: int) -> None:
-        """Let a new level start at a run."""
-        self.starts.append(run)
-        del self._runs[: self._at], self._values[: self._at]
-        self._at = self._first_at = self._runs.index(run)
-        self._unsettled = _SETTLED
-
-    def _settle(self) -> None:
-        """Find the start of a new level again: with the first few of its values it is often some runs off.
-
-        A wrong start would leave values of the old level in the new one, and so show the same shift twice.
-        """
-        if self._unsettled == 0:
-            return
-        self._unsettled -= 1
-        last = len(self._values) - 1
-        cuts = range(max(1, self._first_at - _REACH), min(self._first_at + _REACH, last) + 1)
-        self._at = clearest_cut(self._values, cuts)
-        self.starts[-1] = self._runs[self._at]
-
-    def _follow(self, values: Sequence[float], rise: Split) -> bool:
-        """Let a new level start at a shift to better values, so that the model is held to these from then on.
-
-        Returns:
-            True if there is such a shift.
-        """
-        mirrored = [-value for value in values]
-        split = Split(rise.cut, -rise.score, -rise.before, -rise.after)
-        if not self._is_large(mirrored, split) or split_p_value(mirrored, split, self._alpha) > self._alpha:
-            return False
-        self.restart(self._runs[len(self._runs) - len(values) + split.cut])
-        return True
-
-    def _is_large(self, values: Sequence[float], split: Split) -> bool:
-        """True if the values fall far enough, and not only because of a few outliers."""
-        limit = split.before - self._min_shift + _ROUNDING
-        return split.after <= limit and median(values[split.cut :]) <= limit

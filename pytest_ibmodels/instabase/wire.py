@@ -144,6 +144,8 @@ class JobStatus(Envelope):
     cur_status: str | None = None
     """JSON text; that of a training job contains a :class:`TrainingStatus`."""
     results: list[Any] | None = None
+    peak_memory: Any = None
+    """Bytes that a training has taken at most; only the sandbox reports it."""
 
     @property
     def is_over(self) -> bool:

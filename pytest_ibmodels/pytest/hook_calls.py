@@ -13,7 +13,6 @@ from pytest_ibmodels.engine.failures import (
     CheckFailure,
     ConfigFailure,
     MetricsFailure,
-    PredictionsFailure,
     RunFailure,
     verdict_failure,
 )
@@ -24,6 +23,7 @@ from pytest_ibmodels.verdicts.repeats import mean_values
 from pytest_ibmodels.verdicts.reported import finite
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from concurrent.futures import Future
     from types import TracebackType
 
@@ -40,10 +40,14 @@ class HookCalls:
 
     Args:
         node: node of the case, which determines the ``conftest.py`` files whose hooks are called.
+        judge: adds the verdict of the history to that of a training.
     """
 
-    def __init__(self, node: pytest.Collector, run: Run) -> None:
+    def __init__(
+        self, node: pytest.Collector, run: Run, judge: Callable[[MetricsVerdict], MetricsVerdict] = lambda given: given
+    ) -> None:
         self._node = node
+        self._judge = judge
         self._run = run
         self._started = self._finished = False
         self._raised: BaseException | None = None
@@ -93,6 +97,8 @@ class HookCalls:
         if exception is not None:
             return exception
         verdict: Any = future.result()
+        if phase == "training":
+            verdict = self._judge(verdict)
         failure = verdict_failure(verdict)
         try:
             checks, sentences = self._call_verdict(phase, failure)
@@ -104,11 +110,11 @@ class HookCalls:
             return failure
         verdict = replace(verdict, checks=(*verdict.checks, *checks))
         reasons = [*(_sentence(check) for check in checks if not check.passed), *sentences]
+        if failure is None:
+            return CheckFailure("; ".join(reasons), verdict) if reasons else verdict
         if isinstance(failure, MetricsFailure):
             return MetricsFailure("; ".join([verdict.what_failed, *sentences]), verdict)
-        if isinstance(failure, PredictionsFailure):
-            return PredictionsFailure("; ".join([failure.reason, *reasons]), verdict)
-        return CheckFailure("; ".join(reasons), verdict) if reasons else verdict
+        return type(failure)("; ".join([failure.reason, *reasons]), verdict)
 
     def _call_verdict(self, phase: Phase, failure: RunFailure | None) -> tuple[list[MetricCheck], list[str]]:
         facts = self._facts(None if failure is None else FailedPhase(phase, failure.kind, failure.reason))
@@ -131,7 +137,7 @@ class HookCalls:
             package=run.package,
             job_id=run.job_id,
             metrics=_mean_metrics(run) if run.repeats else _numbers(run.metrics),
-            predictions=run.predictions,
+            predictions={} if run.predicted is None else run.predicted.texts,
             differences=_differences(run.inference),
             seconds=dict(run.seconds),
             failure=failure or self._failed_phase(),

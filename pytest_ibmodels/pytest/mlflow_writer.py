@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_ibmodels.pytest import options
-from pytest_ibmodels.pytest.history_writer import stored_run
+from pytest_ibmodels.pytest.history_rows import stored_run
 from pytest_ibmodels.pytest.reporting import outcomes_of
 from pytest_ibmodels.redaction import redacted
 from pytest_ibmodels.reports.tables import one_line

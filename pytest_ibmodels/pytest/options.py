@@ -1,8 +1,7 @@
-"""Command-line options, settings and markers of the plugin."""
+"""Settings and markers of the plugin, and what its options mean."""
 
 from __future__ import annotations
 
-import argparse
 import re
 import shlex
 import uuid
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 
 from pytest_ibmodels.pytest.keys import ACTIVE, NOT_OURS, SHORT_OPTIONS
-from pytest_ibmodels.reports.formats import FORMATS
+from pytest_ibmodels.pytest.option_table import GROUP, OPTIONS, destination
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,85 +59,6 @@ MARKERS = {
 }
 
 
-def _repeats(text: str) -> int:
-    from pytest_ibmodels.spec.entries import MAX_REPEATS
-
-    if text.isdecimal() and 1 <= int(text) <= MAX_REPEATS:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"should be a whole number from 1 to {MAX_REPEATS}, but is {text!r}")
-
-
-OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
-    (
-        "env",
-        {
-            "action": "append",
-            "default": [],
-            "metavar": "NAME",
-            "help": "run model tests only on this environment (repeat it, or give a comma list); all by default",
-        },
-    ),
-    ("package", {"metavar": "DIR", "help": "folder of the training code, instead of the setting ibmodels_package"}),
-    (
-        "publish-only",
-        {
-            "action": "store_true",
-            "help": "run no tests: publish the package on every environment, or those of --env, that lacks it",
-        },
-    ),
-    (
-        "dry-run",
-        {
-            "action": "store_true",
-            "help": "with --publish-only: show what would happen, and change nothing",
-        },
-    ),
-    (
-        "reattach",
-        {
-            "action": "store_true",
-            "help": "continue identical trainings of a killed session, instead of training again",
-        },
-    ),
-    (
-        "model-repeats",
-        {
-            "type": _repeats,
-            "metavar": "N",
-            "help": "train each case N times, with N seeds, and judge the mean; instead of `repeats` of its entry",
-        },
-    ),
-    (
-        "promote",
-        {
-            "action": "store_true",
-            "help": "for model tests with a table: promote the new model to the model in use if both phases passed",
-        },
-    ),
-    (
-        "promote-worse",
-        {
-            "action": "store_true",
-            "help": "with --promote: also promote a model that is certainly worse than the model in use",
-        },
-    ),
-    (
-        "model-report",
-        {
-            "action": "append",
-            "default": [],
-            "metavar": "FILE",
-            "help": "write a report on all runs at the end: "
-            f"{', '.join(f'FILE{suffix} {purpose}' for suffix, (_, purpose) in FORMATS.items())}; may be repeated",
-        },
-    ),
-)
-"""Name without prefix → arguments of ``addoption``. Each is ``--ibmodels-NAME``, and also ``--NAME`` if that name is
-free: see :mod:`pytest_ibmodels.pytest.short_options`."""
-
-GROUP = ("ibmodels", "model tests (pytest-ibmodels)")
-
-
 def add_options(parser: pytest.Parser) -> None:
     """Add the options with their long names, and the settings."""
     group = parser.getgroup(*GROUP)
@@ -148,11 +68,6 @@ def add_options(parser: pytest.Parser) -> None:
     for name, (default, text) in INI_VALUES.items():
         kind: Literal["float", "string"] = "float" if is_number(name) else "string"
         parser.addini(name, f"{text} (default: {default})", type=kind, default=default)
-
-
-def destination(name: str) -> str:
-    """Return the name under which argparse stores an option."""
-    return "ibmodels_reports" if name == "model-report" else f"ibmodels_{name.replace('-', '_')}"
 
 
 def spelled(config: pytest.Config, name: str) -> str:

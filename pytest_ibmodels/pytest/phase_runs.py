@@ -167,9 +167,12 @@ class TrainingRun(_PhaseRun):
         self._begin()
         self._finish(self.run.training)  # type: ignore[arg-type]
         self._conclude("training", last=not self.run.case.with_inference)
+        verdict = cast("MetricsVerdict", self.run.judged["training"])
+        if verdict.baseline is not None and verdict.baseline.is_skip:
+            pytest.skip(f"not decided against {verdict.baseline.name}: {verdict.baseline.why_undecided}")
         if not self.run.case.test.inference.enabled and self._config.getoption("ibmodels_promote"):
             self._promote()
-        return cast("MetricsVerdict", self.run.judged["training"])
+        return verdict
 
 
 class InferenceRun(_PhaseRun):

@@ -5,16 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from pytest_ibmodels.engine.failures import (
-    CheckFailure,
-    MetricsFailure,
-    PredictionsFailure,
-    RunFailure,
-    phase_failure,
-)
+from pytest_ibmodels.engine.failures import RunFailure, VerdictFailure, phase_failure
 from pytest_ibmodels.engine.repeats import seed_of
 from pytest_ibmodels.reports.failure import failure_text
 from pytest_ibmodels.reports.record import (
+    BaselineRecord,
     CheckRecord,
     ComparisonRecord,
     DifferenceRecord,
@@ -28,6 +23,7 @@ from pytest_ibmodels.reports.record import (
     SecondsRecord,
     TestPartRecord,
     TrainingRecord,
+    TrendRecord,
     ValueRecord,
 )
 from pytest_ibmodels.reports.repeats import noise_notes
@@ -50,9 +46,11 @@ if TYPE_CHECKING:
     from pytest_ibmodels.pytest.keys import PhaseOutcome
     from pytest_ibmodels.pytest.nodes import CaseNode
     from pytest_ibmodels.spec import Environment
+    from pytest_ibmodels.verdicts.baseline import BaselineVerdict
     from pytest_ibmodels.verdicts.checks import MetricCheck
     from pytest_ibmodels.verdicts.comparison import Comparison
     from pytest_ibmodels.verdicts.reported import Interval
+    from pytest_ibmodels.verdicts.results import Results
 
 _LONGEST_LOG_LINE = 1000
 
@@ -104,10 +102,15 @@ def run_record(
     )
 
 
+def results_of(run: Run) -> list[Results | None]:
+    """Return the results per document of each training of a run; None for a training without."""
+    return [(one.predicted.results or None) if one.predicted is not None else None for one in run.trainings]
+
+
 def _facts(run: Run, *, with_inference: bool) -> dict[str, Any]:
     # The run continues while the item of its training is reported: only inference's item reports inference.
     seconds = {name: value for name, value in dict(run.seconds).items() if with_inference or name != "inference"}
-    package, seed = run.package, run.case.test.config.get("seed")
+    package, seed, checks = run.package, run.case.test.config.get("seed"), _training_verdict(run).checks
     return {
         "host": run.host,
         "route": run.route,
@@ -121,8 +124,9 @@ def _facts(run: Run, *, with_inference: bool) -> dict[str, Any]:
         "started": run.started,
         "finished": run.finished,
         "seconds": SecondsRecord(**{name: round(value, 3) for name, value in seconds.items()}),
+        "peak_memory": run.peak_memory,
         "job_log": tuple(clipped(plain(line), _LONGEST_LOG_LINE) for line in run.job_log),
-        "notes": (*run.notes, *noise_notes(_checks(run)), *better_notes(_checks(run))),
+        "notes": (*run.notes, *noise_notes(checks), *better_notes(checks)),
         "repeats": tuple(_repeats(run)),
         "links": dict(run.links),
     }
@@ -148,7 +152,8 @@ def _outcome_without_item(run: Run, location: str) -> PhaseOutcome:
 def _trained(run: Run | None) -> dict[str, Any]:
     if run is None:
         return {}
-    checks = _checks(run)
+    verdict = _training_verdict(run)
+    checks = verdict.checks
     return {
         "checks": tuple(_check(check) for check in checks),
         "values": _values(
@@ -156,6 +161,8 @@ def _trained(run: Run | None) -> dict[str, Any]:
         ),
         "test_part": run.test_part and TestPartRecord(**vars(run.test_part)),
         "comparison": _comparison(run.comparison, checks),
+        "baseline": _baseline(verdict.baseline),
+        "trends": tuple(TrendRecord(**vars(trend)) for trend in verdict.trends),
         "history": tuple(HistoryRecord(**vars(point)) for point in run.history.points),
     }
 
@@ -175,16 +182,23 @@ def _repeats(run: Run) -> Iterator[RepeatRecord]:
             job_id=one.job_id,
             reattached=one.reattached,
             seconds=None if seconds is None else round(seconds, 3),
+            peak_memory=one.peak_memory,
             passed=None if one.own_verdict is None else one.own_verdict.passed,
             values=_values(reported_metrics(one.metrics, one.intervals)),
             test_part=one.test_part and TestPartRecord(**vars(one.test_part)),
         )
 
 
-def _checks(run: Run) -> tuple[MetricCheck, ...]:
-    """Return the checks of the training."""
+def _training_verdict(run: Run) -> MetricsVerdict:
+    """Return the verdict of the training; one without checks if it has none."""
     verdict = _verdict(run.judged.get("training"), run.training)
-    return verdict.checks if isinstance(verdict, MetricsVerdict) else ()
+    return verdict if isinstance(verdict, MetricsVerdict) else MetricsVerdict(())
+
+
+def _baseline(verdict: BaselineVerdict | None) -> BaselineRecord | None:
+    if verdict is None:
+        return None
+    return BaselineRecord(**asdict(verdict), outcome=verdict.outcome, passed=verdict.passed)
 
 
 def _check(check: MetricCheck) -> CheckRecord:
@@ -239,7 +253,7 @@ def _failure(error: BaseException, text: str) -> FailureRecord:
 
 
 def _verdict(judged: object, future: Future[Any]) -> object:
-    if isinstance(judged, MetricsFailure | PredictionsFailure | CheckFailure):
+    if isinstance(judged, VerdictFailure):
         return judged.verdict
     return judged or (future.result() if _has_ended(future) and future.exception() is None else None)
 

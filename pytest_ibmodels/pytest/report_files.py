@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pkgutil
 import platform
-import tempfile
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_ibmodels.pytest.reporting import outcomes_of
+from pytest_ibmodels.reports.files import write_atomically
 from pytest_ibmodels.reports.formats import FORMATS
 from pytest_ibmodels.reports.tables import harmless
 
@@ -177,23 +176,3 @@ def _append_summary(job_summary: Path, runs: Sequence[RunRecord]) -> list[str]:
     except OSError as error:
         return [f"job summary: {job_summary} could not be written: {error.strerror}"]
     return []
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old or the new content, never a part of it.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(name).chmod(0o666 & ~mask)  # mkstemp creates files that only their owner can read
-        Path(name).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(name).unlink()
-        raise

@@ -18,11 +18,15 @@ if TYPE_CHECKING:
 
     from pytest_ibmodels.pytest.nodes import CaseNode, PhaseItem
     from pytest_ibmodels.reports.record import RunRecord
+    from pytest_ibmodels.verdicts.results import Results
 
 PLUGIN_NAME = "ibmodels-outcomes"
 _PROPERTIES: pytest.StashKey[list[tuple[str, object]]] = pytest.StashKey()
 """On an item: the properties of its last run."""
 _ATTRIBUTE = "model_test_run"
+"""Attribute of a report: the record of its run, as values of JSON."""
+_RESULTS = "model_test_results"
+"""The same for the results per document of each training, for the history."""
 _TRUSTED = (
     "nodeid",
     "test",
@@ -38,6 +42,8 @@ _TRUSTED = (
     "seconds",
 )
 """Fields of a record that no environment can influence."""
+_WORDS = {"outcome", "kind", "verdict", "if_undecided", "method", "unit"}
+"""Fields of the phases in a record that have one of a few words as their value."""
 _LAST_FAILED = "cache/lastfailed"
 """Key of pytest's cache for the ids of failed tests, documented with `--cache-show`."""
 
@@ -50,6 +56,7 @@ class Outcomes:
             of all workers.
         attempts: node id and job of a run → its record; unlike ``runs``, with earlier attempts of a case that was run
             again.
+        results: node id and job of a run → results per document of each of its trainings; None for a training without.
         faults: sentences on reports that could not be made.
         interrupted: whether the session ended with Ctrl-C or SIGTERM.
         running: node id of the running item.
@@ -58,6 +65,7 @@ class Outcomes:
     def __init__(self, config: pytest.Config) -> None:
         self.runs: dict[str, RunRecord] = {}
         self.attempts: dict[tuple[str, str | None], RunRecord] = {}
+        self.results: dict[tuple[str, str | None], list[Results | None]] = {}
         self.faults: list[str] = []
         self.interrupted = False
         self.running = ""
@@ -101,6 +109,7 @@ class Outcomes:
         record: Any = getattr(report, _ATTRIBUTE, None)
         if record is not None:
             from pytest_ibmodels.reports.record import RunRecord
+            from pytest_ibmodels.verdicts.results import from_json
 
             try:
                 run = RunRecord.model_validate(record)
@@ -108,6 +117,8 @@ class Outcomes:
                 self.faults.append(f"{report.nodeid}: its record cannot be read: {str(error).splitlines()[0]}")
             else:
                 self.runs[run.nodeid] = self.attempts[run.nodeid, run.job_id] = run
+                given: Any = getattr(report, _RESULTS, [])
+                self.results[run.nodeid, run.job_id] = [one and from_json(one) for one in given]
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self.runs:
@@ -168,6 +179,7 @@ def hide_secrets(report: pytest.TestReport) -> None:
     record: dict[str, Any] | None = getattr(report, _ATTRIBUTE, None)
     if record is not None:
         setattr(report, _ATTRIBUTE, _hidden_record(record))
+        setattr(report, _RESULTS, redacted(getattr(report, _RESULTS, [])))
 
 
 def hide_in_collection(report: pytest.CollectReport | pytest.TestReport) -> None:
@@ -188,10 +200,22 @@ def _hidden_record(record: dict[str, Any]) -> dict[str, Any]:
             {**new, "metric": old["metric"], "field": old["field"]}
             for old, new in zip(before["checks"], after["checks"], strict=True)
         ]
-        failure = before["failure"] and {**after["failure"], "kind": before["failure"]["kind"]}
-        kept = {name: before[name] for name in ("outcome", "history") if name in before}
-        hidden[phase] = {**after, **kept, "checks": checks, "failure": failure}
+        hidden[phase] = {**_with_words(before, after), "checks": checks}
+        if "history" in before:
+            hidden[phase]["history"] = before["history"]
     return hidden
+
+
+def _with_words(before: Any, after: Any) -> Any:
+    """Return redacted values in which the words of the record's model stay, as no other words are valid there."""
+    if isinstance(before, dict):
+        return {
+            new: value if name in _WORDS else _with_words(value, hidden)
+            for (name, value), (new, hidden) in zip(before.items(), after.items(), strict=True)
+        }
+    if isinstance(before, list):
+        return [_with_words(old, new) for old, new in zip(before, after, strict=True)]
+    return after
 
 
 def hide_in_warning(warning: warnings.WarningMessage) -> None:
@@ -226,8 +250,9 @@ def complete_report(item: PhaseItem, call: pytest.CallInfo[None], report: pytest
 def _attach_record(
     item: PhaseItem, location: tuple[str, int], report: pytest.TestReport, error: BaseException | None
 ) -> None:
-    from pytest_ibmodels.pytest.records import phase_outcome, run_record
+    from pytest_ibmodels.pytest.records import phase_outcome, results_of, run_record
     from pytest_ibmodels.reports.junit import properties
+    from pytest_ibmodels.verdicts.results import as_json
 
     stash = item.case.stash
     phases = stash.setdefault(keys.OUTCOMES, {})
@@ -238,6 +263,8 @@ def _attach_record(
         phases[item.phase] = {"outcome": "not run", "reason": "pytest did not run the body of this item"}
     record = run_record(item.case, location, run, phases)
     setattr(report, _ATTRIBUTE, record.model_dump(mode="json"))
+    if run is not None:
+        setattr(report, _RESULTS, [one and as_json(one) for one in results_of(run)])
     # If a plugin runs an item again, the item keeps the properties of its last run only.
     before = item.stash.get(_PROPERTIES, [])
     mine = item.stash[_PROPERTIES] = list(properties(record, item.nodeid))

@@ -21,6 +21,7 @@ import pytest
 
 from pytest_ibmodels.pytest import options
 from pytest_ibmodels.pytest.keys import SHORT_OPTIONS
+from pytest_ibmodels.pytest.option_table import GROUP, OPTIONS, destination
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -81,7 +82,7 @@ def add_short_options(parser: pytest.Parser, args: Sequence[str]) -> frozenset[s
     Returns:
         The names that were added.
     """
-    names = [name for name, _ in options.OPTIONS]
+    names = [name for name, _ in OPTIONS]
     given = {argument.partition("=")[0] for argument in args}
     if given & {"-h", "--help"} or any(argument.startswith("@") for argument in args):  # all, or a file of arguments
         return frozenset(name for name in names if _add_short_option(parser, name))
@@ -91,9 +92,9 @@ def add_short_options(parser: pytest.Parser, args: Sequence[str]) -> frozenset[s
 
 def _add_short_option(parser: pytest.Parser, name: str) -> bool:
     """Add one short name; return False if another plugin has it."""
-    arguments = {**dict(options.OPTIONS)[name], "help": f"the same as --ibmodels-{name}"}
+    arguments = {**dict(OPTIONS)[name], "help": f"the same as --ibmodels-{name}"}
     try:
-        parser.getgroup(*options.GROUP).addoption(f"--{name}", dest=options.destination(name), **arguments)
+        parser.getgroup(*GROUP).addoption(f"--{name}", dest=destination(name), **arguments)
     except (ValueError, argparse.ArgumentError):  # raised by pytest and argparse for a duplicate
         return False
     return True
@@ -156,7 +157,7 @@ def _joined(args: Sequence[str], short: frozenset[str], config: pytest.Config) -
 
 def _values(args: Sequence[str], *, short: bool = False) -> Iterator[int]:
     """Yield the indices of arguments that are values of this plugin's options."""
-    names = {f"--{name}" for name, arguments in options.OPTIONS if "metavar" in arguments}
+    names = {f"--{name}" for name, arguments in OPTIONS if "metavar" in arguments}
     if not short:
         names |= {f"--ibmodels-{name.removeprefix('--')}" for name in names}
     for index, (option, value) in enumerate(pairwise(args), start=1):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +21,7 @@ from pytest_ibmodels.engine.failures import ConfigFailure, RunFailure
 from pytest_ibmodels.packaging import Package, PackageError, build_package
 from pytest_ibmodels.pytest import keys
 from pytest_ibmodels.pytest.fixture_lookup import checked, is_ours, is_projects_own, location, source, used
+from pytest_ibmodels.pytest.history_judge import judged_by_history
 from pytest_ibmodels.pytest.hook_calls import HookCalls
 from pytest_ibmodels.pytest.nodes import CaseNode, PhaseItem, case_node, selected_phases
 from pytest_ibmodels.pytest.progress import emit
@@ -132,7 +134,9 @@ def _start(
     run = engine.run(key)
     if before is not None:
         run.notes.append(f"attempt {attempt}: trained again, as pytest ran the item again; before: {_end_of(before)}")
-    started = node.stash[_STARTED] = StartedRun(run, engine, HookCalls(node, run), attempt)
+    started = node.stash[_STARTED] = StartedRun(
+        run, engine, HookCalls(node, run, partial(judged_by_history, node, run)), attempt
+    )
     node.stash[keys.RUN] = run
     node.config.stash.setdefault(keys.HOOK_CALLS, []).append(started.calls)
     return started

@@ -5,18 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_ibmodels.engine.failures import (
-    CheckFailure,
-    MetricsFailure,
     NotTrained,
-    PredictionsFailure,
     RunFailure,
     TrainingFailure,
+    VerdictFailure,
 )
 from pytest_ibmodels.engine.repeats import seed_of
+from pytest_ibmodels.reports.baselines import baseline_lines
 from pytest_ibmodels.reports.figures import figures
 from pytest_ibmodels.reports.repeats import noise_notes
 from pytest_ibmodels.reports.tables import clipped, harmless, table
+from pytest_ibmodels.reports.trends import trend_sentence
 from pytest_ibmodels.reports.versus import better_notes, measured_on, worse_rows
+from pytest_ibmodels.verdicts.checks import MetricsVerdict
+from pytest_ibmodels.verdicts.predictions import PredictionsVerdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from pytest_ibmodels.engine.case import Run
     from pytest_ibmodels.reports.figures import Figures
     from pytest_ibmodels.verdicts.checks import MetricCheck
-    from pytest_ibmodels.verdicts.predictions import PredictionsVerdict
 
 _MOST_DIFFERENCES = 30
 _MOST_FRAMES = 14
@@ -36,13 +37,16 @@ def failure_text(failure: RunFailure, location: str) -> str:
     if isinstance(failure, NotTrained):
         failure = failure.cause
     lines = [f"{failure.kind}: {failure.reason}"]
-    if isinstance(failure, PredictionsFailure):
-        lines += ["", *_predictions(failure.verdict)]
-    if isinstance(failure, MetricsFailure | PredictionsFailure | CheckFailure) and failure.verdict.checks:
-        checks = failure.verdict.checks
+    verdict = failure.verdict if isinstance(failure, VerdictFailure) else None
+    if isinstance(verdict, PredictionsVerdict) and not verdict.passed:
+        lines += ["", *_predictions(verdict)]
+    if verdict is not None and verdict.checks:
+        checks = verdict.checks
         lines += ["", *_metrics(checks)]
         parts = (list(noise_notes(checks)), list(better_notes(checks)), worse_rows(checks))
         lines += [line for part in parts if part for line in ("", *part)]
+    if isinstance(verdict, MetricsVerdict):
+        lines += _over_time(verdict)
     if isinstance(failure, TrainingFailure) and failure.job_traceback:
         lines += ["", "traceback of the job, its last frames (the pushed code, in the environment):"]
         lines += [f"  job | {line}" for line in failure.job_traceback.rstrip().splitlines()[-_MOST_FRAMES:]]
@@ -53,6 +57,13 @@ def failure_text(failure: RunFailure, location: str) -> str:
             lines += ["", "log of the training job, its last lines:"]
             lines += [f"  log | {clipped(line, 200)}" for line in run.job_log]
     return harmless("\n".join(lines))
+
+
+def _over_time(verdict: MetricsVerdict) -> Iterator[str]:
+    """The comparison with earlier runs."""
+    if verdict.baseline is not None:
+        yield from ("", *baseline_lines(verdict.baseline))
+    yield from (line for trend in verdict.trends for line in ("", f"trend: {trend_sentence(trend)}"))
 
 
 def _metrics(checks: Sequence[MetricCheck]) -> list[str]:

@@ -1,6 +1,7 @@
 """GitHub's job summary: Markdown, appended to the file that ``GITHUB_STEP_SUMMARY`` names.
 
-Annotations are made by pytest-github-actions-annotate-failures, from the location and the text of the items.
+Failures are annotated by pytest-github-actions-annotate-failures, from the location and the text of the items;
+`github_annotations` adds trends and baselines.
 """
 
 from __future__ import annotations
@@ -9,23 +10,26 @@ import html
 import re
 from typing import TYPE_CHECKING
 
+from pytest_ibmodels.reports.baselines import HEADER, cells, sources, verdict_words
 from pytest_ibmodels.reports.comparison import side_by_side
-from pytest_ibmodels.reports.figures import distinct_figures, figures, remark
+from pytest_ibmodels.reports.figures import counted, distinct_figures, figures, remark
 from pytest_ibmodels.reports.repeats import NOISY
 from pytest_ibmodels.reports.tables import clipped, plain
+from pytest_ibmodels.reports.trends import trend_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from pytest_ibmodels.reports.comparison import SideBySideRow
-    from pytest_ibmodels.reports.record import CheckRecord, InferenceRecord, RunRecord, TrainingRecord
+    from pytest_ibmodels.reports.record import BaselineRecord, CheckRecord, InferenceRecord, RunRecord, TrainingRecord
 
 MOST_BYTES = 1024 * 1024
 """GitHub drops the whole summary of a step if it is longer."""
 
 _MOST_FAILURE_CHARACTERS = 20_000
 _LEFT_OUT = "\n*The rest is left out: a summary may have 1 MiB.*\n"
+_MOST_WORSE = 20
 _SIGNS = {"passed": "✅", "failed": "❌", "xpassed": "❗"}
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~])")
 
@@ -63,6 +67,8 @@ def _blocks(runs: Sequence[RunRecord]) -> Iterator[str]:
     """Parts of the summary that are kept or left out as a whole: lines, and texts of failures."""
     yield "## Model tests\n\n"
     yield from _table(("model test", "environment", "training", "inference", "seconds", "pages"), map(_verdicts, runs))
+    yield from _baselines(runs)
+    yield from _trends(runs)
     yield from _margins(runs)
     compared = side_by_side(runs)
     if compared.rows:
@@ -91,6 +97,48 @@ def _verdict(phase: TrainingRecord | InferenceRecord) -> str:
     words = phase.failure.kind if phase.outcome == "failed" and phase.failure is not None else phase.outcome
     reason = f" ({_escaped(clipped(phase.reason, 100))})" if phase.reason else ""
     return f"{_SIGNS.get(phase.outcome, '')} {words}{reason}".strip()
+
+
+def _baselines(runs: Sequence[RunRecord]) -> Iterator[str]:
+    """A section for each baseline, with the runs that were held to it."""
+    held = [(run, run.training.baseline) for run in runs if run.training.baseline is not None]
+    for name in dict.fromkeys(baseline.name for _, baseline in held):
+        section = [both for both in held if both[1].name == name]
+        yield f"\n### Compared with {_escaped(name)}\n\n"
+        rows = [_change_row(run, cells(change)) for run, baseline in section for change in baseline.changes]
+        if rows:
+            yield from _table(("model test", "environment", *HEADER), rows)
+            yield "\n"
+        yield from (_baseline_line(*both) for both in section)
+        yield from (_worse_documents(*both) for both in section if both[1].worse_count)
+
+
+def _change_row(run: RunRecord, change: Sequence[str]) -> tuple[str, ...]:
+    *texts, verdict = map(_escaped, change)
+    return (_escaped(run.test), _escaped(run.environment), *texts, _bold(verdict, bold=verdict != "holds"))
+
+
+def _baseline_line(run: RunRecord, baseline: BaselineRecord) -> str:
+    sign = {"holds": "✅", "worse": "❌", "undecided": "⚠️" if baseline.passed else "❌"}[baseline.outcome]
+    sentences = (verdict_words(baseline), *sources(baseline), *baseline.remarks)
+    return f"- {sign} {_escaped(run.title)}: {_escaped('; '.join(sentences))}\n"
+
+
+def _worse_documents(run: RunRecord, baseline: BaselineRecord) -> str:
+    title = f"{run.title}: {counted(baseline.worse_count, 'document')} or rows got worse"
+    lines = [f"- {_escaped(one.document)}: {_escaped(', '.join(one.fields))}" for one in baseline.worse[:_MOST_WORSE]]
+    if baseline.worse_count > len(lines):
+        lines.append(f"- and {baseline.worse_count - len(lines)} more")
+    listed = "\n".join(lines)
+    return f"\n<details><summary>{html.escape(title)}</summary>\n\n{listed}\n\n</details>\n"
+
+
+def _trends(runs: Sequence[RunRecord]) -> Iterator[str]:
+    """An alert of GitHub's Markdown, as a whole: without its first line the others are no alert."""
+    trends = [(run, trend) for run in runs for trend in run.training.trends]
+    if trends:
+        lines = [f"> - {_escaped(run.title)}: {_escaped(trend_sentence(trend))}\n" for run, trend in trends]
+        yield f"\n> [!WARNING]\n> Metrics that got worse over several runs:\n>\n{''.join(lines)}"
 
 
 def _margins(runs: Sequence[RunRecord]) -> Iterator[str]:

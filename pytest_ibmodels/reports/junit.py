@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 from pytest_ibmodels.reports.figures import compact, remark
 from pytest_ibmodels.reports.repeats import NOISY
 from pytest_ibmodels.reports.tables import plain
+from pytest_ibmodels.reports.trends import trend_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from pytest_ibmodels.reports.record import CheckRecord, RunRecord, TrainingRecord
+    from pytest_ibmodels.reports.record import BaselineRecord, CheckRecord, RunRecord, TrainingRecord
 
 _NODE_ID = "nodeid"
 _INFERENCE = "::test_inference"
@@ -53,6 +54,7 @@ def _properties(run: RunRecord, nodeid: str) -> Iterator[tuple[str, str]]:
     for check in (*run.training.checks, *run.inference.checks):
         yield from _check_properties(check)
     yield from _training_properties(run.training)
+    yield from _history_properties(run.training)
     if run.inference.documents:
         yield "documents_compared", str(len(run.inference.documents))
         yield "fields_compared", str(run.inference.fields)
@@ -90,6 +92,29 @@ def _training_properties(training: TrainingRecord) -> Iterator[tuple[str, str]]:
         facts["comparison.difference"] = compact(comparison.f1.difference)
         facts["comparison.interval"] = f"{compact(comparison.f1.low)} {compact(comparison.f1.high)}"
     yield from ((name, str(value)) for name, value in facts.items() if value is not None and value != "")
+
+
+def _history_properties(training: TrainingRecord) -> Iterator[tuple[str, str]]:
+    if training.baseline is not None:
+        yield from _baseline_properties(training.baseline)
+    yield from (("trend", trend_sentence(trend)) for trend in training.trends)
+
+
+def _baseline_properties(baseline: BaselineRecord) -> Iterator[tuple[str, str]]:
+    yield "baseline", baseline.name
+    yield "baseline.outcome", baseline.outcome
+    facts = {"commit": baseline.commit, "version": baseline.version, "problem": baseline.problem}
+    yield from ((f"baseline.{name}", value) for name, value in facts.items() if value)
+    if baseline.worse_count:
+        yield "baseline.documents_worse", str(baseline.worse_count)
+    for change in baseline.changes:
+        name = f"{change.metric}.{change.field}"
+        yield f"baseline.new.{name}", compact(change.new, change.old)
+        yield f"baseline.old.{name}", compact(change.old, change.new)
+        yield f"baseline.difference.{name}", compact(change.difference)
+        if change.low is not None and change.high is not None:
+            yield f"baseline.interval.{name}", f"{compact(change.low)} {compact(change.high)}"
+        yield f"baseline.verdict.{name}", change.outcome
 
 
 def complete(text: str, runs: Mapping[str, RunRecord]) -> str:

@@ -168,6 +168,65 @@ class ComparisonRecord(_Record):
     )
 
 
+class ChangeRecord(_Record):
+    """A metric of the run and of its baseline."""
+
+    metric: str
+    field: str
+    new: float
+    old: float
+    difference: float = Field(description="New minus old.")
+    low: float | None = Field(description="Low end of the difference's 90 % interval; null if unknown.")
+    high: float | None = Field(description="High end of the difference's 90 % interval; null if unknown.")
+    outcome: Literal["holds", "worse", "undecided"]
+    method: Literal["documents", "runs", "intervals", "values"] = Field(
+        description="How the interval was found: from the same documents, the spread of earlier runs, the intervals of "
+        "both values, or not at all."
+    )
+    count: int = Field(description="Number of documents or rows compared, or of earlier runs; 0 if unknown.")
+    needed: int | None = Field(None, description="Documents or rows that would decide; null if unknown or decided.")
+
+
+class WorseDocumentRecord(_Record):
+    """A document, or a row, with fields that the baseline predicted better."""
+
+    document: str
+    fields: tuple[str, ...]
+
+
+class BaselineRecord(_Record):
+    """Verdict on the run against its baseline, that is, earlier runs in the history."""
+
+    name: str = Field(description="What the run is held to, such as `branch main`.")
+    outcome: Literal["holds", "worse", "undecided"]
+    passed: bool
+    max_drop: float = Field(description="Largest allowed drop of a metric.")
+    if_undecided: Literal["pass", "fail", "skip"]
+    problem: str = Field("", description="Why nothing could be compared; empty otherwise.")
+    changes: tuple[ChangeRecord, ...] = ()
+    remarks: tuple[str, ...] = ()
+    started: AwareDatetime | None = Field(None, description="Start of the newest run of the baseline.")
+    commit: str = ""
+    version: str = Field("", description="Version of the package in that run.")
+    runs: int = Field(0, description="Number of earlier runs used; repeats count as one.")
+    worse: tuple[WorseDocumentRecord, ...] = Field((), description="The first documents that got worse, at most 50.")
+    worse_count: int = Field(0, description="Number of all documents that got worse.")
+
+
+class TrendRecord(_Record):
+    """A metric that got worse over several runs, as of this run."""
+
+    metric: str
+    field: str
+    before: float = Field(description="Mean of the values before.")
+    after: float = Field(description="Mean of the values since, or the value of this run.")
+    first: int = Field(description="Number of the first run with worse values, from 1.")
+    runs: int = Field(description="Number of runs in the series, with this one.")
+    started: AwareDatetime = Field(description="Start of the first run with worse values.")
+    commit: str = ""
+    is_persistent: bool = Field(description="True for a shift of the mean, false for a single value.")
+
+
 class TrainingRecord(_Record):
     """The training phase."""
 
@@ -178,6 +237,8 @@ class TrainingRecord(_Record):
     values: tuple[ValueRecord, ...] = Field((), description="All reported metrics; of repeats, their mean.")
     test_part: TestPartRecord | None = None
     comparison: ComparisonRecord | None = Field(None, description="Null if no rows were compared.")
+    baseline: BaselineRecord | None = Field(None, description="Null if the model test has no baseline.")
+    trends: tuple[TrendRecord, ...] = Field((), description="Metrics that got worse over several runs.")
     history: tuple[HistoryRecord, ...] = Field((), description="Training curves.")
 
 
@@ -202,6 +263,7 @@ class RepeatRecord(_Record):
     job_id: str | None = None
     reattached: bool = Field(False, description="True if an earlier session started the job (--reattach).")
     seconds: float | None = Field(None, description="Duration of the training; null if it did not start.")
+    peak_memory: int | None = Field(None, description="Bytes that the training took at most; null if not reported.")
     passed: bool | None = Field(None, description="True if its own metrics are within the bounds; null if it failed.")
     values: tuple[ValueRecord, ...] = Field((), description="All reported metrics.")
     test_part: TestPartRecord | None = None
@@ -226,6 +288,7 @@ class RunRecord(_Record):
     started: AwareDatetime | None = None
     finished: AwareDatetime | None = None
     seconds: SecondsRecord = SecondsRecord()
+    peak_memory: int | None = Field(None, description="Bytes that the training took at most; null if not reported.")
     repeats: tuple[RepeatRecord, ...] = Field(
         (), description="All trainings of a run that trains several times, the first first; empty for others."
     )

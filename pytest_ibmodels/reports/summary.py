@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_ibmodels.reports.baselines import baseline_lines
 from pytest_ibmodels.reports.comparison import side_by_side
 from pytest_ibmodels.reports.figures import counted, distinct_figures, figures
 from pytest_ibmodels.reports.repeats import jobs_line, trained_times
@@ -54,6 +55,8 @@ def _lines(run: RunRecord) -> Iterator[str]:
         yield f"{run.title}: {trained_times(run.repeats) if run.repeats else f'trained in {seconds:.1f} s ({job})'}"
         yield from [f"  {jobs_line(run.repeats)}"] if run.repeats else []
         yield from _margins(run.training.checks)
+        if run.training.baseline is not None:
+            yield from (f"  {line}" for line in baseline_lines(run.training.baseline))
         if run.training.test_part is not None:
             yield f"  {measured_on(run.training.test_part, run.training.comparison)}"
     if run.inference.outcome == "passed" and not run.inference.documents:

@@ -67,10 +67,15 @@ def _positive_int(value: int) -> int:
     return value
 
 
+def _threads(value: int | None) -> int | None:
+    return None if value is None else _positive_int(value)
+
+
 _TOKENS = "File with the only accepted token, or lines 'NAME TOKEN', one per tenant."
 _MOUNT = "Show a local folder, or a built-in sample (sample:drivers-licenses), read-only in the drive; repeatable."
 _DATABASE = "SQLAlchemy URL (default: a SQLite file below --data); {name} in it stands for the tenant."
 _KEPT = "How long the state and log of an ended job are kept."
+_THREADS = "Threads of torch in a training (default: as many as its code wants)."
 _PRELOAD_FOR = "Folder of code that jobs will run: if it imports torch and the like, import them at the start."
 _NO_PRELOAD = "Import torch and the like in each job that needs them, not once for all: less memory, later first steps."
 _REMOVED = "Remove this folder, which holds the token file, when the sandbox ends or cannot start."
@@ -88,6 +93,7 @@ def serve(
     max_jobs: Annotated[int, Option(metavar="N", callback=_positive_int, help="Trainings that run at once.")] = _CORES,
     job_memory: Annotated[float, Option(metavar="GIB", callback=_positive, help="Memory of a training.")] = 8,
     job_time: Annotated[float, Option(metavar="SECONDS", callback=_positive, help="Time of a training.")] = 7200,
+    job_threads: Annotated[int | None, Option(metavar="N", callback=_threads, help=_THREADS)] = None,
     max_body: Annotated[float, Option(metavar="MIB", callback=_positive, help="Largest request body.")] = 1024,
     database: Annotated[str | None, Option(metavar="URL", help=_DATABASE)] = None,
     keep_jobs: Annotated[float, Option(metavar="DAYS", callback=_positive, help=_KEPT)] = 30,
@@ -111,6 +117,7 @@ def serve(
             max_jobs=max_jobs,
             job_memory=int(job_memory * GIB),
             job_time=job_time,
+            job_threads=job_threads,
             max_body=int(max_body * MIB),
             keep_jobs=keep_jobs * DAY,
             preload=not no_preload,

@@ -25,6 +25,8 @@ class Settings:
     max_jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
     job_memory: int = 8 * GIB
     job_time: float = 7200.0
+    job_threads: int | None = None
+    """Threads of torch in a training. None leaves them to the training's code."""
     max_body: int = 1024 * MIB
     keep_jobs: float = 30 * DAY
     """How long the state and log of an ended job are kept."""

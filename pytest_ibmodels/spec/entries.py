@@ -1,6 +1,7 @@
-"""Pydantic models of the entries of both YAML files.
+"""Pydantic models of the entries of `model_tests.yaml`.
 
-The JSON Schemas are generated from these models. Docstrings of fields become descriptions, which editors show.
+The JSON Schemas are generated from these models and those of `environment_entries`. Docstrings of fields become
+descriptions, which editors show.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    SecretStr,
     StringConstraints,
     ValidationInfo,
     field_validator,
@@ -36,7 +36,9 @@ MAX_REPEATS = 20
 """Maximum number of trainings of one case."""
 
 
-class _Entry(BaseModel):
+class Entry(BaseModel):
+    """Base of all entries: strict, without unknown keys and empty values."""
+
     model_config = ConfigDict(
         strict=True, extra="forbid", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True
     )
@@ -57,7 +59,7 @@ def _add_short_form(schema: dict[str, Any]) -> None:
     schema.update(examples=[0.9, {"min": 0.9}, {"max": 0.4}], anyOf=[number, {**long_form, "minProperties": 1}])
 
 
-class BoundsEntry(_Entry):
+class BoundsEntry(Entry):
     """Values of the metric that pass for this field: a minimum, or `min`, `max`, or both."""
 
     model_config = ConfigDict(json_schema_extra=_add_short_form)
@@ -90,7 +92,7 @@ def _name_metrics(schema: dict[str, Any]) -> None:
     schema["propertyNames"] = {"pattern": values.NAME_PATTERN}
 
 
-class InferenceEntry(_Entry):
+class InferenceEntry(Entry):
     """How inference with the trained model is tested."""
 
     documents: Annotated[
@@ -102,7 +104,7 @@ class InferenceEntry(_Entry):
     N."""
 
 
-class BetterEntry(_Entry):
+class BetterEntry(Entry):
     """How far the new model may fall behind the model in use."""
 
     max_drop: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -114,7 +116,33 @@ class BetterEntry(_Entry):
     would decide, `fail` fails."""
 
 
-class ModelTestEntry(_Entry):
+class BaselineEntry(Entry):
+    """Earlier runs that a new run is held to, and how far it may fall behind them."""
+
+    branch: Annotated[Text | None, Field(examples=["main"])] = None
+    """The newest passed run of this git branch."""
+
+    tag: Annotated[Text | None, Field(examples=["v1.2"])] = None
+    """The newest passed run of the commit that has this git tag."""
+
+    previous: Annotated[Literal[True] | None, Field(examples=[True])] = None
+    """The newest passed run, of any branch."""
+
+    max_drop: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    """Largest drop of a metric below the baseline, as a fraction: 0.01 (the default) is one point of 100."""
+
+    undecided: Literal["pass", "fail", "skip"] = "pass"
+    """Verdict if there is no baseline, or too few documents or runs to decide: `pass` (the default) passes with a
+    warning, `fail` fails, `skip` skips the training item."""
+
+    @model_validator(mode="after")
+    def _check_kind(self) -> Self:
+        if sum(given is not None for given in (self.branch, self.tag, self.previous)) != 1:
+            raise values.spec_error("needs one of `branch: NAME`, `tag: NAME` and `previous: true`")
+        return self
+
+
+class ModelTestEntry(Entry):
     """One model test: a training that must keep working, and how good it must be."""
 
     env: Annotated[
@@ -217,6 +245,18 @@ class ModelTestEntry(_Entry):
     are the labels, `macro avg` and `weighted avg`, and accuracy is one number. The bounds of a metric of your own
     that is one number go right below its name."""
 
+    baseline: Annotated[
+        BaselineEntry | None,
+        BeforeValidator(values.baseline, json_schema_input_type=Literal["previous"] | BaselineEntry),
+        Field(examples=["previous", {"branch": "main", "max_drop": 0.01}, {"tag": "v1.2", "undecided": "fail"}]),
+    ] = None
+    """Earlier runs in the history that the metrics are held to, beside their bounds: `{branch: NAME}`, `{tag: NAME}` or
+    `previous`. All metrics with bounds are compared; without any, f1, or else accuracy."""
+
+    trend: Literal["warn", "fail"] = "warn"
+    """Effect of a trend alert, that is, of metrics that get worse over the runs in the history: `warn` (the default)
+    shows a warning, `fail` fails the training, too."""
+
     inference: Annotated[
         InferenceEntry | None,
         BeforeValidator(values.inference, json_schema_input_type=Literal[False] | InferenceEntry),
@@ -243,84 +283,3 @@ class ModelTestEntry(_Entry):
     package: Annotated[Text | None, Field(examples=["ibformers_next"])] = None
     """Folder of the training code to upload for this model test, relative to pytest's root folder. Default: the first
     part of `function`, else the setting ibmodels_package."""
-
-
-class LimitsEntry(_Entry):
-    """Timeouts of this environment in seconds, instead of those of pytest's settings."""
-
-    upload: Annotated[Seconds | None, Field(examples=[300])] = None
-    """Timeout for unpacking the uploaded code, in seconds."""
-
-    queue: Annotated[Seconds | None, Field(examples=[3600])] = None
-    """Timeout for a training to leave the queue of the environment, in seconds."""
-
-    inference: Annotated[Seconds | None, Field(examples=[300])] = None
-    """Timeout for the inference of one model test, in seconds."""
-
-
-def _limits(value: Any) -> dict[str, float]:
-    return LimitsEntry.model_validate(value).model_dump(exclude_none=True)
-
-
-class EnvironmentEntry(_Entry):
-    """An Instabase to publish to and train on, or the embedded sandbox. Any text may contain `${VARIABLE}`."""
-
-    host: Annotated[str, Field(examples=["https://dogfood.instabase.com", "sandbox", "${IB_HOST:-sandbox}"])]
-    """Address of the Instabase, http(s)://…, or `sandbox` for the embedded one."""
-
-    path: Annotated[str | None, Field(examples=["me/my-repo/fs/Instabase Drive/model-tests"])] = None
-    """Drive folder for test files, OWNER/REPO/fs/DRIVE/…, where the token may write and delete. The embedded sandbox
-    has a default."""
-
-    token: Annotated[SecretStr | None, Field(examples=["${DOGFOOD_TOKEN}"])] = None
-    """API token. Keep it out of the file: `${VARIABLE}`."""
-
-    mounts: Annotated[
-        dict[str, str] | None,
-        Field(
-            examples=[
-                {"me/data/fs/Drive/receipts": "../receipts", "me/data/fs/Drive/licenses": "sample:drivers-licenses"}
-            ]
-        ),
-    ] = None
-    """Embedded sandbox only. Drive folder -> its content: a local folder, relative to this file, or a built-in
-    sample."""
-
-    max_parallel: Annotated[
-        int | str | None,
-        BeforeValidator(
-            values.max_parallel,
-            json_schema_input_type=Annotated[int, Field(ge=1)] | Annotated[str, Field(pattern=values.VARIABLE_PATTERN)],
-        ),
-        Field(examples=[2]),
-    ] = None
-    """Maximum number of trainings at the same time. Default: no maximum; on the embedded sandbox half the processor's
-    cores (at least 1), because trainings on one machine share its cores."""
-
-    data: Annotated[str | None, Field(examples=[".sandbox"])] = None
-    """Embedded sandbox only. Folder for its files, relative to this file. Default: a temporary one."""
-
-    database: Annotated[
-        SecretStr | None,
-        Field(examples=["postgresql+psycopg://me:${REVIEWS_PASSWORD}@db.example.com/reviews", "sample:reviews"]),
-    ] = None
-    """Database of model tests with a `table`: its SQLAlchemy URL as seen from the environment, or a built-in sample.
-    Keep passwords out of the file: `${VARIABLE}`."""
-
-    ca_bundle: Annotated[str | None, Field(examples=["certificates/company.pem"])] = None
-    """PEM file of the certificates to verify the host with, instead of the public ones; relative to this file."""
-
-    verify: bool = True
-    """false: the certificate of the host is not verified, and anybody in between can read the token."""
-
-    limits: Annotated[dict[str, float], BeforeValidator(_limits, json_schema_input_type=LimitsEntry)] = {}
-    """Timeouts of this environment in seconds, instead of those of pytest's settings."""
-
-
-NESTED: dict[str, type[BaseModel]] = {
-    "better_than_current": BetterEntry,
-    "inference": InferenceEntry,
-    "limits": LimitsEntry,
-    "metrics": BoundsEntry,
-}
-"""Model of the mapping below a key of an entry."""

@@ -16,7 +16,7 @@ from pytest_ibmodels.spec.variables import has_variables
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pytest_ibmodels.spec.entries import EnvironmentEntry
+    from pytest_ibmodels.spec.environment_entries import EnvironmentEntry
 
 SANDBOX = "sandbox"
 """Host of every embedded environment, and name of the environment that exists in no file."""

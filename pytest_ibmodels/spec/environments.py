@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from pytest_ibmodels.spec.databases import fill_in, passwords, resolve_sqlite_file
 from pytest_ibmodels.spec.drive_paths import drive_path
-from pytest_ibmodels.spec.entries import EnvironmentEntry
+from pytest_ibmodels.spec.environment_entries import EnvironmentEntry
 from pytest_ibmodels.spec.environment_rules import (
     SAMPLE_PREFIX,
     SANDBOX,
@@ -49,7 +49,8 @@ class ResolvedEnvironment:
         token: API token; None for an embedded environment without one.
         mounts: drive folder without outer slashes -> absolute local folder, or `sample:NAME`.
         max_parallel: maximum number of trainings at the same time, at least 1. None means half the processor's cores
-            (at least 1) for an embedded environment, and no maximum for any other.
+            (at least 1) for an embedded environment, and no maximum for any other. In an embedded environment a number
+            also divides the cores among the trainings.
         data: absolute folder of an embedded environment; None means a temporary folder.
         database: SQLAlchemy URL, or `sample:NAME`; the SQLite file of an embedded environment is absolute.
         ca_bundle: absolute file of the certificates to verify the host with; None means the public ones.

@@ -7,6 +7,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from pytest_ibmodels.verdicts.baseline import PREVIOUS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -71,6 +73,26 @@ class TableSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class BaselineSpec:
+    """Earlier runs that a new run is held to.
+
+    Attributes:
+        kind: how they are chosen: by git branch, by git tag, or the newest.
+        ref: name of the branch or tag; empty for the newest.
+        max_drop: largest allowed drop of a metric, as a fraction.
+        undecided: verdict if there is no baseline, or too few documents or runs to decide.
+    """
+
+    kind: Literal["branch", "tag", "previous"]
+    ref: str = ""
+    max_drop: float = 0.01
+    undecided: Literal["pass", "fail", "skip"] = "pass"
+
+    def __str__(self) -> str:
+        return PREVIOUS if self.kind == "previous" else f"{self.kind} {self.ref}"
+
+
+@dataclass(frozen=True, slots=True)
 class DataPath:
     """A path of the key `data`.
 
@@ -129,6 +151,8 @@ class ModelTest:
         config: hyperparameters, passed to the training unchanged.
         repeats: number of trainings, each with another seed.
         metrics: metric -> field -> bounds.
+        baseline: earlier runs that its metrics are held to; None for none.
+        trend: effect of a trend alert.
         inference: documents to run inference on.
         marks: marks of pytest for both items.
         skip: reason not to run it; None runs it.
@@ -145,6 +169,8 @@ class ModelTest:
     script: ScriptSpec | None = None
     config: dict[str, JsonValue] = field(default_factory=dict)
     metrics: dict[str, dict[str, Minimum]] = field(default_factory=dict)
+    baseline: BaselineSpec | None = None
+    trend: Literal["warn", "fail"] = "warn"
     inference: InferenceSpec = InferenceSpec()
     marks: tuple[MarkUse, ...] = ()
     skip: str | None = None

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_ibmodels.spec.drive_paths import drive_path
-from pytest_ibmodels.spec.entries import ModelTestEntry
+from pytest_ibmodels.spec.entries import BaselineEntry, ModelTestEntry
 from pytest_ibmodels.spec.errors import Problem, SpecError
 from pytest_ibmodels.spec.messages import closest, quoted
 from pytest_ibmodels.spec.model_test import (
+    BaselineSpec,
     DataPath,
     EnvironmentUse,
     InferenceSpec,
@@ -101,7 +102,16 @@ def _model_test(path: Path, name: str, line: int, entry: ModelTestEntry, raw: Lo
         xfail=entry.xfail,
         package=entry.package or (entry.function and entry.function.partition(".")[0]),
         repeats=entry.repeats,
+        baseline=_baseline(entry.baseline),
+        trend=entry.trend,
     )
+
+
+def _baseline(entry: BaselineEntry | None) -> BaselineSpec | None:
+    if entry is None:
+        return None
+    kind: Literal["branch", "tag", "previous"] = "branch" if entry.branch else "tag" if entry.tag else "previous"
+    return BaselineSpec(kind, entry.branch or entry.tag or "", entry.max_drop, entry.undecided)
 
 
 def _table(entry: ModelTestEntry) -> TableSpec | None:

@@ -29,6 +29,7 @@ class Project:
         model_tests: names of the files of model tests.
         folder: pytest's root folder.
         history: setting that says where the history is kept; ``history_file``: its file in pytest's cache folder.
+        trend_min_shift: setting of the smallest shift that pytest warns of; it may be no number.
     """
 
     environments: Path
@@ -38,6 +39,7 @@ class Project:
     folder: Path
     history: str
     history_file: Path
+    trend_min_shift: str
 
 
 def project_of(config: pytest.Config) -> Project:
@@ -50,6 +52,7 @@ def project_of(config: pytest.Config) -> Project:
         folder=config.rootpath,
         history=history_setting(config),
         history_file=history_file(config),
+        trend_min_shift=str(config.getini("ibmodels_trend_min_shift")),
     )
 
 

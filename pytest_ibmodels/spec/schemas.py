@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic.json_schema import GenerateJsonSchema
 
-from pytest_ibmodels.spec.entries import EnvironmentEntry, ModelTestEntry
+from pytest_ibmodels.spec.entries import ModelTestEntry
+from pytest_ibmodels.spec.environment_entries import EnvironmentEntry
 from pytest_ibmodels.spec.environment_rules import SANDBOX
 from pytest_ibmodels.spec.values import ENTRY_PATTERN, HIDDEN_PATTERN, SCRIPT_KEYS, TABLE_KEYS
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from pytest_ibmodels.spec.entries import NESTED
+from pytest_ibmodels.spec.entries import BaselineEntry, BetterEntry, BoundsEntry, InferenceEntry
+from pytest_ibmodels.spec.environment_entries import LimitsEntry
 from pytest_ibmodels.spec.messages import closest, is_a, number_hint, quoted, quotes_hint
 from pytest_ibmodels.spec.reader import Document, LocatedDict, LocatedList
 from pytest_ibmodels.spec.values import COLUMN_PATTERN, PER_FIELD, TABLE_PATTERN, invalid_character
@@ -19,6 +20,16 @@ if TYPE_CHECKING:
 
 EntryT = TypeVar("EntryT", bound=BaseModel)
 Path = tuple[str | int, ...]
+
+
+_NESTED: dict[str, type[BaseModel]] = {
+    "baseline": BaselineEntry,
+    "better_than_current": BetterEntry,
+    "inference": InferenceEntry,
+    "limits": LimitsEntry,
+    "metrics": BoundsEntry,
+}
+"""Model of the mapping below a key of an entry."""
 
 
 class Spot(NamedTuple):
@@ -155,7 +166,7 @@ def _hint(details: ErrorDetails) -> str:
 
 def _keys_beside(model: type[BaseModel], path: Path) -> list[str]:
     """Keys that the mapping of the last key of `path` may have."""
-    return list((model if len(path) == 1 else NESTED[str(path[0])]).model_fields)
+    return list((model if len(path) == 1 else _NESTED[str(path[0])]).model_fields)
 
 
 def spot(parent: LocatedDict, name: str, *path: str | int) -> Spot:

@@ -145,6 +145,15 @@ def better(value: Any) -> Any:
     raise spec_error(f"has to be true, false, or {{max_drop: NUMBER, undecided: pass or fail}}, but {is_a(value)}")
 
 
+def baseline(value: Any) -> Any:
+    """Expand `previous` to the long form."""
+    if value == "previous":
+        return {"previous": True}
+    if isinstance(value, dict):
+        return value
+    raise spec_error(f"has to be previous, {{branch: NAME}} or {{tag: NAME}}, but {is_a(value)}")
+
+
 def expand_single_values(metrics: Any) -> Any:
     """Expand `accuracy: 0.9` to `accuracy: {all: 0.9}`, and `loss: {max: 0.4}` to `loss: {all: {max: 0.4}}`."""
     if not isinstance(metrics, dict):

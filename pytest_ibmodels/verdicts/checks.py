@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 from pytest_ibmodels.verdicts.better import tolerance
 
 if TYPE_CHECKING:
+    from pytest_ibmodels.verdicts.baseline import BaselineVerdict
     from pytest_ibmodels.verdicts.better import IfUndecided, Verdict
     from pytest_ibmodels.verdicts.comparison import Comparison
     from pytest_ibmodels.verdicts.reported import Interval
+    from pytest_ibmodels.verdicts.trends import Trend
 
 
 @dataclass(frozen=True)
@@ -135,13 +137,24 @@ class BetterCheck(MetricCheck):
 
 @dataclass(frozen=True)
 class MetricsVerdict:
-    """All checks of a training."""
+    """All checks of a training.
+
+    Attributes:
+        checks: metrics held to their bounds.
+        baseline: the run held to earlier runs; None if the model test has no baseline.
+        trends: metrics that got worse over several runs, as of this run.
+        trend_fails: True if a trend fails the test.
+    """
 
     checks: tuple[MetricCheck, ...]
+    baseline: BaselineVerdict | None = None
+    trends: tuple[Trend, ...] = ()
+    trend_fails: bool = False
 
     @property
     def passed(self) -> bool:
-        return all(check.passed for check in self.checks)
+        is_kept = self.baseline is None or self.baseline.passed
+        return all(check.passed for check in self.checks) and is_kept and not (self.trend_fails and self.trends)
 
     @property
     def failures(self) -> tuple[MetricCheck, ...]:

@@ -51,6 +51,9 @@ METRICS: Mapping[str, Metric] = {
 }
 """Known metrics by name. Training code may report others."""
 
+_INDISTINCT = 1e-6
+"""A value this near to its bound is told from it by no number of documents."""
+
 _LOW_IS_BETTER = frozenset(
     {"cer", "distance", "duration", "error", "latency", "loss", "mae", "mape", "mse", "perplexity", "rmse"}
     | {"seconds", "time", "wer"}
@@ -157,7 +160,7 @@ def _with_interval(check: MetricCheck, intervals: object, test_part: TestPart | 
     found = interval(reported)
     remarks: list[str] = []
     if found is not None:
-        found, remarks = _possible_interval(check, found)
+        found, remarks = _possible_interval(check, found, test_part)
     elif reported is not None:
         remarks.append(f"its interval was reported as {excerpt(reported)}, not as two numbers")
     if test_part is not None and check.field in test_part.labels_without_test_rows:
@@ -165,24 +168,47 @@ def _with_interval(check: MetricCheck, intervals: object, test_part: TestPart | 
     return replace(check, interval=found, remark="; ".join(remarks))
 
 
-def _possible_interval(check: MetricCheck, found: Interval) -> tuple[Interval | None, list[str]]:
+def _possible_interval(
+    check: MetricCheck, found: Interval, test_part: TestPart | None
+) -> tuple[Interval | None, list[str]]:
     """The interval, None if the metric cannot have it, and remarks on the bounds within it, which chance may decide."""
     low, high = found
     in_percent = (check.observed or 0.0) > 1 + TOLERANCE
     if _is_fraction(check.metric) and not in_percent and (low < -TOLERANCE or high > 1 + TOLERANCE):
         return None, [f"its interval was reported as {low:g} to {high:g}, but {check.metric} lies between 0 and 1"]
-    return found, bounds_within(check, found)
+    return found, bounds_within(check, found, test_part)
 
 
-def bounds_within(check: MetricCheck, found: Interval) -> list[str]:
-    """Remarks on the bounds of a check that lie within an interval, so that chance may decide."""
+def bounds_within(check: MetricCheck, found: Interval, test_part: TestPart | None = None) -> list[str]:
+    """Remarks on the bounds of a check that lie within an interval, so that chance may decide.
+
+    If the test part is known, they say how many documents or rows would tell.
+    """
     low, high = found
     remarks = []
     if check.minimum is not None and low < check.minimum - TOLERANCE and check.minimum <= high + TOLERANCE:
-        remarks.append("the minimum lies within")
+        remarks.append(f"the minimum lies within{_count_to_tell(check, check.minimum, found, test_part)}")
     if check.maximum is not None and low - TOLERANCE <= check.maximum and check.maximum < high - TOLERANCE:
-        remarks.append("the maximum lies within")
+        remarks.append(f"the maximum lies within{_count_to_tell(check, check.maximum, found, test_part)}")
     return remarks
+
+
+def _count_to_tell(check: MetricCheck, bound: float, found: Interval, test_part: TestPart | None) -> str:
+    """Number of documents or rows from which on the interval of the same value would not reach the bound, in words.
+
+    The Wilson interval of a rate p ends where (p - end)² n = z² end (1 - end), so both ends and counts are related
+    without z. Other values have intervals that shrink with the square root of the count.
+    """
+    value = check.observed
+    if test_part is None or value is None or abs(value - bound) < _INDISTINCT:
+        return ""
+    end = found[0] if value > bound else found[1]
+    ratio = ((value - end) / (value - bound)) ** 2
+    if _is_fraction(check.metric) and 0 < end < 1 and 0 < bound < 1:
+        ratio *= bound * (1 - bound) / (end * (1 - end))
+    # Round before rounding up: 0.3 / 0.1 is 2.9999999999999996.
+    needed = max(test_part.count + 1, math.ceil(round(test_part.count * ratio, 6)))
+    return f", about {needed:,} {test_part.unit} would tell"
 
 
 def _missing(reported: object, metric: str, field: str, test_part: TestPart | None) -> str:

@@ -82,8 +82,8 @@ def test_a_cur_status_of_another_form_is_no_answer(text: str) -> None:
 def test_both_forms_of_predictions_are_read_in_their_order() -> None:
     flat = b'{"z": {"Name": {"text": "A", "avg_confidence": NaN}}, "a": {"Name": {"text": ""}}}'
     nested = b'{"z": {"is_test_file": true, "entities": {"Name": {"text": "A"}}}, "a": {"entities": {"Name": {}}}}'
-    assert parse_predictions(flat) == parse_predictions(nested) == {"z": {"Name": "A"}, "a": {"Name": ""}}
-    assert list(parse_predictions(flat)) == ["z", "a"]
+    assert parse_predictions(flat).texts == parse_predictions(nested).texts == {"z": {"Name": "A"}, "a": {"Name": ""}}
+    assert list(parse_predictions(flat).texts) == ["z", "a"]
 
 
 @pytest.mark.parametrize(

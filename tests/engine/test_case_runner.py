@@ -39,6 +39,7 @@ from pytest_ibmodels.journal.environment import EnvironmentJournal
 from pytest_ibmodels.journal.store import Journal
 from pytest_ibmodels.spec import Minimum, ModelTest
 from pytest_ibmodels.verdicts.predictions import Answer
+from pytest_ibmodels.verdicts.results import TrainingPredictions
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -106,8 +107,8 @@ class FakeRoute:
         self.polls += 1
         return cast("TrainingState", _given(self.states))
 
-    async def training_predictions(self, context: RunContext, test: ModelTest) -> Mapping[str, Mapping[str, str]]:
-        return {"doc": {"Name": "x"}}
+    async def training_predictions(self, context: RunContext, test: ModelTest) -> TrainingPredictions:
+        return TrainingPredictions({"doc": {"Name": "x"}}, results={})
 
     async def start_inference(self, context: RunContext, test: ModelTest, documents: Sequence[str]) -> str:
         return "j2"

@@ -84,13 +84,13 @@ def test_a_sandbox_that_runs_has_its_token_in_no_file_and_nothing_of_its_users_v
         return "".join(file.read_bytes().decode(errors="replace") for file in files)
 
     async def look() -> tuple[str, str]:
-        sandbox = await EmbeddedSandbox.start(mounts={}, data=tmp_path / "data")
+        sandbox = await EmbeddedSandbox.start(mounts={}, data=tmp_path / "data", code=tmp_path / "code")
         try:
             return sandbox.token.get_secret_value(), written(sandbox)
         finally:
             await sandbox.stop()
 
     token, seen = asyncio.run(look())
-    assert "sandbox.sqlite" in seen or "serve" in seen
+    assert f"--preload-for\0{tmp_path / 'code'}" in seen
     assert token not in seen
     assert "token-of-the-user" not in seen

@@ -21,6 +21,7 @@ from pytest_ibmodels.history.errors import HistoryError
 from pytest_ibmodels.history.location import database_url
 from pytest_ibmodels.history.runs import StoredMetric
 from pytest_ibmodels.history.store import History
+from pytest_ibmodels.verdicts.results import Labels
 from tests.conftest import ROOT
 from tests.history.samples import BEGIN, run
 
@@ -77,25 +78,32 @@ def stored(process: subprocess.Popen[str]) -> list[int]:
 
 
 def test_a_run_comes_back_as_it_was_added(history: History) -> None:
-    assert history.runs("receipts") == []
+    assert history.runs("receipts", with_documents=True) == []
     assert history.add(run()) == 1
-    assert history.runs("receipts") == [run()]
+    assert history.runs("receipts", with_documents=True) == [run()]
 
 
 def test_a_known_run_changes_nothing(history: History) -> None:
     assert history.add(run(1), run(2)) == 2
     assert history.add(run(2, 0.1, verdict="failed"), run(3), run(3)) == 1
-    assert history.runs("receipts") == [run(1), run(2), run(3)]
+    assert history.runs("receipts", with_documents=True) == [run(1), run(2), run(3)]
 
 
 def test_runs_are_found_by_project_test_and_environment_in_time_order(history: History) -> None:
     others = run(4, project="licenses"), run(5, test="Others"), run(6, environment="prod")
     history.add(*others, run(2), run(1), run(3))
     assert [one.id[-1] for one in history.runs("receipts")] == ["1", "2", "3", "5", "6"]
-    assert history.runs("receipts", test="Receipts", environment="dogfood") == [run(1), run(2), run(3)]
+    assert history.runs("receipts", test="Receipts", environment="dogfood", with_documents=True) == [
+        run(1),
+        run(2),
+        run(3),
+    ]
     assert [one.id[-1] for one in history.runs("receipts", last=1)] == ["3", "5", "6"]
-    assert history.runs("receipts", test="Receipts", environment="dogfood", last=2) == [run(2), run(3)]
-    assert history.runs("licenses") == [others[0]]
+    assert history.runs("receipts", test="Receipts", environment="dogfood", last=2, with_documents=True) == [
+        run(2),
+        run(3),
+    ]
+    assert history.runs("licenses", with_documents=True) == [others[0]]
     assert history.tests("receipts") == [("Others", "dogfood"), ("Receipts", "dogfood"), ("Receipts", "prod")]
 
 
@@ -105,10 +113,10 @@ def test_odd_values_are_stored_as_far_as_a_database_can(history: History) -> Non
         StoredMetric("f1", name, float("nan"), low=float("-inf"), count=2**70),
         StoredMetric("f1\0", "\ud800", 1e-300),
     )
-    odd = run(test=name, project=name, metrics=metrics, seed=2**64, documents={name: True})
+    odd = run(test=name, project=name, metrics=metrics, seed=2**64, documents={name: {name: Labels(name, name)}})
     history.add(odd)
     expected = (StoredMetric("f1", name, None), StoredMetric("f1\ufffd", "?", 1e-300))
-    assert history.runs(name, test=name) == [replace(odd, metrics=expected, seed=None)]
+    assert history.runs(name, test=name, with_documents=True) == [replace(odd, metrics=expected, seed=None)]
 
 
 def test_a_clock_that_was_set_back_and_other_zones_keep_every_run(history: History) -> None:
@@ -129,7 +137,7 @@ def test_a_history_travels_as_json_lines_and_merges_twice(history: History, tmp_
         other.add(run(1))
         assert other.import_([*lines, "\n"]) == (2, 1)
         assert other.import_(lines) == (0, 3)
-        assert other.runs("receipts") == runs
+        assert other.runs("receipts", with_documents=True) == runs
 
 
 @pytest.mark.parametrize(
@@ -150,7 +158,7 @@ def test_a_line_that_is_no_run_is_named_and_nothing_is_imported(line: str, messa
         first = next(history.export("receipts")).replace(run(1).id, "new")
         with pytest.raises(HistoryError, match=message):
             history.import_([first, line])
-        assert history.runs("receipts") == [run(1)]
+        assert history.runs("receipts", with_documents=True) == [run(1)]
 
 
 def test_two_writers_at_once_lose_nothing(url: str) -> None:
@@ -220,7 +228,7 @@ def test_a_read_only_history_is_named(tmp_path: Path) -> None:
         history.add(run())
     assert "it is read-only: allow this user to write it" in refused(url)
     with History.open(url) as history:
-        assert history.runs("receipts") == [run()]
+        assert history.runs("receipts", with_documents=True) == [run()]
 
 
 def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,7 +247,7 @@ def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr(store, "_insert", insert_on_full_disk)
         with pytest.raises(HistoryError, match="the disk is full: free some space"):
             history.add(run(1, metrics=run().metrics * 1000))
-        assert history.runs("receipts") == [run()]
+        assert history.runs("receipts", with_documents=True) == [run()]
 
 
 def test_an_unreachable_server_is_named_without_its_password() -> None:
@@ -292,9 +300,9 @@ def test_a_folder_of_the_cache_is_made_and_no_other(tmp_path: Path) -> None:
     url = database_url("cache", file, tmp_path, os.environ)
     assert url is not None
     with History.open(url) as history:
-        assert history.runs("receipts") == []
+        assert history.runs("receipts", with_documents=True) == []
         assert not file.parent.exists()
         history.add(run())
-        assert history.runs("receipts") == [run()]
+        assert history.runs("receipts", with_documents=True) == [run()]
     assert file.is_file()
     assert (tmp_path / "c%d e" / ".gitignore").read_text() == "*\n"

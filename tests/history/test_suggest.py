@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from pytest_ibmodels import cli
 from pytest_ibmodels.cli import suggest as command
 from pytest_ibmodels.cli.history_access import NoHistory
+from pytest_ibmodels.history.store import History
 from tests.history.test_advice import noise, stored
 
 if TYPE_CHECKING:
@@ -48,7 +50,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def runs(monkeypatch: pytest.MonkeyPatch) -> dict[str, Sequence[StoredRun]]:
     """Runs in place of the history's, by environment."""
     runs: dict[str, Sequence[StoredRun]] = {}
-    monkeypatch.setattr(command, "stored_runs", lambda _: lambda _, environment: runs.get(environment, ()))
+
+    def newest_runs(_test: str | None, last: int) -> list[StoredRun]:
+        return [replace(run, environment=name) for name, several in runs.items() for run in [*several][-last:]]
+
+    monkeypatch.setattr(command, "stored_runs", lambda _: newest_runs)
     return runs
 
 
@@ -162,7 +168,7 @@ def test_an_invalid_file(
 def test_a_history_that_cannot_be_read(
     project: Path, suggest: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def unreadable(test: str, environment: str) -> Sequence[StoredRun]:
+    def unreadable(_test: str | None, _last: int) -> Sequence[StoredRun]:
         raise NoHistory("the history is locked")
 
     monkeypatch.setattr(command, "stored_runs", lambda _: unreadable)
@@ -179,3 +185,24 @@ def test_files_of_model_tests_are_found_where_pytest_looks(
     (project / "env" / "pyvenv.cfg").write_text("")
     printed = suggest("Y")[1]
     assert "known are: T, Other, U, Other" in printed
+
+
+def test_the_history_is_opened_once_for_all_model_tests(
+    project: Path, suggest: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{project / 'runs.db'}"
+    runs = [replace(run, project=project.name) for run in stored(noise(30, 0.93, 1))]
+    with History.open(url) as history:
+        history.add(*runs, *(replace(run, id=f"d{run.id[1:]}", environment="dogfood") for run in runs))
+    opened: list[str] = []
+    real = History.open
+
+    def count(url: str) -> History:
+        opened.append(url)
+        return real(url)
+
+    monkeypatch.setattr(History, "open", count)
+    monkeypatch.setenv("IBMODELS_HISTORY", url)
+    found = rows(suggest("--last", "20")[1])
+    assert [found[name, "f1", "Name"][0] for name in ("sandbox", "dogfood")] == ["20", "20"]
+    assert opened == [url]

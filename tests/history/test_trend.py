@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
+from pytest_ibmodels.history.shifts import FEWEST_RUNS
 from pytest_ibmodels.history.trend import (
-    FEWEST_RUNS,
     all_alerts,
     change_points,
     new_drops,
     new_shift,
     new_shifts,
 )
+
+if TYPE_CHECKING:
+    from pytest_ibmodels.history.statistics import Split
 
 
 def noise(count: int, mean: float, seed: int, spread: float = 0.007) -> list[float]:
@@ -200,3 +205,36 @@ def test_one_drop_is_not_alerted_again_when_its_start_was_wrong_at_first(seed: i
 def test_a_second_drop_soon_after_the_first_is_another_alert() -> None:
     values = [*noise(20, 0.95, 1), *noise(6, 0.93, 2), *noise(12, 0.88, 3)]
     assert len(all_alerts({"f1": values})["f1"]) == 2
+
+
+@pytest.mark.parametrize("spread", [0.004, 0.03])
+def test_the_newest_run_alone_gets_the_alerts_of_a_whole_replay(spread: float) -> None:
+    fields = {
+        name: [
+            *noise(18, 0.93, seed, spread),
+            *noise(10, 0.93 - drop, seed + 50, spread),
+            *noise(12, 0.93, seed, spread),
+        ]
+        for seed, (name, drop) in enumerate({"Name": 0.03, "Total": 0.1, "Date": 0.0}.items())
+    }
+    alerts = all_alerts(fields)
+    assert alerts["Total"]
+    for count in range(1, 41):
+        newest = new_shifts({name: values[:count] for name, values in fields.items()})
+        found = {name: alert.shift for name, several in alerts.items() for alert in several if alert.run == count - 1}
+        assert newest == found
+
+
+def test_a_run_without_a_fall_draws_no_permutations(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[float] = []
+
+    def p_value(_values: object, split: Split, _alpha: float) -> float:
+        drawn.append(split.score)
+        return 1.0
+
+    monkeypatch.setattr("pytest_ibmodels.history.shifts.split_p_value", p_value)
+    values = [*noise(60, 0.90, 1, 0.03), 0.99, 0.98, 0.97]
+    assert new_shifts({"Name": values, "Same": [0.5] * 63}) == {}
+    assert drawn == []
+    all_alerts({"Name": values})
+    assert drawn

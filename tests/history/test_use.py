@@ -11,61 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_ibmodels import cli
 from pytest_ibmodels.history.store import History
-from tests.plugin.conftest import TOKEN, Project, _outside_github, fork_server, project, served, server
+from tests.history.conftest import Documents, Sinking, git, history_of
+from tests.plugin.conftest import TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-__all__ = ["_outside_github", "fork_server", "project", "served", "server"]
-
-VARIABLES = ("IBMODELS_HISTORY", "GITHUB_SHA", "GITHUB_RUN_ID", "GITHUB_REF_TYPE", "GITHUB_HEAD_REF", "CI_JOB_URL")
-
-
-@pytest.fixture
-def ibmodels(
-    capsys: pytest.CaptureFixture[str], served: Project, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., tuple[int, str, str]]:
-    """Runs a command in the project; its exit code, stdout and stderr."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.chdir(served.pytester.path)
-        capsys.readouterr()
-        code = cli.main(arguments)
-        return (code, *capsys.readouterr())
-
-    return run
-
-
-class Sinking:
-    """A model test whose config stays the same while its results change."""
-
-    def __init__(self, project: Project) -> None:
-        self.project = project
-        self.file = project.pytester.path / "results.json"
-        self.write_tests()
-
-    def write_tests(self, **config: object) -> None:
-        entry = {"config": {"results_file": str(self.file), **config}, "metrics": {"f1": {"Name": 0.8}}}
-        self.project.write_tests(Receipts=entry)
-
-    def run(self, f1: float, *options: str) -> pytest.RunResult:
-        results = {"f1": {"Name": f1, "Total": 0.5}}
-        self.file.write_text(json.dumps(results))
-        return self.project.run(*options)
-
-
-@pytest.fixture
-def sinking(served: Project, monkeypatch: pytest.MonkeyPatch) -> Sinking:
-    for name in VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-    return Sinking(served)
-
-
-def history_of(project: Project) -> Path:
-    return project.pytester.path / ".pytest_cache" / "ibmodels" / "history.sqlite"
 
 
 def rows(printed: str) -> list[list[str]]:
@@ -76,49 +28,65 @@ def rows(printed: str) -> list[list[str]]:
 
 
 def test_fourteen_runs_that_sink_are_seen(
-    sinking: Sinking, ibmodels: Callable[..., tuple[int, str, str]], tmp_path: Path
+    documents: Documents, ibmodels: Callable[..., tuple[int, str, str]], tmp_path: Path
 ) -> None:
+    folder = documents.folder
     code, out, _ = ibmodels("history")
     assert (code, "has no runs yet" in out) == (0, True)
-    assert not history_of(sinking.project).exists()
+    assert not history_of(documents.sinking.project).exists()
 
     alerted: list[tuple[int, str]] = []
     for number in range(14):
-        options = ("-n1",) if number == 5 else ()
-        result = sinking.run(0.96 - 0.01 * number, *options)
+        result = documents.run(96 - number, *(("-n1",) if number == 5 else ()))
         result.assert_outcomes(passed=2)
         assert "history" not in result.stdout.str()
         alerted += [(number, line) for line in result.outlines if line.startswith("trend:")]
-    assert [line for _, line in alerted if "f1 of Name" not in line] == []
+        if number == 0:
+            git(folder, "tag", "v1")
+            git(folder, "commit", "-q", "--allow-empty", "-m", "second")
     ((number, line),) = [(number, line) for number, line in alerted if "stays so" in line]
     assert number == 11
-    assert line.startswith("trend: Receipts on dogfood: f1 of Name got worse and stays so: 0.9")
+    assert line.startswith("trend: Receipts on dogfood: exact_match of Name got worse and stays so: 0.9")
 
     code, out, _ = ibmodels("history")
     assert code == 0
-    name, total = rows(out)
-    assert name == ["Receipts", "dogfood", "f1", "Name", "14", "█▇▇▆▆▅▅▄▄▃▃▂▂▁", "0.8300", "-0.0700", "0.8000"]
-    assert total == ["Receipts", "dogfood", "f1", "Total", "14", "▅" * 14, "0.5000", "+0.0000", "-"]
-    code, out, _ = ibmodels("history", "Receipts", "--env", "dogfood", "--metric", "f1", "--last", "3")
-    assert [row[4] for row in rows(out)] == ["3", "3"]
+    ((*name, last, change, minimum),) = rows(out)
+    assert name == ["Receipts", "dogfood", "exact_match", "Name", "14", "█▇▇▆▆▅▅▄▄▃▃▂▂▁"]
+    assert (last, change, minimum) == ("0.8300", "-0.0700", "0.5000")
+    code, out, _ = ibmodels("history", "Receipts", "--env", "dogfood", "--metric", "exact_match", "--last", "3")
+    assert [row[4] for row in rows(out)] == ["3"]
     assert ibmodels("history", "Receipt")[0] == 4
     assert "known are: dogfood" in ibmodels("history", "--env", "prod")[2]
-    assert "known are: f1" in ibmodels("history", "--metric", "f2")[2]
+    assert "known are: exact_match" in ibmodels("history", "--metric", "f2")[2]
 
-    with History.open(f"sqlite:///{history_of(sinking.project)}") as history:
-        runs = history.runs(sinking.project.pytester.path.name)
-    assert {(run.test, run.environment, run.verdict, run.package) for run in runs} == {
-        ("Receipts", "dogfood", "passed", "tiny")
-    }
-    assert all(run.seconds is not None and run.hardware for run in runs)
+    assert ibmodels("history", "--html", "history.html")[0] == 0
+    page = " ".join((folder / "history.html").read_text().split())
+    assert "got worse and stays so: 0.9" in page
+    assert "<svg" in page
+
+    # The minimum was set long ago. What the advice rests on is the level before the model sank.
+    code, out, _ = ibmodels("suggest")
+    assert code == 0
+    assert "0.5 lets most runs that are 5 points worse pass" in " ".join(out.split())
+    result = documents.run(83, "--model-baseline=tag:v1", "-m", "training")
+    result.assert_outcomes(failed=1, deselected=1)
+    result.stdout.fnmatch_lines(
+        ["*baseline: 1 of 1 metrics worse than tag v1", "*exact_match  Name   0.8300    0.9600*worse"]
+    )
+
+    with History.open(f"sqlite:///{history_of(documents.sinking.project)}") as history:
+        runs = history.runs(folder.name)
+    assert {(run.test, run.environment, run.package) for run in runs} == {("Receipts", "dogfood", "tiny")}
+    assert [run.verdict for run in runs] == ["passed"] * 14 + ["failed"]
+    assert all(run.seconds is not None and run.hardware and run.memory for run in runs)
     assert len({run.config_hash for run in runs}) == len({run.content_hash for run in runs}) == 1
 
     code, out, err = ibmodels("history", "export", str(tmp_path / "history.jsonl"))
-    assert (code, err) == (0, "exported 14 runs\n")
-    history_of(sinking.project).unlink()
-    for expected in ("imported 14 runs; 0 known already\n", "imported 0 runs; 14 known already\n"):
+    assert (code, err) == (0, "exported 15 runs\n")
+    history_of(documents.sinking.project).unlink()
+    for expected in ("imported 15 runs; 0 known already\n", "imported 0 runs; 15 known already\n"):
         assert ibmodels("history", "import", str(tmp_path / "history.jsonl"))[::2] == (0, expected)
-    assert rows(ibmodels("history")[1])[0][4] == "14"
+    assert rows(ibmodels("history")[1])[0][4] == "15"
 
 
 def test_a_changed_config_starts_a_new_series(sinking: Sinking, ibmodels: Callable[..., tuple[int, str, str]]) -> None:
@@ -134,7 +102,7 @@ def test_a_changed_config_starts_a_new_series(sinking: Sinking, ibmodels: Callab
 
 def test_what_failed_is_stored_and_what_did_not_end_is_not(sinking: Sinking) -> None:
     sinking.run(0.5).assert_outcomes(failed=1, skipped=1)
-    sinking.write_tests(**{"raise": "out of memory"})
+    sinking.write_tests(None, **{"raise": "out of memory"})
     sinking.run(0.9).assert_outcomes(failed=1, skipped=1)
     with History.open(f"sqlite:///{history_of(sinking.project)}") as history:
         (run,) = history.runs(sinking.project.pytester.path.name)

@@ -103,8 +103,9 @@ def test_a_failed_item_points_at_its_line_in_the_yaml_file(two: Project) -> None
 def test_lf_brings_the_inference_of_a_failed_training_along_as_it_has_not_run(
     two: Project, args: tuple[str, ...]
 ) -> None:
-    two.pytester.runpytest_subprocess("model_tests.yaml::Second", *args)
-    result = two.pytester.runpytest_subprocess("--lf", "--collect-only", "-q")
+    # With the cache, which `two.run` leaves out.
+    two.server.run(two.pytester, "model_tests.yaml::Second", *args, timeout=None)
+    result = two.server.run(two.pytester, "--lf", "--collect-only", "-q", timeout=None)
     assert [line for line in result.outlines if "::" in line] == IDS[4:]
 
 

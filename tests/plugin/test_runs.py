@@ -358,9 +358,10 @@ def test_the_embedded_sandbox_works_where_the_folder_of_temporary_files_has_a_lo
     folder.mkdir()
     monkeypatch.setenv("TMPDIR", str(folder))
     mounts = {PROJECT.rpartition("/")[0]: str(server.data.parent / "project")}
-    project.write_environments(one={"host": "sandbox", "mounts": mounts})
-    project.write_tests(Good={"env": "one"})
+    project.write_environments(one={"host": "sandbox", "mounts": mounts, "max_parallel": 2})
+    project.write_tests(Good={"env": "one", "config": {"tell": str(tmp_path / "told")}})
     project.run().assert_outcomes(passed=2)
+    assert f"'OMP_NUM_THREADS': '{max(1, (os.cpu_count() or 1) // 2)}'" in (tmp_path / "told").read_text()
 
 
 def test_an_interrupted_pytest_takes_its_embedded_sandbox_along(project: Project, server: Server) -> None:

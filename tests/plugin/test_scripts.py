@@ -45,6 +45,14 @@ def load(folder):
     word = json.loads((folder / "spam.json").read_text())
     return lambda row: label({"text": row["words"]}, word)
 """
+ON_DRIVE = """
+from ibformers.sdk import Result, trainer
+
+@trainer
+def train(job):
+    one = job.open("Project_input/out/s2_map_records/a.ibocr").read()
+    return Result({"size": len(one), "files": len([*job.data_path.rglob("*.ibocr")])})
+"""
 NOWHERE = "acme/data/fs/Drive/nothing"
 ROWS = [("money", "spam"), ("lunch", "ham"), ("prize money", "spam"), ("report", "ham")]
 
@@ -70,11 +78,14 @@ def write_tests(project: Project, **entries: dict[str, Any]) -> None:
 
 def test_it_is_trained_served_compared_and_promoted(scripts: Project, server: Server) -> None:
     unpacked = server.jobs("unzip")
+    (scripts.pytester.path / "ondrive").mkdir()
+    (scripts.pytester.path / "ondrive" / "__init__.py").write_text(ON_DRIVE)
+    drive = {"function": "ondrive.train", "data": "acme/data/fs/Drive/project", "inference": False}
     everything = {"data": ["train.csv", "images"], "inference": {"documents": "all"}, "better_than_current": True}
     write_tests(
         scripts,
         Mails=everything | {"metrics": {"accuracy": 0.9}},
-        Unserved={"metrics": {"accuracy": 0.9}, "inference": False, "better_than_current": True},
+        Drive=drive | {"metrics": {"files": {"min": 3}}},
     )
     result = scripts.run("--promote", "-v")
     result.assert_outcomes(passed=3)
@@ -86,26 +97,12 @@ def test_it_is_trained_served_compared_and_promoted(scripts: Project, server: Se
             "Mails on dogfood: served; * fields of * documents match training (*",
             "  better_than_current: no model of this name is in use yet, so none was compared",
             "  promoted: Mails is now version *",
-            "Unserved on dogfood: trained in *",
-            "  promoted: Unserved is now version *",
+            "Drive on dogfood: trained in *",
+            "  promoted: Drive is now version *",
         ]
     )
-    assert "Unserved::dogfood::test_inference" not in result.stdout.str()
-    assert server.jobs("unzip") - unpacked == 2  # the package and the folder, once for both model tests
-    assert server.left_over() == []
-
-    worse = {"better_than_current": {"max_drop": 0.1}, "config": {"spam": "prize"}, "metrics": {"accuracy": 0.5}}
-    write_tests(scripts, Mails=worse)
-    result = scripts.run("--promote")
-    result.assert_outcomes(failed=1, skipped=1)
-    result.stdout.fnmatch_lines(
-        [
-            "*metrics: 1 of 2 metrics did not reach the minimum",
-            "  better_than_current  f1 weighted avg *too low by *",
-            "first rows that got worse:",
-            "  *'spam'  'spam'  'ham'  \"{'words': 'money *'}\"",
-        ]
-    )
+    assert "Drive::dogfood::test_inference" not in result.stdout.str()
+    assert server.jobs("unzip") - unpacked == 3  # two packages and the folder
     assert server.left_over() == []
 
 
@@ -138,17 +135,6 @@ def test_mistakes_are_one_sentence_each(scripts: Project, server: Server) -> Non
         result.stdout.fnmatch_lines([f"*{sentence.replace('[', '[[]')}*"])
     assert "Traceback" not in result.stdout.str()
     assert server.left_over() == []
-
-
-def test_data_on_the_drive_is_read_there(scripts: Project) -> None:
-    project = "acme/data/fs/Drive/project"
-    (scripts.pytester.path / "mytrainer" / "__init__.py").write_text(
-        "from ibformers.sdk import Result, trainer\n@trainer\ndef train(job):\n"
-        "    one = job.open('Project_input/out/s2_map_records/a.ibocr').read()\n"
-        "    return Result({'size': len(one), 'files': len([*job.data_path.rglob('*.ibocr')])})\n"
-    )
-    write_tests(scripts, Drive={"data": project, "inference": False, "metrics": {"files": {"min": 3}}})
-    scripts.run().assert_outcomes(passed=1)
 
 
 def test_the_page_works_as_it_stands(served: Project, server: Server) -> None:

@@ -13,45 +13,13 @@ from tests.conftest import ROOT
 if TYPE_CHECKING:
     from pathlib import Path
 
-ENTRY = {
+ENTRY: dict[str, object] = {
     "env": "sandbox",
     "ibannotator": "sandbox/ci/fs/Instabase Drive/samples/drivers-licenses/NYDriversLicenses.ibannotator",
     "time_limit": 300,
     "config": {"batch_size": 4, "epochs": 1, "learning_rate": 3e-4},
     "metrics": {"recall": {"Address": 0.0}},
 }
-
-
-@pytest.fixture
-def code(pytester: pytest.Pytester) -> Path:
-    """A copy of the training code, which the project beside it pushes."""
-    shutil.copytree(ROOT / "ibformers", pytester.path / "ibformers", ignore=shutil.ignore_patterns("__pycache__"))
-    (pytester.path / "model_tests.yaml").write_text(yaml.safe_dump({"Licenses": ENTRY}))
-    pytester.makeini("[pytest]\n")
-    return pytester.path / "ibformers"
-
-
-def replace(file: Path, old: str, new: str) -> None:
-    text = file.read_text()
-    assert text.count(old) == 1, f"{file.name} no longer holds {old!r} once"
-    file.write_text(text.replace(old, new))
-
-
-def test_code_that_raises_in_training_fails_with_its_own_frames(pytester: pytest.Pytester, code: Path) -> None:
-    replace(code / "trainer" / "run.py", "        trainer.train()\n", '        raise RuntimeError("boom")\n')
-    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
-    result.assert_outcomes(failed=1, skipped=1)
-    result.stdout.fnmatch_lines(
-        [
-            "training failed: RuntimeError: boom",
-            "traceback of the job, its last frames (the pushed code, in the environment):",
-            '  job |     raise RuntimeError("boom")',
-            "  job | RuntimeError: boom",
-            "log of the training job, its last lines:",
-            "  log | *",
-        ]
-    )
-    result.stdout.no_fnmatch_line("*pytest_ibmodels/*")
 
 
 SPOIL = """
@@ -66,17 +34,63 @@ def _spoil(folder):
 """
 
 
-def test_a_weight_that_is_spoiled_before_inference_is_found(pytester: pytest.Pytester, code: Path) -> None:
-    job = code / "tasks" / "extraction" / "job.py"
+def copy_code(folder: Path) -> Path:
+    """Copy the training code to a folder of its own."""
+    return shutil.copytree(ROOT / "ibformers", folder / "ibformers", ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def replace(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert text.count(old) == 1, f"{file.name} no longer holds {old!r} once"
+    file.write_text(text.replace(old, new))
+
+
+def failure(result: pytest.RunResult, item: str) -> pytest.LineMatcher:
+    """Lines of the report of an item's failure."""
+    headings = [number for number, line in enumerate(result.outlines) if line.startswith(("____", "===="))]
+    (begin,) = [number for number in headings if item in result.outlines[number]]
+    return pytest.LineMatcher(result.outlines[begin : min(number for number in headings if number > begin)])
+
+
+def test_code_and_configs_that_break_are_told_apart(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All in one run: each sandbox imports torch anew."""
+    # Else the hub is asked for the model again and again, for half a minute where there is no network.
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    raising, spoiled, _ = (copy_code(pytester.path / name) for name in ("raising", "spoiled", "."))
+    replace(raising / "trainer" / "run.py", "        trainer.train()\n", '        raise RuntimeError("boom")\n')
+    job = spoiled / "tasks" / "extraction" / "job.py"
     replace(
         job,
         "        write_model_package(files,",
         "        _spoil(model_data)\n        write_model_package(files,",
     )
     job.write_text(job.read_text() + SPOIL)
+    tests: dict[str, dict[str, object]] = {
+        "Raises": {"package": "raising/ibformers"},
+        "Spoiled": {"package": "spoiled/ibformers"},
+        "Batches": {"config": {"batch_size": -1}},
+        "Base": {"config": {"model_name": "no-such-model"}},
+    }
+    (pytester.path / "model_tests.yaml").write_text(
+        yaml.safe_dump({name: ENTRY | test for name, test in tests.items()})
+    )
+    pytester.makeini("[pytest]\n")
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
-    result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(
+    result.assert_outcomes(passed=1, failed=4, skipped=3)
+
+    raised = failure(result, "Raises on sandbox: training")
+    raised.fnmatch_lines(
+        [
+            "training failed: RuntimeError: boom",
+            "traceback of the job, its last frames (the pushed code, in the environment):",
+            '  job |     raise RuntimeError("boom")',
+            "  job | RuntimeError: boom",
+            "log of the training job, its last lines:",
+            "  log | *",
+        ]
+    )
+    raised.no_fnmatch_line("*pytest_ibmodels/*")
+    failure(result, "Spoiled on sandbox: inference").fnmatch_lines(
         [
             "predictions differ: * of 3 fields differ from training",
             "  document sandbox/ci/fs/Instabase Drive/samples/drivers-licenses/*.ibocr",
@@ -85,17 +99,7 @@ def test_a_weight_that_is_spoiled_before_inference_is_found(pytester: pytest.Pyt
             "training job: *",
         ]
     )
-
-
-def test_a_config_that_training_refuses_is_one_sentence(
-    pytester: pytest.Pytester, code: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Else the hub is asked for the model again and again, for half a minute where there is no network.
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    configs = {"Batches": {"batch_size": -1}, "Base": {"model_name": "no-such-model"}}
-    tests = {name: {**ENTRY, "config": config} for name, config in configs.items()}
-    (code.parent / "model_tests.yaml").write_text(yaml.safe_dump(tests))
-    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
-    result.assert_outcomes(failed=2, skipped=2)
-    result.stdout.fnmatch_lines_random(["training failed: *batch_size*-1*", "training failed: *no-such-model*"])
-    result.stdout.no_fnmatch_line("*Traceback*")
+    for name, said in (("Batches", "*batch_size*-1*"), ("Base", "*no-such-model*")):
+        refused = failure(result, f"{name} on sandbox: training")
+        refused.fnmatch_lines([f"training failed: {said}"])
+        refused.no_fnmatch_line("*Traceback*")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -25,10 +26,25 @@ WORKFLOWS = ROOT / ".github" / "workflows"
 SECRETS = {"DOGFOOD_TOKEN": TOKEN}
 
 
-def steps(job: str) -> dict[str, dict[str, Any]]:
-    """Steps of a job that run commands, by name, without those that install packages."""
+PUSH_TO_MAIN = {"GITHUB_REF": "refs/heads/main", "GITHUB_REF_TYPE": "branch", "GITHUB_REF_NAME": "main"}
+PULL_REQUEST = {
+    "GITHUB_REF": "refs/pull/7/merge",
+    "GITHUB_REF_TYPE": "branch",
+    "GITHUB_REF_NAME": "7/merge",
+    "GITHUB_HEAD_REF": "mine",
+    "GITHUB_BASE_REF": "main",
+}
+
+
+def job(name: str) -> list[dict[str, Any]]:
     workflow = yaml.safe_load((WORKFLOWS / "model-tests.yml").read_text())
-    found = {step["name"]: step for step in workflow["jobs"][job]["steps"] if "run" in step}
+    found: list[dict[str, Any]] = workflow["jobs"][name]["steps"]
+    return found
+
+
+def steps(name: str) -> dict[str, dict[str, Any]]:
+    """Steps of a job that run commands, by name, without those that install packages."""
+    found = {step["name"]: step for step in job(name) if "run" in step}
     install = re.fullmatch(r"pip install -c constraints.txt -e '\.\[([\w,]+)\]'", found.pop("Install")["run"])
     assert install is not None
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
@@ -36,27 +52,45 @@ def steps(job: str) -> dict[str, dict[str, Any]]:
     return found
 
 
-def value(text: str) -> str:
+def value(text: str, event: Mapping[str, str]) -> str:
     """Value that GitHub substitutes for an expression."""
-    context = {"matrix.environment": "dogfood"} | {f"secrets.{name}": secret for name, secret in SECRETS.items()}
+    context = {"matrix.environment": "dogfood", "github.base_ref": event.get("GITHUB_BASE_REF", "")}
+    context |= {f"secrets.{name}": secret for name, secret in SECRETS.items()}
     return re.sub(r"\$\{\{ (\S+) \}\}", lambda match: context[match.group(1)], text)
 
 
-def run(step: Mapping[str, Any], folder: Path) -> subprocess.CompletedProcess[str]:
+def run(
+    step: Mapping[str, Any], folder: Path, event: dict[str, str] = PUSH_TO_MAIN
+) -> subprocess.CompletedProcess[str]:
     """Run a step as GitHub does."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    given = {name: value(text) for name, text in step.get("env", {}).items()}
+    given = {name: value(text, event) for name, text in step.get("env", {}).items()}
     actions = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(folder / "summary.md"), "PATH": path}
-    clean = {name: text for name, text in os.environ.items() if name not in SECRETS}
+    clean = {name: text for name, text in os.environ.items() if name not in SECRETS and not name.startswith("GITHUB_")}
     return subprocess.run(
         ["/bin/bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
         cwd=folder,
-        env=clean | actions | given,
+        env=clean | actions | event | given,
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
+
+
+def keep_cached_only(folder: Path) -> None:
+    """Leave of a job's files what the next run gets from the cache: the same path in all steps of the cache."""
+    cache = [step for step in job("model-tests") if step.get("uses", "").startswith("actions/cache/")]
+    (path,) = {step["with"]["path"] for step in cache}
+    (key,) = {step["with"]["key"] for step in cache}
+    assert key.startswith(cache[0]["with"]["restore-keys"])
+    assert [step["uses"] for step in cache] == ["actions/cache/restore@v4", "actions/cache/save@v4"]
+    content = (folder / path).read_bytes()
+    shutil.rmtree(folder / ".pytest_cache")
+    shutil.rmtree(folder / "reports")
+    (folder / "summary.md").unlink()
+    (folder / path).parent.mkdir(parents=True)
+    (folder / path).write_bytes(content)
 
 
 def test_workflows_fit_the_published_schema() -> None:
@@ -85,11 +119,15 @@ def test_the_commands_that_users_copy_test_report_and_publish(
     served: Project, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = served.pytester.path
-    served.write_tests(Good={"env": ["dogfood", "staging"], "metrics": {"f1": {"Name": 0.9}}})
-    monkeypatch.delenv("DOGFOOD_TOKEN")
+    results, intervals = folder / "results.json", {"f1": {"Name": [0.8, 0.99]}}
+    config = {"results_file": str(results), "report": {"evaluation_intervals": intervals}}
+    served.write_tests(Good={"env": ["dogfood", "staging"], "config": config, "metrics": {"f1": {"Name": 0.85}}})
+    for name in ("DOGFOOD_TOKEN", "IBMODELS_HISTORY"):
+        monkeypatch.delenv(name)
     description = json.loads((folder / "tiny" / "package.json").read_text()) | {"solution_type": "pypkg"}
     (folder / "tiny" / "package.json").write_text(json.dumps(description))
     (test,) = steps("model-tests").values()
+    results.write_text(json.dumps({"f1": {"Name": 0.95}}))
     done = run(test, folder)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 passed, 2 deselected" in done.stdout
@@ -97,7 +135,18 @@ def test_the_commands_that_users_copy_test_report_and_publish(
     report = json.loads((folder / "reports" / "models.json").read_text())
     assert [run["environment"] for run in report["runs"]] == ["dogfood"]
     assert "Good" in (folder / "summary.md").read_text()
+    assert "Compared with" not in (folder / "summary.md").read_text()
     assert server.left_over() == []
+
+    keep_cached_only(folder)
+    results.write_text(json.dumps({"f1": {"Name": 0.91}}))
+    pulled = run(test, folder, PULL_REQUEST)
+    assert pulled.returncode == 0, pulled.stdout + pulled.stderr
+    summary = (folder / "summary.md").read_text()
+    assert "### Compared with branch main\n" in summary
+    assert "| Good | dogfood | f1 | Name | 0.9100 | 0.9500 | -0.0400 | -0.1528 to +0.0728 | **undecided** |" in summary
+    annotation = "::warning file=model_tests.yaml,line=1,title=Good on dogfood::compared with branch main: undecided"
+    assert annotation in pulled.stdout
 
     (publish,) = steps("publish").values()
     first = run(publish, folder)
@@ -106,5 +155,5 @@ def test_the_commands_that_users_copy_test_report_and_publish(
     assert (first.returncode, again.returncode, back.returncode) == (0, 0, 0), first.stdout + first.stderr
     assert "  published" in first.stdout
     assert again.stdout.count("already there") == 2
-    for output in (done, first, again):
+    for output in (done, pulled, first, again):
         assert TOKEN not in output.stdout + output.stderr

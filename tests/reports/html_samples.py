@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pytest_ibmodels.reports.record import (
+    BaselineRecord,
+    ChangeRecord,
     CheckRecord,
     DifferenceRecord,
     FailureRecord,
@@ -17,6 +19,8 @@ from pytest_ibmodels.reports.record import (
     SecondsRecord,
     SessionRecord,
     TrainingRecord,
+    TrendRecord,
+    WorseDocumentRecord,
 )
 
 START = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
@@ -189,6 +193,99 @@ SKIPPED = run(
     test="Cheques",
     training=TrainingRecord(outcome="skipped", reason="no data set yet"),
     inference=InferenceRecord(outcome="skipped", reason="no data set yet"),
+)
+
+
+def change(field: str, new: float, old: float, low: float | None, high: float | None, outcome: str) -> ChangeRecord:
+    facts = {"metric": "f1", "field": field, "new": new, "old": old, "difference": round(new - old, 9)}
+    facts |= {"low": low, "high": high, "outcome": outcome, "method": "documents", "count": 400}
+    return ChangeRecord.model_validate(facts)
+
+
+def baseline(outcome: str, *changes: ChangeRecord, **facts: Any) -> BaselineRecord:
+    known: dict[str, Any] = {
+        "name": "branch main",
+        "outcome": outcome,
+        "passed": outcome != "worse",
+        "max_drop": 0.01,
+        "if_undecided": "pass",
+        "changes": changes,
+        "started": datetime(2026, 3, 1, 12, tzinfo=UTC),
+        "commit": "0123456abcdef",
+        "version": "1.4.0",
+        "runs": 1,
+    }
+    return BaselineRecord.model_validate(known | facts)
+
+
+WORSE = baseline(
+    "worse",
+    change("Name", 0.9012, 0.9346, -0.0493, -0.0181, "worse"),
+    change("Total", 0.8120, 0.8144, -0.0192, 0.0139, "undecided").model_copy(update={"needed": 1704}),
+    worse=[
+        WorseDocumentRecord(document="in/17.ibdoc", fields=("Name", "Total")),
+        WorseDocumentRecord(document="in/4.ibdoc", fields=("Name",)),
+    ],
+    worse_count=14,
+)
+"""The example of docs/history.md."""
+
+TRENDS = (
+    TrendRecord(
+        metric="f1",
+        field="Name",
+        before=0.9460,
+        after=0.9117,
+        first=10,
+        runs=12,
+        started=datetime(2026, 3, 1, 12, tzinfo=UTC),
+        commit="0123456abcdef",
+        is_persistent=True,
+    ),
+)
+
+SUNK = run(
+    test="Receipts",
+    **started(
+        training=TrainingRecord(
+            outcome="failed",
+            failure=FailureRecord(
+                kind="baseline", reason="1 of 2 metrics worse than branch main", text="baseline: 1 of 2 metrics ..."
+            ),
+            checks=(check("f1", "Name", 0.8, 0.9012),),
+            baseline=WORSE,
+            trends=TRENDS,
+        ),
+    ),
+)
+
+HELD = run(
+    **started(
+        training=TrainingRecord(
+            outcome="passed",
+            baseline=baseline(
+                "holds",
+                change("Name", 0.9712, 0.9650, -0.0031, 0.0142, "holds"),
+                remarks=("the config is another one than that of the baseline",),
+            ),
+        ),
+    ),
+)
+
+NOTHING_TO_COMPARE = run(
+    test="Invoices",
+    **started(
+        training=TrainingRecord(
+            outcome="passed",
+            baseline=baseline(
+                "undecided",
+                problem="the history has no passed run of branch main",
+                started=None,
+                commit="",
+                version="",
+            ),
+        ),
+    ),
 )
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_ibmodels.reports.html import page
+from pytest_ibmodels.reports.html.history_page import history_page
+from tests.history.samples import story
 from tests.reports.html_samples import DIFFERING, NOT_STARTED, PASSED, TOO_LOW, TRAINING_FAILED, report, run
 
 if TYPE_CHECKING:
@@ -37,6 +39,16 @@ parent.document.title = JSON.stringify({
   bar: [...new Set([...document.querySelectorAll("svg path")].map(path => style(path, "fill")))],
   columns: style(document.querySelector(".plots"), "gridTemplateColumns").split(" ").length,
   smallest: Math.min(...[...document.querySelectorAll("svg text")].map(
+    text => parseFloat(text.getAttribute("font-size")) * text.getScreenCTM().a)),
+});
+</script>"""
+HISTORY_PROBE = """<script>
+const shown = name => [...document.querySelectorAll(`.${name} svg`)].filter(svg => svg.getClientRects().length > 0);
+parent.document.title = JSON.stringify({
+  scrolls: document.documentElement.scrollWidth,
+  wide: shown("wide").length,
+  narrow: shown("narrow").length,
+  smallest: Math.min(...shown("narrow").flatMap(svg => [...svg.querySelectorAll("text")]).map(
     text => parseFloat(text.getAttribute("font-size")) * text.getScreenCTM().a)),
 });
 </script>"""
@@ -94,6 +106,15 @@ def test_the_page_fits_and_is_legible(tmp_path: Path, probed: str, width: int, d
     assert picture[:8] == b"\x89PNG\r\n\x1a\n"
     assert struct.unpack(">II", picture[16:24]) == (width, HEIGHT)
     assert len(picture) > 50_000
+
+
+def test_the_page_of_the_history_fits_on_a_phone(tmp_path: Path) -> None:
+    runs = [run for run in story() if run.environment == "dogfood"]
+    html = POLICY.sub("", history_page("receipts", runs, "f1", 0.01)[0]) + HISTORY_PROBE
+    framed = FRAME.format(width=360, height=HEIGHT, html=escape(html))
+    measured: dict[str, Any] = json.loads(title(browse(framed, tmp_path, width=360)))
+    assert (measured["scrolls"], measured["wide"], measured["narrow"]) == (360, 0, 2)
+    assert measured["smallest"] >= 10
 
 
 def test_the_page_runs_no_script_even_if_one_got_in(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from pytest_ibmodels.pytest.report_files import write_atomically
+from pytest_ibmodels.reports.files import write_atomically
 from pytest_ibmodels.reports.html import page
 from pytest_ibmodels.reports.record import (
     CheckRecord,
@@ -24,11 +24,16 @@ from pytest_ibmodels.reports.record import (
 from tests.reports.html_samples import (
     DIFFERING,
     FIELDS,
+    HELD,
     NOT_STARTED,
+    NOTHING_TO_COMPARE,
     PASSED,
     SKIPPED,
+    SUNK,
     TOO_LOW,
     TRAINING_FAILED,
+    baseline,
+    change,
     check,
     history,
     report,
@@ -79,13 +84,13 @@ class Reader(HTMLParser):
 
 @pytest.fixture(scope="module")
 def everything() -> Reader:
-    return Reader(page(report(PASSED, TOO_LOW, DIFFERING, TRAINING_FAILED, NOT_STARTED, SKIPPED)))
+    return Reader(page(report(PASSED, TOO_LOW, DIFFERING, TRAINING_FAILED, NOT_STARTED, SKIPPED, SUNK)))
 
 
 def hostile(value: Any) -> Any:
     """The record with every text and every key replaced by a hostile text."""
     if isinstance(value, BaseModel):
-        kept = {"outcome"}
+        kept = {"outcome", "method", "if_undecided"}
         return value.model_copy(
             update={name: item if name in kept else hostile(item) for name, item in value if item is not None}
         )
@@ -99,7 +104,7 @@ def hostile(value: Any) -> Any:
 
 
 def test_no_text_of_an_environment_becomes_markup() -> None:
-    evil: ModelReport = hostile(report(PASSED, TOO_LOW, DIFFERING, TRAINING_FAILED))
+    evil: ModelReport = hostile(report(PASSED, TOO_LOW, DIFFERING, TRAINING_FAILED, SUNK))
     read = Reader(page(evil))
     assert read.text.count("<script>alert(1)</script>") > 40
     assert {tag for tag, _ in read.tags} & {"script", "img", "iframe", "object", "embed", "base", "form"} == set()
@@ -123,7 +128,7 @@ def test_the_page_refers_to_nothing_outside_itself(everything: Reader) -> None:
 
 def test_every_plot_has_words_for_those_who_do_not_see_it(everything: Reader) -> None:
     plots = [attributes for _, attributes in everything.tags if attributes.get("role") == "img"]
-    assert len(plots) == sum(tag == "svg" for tag, _ in everything.tags) == 13
+    assert len(plots) == sum(tag == "svg" for tag, _ in everything.tags) == 15
     assert "f1 against its minimums: DL Number 0.9821 of at least 0.9500; Name 0.6712 of at least 0.9500, " in (
         " ".join(plot["aria-label"] for plot in plots)
     )
@@ -270,6 +275,34 @@ def test_colours_have_the_contrast_that_texts_and_lines_need(scheme: int) -> Non
     for line in range(1, len(FIELDS) + 3):
         assert contrast(colours[f"line-{line}"], colours["card"]) >= 3, line
     assert contrast(colours["good"], colours["bar"]) >= 1.5
+
+
+def test_a_baseline_has_its_differences_and_the_documents_that_got_worse(everything: Reader) -> None:
+    minus = "\N{MINUS SIGN}"
+    for shown in (
+        "trend: f1 of Name got worse and stays so: 0.9460 before, 0.9117 since run 10 of 12 (2026-03-01",
+        "Compared with branch main ✕ got worse (a drop of 0.0100 is allowed) newest passed run: 2026-03-01 12:00 UTC,",
+        f"f1 Name 0.9012 0.9346 {minus}0.0334 {minus}0.0493 to {minus}0.0181 ✕ worse",
+        f"f1 Total 0.8120 0.8144 {minus}0.0024 {minus}0.0192 to +0.0139 ? undecided (about 1,704 would decide)",
+        "14 documents or rows that got worse Document or row Fields in/17.ibdoc Name, Total in/4.ibdoc Name 12",
+    ):
+        assert shown in everything.text
+    assert (
+        f"differences of f1 with their 90 % intervals: Name {minus}0.0334 ({minus}0.0493 to {minus}0.0181), worse; "
+    ) in " ".join(everything.attributes("aria-label"))
+    text = Reader(page(report(HELD, NOTHING_TO_COMPARE))).text
+    assert "the config is another one than that of the baseline A point is the difference" in text
+    assert "? not compared: the history has no passed run of branch main" in text
+
+
+def test_a_difference_without_an_interval_and_of_a_metric_that_should_be_low_is_drawn() -> None:
+    loss = change("all", 0.3, 0.3, None, None, "undecided").model_copy(update={"metric": "loss", "method": "values"})
+    odd = loss.model_copy(update={"field": "\0<b>", "new": 1e300, "difference": 1e300})
+    training = TrainingRecord(outcome="passed", baseline=baseline("undecided", loss, odd, max_drop=0.0))
+    html = page(report(run(**started(training=training))))
+    assert html.count("<svg") == 1
+    assert "NaN" not in html
+    assert "the pale one" not in html
 
 
 def test_bounds_intervals_and_the_model_in_use_are_shown() -> None:

@@ -158,8 +158,9 @@ def test_a_process_that_does_not_end_by_itself(sandbox: RunningSandbox, package:
 def test_only_jobs_whose_code_needs_torch_wait_for_it_and_find_it_imported(
     start: Callable[..., RunningSandbox],
 ) -> None:
-    sandbox = start(preload=True)
-    large = training_package() | {f"{PACKAGE}/network.py": "def build():\n    from torch import nn\n"}
+    sandbox = start("--job-threads", "1", preload=True)
+    network = "def threads(**others):\n    from torch import get_num_threads\n    return get_num_threads()\n"
+    large = training_package() | {f"{PACKAGE}/network.py": network}
     for folder, files in (("small", training_package()), ("large", large)):
         sandbox.push(f"a/b/fs/c/{folder}", files)
 
@@ -178,6 +179,8 @@ def test_only_jobs_whose_code_needs_torch_wait_for_it_and_find_it_imported(
     assert found(begin("small")) == (False, False)
     assert sandbox.status(waiting)["state"] == "PENDING"
     assert found(waiting) == (True, False)
+    job = sandbox.train(f"a/b/fs/c/large/{PACKAGE}", "trainable.network.threads")
+    assert sandbox.wait(job)["results"][0]["result"] == 1
 
 
 def test_a_job_over_its_memory(sandbox: RunningSandbox, package: str) -> None:

@@ -47,7 +47,8 @@ NO_DATA = (
 )
 KEYS = (
     "(keys: env, ibannotator, table, function, data, columns, limit, p_of_train, group_column, split_column, "
-    "better_than_current, time_limit, config, repeats, metrics, inference, marks, skip, xfail, package)"
+    "better_than_current, time_limit, config, repeats, metrics, baseline, trend, inference, marks, skip, xfail, "
+    "package)"
 )
 
 
@@ -394,7 +395,7 @@ DOCUMENTS_RULE = "2:26: `inference.documents` has to be first, all, or a number 
         ("package: 5", "2:12: `package` has to be text, but is the number 5: put it in quotes"),
         ("mark: a", f"2:3: unknown key `mark`: did you mean `marks`? {KEYS}"),
         ("name: B", f"2:3: unknown key `name` {KEYS}"),
-        ("line: 3", f"2:3: unknown key `line` {KEYS}"),
+        ("line: 3", f"2:3: unknown key `line`: did you mean `baseline`? {KEYS}"),
         ("environment: sandbox", f"2:3: unknown key `environment`: did you mean `env`? {KEYS}"),
         ("Metrics: {}", f"2:3: unknown key `Metrics`: did you mean `metrics`? {KEYS}"),
     ],

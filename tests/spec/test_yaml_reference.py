@@ -9,7 +9,8 @@ from typing import NamedTuple
 import pytest
 
 from pytest_ibmodels.spec import SpecError, load, load_environments
-from pytest_ibmodels.spec.entries import EnvironmentEntry, ModelTestEntry
+from pytest_ibmodels.spec.entries import ModelTestEntry
+from pytest_ibmodels.spec.environment_entries import EnvironmentEntry
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "yaml.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pytest_ibmodels.verdicts.checks import MetricCheck
 from pytest_ibmodels.verdicts.metrics import check_metrics
-from pytest_ibmodels.verdicts.parts import read_test_part
+from pytest_ibmodels.verdicts.parts import TestPart, read_test_part
 
 REPORTED = {"f1": {"Name": 0.9, "Total": 0.5}, "recall": {"Name": 1}}
 UNDEFINED = "undefined (NaN): the field was never predicted, or has no annotated words in the test documents"
@@ -155,6 +155,24 @@ def test_intervals_that_are_none_are_none(intervals: object) -> None:
 def test_the_interval_of_a_metric_of_one_value_stands_below_its_name() -> None:
     (check,) = check_metrics({"accuracy": 0.9}, {"accuracy": {"all": (0.85, None)}}, {"accuracy": [0.8, 0.96]}).checks
     assert (check.interval, check.remark) == ((0.8, 0.96), "the minimum lies within")
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "minimum", "told"),
+    [
+        # The Wilson intervals of 20 of 20 and 18 of 20; with 73 of 73 and 77 of 86 right, the bound is just outside.
+        (1.0, 0.8389, 1.0, 0.95, "about 73 documents"),
+        (0.9, 0.6990, 0.9721, 0.95, "about 73 documents"),
+        (0.9, 0.6990, 0.9721, 0.9, ""),
+    ],
+)
+def test_a_bound_within_the_interval_says_how_many_documents_would_tell(
+    value: float, low: float, high: float, minimum: float, told: str
+) -> None:
+    part = TestPart("documents", 20, "0" * 16)
+    reported, bounds = {"exact_match": {"A": value}}, {"exact_match": {"A": (minimum, None)}}
+    (check,) = check_metrics(reported, bounds, {"exact_match": {"A": [low, high]}}, part).checks
+    assert check.remark == f"the minimum lies within{told and f', {told} would tell'}"
 
 
 def test_a_label_without_test_rows_says_what_helps() -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pytest_ibmodels.spec import DataPath, ModelTest
     from pytest_ibmodels.verdicts.checks import MetricCheck
     from pytest_ibmodels.verdicts.predictions import Answer
+    from pytest_ibmodels.verdicts.results import TrainingPredictions
 
 
 class RouteError(Exception):
@@ -68,6 +69,7 @@ class TrainingState:
         queued: whether the job was accepted and has not begun.
         current: the model in use that the new one is compared with, and its metrics; None if not reported.
         intervals, test_part, comparison: ``evaluation_intervals`` and these, unchecked.
+        peak_memory: bytes that the job has taken at most; None if not reported.
     """
 
     name: str
@@ -83,6 +85,7 @@ class TrainingState:
     intervals: object = None
     test_part: object = None
     comparison: object = None
+    peak_memory: int | None = None
 
 
 class DataFingerprint(NamedTuple):
@@ -150,8 +153,8 @@ class Route(Protocol):
         """Checks of an ended training besides its metrics' bounds, and notes for the report."""
         ...
 
-    async def training_predictions(self, context: RunContext, test: ModelTest) -> Mapping[str, Mapping[str, str]]:
-        """Document → field → text, as training predicted them, in the order of its file.
+    async def training_predictions(self, context: RunContext, test: ModelTest) -> TrainingPredictions:
+        """Predictions that training wrote.
 
         Raises:
             RouteError: training did not write a predictions file.

@@ -13,13 +13,15 @@ from pytest_ibmodels.instabase.answers import loads
 from pytest_ibmodels.instabase.errors import UnexpectedAnswer
 from pytest_ibmodels.instabase.wire import DocumentPrediction, JobStatus, Prediction, TrainingStatus, TrainRequest
 from pytest_ibmodels.verdicts.metrics import one_value_as_field
-from pytest_ibmodels.verdicts.reported import finite
+from pytest_ibmodels.verdicts.reported import count, finite
+from pytest_ibmodels.verdicts.results import TrainingPredictions, field_result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pytest_ibmodels.spec import ModelTest
     from pytest_ibmodels.verdicts.checks import MetricCheck
+    from pytest_ibmodels.verdicts.results import FieldResult
 
 
 class ModelServiceRoute:
@@ -47,7 +49,7 @@ class ModelServiceRoute:
     def extra_checks(self, test: ModelTest, state: TrainingState) -> tuple[list[MetricCheck], list[str]]:  # noqa: ARG002 - of Route
         return [], []
 
-    async def training_predictions(self, context: RunContext, test: ModelTest) -> Mapping[str, Mapping[str, str]]:
+    async def training_predictions(self, context: RunContext, test: ModelTest) -> TrainingPredictions:
         path = f"{self.save_path(context, test)}/predictions.json"
         return parse_predictions(await context.client.drive.read(path))
 
@@ -100,11 +102,12 @@ def training_state(status: JobStatus) -> TrainingState:
         intervals=data.get("evaluation_intervals"),
         test_part=data.get("test_part"),
         comparison=data.get("comparison"),
+        peak_memory=count(status.peak_memory) or None,
         queued=current.task_state == "PENDING",
     )
 
 
-def parse_predictions(content: bytes) -> Mapping[str, Mapping[str, str]]:
+def parse_predictions(content: bytes) -> TrainingPredictions:
     """Read ``predictions.json``, flat or nested (Instabase protocol, "Predictions"); bare ``NaN`` is tolerated.
 
     Raises:
@@ -116,16 +119,26 @@ def parse_predictions(content: bytes) -> Mapping[str, Mapping[str, str]]:
         raise RouteError(f"predictions.json is not JSON: {error}") from None
     if not isinstance(value, dict):
         raise RouteError(f"predictions.json holds a {type(value).__name__}, not an object with a key per document")
-    return {document: _field_texts(document, fields) for document, fields in value.items()}
+    found = {document: _predictions(document, fields) for document, fields in value.items()}
+    return TrainingPredictions(
+        texts={document: {name: one.text for name, one in fields.items()} for document, fields in found.items()},
+        results={document: results for document, fields in found.items() if (results := _results(fields))},
+    )
 
 
-def _field_texts(document: str, fields: object) -> Mapping[str, str]:
+def _results(fields: Mapping[str, Prediction]) -> dict[str, FieldResult]:
+    results = {
+        name: field_result(one.text, one.gold_text, one.words, one.gold_words, one.is_match)
+        for name, one in fields.items()
+    }
+    return {name: result for name, result in results.items() if result is not None}
+
+
+def _predictions(document: str, fields: object) -> Mapping[str, Prediction]:
     try:
         if isinstance(fields, dict) and set(fields) <= {"is_test_file", "entities"}:
-            entities = DocumentPrediction.model_validate(fields).entities
-        else:
-            entities = {name: Prediction.model_validate(field) for name, field in dict(fields).items()}  # type: ignore[call-overload]
+            return DocumentPrediction.model_validate(fields).entities
+        return {name: Prediction.model_validate(field) for name, field in dict(fields).items()}  # type: ignore[call-overload]
     except (TypeError, ValueError) as error:
         reason = error.errors(include_url=False)[0]["msg"] if isinstance(error, ValidationError) else error
         raise RouteError(f"predictions.json, document {document}: {reason}") from None
-    return {name: prediction.text for name, prediction in entities.items()}

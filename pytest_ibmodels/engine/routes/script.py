@@ -12,12 +12,13 @@ from pytest_ibmodels.engine.routes.served_text import ServedTextRoute
 from pytest_ibmodels.verdicts.paired import NAME, check_better
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable
 
     from pydantic import SecretStr
 
     from pytest_ibmodels.spec import ModelTest, ScriptSpec
     from pytest_ibmodels.verdicts.checks import MetricCheck
+    from pytest_ibmodels.verdicts.results import TrainingPredictions
 
 _LIBRARY = "ibformers"
 _PROMOTE = f"{_LIBRARY}.endpoints.run_promote_table"
@@ -69,9 +70,9 @@ class ScriptRoute(ServedTextRoute):
             return [], [f"{NAME}: no model of this name is in use yet, so none was compared"]
         return [better], []
 
-    async def training_predictions(self, context: RunContext, test: ModelTest) -> Mapping[str, Mapping[str, str]]:
+    async def training_predictions(self, context: RunContext, test: ModelTest) -> TrainingPredictions:
         predictions = await super().training_predictions(context, test)
-        self._fields = tuple(dict.fromkeys(name for fields in predictions.values() for name in fields))
+        self._fields = tuple(dict.fromkeys(name for fields in predictions.texts.values() for name in fields))
         return predictions
 
     def field(self, test: ModelTest) -> str:  # noqa: ARG002 - of ServedTextRoute

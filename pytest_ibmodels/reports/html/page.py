@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from pytest_ibmodels.reports.comparison import side_by_side
-from pytest_ibmodels.reports.html.views import FILTERS, RunView, run_view
+from pytest_ibmodels.reports.html.rendering import render
+from pytest_ibmodels.reports.html.views import RunView, run_view
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,16 +30,9 @@ def page(report: ModelReport) -> str:
     All texts from environments (names, texts, logs) are escaped; as a second barrier, the content security policy of
     the page forbids scripts and requests.
     """
-    environment = Environment(
-        loader=PackageLoader("pytest_ibmodels.reports.html"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= FILTERS
     runs = [run_view(run, number) for number, run in enumerate(report.runs, start=1)]
-    return environment.get_template("page.html").render(
+    return render(
+        "page.html",
         session=report.session,
         seconds=(report.session.finished - report.session.started).total_seconds(),
         headline=_headline(runs),

@@ -32,23 +32,23 @@ SYMBOLS = {"circle": "●", "square": "■", "triangle-up": "▲", "diamond": "�
 """Vega's name → character in the page's legend, in the order of the lines."""
 _DASHES = [[1, 0], [7, 3], [2, 2], [9, 3, 2, 3], [4, 4], [12, 3]]
 _COLOURS = [f"var(--line-{index})" for index in range(1, len(SYMBOLS) + 1)]
-_INK, _SOFT, _FAINT, _TRACK, _BAR = (f"var(--{name})" for name in ("ink", "soft", "faint", "track", "bar"))
+INK, SOFT, FAINT, TRACK, BAR = (f"var(--{name})" for name in ("ink", "soft", "faint", "track", "bar"))
 
-_CONFIG: dict[str, Any] = {
+CONFIG: dict[str, Any] = {
     "aria": False,  # the page has a description and a table of each plot
     "background": "transparent",
     "font": "system-ui, sans-serif",
     "view": {"stroke": None},
     "axis": {
-        "labelColor": _SOFT,
+        "labelColor": SOFT,
         "labelFontSize": 12,
-        "titleColor": _SOFT,
+        "titleColor": SOFT,
         "titleFontSize": 12,
         "titleFontWeight": "normal",
         "domain": False,
         "ticks": False,
         "labelPadding": 6,
-        "gridColor": _FAINT,
+        "gridColor": FAINT,
     },
 }
 
@@ -70,15 +70,15 @@ def margins(checks: Sequence[CheckView]) -> Markup:
     }
     passed = _by_outcome("var(--good)", "var(--bad)")
     bar = {"type": "bar", "height": 10, "yOffset": 9}
-    text = {"type": "text", "baseline": "middle", "yOffset": -10, "fontSize": 12, "color": _INK}
+    text = {"type": "text", "baseline": "middle", "yOffset": -10, "fontSize": 12, "color": INK}
     number = [{"filter": "isValid(datum.observed)"}]
     layers: list[dict[str, Any]] = [
         {
-            "mark": bar | {"color": _TRACK},
+            "mark": bar | {"color": TRACK},
             "encoding": {"x": {"datum": low, "type": "quantitative"}, "x2": {"datum": high}},
         },
         {
-            "mark": bar | {"color": _BAR},
+            "mark": bar | {"color": BAR},
             "encoding": {"x": observed, "x2": {"datum": max(low, 0.0)}},
             "transform": number,
         },
@@ -90,13 +90,13 @@ def margins(checks: Sequence[CheckView]) -> Markup:
             "transform": [{"filter": "isValid(datum.observed) && isValid(datum.bound)"}],
         },
         {
-            "mark": {"type": "rule", "strokeWidth": 1.5, "yOffset": 9, "color": _INK},
+            "mark": {"type": "rule", "strokeWidth": 1.5, "yOffset": 9, "color": INK},
             "encoding": {"x": observed | {"field": "low"}, "x2": {"field": "high"}},
             "transform": [{"filter": "isValid(datum.low)"}],
         },
         *(
             {
-                "mark": {"type": "tick", "thickness": 2, "size": 20, "yOffset": 9, "color": _INK},
+                "mark": {"type": "tick", "thickness": 2, "size": 20, "yOffset": 9, "color": INK},
                 "encoding": {"x": observed | {"field": name}},
                 "transform": [{"filter": f"isValid(datum.{name})"}],
             }
@@ -116,7 +116,7 @@ def margins(checks: Sequence[CheckView]) -> Markup:
         },
     ]
     y = {"field": "row", "type": "ordinal", "axis": None}
-    return _svg({"height": _ROW * len(rows), "data": {"values": rows}, "encoding": {"y": y}, "layer": layers})
+    return draw({"height": _ROW * len(rows), "data": {"values": rows}, "encoding": {"y": y}, "layer": layers})
 
 
 def _row_of(row: int, check: CheckView) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def _row_of(row: int, check: CheckView) -> dict[str, Any]:
     low, high = record.interval or (None, None)
     return {
         "row": row,
-        "field": _label(record.field),
+        "field": label(record.field),
         "observed": record.observed,
         "minimum": record.minimum,
         "maximum": record.maximum,
@@ -145,9 +145,12 @@ def _nearer_bound(record: CheckRecord) -> float | None:
     return record.maximum if above else record.minimum
 
 
-def _label(text: str) -> str:
+def label(text: str, characters: int = 80) -> str:
+    """Return a text as a plot may hold it, at most so many characters long."""
     # The renderer ends the whole process on characters that XML cannot hold, such as a NUL.
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text[:80])
+    return "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text[:characters]
+    )
 
 
 def _by_outcome(passed: object, failed: object) -> dict[str, Any]:
@@ -174,7 +177,7 @@ def curve(panel: Panel, styles: Sequence[str]) -> Markup:
     layers: list[dict[str, Any]] = [
         {
             "data": {"values": [{"y": minimum} for minimum in panel.bounds]},
-            "mark": {"type": "rule", "color": _INK, "strokeWidth": 1, "strokeDash": [3, 3]},
+            "mark": {"type": "rule", "color": INK, "strokeWidth": 1, "strokeDash": [3, 3]},
             "encoding": {"y": encoding["y"]},
         },
         {"mark": {"type": "line", "strokeWidth": 2}, "encoding": encoding | {"strokeDash": _style(_DASHES)}},
@@ -182,7 +185,7 @@ def curve(panel: Panel, styles: Sequence[str]) -> Markup:
     if max(len(line.points) for line in panel.lines) <= _MOST_SYMBOLS:
         symbol = {"type": "point", "filled": True, "size": 45, "opacity": 1}
         layers.append({"mark": symbol, "encoding": encoding | {"shape": _style(list(SYMBOLS))}})
-    return _svg({"height": _CURVE_HEIGHT, "data": {"values": points}, "layer": layers})
+    return draw({"height": _CURVE_HEIGHT, "data": {"values": points}, "layer": layers})
 
 
 def _style(values: Sequence[object]) -> dict[str, Any]:
@@ -192,7 +195,7 @@ def _style(values: Sequence[object]) -> dict[str, Any]:
 
 def _x(panel: Panel) -> dict[str, Any]:
     values = [x for line in panel.lines for x, _ in line.points]
-    axis = {"grid": False, "tickCount": 6, "domain": True, "domainColor": _FAINT}
+    axis = {"grid": False, "tickCount": 6, "domain": True, "domainColor": FAINT}
     if max(values) - min(values) >= 1:
         axis["tickMinStep"] = 1
     title = panel.x + (" (%)" if panel.x == "progress" else "")
@@ -217,14 +220,20 @@ def _domain(values: Sequence[float | None]) -> list[float]:
     return [low, high if high > low else low + 1]
 
 
-def _svg(specification: dict[str, Any]) -> Markup:
+def draw(specification: dict[str, Any]) -> Markup:
+    """Draw a specification of Vega-Lite, with the colours and fonts of the page."""
+    # The renderer escapes the texts that it draws.
+    return Markup(svg(specification))  # noqa: S704
+
+
+def svg(specification: dict[str, Any]) -> str:
+    """Return a drawn specification as text; the renderer may fetch nothing."""
     whole = {
         "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
         "width": WIDTH,
         "autosize": {"type": "fit-x", "contains": "padding"},
         "padding": {"left": 2, "right": 10, "top": 4, "bottom": 2},
-        "config": _CONFIG,
+        "config": CONFIG,
         **specification,
     }
-    # The renderer escapes the texts that it draws, and may fetch nothing.
-    return Markup(vl_convert.vegalite_to_svg(whole, vl_version=_VEGA_LITE, allowed_base_urls=[]))  # noqa: S704
+    return vl_convert.vegalite_to_svg(whole, vl_version=_VEGA_LITE, allowed_base_urls=[])

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from pytest_ibmodels.reports.figures import counted, span
 from pytest_ibmodels.reports.html import plots
+from pytest_ibmodels.reports.html.baseline_view import BaselineView, baseline_view
 from pytest_ibmodels.reports.html.check_view import CheckView, check_view
 from pytest_ibmodels.reports.html.curves import Curves, Panel, curves
-from pytest_ibmodels.reports.html.formats import apart, duration, plain, signed, utc
+from pytest_ibmodels.reports.html.formats import duration, utc
 from pytest_ibmodels.reports.html.texts import DocumentView, documents
+from pytest_ibmodels.reports.trends import trend_sentence
 from pytest_ibmodels.reports.versus import measured_on
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _OUTCOMES: dict[Outcome, tuple[str, Tone]] = {
     "not run": ("○", "quiet"),
 }
 _IN_WORDS: dict[Outcome, str] = {"xfailed": "failed as expected", "xpassed": "passed unexpectedly"}
-_SHOWN_ABOVE = {"metrics", "predictions differ", "check"}
+_SHOWN_ABOVE = {"metrics", "baseline", "trend", "predictions differ", "check"}
 """Kinds of failures whose facts the page shows beside the text."""
 
 
@@ -112,6 +113,7 @@ class RunView:
     outcome: OutcomeView
     training: PhaseView
     inference: PhaseView
+    baseline: BaselineView | None
     curves: Curves
     curve_plots: tuple[CurveView, ...]
     documents: tuple[DocumentView, ...]
@@ -150,6 +152,11 @@ class RunView:
             yield "Time", ", ".join(spent)
 
     @property
+    def trends(self) -> tuple[str, ...]:
+        """Sentences on metrics that got worse over several runs."""
+        return tuple(f"trend: {trend_sentence(trend)}" for trend in self.record.training.trends)
+
+    @property
     def has_repeats(self) -> bool:
         """True if a check has the values of several trainings."""
         return any(check.repeats for metric in self.training.metrics for check in metric.checks)
@@ -170,6 +177,7 @@ def run_view(run: RunRecord, number: int) -> RunView:
         outcome=_run_outcome(run),
         training=_phase("Training", run.training),
         inference=_phase("Inference", run.inference),
+        baseline=baseline_view(run.training.baseline),
         curves=arranged,
         curve_plots=tuple(CurveView(panel, plots.curve(panel, arranged.fields)) for panel in arranged.panels),
         documents=differing,
@@ -203,6 +211,3 @@ def _metrics(checks: Sequence[CheckRecord]) -> Iterator[MetricView]:
 def _bounds_word(checks: Iterable[CheckRecord]) -> str:
     """Word for the bounds of checks, which are minimums unless one of them has a maximum."""
     return "bounds" if any(check.maximum is not None for check in checks) else "minimums"
-
-
-FILTERS = {function.__name__: function for function in (apart, counted, duration, plain, signed, span, utc)}

@@ -1,5 +1,6 @@
 """Process of a training job: call the pushed function and send its reports to the server."""
 
+import importlib
 import inspect
 import json
 import os
@@ -39,6 +40,7 @@ class TrainingJob:
         max_unzipped: Limit of an unpacked zip, in bytes.
         unpacked: Folder of ``packages`` if they were unpacked for this job alone, else None.
         models: Folder of the models in use.
+        threads: Threads of torch; None leaves them to the code.
         secrets: Passwords in ``arguments``, redacted in the log, in errors, and in URLs that the job reports.
     """
 
@@ -51,6 +53,7 @@ class TrainingJob:
     max_unzipped: int
     unpacked: Path | None = None
     models: Path | None = None
+    threads: int | None = None
     secrets: Secrets = field(default_factory=Secrets, repr=False)
 
     @property
@@ -99,7 +102,8 @@ def run_training(channel: Channel, parent_pipe: Channel, job: TrainingJob) -> No
     in one sentence why the job could not be started.
     """
     try:
-        bootstrap_child(parent_pipe, log=job.log, folder=job.scratch, secrets=job.secrets)
+        variables = {} if job.threads is None else {"OMP_NUM_THREADS": str(job.threads)}
+        bootstrap_child(parent_pipe, log=job.log, folder=job.scratch, variables=variables, secrets=job.secrets)
     except OSError as error:
         send_json(channel, {"fault": plain_text(str(error)), "peak_memory": 0})
         return
@@ -122,6 +126,9 @@ def run_training(channel: Channel, parent_pipe: Channel, job: TrainingJob) -> No
 def _call_function(job: TrainingJob, client: JobMetadataClient) -> Any:
     names = [package.name for package in job.packages]
     isolate_imports([package.parent for package in job.packages], names)
+    # The variable has no effect on a torch that is imported already.
+    if job.threads is not None and "torch" in sys.modules:
+        importlib.import_module("torch").set_num_threads(job.threads)
     function = load_function(job.function)
     supplied = {
         "file_client": FileClient(job.drive, USERNAME, job.max_unzipped),

@@ -78,6 +78,7 @@ class Trainings:
             max_unzipped=self._settings.max_unzipped,
             unpacked=code.unpacked,
             models=self._settings.models_root,
+            threads=self._settings.job_threads,
             secrets=secrets,
         )
         if code.published:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import random
 import subprocess
 import sys
@@ -14,10 +15,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, precision_score, recall_score
 
-from ibformers.errors import TrainingInputError
+from ibformers.endpoints import run_promote_table
+from ibformers.errors import ModelIsWorse, TrainingInputError
 from ibformers.sdk import Job
 from ibformers.sdk.statistics import intervals, wilson
-from ibformers.sdk.testing import Checked, check_trainer
+from ibformers.sdk.testing import Checked, _LocalFiles, check_trainer
 from ibformers.sdk.values import as_text, fingerprint, plain, row_key
 from ibformers.statistics import wilson as wilson_of_scipy
 from ibformers.tasks.text_classification import keys
@@ -200,6 +202,77 @@ def test_a_config_of_ones_own_is_checked(check: Check, kind: str, config: dict[s
     start, _, part = told.partition("*")
     assert raised.value.user_message.startswith(start)
     assert part.rstrip("*") in raised.value.user_message
+
+
+def test_a_model_in_use_is_compared_by_rows_and_replaced_on_request(
+    check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    check()
+    train, models, files = sys.modules["mytrainer"].train, tmp_path / "models", _LocalFiles(tmp_path)
+    arguments = {"file_client": files, "models_path": str(models), "current_model": "Mails", "model_name": "M"}
+    arguments["data"] = [{"path": str(tmp_path / "train.csv"), "files": None}]
+    first = train(save_path="one", **arguments)
+    assert first["current"] == {"version": None, "has_learned": False, "evaluation_results": {}}
+    assert first["comparison"] is None
+    promoted = run_promote_table("one", files, str(models), "M")
+    assert promoted["in_use"]
+
+    second = train(save_path="two", **arguments)
+    assert second["current"]["version"] == promoted["in_use"]
+    assert second["current"]["evaluation_results"]["f1"]["weighted avg"] == 1.0
+    assert second["test_part"] == first["test_part"]
+    compared = second["comparison"]
+    assert (compared["rows"], compared["learned"]) == (first["test_part"]["count"], 0)
+    assert compared["f1"]["difference"] == compared["only_old_right"] == 0
+
+    # With another split, rows that the model in use has learned are left out.
+    other = train(save_path="three", hyperparams={"split_seed": 5}, **arguments)["comparison"]
+    assert other["rows"] + other["learned"] == len(json.loads(files.read_file("three/predictions.json")))
+    assert other["learned"] > 10
+
+    monkeypatch.setattr(sys.modules["mytrainer"], "predict", lambda text: "ham")  # noqa: ARG005
+    worse = train(save_path="four", **arguments)["comparison"]
+    assert worse["f1"]["high"] < 0
+    assert worse["worse"][0] | {"row": 0, "text": ""} == {
+        "row": 0,
+        "text": "",
+        "label": "spam",
+        "old": "spam",
+        "new": "ham",
+    }
+    with pytest.raises(ModelIsWorse, match="Mails stays as it is: the new model is certainly worse"):
+        run_promote_table("four", files, str(models), "M")
+
+    monkeypatch.setattr(sys.modules["mytrainer"], "load", lambda folder: 1 / 0)  # noqa: ARG005
+    unknown = train(save_path="five", **arguments)
+    assert unknown["comparison"] is None
+    assert unknown["current"]["evaluation_results"] == {"accuracy": 1.0}  # as its own training reported
+    assert "load() raised ZeroDivisionError: division by zero" in caplog.text
+
+
+NUMBERS = """
+    from ibformers.sdk import Result, trainer
+
+    @trainer
+    def train(job):
+        rows = [{"input": {"x": x / 7}, "predicted": x / 7 * ERROR, "expected": x / 7} for x in range(1, 40)]
+        return Result({"rmse": 0.0}, rows)
+
+    def load(folder):
+        return lambda row: row["x"]
+"""
+
+
+def test_numbers_may_differ_in_their_last_digits(check: Check) -> None:
+    checked = check(NUMBERS.replace("ERROR", "(1 + 3e-6)"))
+    assert checked.served == 39
+    assert checked.predictions["row-1"] == "0.142857"
+    assert checked.intervals == {}
+
+
+def test_numbers_that_differ_are_told(check: Check) -> None:
+    with pytest.raises(AssertionError, match="row-1: training predicted '0.144286', but the loaded model '0.142857'"):
+        check(NUMBERS.replace("ERROR", "1.01"))
 
 
 def test_tables_are_read_strictly(tmp_path: Path) -> None:

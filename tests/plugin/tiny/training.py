@@ -24,7 +24,8 @@ def train(
 ) -> None:
     """Train as `hyperparams` say: `sleep` seconds, `raise` or `log` a text, report `results`, `corrupt` the model.
 
-    The file `results_file` has results that change from run to run with the same config.
+    The file `results_file` has results that change from run to run with the same config, and the file
+    `predictions_file` has predictions of more documents.
     What stands under `by_seed` replaces that for one seed.
     What stands under `report` is reported beside the results, such as `evaluation_intervals`.
     While it sleeps it reports its progress `every` so many seconds. What it can read it writes to the file `tell`.
@@ -45,6 +46,8 @@ def train(
     results = hyperparams.get("results", perfect)
     if "results_file" in hyperparams:
         results = json.loads(Path(hyperparams["results_file"]).read_text())
+    if "predictions_file" in hyperparams:
+        predictions |= json.loads(Path(hyperparams["predictions_file"]).read_text())
     facts = {"progress": 1.0, "evaluation_results": results, **_curves(results), **hyperparams.get("report", {})}
     job_metadata_client.update_metadata(facts)
     file_client.write_file(f"{save_path}/predictions.json", json.dumps(predictions).encode())
