@@ -108,7 +108,7 @@ def test_requirements_that_cannot_be_met_are_one_sentence(running: RunningSandbo
     job_id = running.train(f"{root}/code/polite", "polite.train", save_path=f"{root}/model")
     status = running.wait(job_id)
     reason = "No matching distribution found for greeting==3.0"
-    assert status["msg"] == f"the requirements of the package cannot be installed: {reason}", status
+    assert status["msg"] == f"polite/requirements.txt cannot be installed: {reason}", status
     assert "fault" not in status["results"][0]
     assert any("from versions: 1.0, 2.0" in entry["log"] for entry in running.log(job_id))
     assert set(running.data.glob("environments/*")) == before

@@ -53,7 +53,8 @@ def make_environment(channel: Channel, parent_pipe: Channel, task: EnvironmentTa
         environment.mark_ready()
         outcome = {"result": None}
     except _InstallError as error:
-        text = f"the requirements of the package cannot be installed: {error}"
+        names = " and ".join(f"{file.parent.name}/{file.name}" for file in environment.requirements)
+        text = f"{names} cannot be installed: {error}"
         outcome = {"failure": {"msg": text, "error": text, "strace": "", "frames": ""}}
     except OSError as error:
         outcome = {"fault": plain_text(f"the environment of the package's requirements cannot be made: {error}")}
@@ -72,7 +73,10 @@ def _make(environment: Environment) -> None:
     lines = [f"import site; site.addsitedir({entry!r})" for entry in shared]
     (packages / "sandbox.pth").write_text("\n".join(lines), encoding="utf-8")
     if importlib.util.find_spec("pip") is None:
-        _run(environment, "-m", "ensurepip")
+        try:
+            _run(environment, "-m", "ensurepip")
+        except _InstallError:
+            raise OSError("the sandbox's Python has no pip: install pip beside pytest-ibmodels") from None
     links = [part for link in environment.find_links for part in ("--find-links", link)]
     files = [part for file in environment.requirements for part in ("-r", str(file))]
     _run(environment, "-m", "pip", "install", *_OPTIONS, *links, *files)
