@@ -18,7 +18,7 @@ ENV IRISUSERNAME=SuperUser \
 COPY --chown=irisowner:irisowner pyproject.toml constraints.txt README.md LICENSE ./
 COPY --chown=irisowner:irisowner pytest_ibmodels pytest_ibmodels
 RUN pip3 install --user --break-system-packages --no-cache-dir \
-    --extra-index-url https://download.pytorch.org/whl/cpu -c constraints.txt '.[sandbox,iris]'
+    --extra-index-url https://download.pytorch.org/whl/cpu -c constraints.txt '.[sandbox,torch,iris]'
 
 COPY --chown=irisowner:irisowner ibformers ibformers
 # Classes of messages by their short names, such as msg.TrainRequest.

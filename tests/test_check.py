@@ -105,7 +105,8 @@ def test_settings_name_the_files(check: Check) -> None:
 
 
 def test_the_hook_for_pre_commit_runs_the_command() -> None:
-    (hook,) = yaml.safe_load((Path(__file__).parents[1] / ".pre-commit-hooks.yaml").read_text())
+    hooks = yaml.safe_load((Path(__file__).parents[1] / ".pre-commit-hooks.yaml").read_text())
+    (hook,) = [hook for hook in hooks if hook["id"] == "ibmodels-check"]
     program, command = hook["entry"].split()
     assert program == "ibmodels"
     assert command in typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]

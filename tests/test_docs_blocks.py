@@ -43,18 +43,23 @@ class Elsewhere:
 
 EXTENDING = Elsewhere("it is part of a conftest.py whose model tests run there", "tests/plugin/test_extending.py")
 TRAINER = Elsewhere("it is part of a project that runs there", "tests/plugin/test_scripts.py")
+INIT = Elsewhere("it runs there, with the wheel in a new environment", "tests/test_distribution.py")
 INSTALLS = Elsewhere("it installs everything and runs all tests: there, taken from the page", ".ci/run")
 REPORTS = ("2 passed", "published")
 
 TABLE: Mapping[str, Row | Elsewhere] = {
     "README.md: See it work": INSTALLS,
     "README.md: See it work (2)": INSTALLS,
+    "README.md: Use it": INIT,
     "README.md: Publish": Row(
         "clone beside a sandbox", ("would be published", "  published\n", "unpublished", "reachable")
     ),
     "README.md: In CI": Row("project", REPORTS),
     "README.md: The sandbox on its own": Row("server"),
     "ci.md: Other CI servers": Row("project", REPORTS),
+    "documents.md: Convert documents of other tools": Elsewhere(
+        "it needs scans, which that file makes", "tests/documents/test_documents_page.py"
+    ),
     "extending.md: Add a check": EXTENDING,
     "extending.md: Follow the runs": EXTENDING,
     "extending.md: Push something else": EXTENDING,

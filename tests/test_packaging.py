@@ -14,11 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import ibformers
 from pytest_ibmodels.packaging import (
     DataError,
     PackageError,
     build_marketplace_package,
     build_package,
+    installed_library,
     read_data,
     shown,
 )
@@ -339,6 +341,20 @@ def test_code_that_imports_the_sdk_gets_it_pushed_along(folder: Path, code: str,
     assert not any("__pycache__" in name for name in package.files)
     # ibformers itself needs no second one.
     assert build_package(folder.rename(folder.with_name("ibformers"))).libraries == ()
+
+
+def test_an_installed_package_is_packed_whatever_git_ignores(folder: Path) -> None:
+    (folder / "__init__.py").write_text("")
+    site = folder.parent / ".venv" / "site-packages"
+    site.mkdir(parents=True)
+    (folder.parent / ".git").mkdir()
+    (folder.parent / ".gitignore").write_text(".venv\n")
+    (folder / "build.sh").write_text("")
+    package = build_package(folder.rename(site / "installed"))
+    assert (package.name, package.module) == (DESCRIPTION["name"], "installed")
+    assert {"package.json", "installed/__init__.py"} < set(package.files)
+    assert not any("build.sh" in name or "__pycache__" in name for name in package.files)
+    assert installed_library() == Path(ibformers.__file__).parent
 
 
 def test_an_sdk_that_is_not_installed_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

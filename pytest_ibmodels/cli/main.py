@@ -5,16 +5,20 @@ Exit codes are those of pytest: 0 success, 1 failure, 2 interrupted, 4 wrong usa
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
 import typer
 
+from pytest_ibmodels.cli.documents import documents_app
+from pytest_ibmodels.cli.exits import INTERRUPTED
+from pytest_ibmodels.cli.exits import end as _end
+
 app = typer.Typer(
     name="ibmodels",
-    help="Check model tests, publish training code on many Instabase environments, clean them up, start a sandbox.",
+    help="Begin a project, check model tests, publish training code on environments, clean them up, start a sandbox.",
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -37,6 +41,7 @@ history_app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(history_app, name="history")
+app.add_typer(documents_app, name="documents")
 
 Names = Annotated[
     list[str] | None,
@@ -44,8 +49,8 @@ Names = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would happen, and change nothing.")]
 
-# Exit codes of Typer for a command that did not return.
-_WRONG_USAGE, _INTERRUPTED = 2, 130
+# Exit code of Typer for a command that did not return.
+_WRONG_USAGE = 2
 
 
 def main(arguments: Sequence[str] | None = None, name: str = "ibmodels") -> int:
@@ -64,7 +69,7 @@ def main(arguments: Sequence[str] | None = None, name: str = "ibmodels") -> int:
         codes: dict[object, int] = {
             None: pytest.ExitCode.OK,
             _WRONG_USAGE: pytest.ExitCode.USAGE_ERROR,
-            _INTERRUPTED: pytest.ExitCode.INTERRUPTED,
+            INTERRUPTED: pytest.ExitCode.INTERRUPTED,
         }
         return codes.get(end.code) or int(end.code or 0)
     return pytest.ExitCode.OK
@@ -85,6 +90,42 @@ def _program(
     ] = False,
 ) -> None:
     pass
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of the project; made if missing.")] = Path(),
+    script: Annotated[bool, typer.Option("--script", help="Train with a function of your own (default).")] = False,
+    table: Annotated[bool, typer.Option("--table", help="Train ibformers on a table of labelled texts.")] = False,
+    documents: Annotated[bool, typer.Option("--documents", help="Train ibformers on an Annotator project.")] = False,
+    from_script: Annotated[
+        Path | None,
+        typer.Option("--from-script", metavar="FILE.py", help="Only show the diff that makes a trainer of a script."),
+    ] = None,
+    patch: Annotated[
+        Path | None, typer.Option("--patch", metavar="FILE", help="Write the diff of --from-script into a file.")
+    ] = None,
+) -> None:
+    """Write a project that works, with data to try it on. No file is overwritten."""
+    from pytest_ibmodels.cli.init import Kind
+    from pytest_ibmodels.cli.init import init as command
+    from pytest_ibmodels.cli.init import patch as write_patch
+
+    def run() -> int:
+        if from_script is not None:
+            if script or table or documents or folder != Path():
+                raise pytest.UsageError(
+                    "--from-script writes no project: leave out FOLDER and --script, --table, --documents"
+                )
+            return write_patch(from_script, patch)
+        if patch is not None:
+            raise pytest.UsageError("--patch needs --from-script FILE.py")
+        chosen = [kind for kind, is_chosen in zip(Kind, (script, table, documents), strict=True) if is_chosen]
+        if len(chosen) > 1:
+            raise pytest.UsageError("choose one of --script, --table and --documents")
+        return command(folder, chosen[0] if chosen else Kind.SCRIPT)
+
+    _end(run)
 
 
 @app.command()
@@ -302,15 +343,3 @@ def sandbox(context: typer.Context) -> None:
     # The server replaces this process, so that it receives all signals and shares no interpreter with the plugin.
     command = [sys.executable, "-P", "-m", "pytest_ibmodels.sandbox", *context.args]
     os.execv(sys.executable, command)  # noqa: S606 - no shell is needed
-
-
-def _end(run: Callable[[], int]) -> None:
-    """Exit with the code that ``run`` returns, or with a message for a wrong argument."""
-    try:
-        code = int(run())
-    except pytest.UsageError as error:
-        sys.stderr.write(f"ERROR: {error}\n")
-        code = pytest.ExitCode.USAGE_ERROR
-    if code == pytest.ExitCode.INTERRUPTED:
-        code = _INTERRUPTED
-    raise typer.Exit(code)

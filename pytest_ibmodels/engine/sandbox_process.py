@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _MODULE = "pytest_ibmodels.sandbox"
-_NEEDED = ("fastapi", "uvicorn", "sqlalchemy", "psutil", "faker", "torch", "transformers")
+_NEEDED = ("fastapi", "uvicorn", "sqlalchemy", "psutil", "faker")
 _START_SECONDS = 60.0
 _STOP_SECONDS = 2.0
 # Variables that the server gets; it passes on fewer to jobs. Others of the user's shell may hold tokens.
@@ -192,7 +192,7 @@ def _check_installed() -> None:
     if missing:
         raise EnvironmentUnavailable(
             f"the sandbox needs packages that are not installed ({', '.join(missing)}): "
-            "pip install 'pytest-ibmodels[sandbox]', or pip install -e '.[sandbox]' in a clone"
+            "run pip install 'pytest-ibmodels[sandbox]'"
         )
 
 

@@ -23,7 +23,7 @@ import semver
 
 from pytest_ibmodels.instabase.names import MAX_PACKAGE_FILE_NAME, PACKAGE_NAME, package_file_name
 from pytest_ibmodels.packaging.gitignore import IgnoreRules, folders_down_to
-from pytest_ibmodels.packaging.libraries import LIBRARY, library_files, needs_library
+from pytest_ibmodels.packaging.libraries import LIBRARY, installed_files, is_installed, library_files, needs_library
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -155,8 +155,9 @@ def _build(folder: Path, *, described: bool) -> Package:
         raise PackageError(
             f"{shown(folder)}: rename the folder: its name becomes a module, and {module!r} is not an identifier"
         )
+    files = installed_files(folder) if is_installed(folder) else _package_files(folder)
     contents: dict[str, Path | bytes] = {
-        (name if name == _PACKAGE_FILE else f"{module}/{name}"): path for name, path in _package_files(folder).items()
+        (name if name == _PACKAGE_FILE else f"{module}/{name}"): path for name, path in files.items()
     }
     if not has_description:
         contents[_PACKAGE_FILE] = json.dumps(description, indent=2).encode()

@@ -1,5 +1,7 @@
 """Find the library that a package needs beside it: training code that imports ``ibformers.sdk`` is pushed with it.
 
+It is also the package of projects that have no training code of their own.
+
 The library is found by its spec. It is never imported here, since it is training code.
 """
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 LIBRARY = "ibformers"
 _SDK = f"{LIBRARY}.sdk"
 _SUFFIXES = {".py", ".json"}
+_INSTALLED = {"site-packages", "dist-packages"}
 
 
 def needs_library(files: Iterable[Path]) -> bool:
@@ -27,20 +30,34 @@ def needs_library(files: Iterable[Path]) -> bool:
     return any(_imports_sdk(file.read_bytes()) for file in files)
 
 
-def library_files() -> Mapping[str, Path]:
-    """Files of the library: name in the zip, with ``/`` -> path; empty if it is not installed, or has no ``sdk``."""
+def installed_library() -> Path | None:
+    """Folder of the library; None if it is not installed, or has no ``sdk``."""
     try:
         spec = importlib.util.find_spec(LIBRARY)
     except (ImportError, ValueError):
-        return {}
+        return None
     places = spec.submodule_search_locations if spec is not None else None
-    folder = next((folder for folder in map(Path, places or ()) if (folder / "sdk" / "__init__.py").is_file()), None)
-    if folder is None:
-        return {}
+    return next((folder for folder in map(Path, places or ()) if (folder / "sdk" / "__init__.py").is_file()), None)
+
+
+def library_files() -> Mapping[str, Path]:
+    """Files of the library: name in the zip, with ``/`` -> path; empty if it is not installed."""
+    folder = installed_library()
+    files = {} if folder is None else installed_files(folder)
+    return {f"{LIBRARY}/{name}": path for name, path in files.items() if name != "package.json"}
+
+
+def is_installed(folder: Path) -> bool:
+    """Return whether a folder is an installed package, which no ignore rule of git is about."""
+    return folder.absolute().parent.name in _INSTALLED
+
+
+def installed_files(folder: Path) -> dict[str, Path]:
+    """Code and descriptions of an installed package: name below the folder, with ``/`` -> path."""
     return {
-        f"{LIBRARY}/{path.relative_to(folder).as_posix()}": path
+        path.relative_to(folder).as_posix(): path
         for path in sorted(folder.rglob("*"))
-        if path.suffix in _SUFFIXES and path.is_file() and path.name != "package.json"
+        if path.suffix in _SUFFIXES and path.is_file()
     }
 
 

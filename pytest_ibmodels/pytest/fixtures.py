@@ -73,12 +73,16 @@ def package(pytestconfig: pytest.Config) -> Package:
     """Package of every model test that names none of its own.
 
     It is the zipped folder of ``--package`` or of the setting ``ibmodels_package``, built once a process, and only if
-    a selected model test needs it.
+    a selected model test needs it. A project without the default folder, ``ibformers``, uses the installed one.
     """
+    from pytest_ibmodels.packaging import LIBRARY, installed_library
     from pytest_ibmodels.pytest.starts import built_package
     from pytest_ibmodels.spec.project import package_folder
 
-    return built_package(pytestconfig, package_folder(pytestconfig))
+    folder = package_folder(pytestconfig)
+    if folder == pytestconfig.rootpath / LIBRARY and not folder.exists():
+        folder = installed_library() or folder
+    return built_package(pytestconfig, folder)
 
 
 COMMON: dict[str, tuple[Callable[..., Any], Literal["class", "session"]]] = {

