@@ -28,6 +28,7 @@ class DataArguments:
 @dataclass
 class ModelArguments:
     model_name_or_path: str = field(default=get_model_path(), metadata={"help": "model to begin with"})
+    layers: int = field(default=6, metadata={"help": "layers of it to keep"})
 
 
 class Texts(torch.utils.data.Dataset):
@@ -62,6 +63,7 @@ def main():
     labels = sorted({row["label"] for row in rows})
     config = AutoConfig.from_pretrained(
         model_args.model_name_or_path,
+        num_hidden_layers=model_args.layers,
         id2label=dict(enumerate(labels)),
         label2id={one: i for i, one in enumerate(labels)},
     )

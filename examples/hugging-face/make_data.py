@@ -1,4 +1,4 @@
-"""Write reviews.csv: 200 reviews with the labels good and bad, the same on every machine."""
+"""Write reviews.csv: 240 reviews with the labels good and bad, the same on every machine."""
 
 import csv
 import random
@@ -12,6 +12,6 @@ draw = random.Random(7)
 with open("reviews.csv", "w", newline="") as file:
     writer = csv.writer(file)
     writer.writerow(["text", "label"])
-    for _ in range(200):
+    for _ in range(240):
         label, texts = draw.choice([("good", GOOD), ("bad", BAD)])
         writer.writerow([f"{draw.choice(texts).format(draw.choice(THINGS))}, {draw.choice(SIZES)}.", label])
