@@ -48,7 +48,7 @@ def added_lines(name: str) -> int:
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A sandbox that imports torch once for the examples."""
     folder = tmp_path_factory.mktemp("examples")
-    with serve(folder, "--preload-for", str(EXAMPLES / "pytorch")) as server:
+    with serve(folder, "--preload-for", str(EXAMPLES / "pytorch"), "--job-threads", "1") as server:
         yield server
 
 
