@@ -8,6 +8,7 @@ import json
 import logging
 import math
 import time
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, get_type_hints
 
 from ibformers.errors import TrainingInputError, did_you_mean, first_line
@@ -15,7 +16,6 @@ from ibformers.sdk.values import finite, hash_position, row_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from ibformers.platform import JobMetadataClient
 
@@ -81,22 +81,16 @@ class Job:
         return bool(asked() if callable(asked) else asked)
 
     def path(self, name: str) -> Path:
-        """Return the path of a file by its name, or by its path below the folder of the data."""
-        found = [path for path in self.data_paths if path.name == name and path.is_file()]
-        found += [path / name for path in self.data_paths if (path / name).is_file()]
-        if not found:
-            known = sorted(one.relative_to(top).as_posix() for top, one in self._files())
-            there = ", ".join(known[:10]) or "nothing"
-            raise TrainingInputError(f"The data has no file {name}{did_you_mean(name, known)}: there is {there}.")
-        return found[0]
+        """Return the path of a file or folder by its name, or by its path below the folder of the data."""
+        return self._find(name, Path.exists)
 
     def open(self, name: str, mode: str = "r", encoding: str | None = None) -> IO[Any]:
         """Open a file of the data by its name, as text in UTF-8 unless the mode is binary."""
-        return self.path(name).open(mode, encoding=encoding or (None if "b" in mode else "utf-8"))
+        return self._find(name, Path.is_file).open(mode, encoding=encoding or (None if "b" in mode else "utf-8"))
 
     def read_table(self, name: str | None = None, delimiter: str | None = None) -> list[dict[str, Any]]:
         """Read a CSV or TSV file with a header, or JSON lines, as a list of rows; without a name the only file."""
-        path = self.path(name) if name else self._only_file()
+        path = self._find(name, Path.is_file) if name else self._only_file()
         is_json = path.suffix in {".jsonl", ".ndjson"}
         with path.open(encoding="utf-8-sig", newline="") as file:
             try:
@@ -166,6 +160,15 @@ class Job:
             self._client.update_metadata({**self._metadata, "history": list(self._history)})
             if message:
                 self._client.update_message(message)
+
+    def _find(self, name: str, is_wanted: Callable[[Path], bool]) -> Path:
+        found = [path for path in self.data_paths if path.name == name and is_wanted(path)]
+        found += [path / name for path in self.data_paths if is_wanted(path / name)]
+        if not found:
+            known = sorted(one.relative_to(top).as_posix() for top, one in self._files())
+            there = ", ".join(known[:10]) or "nothing"
+            raise TrainingInputError(f"The data has no file {name}{did_you_mean(name, known)}: there is {there}.")
+        return found[0]
 
     def _files(self) -> list[tuple[Path, Path]]:
         inside = [(top, one) for top in self.data_paths for one in top.rglob("*") if one.is_file()]

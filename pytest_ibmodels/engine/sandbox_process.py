@@ -32,7 +32,7 @@ _PASSED_VARIABLES = (
     *("XDG_CACHE_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR"),
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
 )
-_PASSED_PREFIXES = ("LC_", "HF_", "TRANSFORMERS_", "TOKENIZERS_", "OMP_", "MKL_", "CUDA_")
+_PASSED_PREFIXES = ("LC_", "HF_", "TRANSFORMERS_", "TOKENIZERS_", "OMP_", "MKL_", "CUDA_", "PIP_")
 _SECRET_WORDS = ("_TOKEN", "_SECRET", "_PASSWORD", "_KEY")
 
 

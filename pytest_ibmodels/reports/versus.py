@@ -92,7 +92,7 @@ def _parts(check: BetterCheck, comparison: Comparison) -> Iterator[str]:
     elif check.undecided and check.needed is not None:
         yield f"about {check.needed:,} rows would decide it"
     if comparison.learned is None:
-        unknown = "it is unknown how many of these rows the model in use has learned, as an older version trained it"
+        unknown = "it is unknown how many of these rows the model in use has learned, as its training did not say"
         yield f"{unknown}: train and promote a model to find out" if check.undecided else unknown
     elif comparison.learned:
         yield f"{comparison.learned} more test rows were left out, as the model in use has learned them"

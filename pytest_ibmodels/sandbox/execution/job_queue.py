@@ -8,6 +8,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
+from pytest_ibmodels.sandbox.execution.environment_worker import EnvironmentTask, make_environment
+from pytest_ibmodels.sandbox.execution.environments import Environment, find_environment
 from pytest_ibmodels.sandbox.execution.joblog import LogTimes, note
 from pytest_ibmodels.sandbox.execution.libraries import imports_libraries
 from pytest_ibmodels.sandbox.execution.processes import ChildProcess, how_it_ended
@@ -120,20 +122,47 @@ class JobQueue:
     def _run(self, queued: QueuedJob) -> None:
         job = queued.job
         queued.store.start(job.job_id)
-        with_libraries = queued.settings.preload and imports_libraries(job.packages)
-        process = ChildProcess(run_training, job, with_libraries=with_libraries)
+        try:
+            environment = find_environment(job.packages, queued.settings)
+            outcome, exit_code = self._prepare(queued, environment)
+            if outcome is not None and "result" in outcome:
+                with_libraries = queued.settings.preload and imports_libraries(job.packages)
+                python = None if environment is None else environment.python
+                process = ChildProcess(run_training, job, with_libraries=with_libraries, python=python)
+                outcome, exit_code = self._watch(queued, process)
+        finally:
+            _delete_folders(job)
+        if not self._closing:
+            self._record(queued, outcome, exit_code)
+
+    def _prepare(self, queued: QueuedJob, environment: Environment | None) -> tuple[dict[str, Any] | None, int | None]:
+        """Make the environment of the job's requirements, unless it is there; return as :meth:`_watch`."""
+        if environment is None:
+            return {"result": None}, None
+        with environment.hold(lambda: self._is_stopped(queued)):
+            if self._is_stopped(queued):
+                return None, None
+            if environment.is_ready:
+                environment.mark_ready()
+                return {"result": None}, None
+            task = EnvironmentTask(environment, queued.job.log, queued.job.scratch)
+            return self._watch(queued, ChildProcess(make_environment, task))
+
+    def _is_stopped(self, queued: QueuedJob) -> bool:
+        return self._closing or queued.stop_reason is not None
+
+    def _watch(self, queued: QueuedJob, process: ChildProcess) -> tuple[dict[str, Any] | None, int | None]:
+        """Monitor a process of the job; return its outcome, None if it sent none, and its exit code."""
         with self._changed:
             queued.process = process
-            stop_now = self._closing or queued.stop_reason is not None
+            stop_now = self._is_stopped(queued)
         monitor = _JobMonitor(queued, process)
         try:
             outcome = None if stop_now else monitor.run()
         finally:
             process.close()
             monitor.report_all()
-            _delete_folders(job)
-        if not self._closing:
-            self._record(queued, outcome, process.final_exit_code)
+        return outcome, process.final_exit_code
 
     def _record(self, queued: QueuedJob, outcome: dict[str, Any] | None, exit_code: int | None) -> None:
         job = queued.job

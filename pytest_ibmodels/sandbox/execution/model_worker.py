@@ -36,6 +36,15 @@ class ModelSpec:
     scratch: Path
     max_unzipped: int
 
+    def library_folders(self) -> list[Path]:
+        """Folders of the packages that the model needs."""
+        found: list[Path] = []
+        for entry in self.packages:
+            folder = self.folder / entry
+            # An entry that ends in "/" is a folder of packages, any other is a package.
+            found += sorted(folder.iterdir()) if entry.endswith("/") and folder.is_dir() else [folder]
+        return found
+
 
 def serve_model(channel: Channel, parent_pipe: Channel, spec: ModelSpec) -> None:
     """Load the model, answer requests as :func:`serve` does, then call the model's ``cleanup``."""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import wait
 from multiprocessing.util import get_temp_dir
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -19,7 +20,7 @@ import psutil
 from pytest_ibmodels.sandbox.errors import StartError
 from pytest_ibmodels.sandbox.execution.channel import receive_json, send_json
 from pytest_ibmodels.sandbox.execution.descendants import descendant_pids, kill
-from pytest_ibmodels.sandbox.execution.fork_server import LARGE, SERVERS, SMALL
+from pytest_ibmodels.sandbox.execution.fork_server import LARGE, SMALL, environment_server, environment_servers, servers
 
 _context = multiprocessing.get_context("forkserver")
 _END_SECONDS = 5.0
@@ -69,13 +70,16 @@ class ChildProcess:
     """A process that runs ``target(channel, parent_pipe, *args)``, a module-level function.
 
     ``channel`` carries JSON in both directions; ``parent_pipe`` reaches its end when this server is gone. With
-    ``with_libraries``, the process has imported torch and the like.
+    ``with_libraries``, the process has imported torch and the like. ``python`` is that of a virtual environment, which
+    has imported nothing.
     """
 
-    def __init__(self, target: Callable[..., None], *args: Any, with_libraries: bool = False) -> None:
+    def __init__(
+        self, target: Callable[..., None], *args: Any, with_libraries: bool = False, python: Path | None = None
+    ) -> None:
         self.channel, child_channel = _context.Pipe()
         child_end, self._parent_pipe = _context.Pipe(duplex=False)
-        self._server = LARGE if with_libraries else SMALL
+        self._server = environment_server(python) if python else LARGE if with_libraries else SMALL
         try:
             process = _context.Process(target=target, args=(child_channel, child_end, *args))
             self._process = self._server.start(process)
@@ -199,13 +203,24 @@ class ChildProcess:
 
 def kill_orphans() -> None:
     """Kill what ended processes have left, except in a fork server that is just starting a process."""
-    for server in SERVERS:
+    for server in servers():
         server.kill_orphans(wait=False)
+
+
+def stop_idle_environments(seconds: float) -> None:
+    """End the fork servers of virtual environments that had no process for so many seconds."""
+    for server in environment_servers():
+        server.stop_if_idle(seconds)
+
+
+def is_environment_busy(python: Path) -> bool:
+    """True if a process of the virtual environment with this Python is not closed."""
+    return environment_server(python).is_busy
 
 
 def kill_all() -> None:
     """Kill all descendants of this process when the server ends."""
-    fork_servers = [server.pid for server in SERVERS if server.pid is not None]
+    fork_servers = [server.pid for server in servers() if server.pid is not None]
     deadline = time.monotonic() + _KILL_ALL_SECONDS
     # The fork servers go last: they are the parents of all orphans.
     while (below := [pid for server in fork_servers for pid in descendant_pids(server)]) and (

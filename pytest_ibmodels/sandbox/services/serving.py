@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ibmodels.sandbox.errors import SandboxError
+from pytest_ibmodels.sandbox.execution.environment_worker import EnvironmentTask, make_environment
+from pytest_ibmodels.sandbox.execution.environments import find_environment
 from pytest_ibmodels.sandbox.execution.libraries import imports_libraries
 from pytest_ibmodels.sandbox.execution.model_worker import ModelSpec, serve_model
 from pytest_ibmodels.sandbox.execution.processes import ChildProcess, ProcessGoneError
@@ -138,9 +140,10 @@ class ModelPool:
         slot.unload = False
         slot.scratch = scratch
         with_libraries = self._settings.preload and imports_libraries([folder / "src" / "py"])
-        slot.process = ChildProcess(serve_model, spec, with_libraries=with_libraries)
-        slot.fingerprint = found
         try:
+            python = self._python(slot, spec, f"model {name!r} could not be loaded from '{model_path}'")
+            slot.process = ChildProcess(serve_model, spec, with_libraries=with_libraries, python=python)
+            slot.fingerprint = found
             answer = slot.process.answer(self._settings.model_time)
         except ProcessGoneError as error:
             self._close(slot)
@@ -152,6 +155,32 @@ class ModelPool:
             msg = f"model {name!r} could not be loaded from '{model_path}'"
             raise ModelError(_failure_message(msg, answer["failure"]))
         return slot.process
+
+    def _python(self, slot: _Slot, spec: ModelSpec, what: str) -> Path | None:
+        """Return the Python of the model's requirements, in an environment that is made if it is missing; or None.
+
+        Raises:
+            ModelError: The requirements cannot be installed; the message begins with ``what``.
+            ProcessGoneError: The process that installs them has ended, or takes too long.
+        """
+        environment = find_environment(spec.library_folders(), self._settings)
+        if environment is None:
+            return None
+        with environment.hold(self._closed.is_set):
+            if environment.is_ready:
+                environment.mark_ready()
+            else:
+                task = EnvironmentTask(environment, spec.scratch / "install.txt", spec.scratch)
+                process = slot.process = ChildProcess(make_environment, task)
+                answer = process.answer(self._settings.model_time)
+                if "message" in answer:
+                    answer = process.answer(self._settings.model_time)
+                process.close()
+                if "result" not in answer:
+                    self._close(slot)
+                    reason = answer["failure"]["error"] if "failure" in answer else answer["fault"]
+                    raise ModelError(f"{what}: {reason}")
+        return environment.python
 
     def _close(self, slot: _Slot) -> None:
         """End the slot's process; the caller holds the slot's lock."""

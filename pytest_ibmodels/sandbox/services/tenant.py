@@ -11,9 +11,17 @@ from pathlib import Path
 from typing import IO
 
 from pytest_ibmodels.sandbox.errors import DataInUseError, SandboxError, StartError
+from pytest_ibmodels.sandbox.execution.environments import remove_unused
 from pytest_ibmodels.sandbox.execution.job_queue import JobQueue
 from pytest_ibmodels.sandbox.execution.libraries import imports_libraries
-from pytest_ibmodels.sandbox.execution.processes import kill_all, kill_orphans, prepare_sockets, warm_up
+from pytest_ibmodels.sandbox.execution.processes import (
+    is_environment_busy,
+    kill_all,
+    kill_orphans,
+    prepare_sockets,
+    stop_idle_environments,
+    warm_up,
+)
 from pytest_ibmodels.sandbox.services.marketplace import Marketplace, applications_mount
 from pytest_ibmodels.sandbox.services.model_calls import ModelCalls
 from pytest_ibmodels.sandbox.services.refiner import Refiner
@@ -57,9 +65,13 @@ class Tenant:
         self.refiner = Refiner(self.drive, self.store, self.models, self.tasks)
 
     def tidy_up(self) -> None:
-        """Delete jobs that ended long ago, with their logs, and end the idle process of tuned models."""
+        """Delete what was not used for long: jobs that ended, with their logs, and environments of requirements.
+
+        Idle processes of tuned models end.
+        """
         self.tuning.close_idle()
         before = time.time() - self.settings.keep_jobs
+        remove_unused(self.settings.environments_root, before, is_environment_busy)
         for job_id in self.store.forget_ended_before(before):
             self.training.forget(job_id)
         for folder in self.settings.jobs_root.iterdir():
@@ -145,6 +157,7 @@ class Tenants:
                 tenant.store.flush()
             if time.monotonic() - tidied > _TIDY_SECONDS:
                 tidied = time.monotonic()
+                stop_idle_environments(self._settings.model_idle)
                 for tenant in self._by_name.values():
                     _tidy_up(tenant)
 

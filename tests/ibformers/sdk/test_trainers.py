@@ -302,6 +302,9 @@ def test_files_are_found_by_name_and_below_folders(tmp_path: Path) -> None:
     with job.open("a/1.txt") as file:
         assert file.read() == "ä"
     assert job.read_table("labels.csv") == [{"id": "1"}]
+    assert [job.path(name) for name in ("images", "a")] == [tmp_path / "images", tmp_path / "images" / "a"]
+    with pytest.raises(TrainingInputError, match=r"The data has no file images: there is a/1.txt, labels.csv"):
+        job.open("images")
     with pytest.raises(TrainingInputError, match=r"names 2 paths: use `job.data_paths` or `job.open\(NAME\)`"):
         _ = job.data_path
     with pytest.raises(TrainingInputError, match=r"The data has 2 files \(a/1.txt, labels.csv\): name one"):
