@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_ibmodels.pytest.history_access import history_of
 from pytest_ibmodels.pytest.reporting import outcomes_of
 from pytest_ibmodels.reports.files import write_atomically
 from pytest_ibmodels.reports.formats import FORMATS
@@ -89,6 +90,7 @@ class ReportFiles:
     def _report(self, exitstatus: int, runs: Sequence[RunRecord]) -> ModelReport:
         from pytest_ibmodels.reports.record import ModelReport, SessionRecord
 
+        origin = history_of(self._config).origin()
         session = SessionRecord(
             started=self._started,
             finished=datetime.now(UTC),
@@ -96,6 +98,9 @@ class ReportFiles:
             plugin=version("pytest-ibmodels"),
             pytest=pytest.__version__,
             python=platform.python_version(),
+            commit=origin.commit,
+            branch=origin.branch,
+            is_dirty=origin.is_dirty,
         )
         return ModelReport(session=session, runs=tuple(runs))
 

@@ -311,6 +311,9 @@ class SessionRecord(Record):
     plugin: str = Field(description="Version of pytest-ibmodels.")
     pytest: str = Field(description="Version of pytest.")
     python: str = Field(description="Version of Python.")
+    commit: str = Field("", description="git commit of the project; empty outside git.")
+    branch: str = Field("", description="git branch; empty if there is none.")
+    is_dirty: bool = Field(False, description="True if tracked files have changes that are not committed.")
 
 
 class ModelReport(Record):

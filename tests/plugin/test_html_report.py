@@ -35,7 +35,7 @@ def test_a_run_leaves_a_page_that_shows_it(served: Project, server: Server) -> N
     for shown in (
         "\N{MINUS SIGN}0.0900 ✕",
         "the model has no such field; its fields are Name, Total",
-        '<td class="text"><bdi>Ada Lovelac<del>e</del></bdi></td>',
+        '<td class="text" data-label="At training"><bdi>Ada Lovelac<del>e</del></bdi></td>',
         "&lt;b&gt;no&lt;/b&gt; labels",
         "environment unavailable",
     ):

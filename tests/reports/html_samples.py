@@ -18,10 +18,12 @@ from pytest_ibmodels.reports.record import (
     RunRecord,
     SecondsRecord,
     SessionRecord,
+    TestPartRecord,
     TrainingRecord,
     TrendRecord,
     WorseDocumentRecord,
 )
+from pytest_ibmodels.reports.wrong_record import ChangedRecord, ConfusionRecord, WrongRecord
 
 START = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 FIELDS = ("DL Number", "Name", "Address", "Date of birth")
@@ -289,6 +291,40 @@ NOTHING_TO_COMPARE = run(
 )
 
 
+WHY = run(
+    test="Reviews",
+    **started(
+        config={"batch_size": 2, "learning_rate": 5e-05},
+        training=TrainingRecord(
+            outcome="failed",
+            failure=FailureRecord(
+                kind="metrics",
+                reason="1 of 2 metrics did not reach the minimum",
+                text="metrics: 1 of 2 metrics did not reach the minimum\n  f1  good",
+            ),
+            checks=(check("f1", "good", 0.95, 0.93), check("f1", "bad", 0.95, 0.97)),
+            test_part=TestPartRecord(unit="rows", count=80, fingerprint="15e235c97103116d", split="text", seed=42),
+            wrong=(
+                WrongRecord(
+                    document=f"{FOLDER}/row-3",
+                    field="Label",
+                    expected="good",
+                    predicted="goods",
+                    score=0.97,
+                    input="A lovely dress, and I wear it all the time, though the seams are not what they were",
+                ),
+                WrongRecord(document="row-17", field="Label", expected=None, predicted="bad"),
+            ),
+            wrong_count=12,
+            confusions=(ConfusionRecord(expected="good", predicted="bad", count=12, of=80),),
+            changed=ChangedRecord(started=START - timedelta(days=1), commit="0123456abcdef", facts=("the config",)),
+        ),
+        job_log=("epoch 5 of 6", "epoch 6 of 6"),
+    ),
+)
+"""Wrong predictions, with and without what is known of them."""
+
+
 def report(*runs: RunRecord, exit_status: int = 1) -> ModelReport:
     session = SessionRecord(
         started=START,
@@ -297,5 +333,8 @@ def report(*runs: RunRecord, exit_status: int = 1) -> ModelReport:
         plugin="0.2.0",
         pytest="9.2.0",
         python="3.11.9",
+        commit="fedcba9876543210",
+        branch="main",
+        is_dirty=True,
     )
     return ModelReport(session=session, runs=runs)

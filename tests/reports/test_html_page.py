@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from pytest_ibmodels.reports.files import write_atomically
-from pytest_ibmodels.reports.html import page
+from pytest_ibmodels.reports.html import page, plots
 from pytest_ibmodels.reports.record import (
     CheckRecord,
     HistoryRecord,
@@ -24,6 +24,7 @@ from pytest_ibmodels.reports.record import (
 from tests.reports.html_samples import (
     DIFFERING,
     FIELDS,
+    FOLDER,
     HELD,
     NOT_STARTED,
     NOTHING_TO_COMPARE,
@@ -32,6 +33,7 @@ from tests.reports.html_samples import (
     SUNK,
     TOO_LOW,
     TRAINING_FAILED,
+    WHY,
     baseline,
     change,
     check,
@@ -104,7 +106,7 @@ def hostile(value: Any) -> Any:
 
 
 def test_no_text_of_an_environment_becomes_markup() -> None:
-    evil: ModelReport = hostile(report(PASSED, TOO_LOW, DIFFERING, TRAINING_FAILED, SUNK))
+    evil: ModelReport = hostile(report(PASSED, TOO_LOW, DIFFERING, TRAINING_FAILED, SUNK, WHY))
     read = Reader(page(evil))
     assert read.text.count("<script>alert(1)</script>") > 40
     assert {tag for tag, _ in read.tags} & {"script", "img", "iframe", "object", "embed", "base", "form"} == set()
@@ -344,3 +346,46 @@ def test_bounds_intervals_and_the_model_in_use_are_shown() -> None:
     assert "loss against its bounds: all 0.3000 of at most 0.4000; b 0.40001 of at most 0.40000, which is too high" in (
         read.attributes("aria-label")
     )
+
+
+def test_the_page_says_why_a_training_failed() -> None:
+    read = Reader(page(report(WHY)))
+    for text in (
+        "commit fedcba987 of main , with changes that are not committed",
+        "Config batch_size: 2, learning_rate: 5e-05",
+        "tested on 80 rows (split by text, seed 42, fingerprint 15e235c97103116d)",
+        "0.92 0.94 0.96 0.98",  # of the axis
+        "changed since the last passed run (2026-03-01 09:30 UTC, commit 0123456ab): the config",
+        "Wrong predictions 12 predictions are wrong; the worst 2 are shown.",
+        "Labels predicted in place of others: good -> bad: 12 of 80 .",
+        f"row-3 {FOLDER}/ Label good good s 0.97 A lovely dress,",
+        "row-17 Label \N{EN DASH} bad \N{EN DASH}",
+    ):
+        assert text in read.text
+    labels = [attributes["data-label"] for tag, attributes in read.tags if tag == "td" and "data-label" in attributes]
+    assert {"Training", "Lowest margin", "Expected", "Predicted", "Score", "Text", "Observed"} <= set(labels)
+
+
+def test_what_the_page_shows_above_is_not_printed_again() -> None:
+    read = Reader(page(report(WHY, TRAINING_FAILED)))
+    again = [attributes.get("class") for tag, attributes in read.tags if tag == "details"]
+    # The text of the failure of the first run, whose log stays, and the log of the second, which is in its text.
+    assert again == ["again", "values", None, None, "again"]
+    assert ".again { display: none; }" in read.html
+
+
+@pytest.mark.parametrize(
+    ("values", "ends"),
+    [
+        ([0.8, 0.96], [0.752, 1.0]),
+        ([0.9], [0.873, 0.927]),
+        ([0.95, 1.0], [0.92, 1.0]),
+        ([0.0, 0.5], [0.0, 0.65]),
+        ([None], [0.0, 1.0]),
+        ([3.0, 5.0], [2.4, 5.6]),
+        ([0.0], [0.0, 1.0]),
+        ([-1.0, 1.0], [-1.6, 1.0]),
+    ],
+)
+def test_axes_show_what_is_around_the_bounds(values: list[float | None], ends: list[float]) -> None:
+    assert plots.axis_ends(values) == pytest.approx(ends)

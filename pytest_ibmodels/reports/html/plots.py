@@ -25,6 +25,8 @@ _ROW = 42
 _CURVE_HEIGHT = 160
 _DIGIT, _MARGIN_ROOM, _TEXT_ROOM = 8, 80, 100
 """Pixels: width of a digit, and least widths of the columns of margins and of observed values."""
+_ROOM, _LEAST_ROOM = 0.3, 0.03
+"""Free share at both ends of an axis: of the distance between its values, and at least of the largest one."""
 _MOST_SYMBOLS = 25
 """Most points of a line that is drawn with symbols."""
 
@@ -57,7 +59,7 @@ def margins(checks: Sequence[CheckView]) -> Markup:
     """Draw the values of one metric as bars against their bounds, a row per check."""
     records = [check.record for check in checks]
     values = [value for one in records for value in (one.minimum, one.maximum, one.observed, *(one.interval or ()))]
-    low, high = _domain(values)
+    low, high = axis_ends(values)
     rows = [_row_of(row, check) for row, check in enumerate(checks)]
     room = max(_MARGIN_ROOM, _DIGIT * max(len(row["margin"]) for row in rows))
     left = WIDTH - room - max(_TEXT_ROOM, 24 + _DIGIT * max(len(row["text"]) for row in rows))
@@ -65,7 +67,7 @@ def margins(checks: Sequence[CheckView]) -> Markup:
         "field": "observed",
         "type": "quantitative",
         "title": None,
-        "scale": {"domain": [low, high], "nice": False},
+        "scale": {"domain": [low, high], "nice": False, "zero": False},
         "axis": {"tickCount": 5, "grid": False},
     }
     passed = _by_outcome("var(--good)", "var(--bad)")
@@ -75,7 +77,8 @@ def margins(checks: Sequence[CheckView]) -> Markup:
     layers: list[dict[str, Any]] = [
         {
             "mark": bar | {"color": TRACK},
-            "encoding": {"x": {"datum": low, "type": "quantitative"}, "x2": {"datum": high}},
+            "encoding": {"x": {name: value for name, value in observed.items() if name != "field"} | {"datum": low}}
+            | {"x2": {"datum": high}},
         },
         {
             "mark": bar | {"color": BAR},
@@ -207,17 +210,20 @@ def _y(panel: Panel) -> dict[str, Any]:
     scale: dict[str, Any] = {"zero": True, "nice": 5}
     if not panel.is_loss:
         values = [y for line in panel.lines for _, y in line.points]
-        scale = {"domain": _domain([*values, *panel.bounds]), "nice": False}
+        scale = {"domain": axis_ends([*values, *panel.bounds]), "nice": False}
     return {"field": "y", "type": "quantitative", "title": None, "scale": scale, "axis": {"tickCount": 5}}
 
 
-def _domain(values: Sequence[float | None]) -> list[float]:
-    """Ends of an axis that shows all values: 0 and 1 if possible, as most metrics are fractions."""
-    numbers = [value for value in values if value is not None]
-    low, high = min([0.0, *numbers]), max([0.0, *numbers])
-    if low == 0 and high <= 1:
-        return [0.0, 1.0]
-    return [low, high if high > low else low + 1]
+def axis_ends(values: Sequence[float | None]) -> list[float]:
+    """Ends of an axis that shows all values and bounds, with some room on both sides.
+
+    The axis need not begin at 0: where all values are near their bounds, it shows how near. Fractions stay from 0 to 1.
+    """
+    numbers = [value for value in values if value is not None] or [0.0, 1.0]
+    low, high = min(numbers), max(numbers)
+    room = max((high - low) * _ROOM, _LEAST_ROOM * max(abs(low), abs(high)) or 1.0)
+    ends = [low - room, high + room]
+    return [max(0.0, ends[0]) if low >= 0 else ends[0], min(1.0, ends[1]) if high <= 1 else ends[1]]
 
 
 def draw(specification: dict[str, Any]) -> Markup:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -11,6 +12,8 @@ from pytest_ibmodels.reports.html.check_view import CheckView, check_view
 from pytest_ibmodels.reports.html.curves import Curves, Panel, curves
 from pytest_ibmodels.reports.html.formats import duration, utc
 from pytest_ibmodels.reports.html.texts import DocumentView, documents
+from pytest_ibmodels.reports.html.wrong_view import WrongView
+from pytest_ibmodels.reports.tables import clipped
 from pytest_ibmodels.reports.trends import trend_sentence
 from pytest_ibmodels.reports.versus import measured_on
 
@@ -32,6 +35,8 @@ _OUTCOMES: dict[Outcome, tuple[str, Tone]] = {
     "not run": ("○", "quiet"),
 }
 _IN_WORDS: dict[Outcome, str] = {"xfailed": "failed as expected", "xpassed": "passed unexpectedly"}
+_LONGEST_VALUE = 200
+"""Most characters of a value of the config."""
 _SHOWN_ABOVE = {"metrics", "baseline", "trend", "predictions differ", "check"}
 """Kinds of failures whose facts the page shows beside the text."""
 
@@ -114,6 +119,7 @@ class RunView:
     training: PhaseView
     inference: PhaseView
     baseline: BaselineView | None
+    wrong: WrongView
     curves: Curves
     curve_plots: tuple[CurveView, ...]
     documents: tuple[DocumentView, ...]
@@ -145,6 +151,8 @@ class RunView:
             yield "Test part", measured_on(run.training.test_part, run.training.comparison)
         if run.package is not None:
             yield "Package", f"{run.package.name} {run.package.version} ({run.package.content_hash[:12]})"
+        if run.config:
+            yield "Config", ", ".join(f"{name}: {_value(value)}" for name, value in run.config.items())
         if run.started is not None:
             yield "Started", utc(run.started)
         spent = [f"{name} {duration(value)}" for name, value in run.seconds if value is not None]
@@ -166,6 +174,10 @@ class RunView:
         return {name: url for name, url in self.record.links.items() if url.startswith(("https://", "http://"))}
 
 
+def _value(value: object) -> str:
+    return clipped(json.dumps(value, ensure_ascii=False, default=str), _LONGEST_VALUE)
+
+
 def run_view(run: RunRecord, number: int) -> RunView:
     """View of a run; ``number`` is its position on the page, from 1."""
     arranged = curves(run.training.history, run.training.checks)
@@ -178,6 +190,7 @@ def run_view(run: RunRecord, number: int) -> RunView:
         training=_phase("Training", run.training),
         inference=_phase("Inference", run.inference),
         baseline=baseline_view(run.training.baseline),
+        wrong=WrongView(run.training),
         curves=arranged,
         curve_plots=tuple(CurveView(panel, plots.curve(panel, arranged.fields)) for panel in arranged.panels),
         documents=differing,
