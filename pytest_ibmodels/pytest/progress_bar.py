@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from pytest_ibmodels.pytest.progress_text import ProgressText
 
-_BAR_WIDTH = 20
+_BAR_WIDTH = 10
 
 
 def is_possible(config: pytest.Config) -> bool:
@@ -44,6 +44,7 @@ class ProgressBar:
         # Imported here, since most sessions draw no bar.
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+        from rich.table import Column
 
         self._config = config
         # Not through pytest's writer, which would count the codes that move the cursor as part of its line. The console
@@ -53,8 +54,10 @@ class ProgressBar:
             TextColumn("{task.description}", markup=False),
             BarColumn(_BAR_WIDTH),
             TaskProgressColumn(),
-            TextColumn("{task.fields[status]}", markup=False),
+            # What does not fit is cut here, and the bar keeps its width.
+            TextColumn("{task.fields[status]}", markup=False, table_column=Column(no_wrap=True, ratio=1)),
             console=console,
+            expand=True,
             auto_refresh=False,  # a thread would write while the output of a test is captured
             transient=True,
             redirect_stdout=False,

@@ -57,7 +57,7 @@ class ProgressText(NamedTuple):
         """The words after a bar."""
         seconds = f"{self.seconds:.0f} s" + ("" if self.left is None else f", about {self.left:.0f} s left")
         message = clipped(_safe(self.message), _LONGEST_MESSAGE)
-        return _safe(", ".join(filter(None, [self.state, self.lost, seconds, self.others, message])))
+        return _safe(", ".join(filter(None, [seconds, self.state, self.lost, self.others, message])))
 
 
 def _safe(text: str) -> str:

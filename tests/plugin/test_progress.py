@@ -66,7 +66,7 @@ def test_the_words_of_a_bar_are_in_one_line_and_hide_secrets() -> None:
     remember("s3cret-of-the-bar")
     text = TEXT._replace(message="first\n\x1b[31msecond s3cret-of-the-bar " + "x" * 100)
     words = text.status()
-    assert words.startswith("loss 0.2500, 30 s, about 90 s left, 1 more to train, first second *** xxx")
+    assert words.startswith("30 s, about 90 s left, loss 0.2500, 1 more to train, first second *** xxx")
     assert len(words) < 130
     assert words.isprintable()
 
@@ -87,7 +87,7 @@ def test_a_bar_is_redrawn_and_erased(pytester: pytest.Pytester, monkeypatch: pyt
             assert len(out.getvalue()) == size
             bar.show(TEXT._replace(fraction=0.5, state="[red]loss[/red] 0.1000"))
     written = out.getvalue()
-    assert "25% loss 0.2500, 30 s, about 90 s left, 1 more to train, epoch 1 of 4" in written.replace(
+    assert "25% 30 s, about 90 s left, loss 0.2500, 1 more to train, epoch 1 of 4" in written.replace(
         "\x1b[35m", ""
     ).replace("\x1b[0m", "")
     assert "[red]loss[/red] 0.1000" in written
