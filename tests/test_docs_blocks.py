@@ -48,7 +48,7 @@ INSTALLS = Elsewhere("it installs everything and runs all tests: there, taken fr
 REPORTS = ("2 passed", "published")
 
 TABLE: Mapping[str, Row | Elsewhere] = {
-    "README.md: pytest-ibmodels": Elsewhere("it is that of docs/your-own-trainer.md", "tests/plugin/test_scripts.py"),
+    "README.md: pytest-ibmodels": Elsewhere("it is compared with the page that runs", "tests/test_docs_blocks.py"),
     "README.md: See it work": INSTALLS,
     "README.md: See it work (2)": INSTALLS,
     "README.md: Use it": INIT,

@@ -143,9 +143,9 @@ def test_after_a_kill_reattach_goes_on_and_after_another_one_sweep_leaves_nothin
         process.kill()
     with running(served, "--reattach") as process:
         assert process.stdout is not None
-        line = next(line for line in process.stdout if "STARTED" in line)
+        line = next(line for line in process.stdout if "re-attached" in line)
         process.kill()
-    assert line.startswith(f"  Slow on dogfood: training (re-attached to job {job_id}), STARTED, ")
+    assert line.startswith(f"  Slow on dogfood: training (re-attached to job {job_id}), ")
     assert len(server.training_processes()) == 1
     code, table = swept(capsys, "--dry-run")
     assert code == 0
