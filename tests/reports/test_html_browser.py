@@ -109,6 +109,7 @@ def test_the_page_fits_and_is_legible(tmp_path: Path, probed: str, width: int, d
 
 
 def test_the_page_of_the_history_fits_on_a_phone(tmp_path: Path) -> None:
+    pytest.importorskip("numpy", reason="the history needs numpy")
     runs = [run for run in story() if run.environment == "dogfood"]
     html = POLICY.sub("", history_page("receipts", runs, "f1", 0.01)[0]) + HISTORY_PROBE
     framed = FRAME.format(width=360, height=HEIGHT, html=escape(html))
