@@ -1,4 +1,4 @@
-"""What is published: sdist and wheel have all that is needed, and the wheel works outside the clone, without torch."""
+"""Tests of sdist and wheel: they have all that is needed, and the wheel works outside the clone, without torch."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ SHOWN = 20
 
 
 class Problem(NamedTuple):
-    """Something wrong with a project.
+    """Problem of a project.
 
     Attributes:
         kind: short name of the kind, to count.

@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pytest_ibmodels.engine.routes.base import DataFiles, DataFingerprint, RouteError, RunContext, TrainingState
-from pytest_ibmodels.engine.routes.served_text import ServedTextRoute
-from pytest_ibmodels.verdicts.paired import NAME, check_better
+from pytest_ibmodels.engine.routes.served_text import ServedTextRoute, better_checks
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -62,13 +61,7 @@ class ScriptRoute(ServedTextRoute):
         return await self._run(context, script.function, test, arguments)
 
     def extra_checks(self, test: ModelTest, state: TrainingState) -> tuple[list[MetricCheck], list[str]]:
-        script = _script(test)
-        if script.max_drop is None:
-            return [], []
-        better = check_better(state.metrics, state.current, script.max_drop, state.comparison, script.undecided)
-        if better is None:
-            return [], [f"{NAME}: no model of this name is in use yet, so none was compared"]
-        return [better], []
+        return better_checks(_script(test), state)
 
     async def training_predictions(self, context: RunContext, test: ModelTest) -> TrainingPredictions:
         predictions = await super().training_predictions(context, test)
@@ -87,16 +80,7 @@ class ScriptRoute(ServedTextRoute):
         package = context.package
         if _LIBRARY not in {package.module, *package.libraries}:
             return None
-        arguments: dict[str, Any] = {
-            "save_path": self.save_path(context, test),
-            "model_name": self.model_name(context, test),
-        }
-        if force:
-            arguments["force"] = True
-        return await self._run(context, _PROMOTE, test, arguments)
-
-    async def _run(self, context: RunContext, function: str, test: ModelTest, arguments: dict[str, Any]) -> str:
-        return await self.run_train(context, function, arguments, use_gpu=not test.config.get("use_cpu"))
+        return await self._run(context, _PROMOTE, test, self._promoted(context, test, force=force))
 
 
 def _script(test: ModelTest) -> ScriptSpec:

@@ -17,12 +17,15 @@ from pytest_ibmodels.engine.routes.model_service import ModelServiceRoute, parse
 from pytest_ibmodels.instabase.errors import ApiError
 from pytest_ibmodels.instabase.policy import RUN, is_transient
 from pytest_ibmodels.instabase.wire import RawInput, RunRequest
+from pytest_ibmodels.verdicts.paired import NAME, check_better
 from pytest_ibmodels.verdicts.predictions import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pytest_ibmodels.spec import ModelTest
+    from pytest_ibmodels.engine.routes.base import TrainingState
+    from pytest_ibmodels.spec import ModelTest, ScriptSpec, TableSpec
+    from pytest_ibmodels.verdicts.checks import MetricCheck
 
 _PARALLEL_CALLS = 4
 _SLOW_SECONDS = 10.0
@@ -86,6 +89,14 @@ class ServedTextRoute(ModelServiceRoute):
             self._parallel_calls = _PARALLEL_CALLS if time.monotonic() - asked < _SLOW_SECONDS else 1
         return self._answers
 
+    async def _run(self, context: RunContext, function: str, test: ModelTest, arguments: dict[str, Any]) -> str:
+        return await self.run_train(context, function, arguments, use_gpu=not test.config.get("use_cpu"))
+
+    def _promoted(self, context: RunContext, test: ModelTest, *, force: bool) -> dict[str, Any]:
+        """Arguments of the function that promotes the trained model."""
+        paths = {"save_path": self.save_path(context, test), "model_name": self.model_name(context, test)}
+        return {**paths, "force": True} if force else {**paths}
+
     async def _ask(self, context: RunContext, document: str) -> None:
         try:
             answer = self._answer(await context.client.models.run(self._requests[document]))
@@ -101,6 +112,16 @@ class ServedTextRoute(ModelServiceRoute):
         except (KeyError, TypeError, binascii.Error, UnicodeDecodeError):
             return Answer({}, f"the model's answer holds no label (raw_data): {json.dumps(dict(result)):.80}")
         return Answer({self._field: label})
+
+
+def better_checks(limits: TableSpec | ScriptSpec, state: TrainingState) -> tuple[list[MetricCheck], list[str]]:
+    """Check `better_than_current`, if the model test has it, and the note that there is nothing to compare with."""
+    if limits.max_drop is None:
+        return [], []
+    better = check_better(state.metrics, state.current, limits.max_drop, state.comparison, limits.undecided)
+    if better is None:
+        return [], [f"{NAME}: no model of this name is in use yet, so none was compared"]
+    return [better], []
 
 
 def _record(text: str) -> RawInput:

@@ -9,10 +9,9 @@ import hashlib
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pytest_ibmodels.engine.routes.base import DataFingerprint, RunContext, TrainingState
-from pytest_ibmodels.engine.routes.served_text import ServedTextRoute
+from pytest_ibmodels.engine.routes.served_text import ServedTextRoute, better_checks
 from pytest_ibmodels.instabase.errors import ApiError
 from pytest_ibmodels.spec.databases import without_password
-from pytest_ibmodels.verdicts.paired import NAME, check_better
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -65,29 +64,14 @@ class TableRoute(ServedTextRoute):
         return await self._run(context, context.package.table_function, test, arguments)
 
     def extra_checks(self, test: ModelTest, state: TrainingState) -> tuple[list[MetricCheck], list[str]]:
-        table = _table(test)
-        if table.max_drop is None:
-            return [], []
-        better = check_better(state.metrics, state.current, table.max_drop, state.comparison, table.undecided)
-        if better is None:
-            return [], [f"{NAME}: no model of this name is in use yet, so none was compared"]
-        return [better], []
+        return better_checks(_table(test), state)
 
     def field(self, test: ModelTest) -> str:
         return _table(test).columns[0]
 
     async def start_promotion(self, context: RunContext, test: ModelTest, *, force: bool) -> str:
-        arguments: dict[str, Any] = {
-            "save_path": self.save_path(context, test),
-            "model_name": self.model_name(context, test),
-        }
-        if force:
-            arguments["force"] = True
         function = f"{context.package.table_function.rpartition('.')[0]}.{_PROMOTE}"
-        return await self._run(context, function, test, arguments)
-
-    async def _run(self, context: RunContext, function: str, test: ModelTest, arguments: dict[str, Any]) -> str:
-        return await self.run_train(context, function, arguments, use_gpu=not test.config.get("use_cpu"))
+        return await self._run(context, function, test, self._promoted(context, test, force=force))
 
 
 def _table(test: ModelTest) -> TableSpec:
