@@ -69,8 +69,8 @@ class Environment:
                 lock.release()
 
 
-def find_environment(packages: Iterable[Path], settings: Settings) -> Environment | None:
-    """Find the environment of packages; None if none of them has requirements.
+def find_environment(packages: Iterable[Path], settings: Settings, root: Path) -> Environment | None:
+    """Find the environment of packages below ``root``; None if none of them has requirements.
 
     Raises:
         OSError: A file cannot be read.
@@ -86,7 +86,7 @@ def find_environment(packages: Iterable[Path], settings: Settings) -> Environmen
             content.append(_digest(file.parent))
     key = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
     variables = tuple(settings.pip_variables.items())
-    return Environment(settings.environments_root / key, tuple(needed), settings.find_links, variables)
+    return Environment(root / key, tuple(needed), settings.find_links, variables)
 
 
 def remove_unused(root: Path, before: float, is_busy: Callable[[Path], bool]) -> None:

@@ -5,14 +5,17 @@ import os
 import shutil
 import threading
 import time
+import uuid
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 from pytest_ibmodels.sandbox.errors import DataInUseError, SandboxError, StartError
+from pytest_ibmodels.sandbox.execution.code_cache import remove_old_archives
+from pytest_ibmodels.sandbox.execution.engines import make_executor
 from pytest_ibmodels.sandbox.execution.environments import remove_unused
-from pytest_ibmodels.sandbox.execution.job_queue import JobQueue
+from pytest_ibmodels.sandbox.execution.executor import Executor
 from pytest_ibmodels.sandbox.execution.libraries import imports_libraries
 from pytest_ibmodels.sandbox.execution.processes import (
     is_environment_busy,
@@ -22,6 +25,7 @@ from pytest_ibmodels.sandbox.execution.processes import (
     stop_idle_environments,
     warm_up,
 )
+from pytest_ibmodels.sandbox.services.dispatcher import Dispatcher
 from pytest_ibmodels.sandbox.services.marketplace import Marketplace, applications_mount
 from pytest_ibmodels.sandbox.services.model_calls import ModelCalls
 from pytest_ibmodels.sandbox.services.refiner import Refiner
@@ -47,7 +51,7 @@ class Tenant:
     Creating a tenant marks jobs that a former server left unfinished as failed.
     """
 
-    def __init__(self, settings: Settings, queue: JobQueue) -> None:
+    def __init__(self, settings: Settings, executor: Executor, dispatcher: Dispatcher) -> None:
         self.settings = settings
         settings.data.mkdir(parents=True, exist_ok=True)
         self.store = Store(settings.database_url)
@@ -58,7 +62,8 @@ class Tenant:
         self.drive = Drive(settings.drive_root, settings.scratch, (applications_mount(settings), *settings.mounts))
         self.marketplace = Marketplace(settings, self.drive, self.store)
         self.tasks = TaskRunner(self.store)
-        self.training = Trainings(settings, self.drive, self.store, self.marketplace, queue)
+        self.training = Trainings(settings, self.drive, self.store, self.marketplace, executor, dispatcher)
+        dispatcher.add(self.store)
         self.models = ModelPool(settings, self.drive)
         self.model_calls = ModelCalls()
         self.tuning = Tunings(settings, self.drive, self.training)
@@ -72,6 +77,7 @@ class Tenant:
         self.tuning.close_idle()
         before = time.time() - self.settings.keep_jobs
         remove_unused(self.settings.environments_root, before, is_environment_busy)
+        remove_old_archives(self.settings.code_root, before)
         for job_id in self.store.forget_ended_before(before):
             self.training.forget(job_id)
         for folder in self.settings.jobs_root.iterdir():
@@ -103,14 +109,15 @@ class Tenants:
         each = {name: settings.for_tenant(name) for name in names}
         refuse_shared_databases({name: its_settings.database_url for name, its_settings in each.items()})
         self._lock = _claim(settings.data)
-        self._queue = JobQueue(settings.max_jobs)
+        self._executor = make_executor(settings)
+        self._dispatcher = Dispatcher(self._executor, uuid.uuid4().hex)
         self._closing = threading.Event()
         self._by_name: dict[str, Tenant] = {}
         try:
             prepare_sockets()
             settings.samples_root.mkdir(exist_ok=True)
             for name, its_settings in each.items():
-                self._by_name[name] = Tenant(its_settings, self._queue)
+                self._by_name[name] = Tenant(its_settings, self._executor, self._dispatcher)
         except BaseException as error:
             for tenant in self._by_name.values():
                 tenant.close()
@@ -127,13 +134,14 @@ class Tenants:
 
     def start(self) -> None:
         """Start background threads: one imports training code and generates samples, one does periodic work."""
+        self._dispatcher.start()
         for target in (self._warm_up, self._run_periodic_work):
             threading.Thread(target=target, name=target.__name__.strip("_"), daemon=True).start()
 
     def close(self) -> None:
         """Kill all processes, close the tenants, and unlock the data folder."""
         self._closing.set()
-        self._queue.close()
+        self._dispatcher.close()
         for tenant in self._by_name.values():
             tenant.close()
         kill_all()
