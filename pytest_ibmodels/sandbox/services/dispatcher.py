@@ -1,7 +1,7 @@
 """Takes the waiting jobs of all tenants in order, has the executor run them, and stores what becomes of them.
 
-Several servers may do so on one database: a job has one owner at a time, and every write names the owner and the attempt,
-so that nothing that comes late counts.
+Several servers may do so on one database: a job has one owner at a time, and every write names the owner and the
+attempt, so that nothing that comes late counts.
 """
 
 import logging

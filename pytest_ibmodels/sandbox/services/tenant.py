@@ -51,7 +51,7 @@ class Tenant:
     Creating a tenant marks jobs that a former server left unfinished as failed.
     """
 
-    def __init__(self, settings: Settings, executor: Executor, dispatcher: Dispatcher) -> None:
+    def __init__(self, settings: Settings, executor: Executor, dispatcher: Dispatcher, name: str = "") -> None:
         self.settings = settings
         settings.data.mkdir(parents=True, exist_ok=True)
         self.store = Store(settings.database_url)
@@ -64,9 +64,9 @@ class Tenant:
         self.tasks = TaskRunner(self.store)
         self.training = Trainings(settings, self.drive, self.store, self.marketplace, executor, dispatcher)
         dispatcher.add(self.store)
-        self.models = ModelPool(settings, self.drive)
+        self.models = ModelPool(settings, self.drive, executor, name)
         self.model_calls = ModelCalls()
-        self.tuning = Tunings(settings, self.drive, self.training)
+        self.tuning = Tunings(settings, self.training, executor.serve(f"{name}/tuned models"))
         self.refiner = Refiner(self.drive, self.store, self.models, self.tasks)
 
     def tidy_up(self) -> None:
@@ -117,7 +117,7 @@ class Tenants:
             prepare_sockets()
             settings.samples_root.mkdir(exist_ok=True)
             for name, its_settings in each.items():
-                self._by_name[name] = Tenant(its_settings, self._executor, self._dispatcher)
+                self._by_name[name] = Tenant(its_settings, self._executor, self._dispatcher, name)
         except BaseException as error:
             for tenant in self._by_name.values():
                 tenant.close()

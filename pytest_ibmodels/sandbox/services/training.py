@@ -23,6 +23,7 @@ from pytest_ibmodels.sandbox.storage.job_secrets import write_secrets
 from pytest_ibmodels.sandbox.storage.job_store import Store
 from pytest_ibmodels.sandbox.storage.mounts import SAMPLE_PREFIX
 from pytest_ibmodels.sandbox.storage.paths import DrivePath
+from pytest_ibmodels.sandbox.storage.tables import Job
 
 DEFAULT_RETRIES = 1
 
@@ -84,7 +85,7 @@ class Trainings:
         spec = JobSpec(
             job_id=job_id,
             function=request.function,
-            code=self._packed(code),
+            code=self.packed(code),
             arguments=arguments,
             secrets=tuple(secrets),
             drive=DriveSpec.of(self._drive),
@@ -135,7 +136,12 @@ class Trainings:
         folder = self._settings.jobs_root / job.id
         return [log_file(folder, attempt) for attempt in range(1, job.attempt + 1)]
 
-    def _packed(self, code: Code) -> CodeSpec:
+    def packed(self, code: Code) -> CodeSpec:
+        """Describe code for the machine that runs it: as a zip if that may be another one.
+
+        Raises:
+            SandboxError: The zip cannot be written.
+        """
         if self._executor.name == "local" and not self._store.is_shared:
             return CodeSpec(packages=code.packages, unpacked=code.unpacked)
         try:
@@ -147,15 +153,16 @@ class Trainings:
         return packed
 
     def _limits(self, resources: Resources) -> Limits:
-        own = {"memory": self._settings.job_memory}
-        if resources.memory is not None:
-            own = {"memory": resources.memory, "memory_option": "'resources.memory' of the model test"}
-        return Limits(
+        limits = Limits(
+            memory=self._settings.job_memory,
             seconds=self._settings.job_time,
             unzipped=self._settings.max_unzipped,
             threads=self._settings.job_threads,
-            **own,
         )
+        if resources.memory is None:
+            return limits
+        asked = {"memory": resources.memory, "memory_option": "'resources.memory' of the model test"}
+        return limits.model_copy(update=asked)
 
     def code(self, request: TrainRequest) -> Code:
         """Find the code of a request.
