@@ -65,9 +65,7 @@ class Place:
 
     data: Path
 
-    def spec(
-        self, function: str, *, resources: Resources | None = None, , **arguments: Any
-    ) -> JobSpec:
+    def spec(self, function: str, *, resources: Resources | None = None, **arguments: Any) -> JobSpec:
         """A job that calls a function of ``CODE``."""
         job_id = uuid.uuid4().hex
         folder = self.data / "jobs" / job_id

@@ -16,7 +16,8 @@ import pytest
 from sqlalchemy import event, text
 
 from pytest_ibmodels.sandbox.errors import StoreError
-from pytest_ibmodels.sandbox.execution.job_queue import JobQueue
+from pytest_ibmodels.sandbox.execution.local_executor import LocalExecutor
+from pytest_ibmodels.sandbox.services.dispatcher import Dispatcher
 from pytest_ibmodels.sandbox.services.tenant import Tenant
 from pytest_ibmodels.sandbox.settings import DAY, Settings
 from pytest_ibmodels.sandbox.storage.job_store import Store
@@ -219,7 +220,9 @@ def test_a_bad_zip_is_logged(sandbox: RunningSandbox, root: str) -> None:
 
 
 def test_ended_jobs_are_forgotten_with_their_logs(tmp_path: Path) -> None:
-    sandbox = Tenant(Settings(tmp_path, keep_jobs=2 * DAY), JobQueue(1))
+    settings = Settings(tmp_path, keep_jobs=2 * DAY)
+    executor = LocalExecutor(settings)
+    sandbox = Tenant(settings, executor, Dispatcher(executor, "me"))
     jobs = {name: sandbox.store.new_job("train") for name in ("old", "young", "running")}
     for job in jobs.values():
         (tmp_path / "jobs" / job).mkdir()
