@@ -15,15 +15,16 @@ from pytest_ibmodels.sandbox.execution.libraries import imports_libraries
 from pytest_ibmodels.sandbox.execution.processes import ChildProcess, how_it_ended
 from pytest_ibmodels.sandbox.execution.training_worker import TrainingJob, run_training
 from pytest_ibmodels.sandbox.settings import GIB, MIB, Settings
-from pytest_ibmodels.sandbox.storage.job_store import Store
+from pytest_ibmodels.sandbox.storage.job_store import CANCELLED, Store
 
 logger = logging.getLogger(__name__)
 
-CANCELLED = "cancelled"
 MAX_LOG_BYTES = 256 * MIB
 _POLL_SECONDS = 0.5
 _REPORT_SECONDS = 0.2
 _GRACE_SECONDS = 2.0
+_UNCLAIMED = (1, None)
+"""Attempt and owner of every job here: no server claims them."""
 
 
 @dataclass(eq=False)
@@ -77,7 +78,7 @@ class JobQueue:
                 if queued is None:
                     return False
                 self._waiting.remove(queued)
-                queued.store.fail(job_id, CANCELLED)
+                queued.store.fail(job_id, *_UNCLAIMED, CANCELLED)
                 _delete_folders(queued.job)
                 return True
             queued.stop_reason = queued.stop_reason or CANCELLED
@@ -113,7 +114,8 @@ class JobQueue:
                 self._run(queued)
             except Exception as error:
                 logger.exception("job %s", queued.job.job_id)
-                queued.store.fail(queued.job.job_id, _could_not_run(str(error) or type(error).__name__), fault=True)
+                reason = _could_not_run(str(error) or type(error).__name__)
+                queued.store.fail(queued.job.job_id, *_UNCLAIMED, reason, fault=True)
             finally:
                 with self._changed:
                     del self._running[queued.job.job_id]
@@ -121,7 +123,7 @@ class JobQueue:
 
     def _run(self, queued: QueuedJob) -> None:
         job = queued.job
-        queued.store.start(job.job_id)
+        queued.store.confirm(job.job_id, *_UNCLAIMED, None)
         try:
             environment = find_environment(job.packages, queued.settings)
             outcome, exit_code = self._prepare(queued, environment)
@@ -168,18 +170,18 @@ class JobQueue:
         job = queued.job
         if queued.stop_reason is not None:
             note(job.log, queued.stop_reason)
-            queued.store.fail(job.job_id, queued.stop_reason)
+            queued.store.fail(job.job_id, *_UNCLAIMED, queued.stop_reason)
         elif outcome is None:
             msg = f"the training process {how_it_ended(exit_code)} before it had finished"
             note(job.log, msg)
-            queued.store.fail(job.job_id, msg)
+            queued.store.fail(job.job_id, *_UNCLAIMED, msg)
         elif "fault" in outcome:
-            queued.store.fail(job.job_id, _could_not_run(outcome["fault"]), fault=True)
+            queued.store.fail(job.job_id, *_UNCLAIMED, _could_not_run(outcome["fault"]), fault=True)
         elif "failure" in outcome:
             failure = outcome["failure"]
-            queued.store.fail(job.job_id, failure["msg"], error=failure["error"], strace=failure["strace"])
+            queued.store.fail(job.job_id, *_UNCLAIMED, failure["msg"], error=failure["error"], strace=failure["strace"])
         else:
-            queued.store.succeed(job.job_id, {"result": outcome["result"]})
+            queued.store.succeed(job.job_id, *_UNCLAIMED, {"result": outcome["result"]})
 
 
 def _could_not_run(reason: str) -> str:
@@ -243,7 +245,7 @@ class _JobMonitor:
     def _report_pending(self) -> None:
         now = time.monotonic()
         if self._pending and now - self._reported >= _REPORT_SECONDS:
-            self._queued.store.report(self._queued.job.job_id, **self._pending)
+            self._queued.store.report(self._queued.job.job_id, *_UNCLAIMED, **self._pending)
             self._pending = {}
             self._reported = now
 

@@ -14,7 +14,7 @@ from pytest_ibmodels.sandbox.samples import DATABASES, sample_database
 from pytest_ibmodels.sandbox.services.marketplace import Marketplace
 from pytest_ibmodels.sandbox.settings import Settings
 from pytest_ibmodels.sandbox.storage.drive import Drive
-from pytest_ibmodels.sandbox.storage.job_store import Store
+from pytest_ibmodels.sandbox.storage.job_store import TRAIN, Store
 from pytest_ibmodels.sandbox.storage.mounts import SAMPLE_PREFIX
 from pytest_ibmodels.sandbox.storage.paths import DrivePath
 
@@ -45,8 +45,6 @@ class Trainings:
         self._store = store
         self._marketplace = marketplace
         self._queue = queue
-        self._model_names: dict[str, str] = {}
-        """Model name by job id, oldest first."""
 
     def submit(self, request: TrainRequest) -> str:
         """Queue a training and return its job id; without script packages it runs the newest published package.
@@ -59,13 +57,13 @@ class Trainings:
         database = arguments.get("database")
         if isinstance(database, str):
             database = arguments["database"] = database_url(database, self._settings.samples_root)
-        job_id = self._store.new_job("train")
+        job_id, _is_new = self._store.new_job(TRAIN, model_name=str(request.arguments.get("model_name", "")))
         folder = self._settings.jobs_root / job_id
         try:
             folder.mkdir(parents=True)
         except OSError as error:
             msg = f"run_train: the job's folder cannot be created: {error.strerror or error}"
-            self._store.fail(job_id, msg)
+            self._store.fail(job_id, 1, None, msg)
             raise SandboxError(msg) from error
         secrets = Secrets.from_url(database) if isinstance(database, str) else Secrets()
         job = TrainingJob(
@@ -86,17 +84,15 @@ class Trainings:
         if secrets.has_short_password:
             msg = "the password of the database is too short to be redacted outside of URLs: this log may show it"
             note(job.log, msg, "WARNING")
-        self._model_names[job_id] = str(request.arguments.get("model_name", ""))
         self._queue.add(QueuedJob(job, self._settings, self._store))
         return job_id
 
     def jobs_of(self, model_name: str) -> list[str]:
-        """Ids of the jobs that train a model of this name since the server's start, oldest first."""
-        return [job_id for job_id, name in list(self._model_names.items()) if name == model_name]
+        """Ids of the jobs that train a model of this name, oldest first."""
+        return self._store.jobs_of_model(model_name)
 
     def forget(self, job_id: str) -> None:
         """Delete the folder of a job that has ended."""
-        self._model_names.pop(job_id, None)
         shutil.rmtree(self._settings.jobs_root / job_id, ignore_errors=True)
 
     def queue_position(self, job_id: str) -> int | None:
