@@ -36,8 +36,8 @@ from pytest_ibmodels.sandbox.services.tuning import Tunings
 from pytest_ibmodels.sandbox.settings import Settings
 from pytest_ibmodels.sandbox.storage.databases import refuse_shared_databases
 from pytest_ibmodels.sandbox.storage.drive import Drive
-from pytest_ibmodels.sandbox.storage.job_store import Store
 from pytest_ibmodels.sandbox.storage.locks import open_locked
+from pytest_ibmodels.sandbox.storage.stores import open_store
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class Tenant:
     def __init__(self, settings: Settings, executor: Executor, dispatcher: Dispatcher, name: str = "") -> None:
         self.settings = settings
         settings.data.mkdir(parents=True, exist_ok=True)
-        self.store = Store(settings.database_url)
+        self.store = open_store(settings.database_url, dispatcher.owner)
         shutil.rmtree(settings.scratch, ignore_errors=True)
         for folder in (settings.scratch, settings.drive_root, settings.jobs_root):
             folder.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ from pytest_ibmodels.sandbox.services.marketplace import Marketplace
 from pytest_ibmodels.sandbox.settings import Settings
 from pytest_ibmodels.sandbox.storage.drive import Drive
 from pytest_ibmodels.sandbox.storage.job_secrets import write_secrets
-from pytest_ibmodels.sandbox.storage.job_store import Store
+from pytest_ibmodels.sandbox.storage.job_store import TRAIN, Store
 from pytest_ibmodels.sandbox.storage.mounts import SAMPLE_PREFIX
 from pytest_ibmodels.sandbox.storage.paths import DrivePath
 from pytest_ibmodels.sandbox.storage.tables import Job
@@ -102,7 +102,7 @@ class Trainings:
             _note_code(spec, code, secrets)
             model_name = str(request.arguments.get("model_name", ""))
             queued, is_new = self._store.new_job(
-                "train",
+                TRAIN,
                 job_id=job_id,
                 spec=spec.model_dump(mode="json"),
                 model_name=model_name,
@@ -117,7 +117,7 @@ class Trainings:
 
     def jobs_of(self, model_name: str) -> list[str]:
         """Ids of the jobs that train a model of this name, oldest first."""
-        return self._store.jobs_of(model_name)
+        return self._store.jobs_of_model(model_name)
 
     def forget(self, job_id: str) -> None:
         """Delete the folder of a job that has ended."""
@@ -142,7 +142,7 @@ class Trainings:
         Raises:
             SandboxError: The zip cannot be written.
         """
-        if self._executor.name == "local" and not self._store.is_shared:
+        if self._executor.name == "local" and not self._store.database.is_shared:
             return CodeSpec(packages=code.packages, unpacked=code.unpacked)
         try:
             packed = pack_code(code.packages, self._settings.code_root)

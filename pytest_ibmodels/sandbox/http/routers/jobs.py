@@ -9,7 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from pytest_ibmodels.instabase.wire import CancelRequest, JobListing, ListedJob
 from pytest_ibmodels.sandbox.errors import SandboxError
 from pytest_ibmodels.sandbox.http.bodies import JsonRoute, TheTenant
-from pytest_ibmodels.sandbox.storage.job_store import Job
+from pytest_ibmodels.sandbox.storage.tables import Job
 
 router = APIRouter(prefix="/api/v1/jobs", route_class=JsonRoute)
 
