@@ -18,6 +18,7 @@ from pytest_ibmodels.sandbox.execution.executor import Executor, JobStatus
 from pytest_ibmodels.sandbox.execution.job_spec import JobRef, JobSpec, Outcome
 from pytest_ibmodels.sandbox.storage.job_secrets import delete_secrets
 from pytest_ibmodels.sandbox.storage.job_store import CANCELLED, Store
+from pytest_ibmodels.sandbox.storage.tables import Job
 
 logger = logging.getLogger(__name__)
 
@@ -67,10 +68,9 @@ class Dispatcher:
         """Look for a new job now."""
         self._executor.wake()
 
-    def position(self, store: Store, job_id: str) -> int | None:
+    def position(self, job: Job) -> int | None:
         """Return the position of a waiting job among those of all tenants, starting at 1; None if it does not wait."""
-        job = store.job(job_id)
-        if job is None or not job.is_waiting:
+        if not job.is_waiting:
             return None
         return 1 + sum(each.count_waiting_before(job) for each in self._stores)
 

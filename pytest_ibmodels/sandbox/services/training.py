@@ -123,9 +123,9 @@ class Trainings:
         """Delete the folder of a job that has ended."""
         shutil.rmtree(self._settings.jobs_root / job_id, ignore_errors=True)
 
-    def queue_position(self, job_id: str) -> int | None:
+    def queue_position(self, job: Job) -> int | None:
         """Position of a waiting job, starting at 1, or None if the job does not wait."""
-        return self._dispatcher.position(self._store, job_id)
+        return self._dispatcher.position(job)
 
     def cancel(self, job_id: str) -> bool:
         """Stop a waiting or running job and wait a few seconds for its end; return False if it had ended before."""
