@@ -1,4 +1,4 @@
-"""What every executor promises. A module of tests imports these, and has a fixture ``executor`` and a fixture ``place``."""
+"""What every executor promises. A module imports these tests, and has the fixtures ``executor`` and ``place``."""
 
 import contextlib
 import time
@@ -18,7 +18,7 @@ from pytest_ibmodels.sandbox.execution.job_spec import DriveSpec, JobRef, JobSpe
 from pytest_ibmodels.sandbox.storage.drive import Drive
 from pytest_ibmodels.sandbox.storage.job_secrets import write_secrets
 
-CODE = '''
+CODE = """
 import os, signal, subprocess, sys, time
 
 def add(first, second, job_metadata_client, **others):
@@ -54,7 +54,7 @@ def write(file_client, path, text, **others):
 def count(lines, **others):
     for number in range(lines):
         print("line", number, flush=True)
-'''
+"""
 
 MIB = 2**20
 
@@ -65,7 +65,7 @@ class Place:
 
     data: Path
 
-    def spec(self, function: str, *, resources: Resources | None = None, memory: int = 256 * MIB, **arguments: Any) -> JobSpec:
+    def spec(self, function: str, *, resources: Resources | None = None, **arguments: Any) -> JobSpec:
         """A job that calls a function of ``CODE``."""
         job_id = uuid.uuid4().hex
         folder = self.data / "jobs" / job_id
@@ -87,7 +87,7 @@ class Place:
             folder=folder,
             models=self.data / "models",
             environments=self.data / "environments",
-            limits=Limits(memory=memory, seconds=100, unzipped=MIB),
+            limits=Limits(memory=256 * MIB, seconds=100, unzipped=MIB),
             resources=resources or Resources(),
         )
 
@@ -149,7 +149,11 @@ def test_a_job_that_was_not_begun_does_not_run(executor: Executor, place: Place)
 def test_code_that_fails(executor: Executor, place: Place) -> None:
     outcome = run(executor, place.spec("fail")).outcome
     assert outcome is not None
-    assert (outcome.msg, outcome.error, outcome.fault) == ("the pushed code failed: ValueError: boom", "ValueError: boom", False)
+    assert (outcome.msg, outcome.error, outcome.fault) == (
+        "the pushed code failed: ValueError: boom",
+        "ValueError: boom",
+        False,
+    )
     assert "raise ValueError" in outcome.strace
 
 

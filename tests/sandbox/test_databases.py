@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from pytest_ibmodels.sandbox.errors import DataInUseError, UsageError
 from pytest_ibmodels.sandbox.samples import sample_database
 from pytest_ibmodels.sandbox.settings import Settings
 from pytest_ibmodels.sandbox.storage.databases import refuse_shared_databases, sqlite_file
-from pytest_ibmodels.sandbox.storage.job_store import PackageRow, Store
+from pytest_ibmodels.sandbox.storage.job_store import RESTARTED
+from pytest_ibmodels.sandbox.storage.stores import open_store
+from pytest_ibmodels.sandbox.storage.tables import PackageRow
 from pytest_ibmodels.spec.databases import resolve_sqlite_file
 from tests.sandbox.running import RunningSandbox, zipped
 from tests.sandbox.test_server import main_of
@@ -41,7 +44,7 @@ ODD_NAMES = [
 def test_the_database_lies_in_the_data_folder(tmp_path: Path, name: str) -> None:
     settings = Settings(tmp_path / name).for_tenant("ada")
     settings.data.mkdir(parents=True)
-    with contextlib.closing(Store(settings.database_url)) as store:
+    with contextlib.closing(open_store(settings.database_url)) as store:
         store.new_job("train")
     assert [item.name for item in tmp_path.iterdir()] == [name]
     assert (settings.data / "sandbox.sqlite").stat().st_size > 0
@@ -148,14 +151,62 @@ def test_links_to_the_same_file(tmp_path: Path) -> None:
 
 def test_a_database_has_one_sandbox(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/x.db"
-    with contextlib.closing(Store(url)) as store:
-        store.add_package(PackageRow("a", "1.0.0", modules=[], published=1.0))
+    with contextlib.closing(open_store(url)) as store:
+        store.packages.add(PackageRow("a", "1.0.0", modules=[], published=1.0))
         (tmp_path / "link.db").symlink_to("x.db")
         for same in (url, f"sqlite:///{tmp_path}/link.db"):
             with pytest.raises(DataInUseError, match="is in use by another sandbox"):
-                Store(same)
-    with contextlib.closing(Store(url)) as again:
-        assert [row.name for row in again.packages()] == ["a"]
+                open_store(same)
+    with contextlib.closing(open_store(url)) as again:
+        assert [row.name for row in again.packages.all()] == ["a"]
+
+
+# Made by the version before several servers could share a database.
+OLD_TABLES = """
+CREATE TABLE jobs (
+    id VARCHAR(64) NOT NULL, kind VARCHAR(16) NOT NULL, created FLOAT NOT NULL, state VARCHAR(16) NOT NULL,
+    task_state VARCHAR(16) NOT NULL, message TEXT NOT NULL, task_data JSON NOT NULL, results JSON NOT NULL,
+    started FLOAT, finished FLOAT, peak_memory INTEGER NOT NULL, PRIMARY KEY (id)
+);
+CREATE TABLE models (
+    name VARCHAR(512) NOT NULL, model_path TEXT NOT NULL, program_folder TEXT NOT NULL, registered FLOAT NOT NULL,
+    PRIMARY KEY (name)
+);
+CREATE TABLE packages (
+    name VARCHAR(255) NOT NULL, version VARCHAR(255) NOT NULL, modules JSON NOT NULL, published FLOAT NOT NULL,
+    installed BOOLEAN NOT NULL, PRIMARY KEY (name, version)
+);
+INSERT INTO jobs VALUES ('old', 'train', 1.0, 'DONE', 'DONE', '', '{}', '[{"status": "OK"}]', 1.0, 2.0, 7);
+INSERT INTO jobs VALUES ('cut', 'train', 1.0, 'PENDING', 'STARTED', '', '{}', '[]', 1.0, NULL, 7);
+INSERT INTO models VALUES ('m', 'a/b', 'a', 1.0);
+"""
+
+
+def test_a_database_of_an_older_version_gets_what_it_lacks(tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "x.db")) as connection:
+        connection.executescript(OLD_TABLES)
+    for _start in range(2):
+        with contextlib.closing(open_store(f"sqlite:///{tmp_path}/x.db")) as store:
+            store.fail_unfinished()
+            old, cut = store.job("old"), store.job("cut")
+            assert old is not None
+            assert (old.peak_memory, old.attempt, old.owner, old.retries, old.lost, old.spec) == (
+                7,
+                1,
+                None,
+                1,
+                [],
+                None,
+            )
+            assert cut is not None
+            assert (cut.state, cut.message) == ("DONE", RESTARTED)
+            assert getattr(store.models.get("m"), "model_path", "") == "a/b"
+            keyed = store.new_job("train", key="key", spec={"function": "f"}, model_name="m")
+            assert store.jobs_of_model("m") == [keyed[0]]
+            assert store.job(keyed[0]) is not None
+    with contextlib.closing(sqlite3.connect(tmp_path / "x.db")) as connection:
+        indexes = {row[1] for row in connection.execute("PRAGMA index_list(jobs)")}
+    assert {"jobs_by_state", "jobs_by_owner", "jobs_by_model", "jobs_by_key"} <= indexes
 
 
 @pytest.mark.parametrize("name", ["repo_feature%2Flogin", "why?", "a b#c"])

@@ -16,10 +16,13 @@ import pytest
 from sqlalchemy import event, text
 
 from pytest_ibmodels.sandbox.errors import StoreError
-from pytest_ibmodels.sandbox.execution.job_queue import JobQueue
+from pytest_ibmodels.sandbox.execution.local_executor import LocalExecutor
+from pytest_ibmodels.sandbox.services.dispatcher import Dispatcher
 from pytest_ibmodels.sandbox.services.tenant import Tenant
 from pytest_ibmodels.sandbox.settings import DAY, Settings
-from pytest_ibmodels.sandbox.storage.job_store import Store
+from pytest_ibmodels.sandbox.storage.local_store import LocalStore
+from pytest_ibmodels.sandbox.storage.stores import open_store
+from pytest_ibmodels.sandbox.storage.transactions import Database
 from tests.sandbox.pushed import PACKAGE, training_package
 from tests.sandbox.running import HalfUpload, RunningSandbox, soon, zipped
 from tests.sandbox.test_server import main_of
@@ -85,13 +88,13 @@ def test_a_full_disk(start: Callable[..., RunningSandbox], small_disk: list[str]
     assert "Traceback" not in sandbox.stderr.read_text()
 
 
-class FullStore(Store):
+class FullStore(LocalStore):
     """A store whose database file cannot grow while ``full`` is set."""
 
     def __init__(self, file: Path) -> None:
         self.full = False
-        super().__init__(f"sqlite:///{file}")
-        event.listen(self._engine, "begin", self._limit)
+        super().__init__(Database(f"sqlite:///{file}"), "me")
+        event.listen(self.database.engine, "begin", self._limit)
 
     def _limit(self, connection: Any) -> None:
         pages = connection.execute(text("PRAGMA page_count")).scalar()
@@ -100,12 +103,12 @@ class FullStore(Store):
 
 def test_what_cannot_be_written_is_kept_until_it_can(tmp_path: Path) -> None:
     store = FullStore(tmp_path / "sandbox.sqlite")
-    job, large = store.new_job("train"), "x" * 100_000
+    (job, _is_new), large = store.new_job("train"), "x" * 100_000
     store.full = True
-    store.report(job, task_data={"f1": 0.5}, message=large)
-    store.succeed(job, {"result": large})
+    store.report(job, 1, None, task_data={"f1": 0.5}, message=large)
+    store.succeed(job, 1, None, {"result": large})
     # A job ends once, also one whose end is not written yet.
-    store.fail(job, "too late")
+    store.fail(job, 1, None, "too late")
     told = store.job(job)
     assert told is not None
     assert (told.state, told.message, told.task_data) == ("DONE", large, {"f1": 0.5})
@@ -115,7 +118,7 @@ def test_what_cannot_be_written_is_kept_until_it_can(tmp_path: Path) -> None:
     store.full = False
     store.flush()
     store.close()
-    with contextlib.closing(Store(f"sqlite:///{tmp_path}/sandbox.sqlite")) as reopened:
+    with contextlib.closing(open_store(f"sqlite:///{tmp_path}/sandbox.sqlite")) as reopened:
         again = reopened.job(job)
     assert again is not None
     assert (again.state, again.message, again.results) == (told.state, told.message, told.results)
@@ -219,14 +222,16 @@ def test_a_bad_zip_is_logged(sandbox: RunningSandbox, root: str) -> None:
 
 
 def test_ended_jobs_are_forgotten_with_their_logs(tmp_path: Path) -> None:
-    sandbox = Tenant(Settings(tmp_path, keep_jobs=2 * DAY), JobQueue(1))
-    jobs = {name: sandbox.store.new_job("train") for name in ("old", "young", "running")}
+    settings = Settings(tmp_path, keep_jobs=2 * DAY)
+    executor = LocalExecutor(settings)
+    sandbox = Tenant(settings, executor, Dispatcher(executor, "me"))
+    jobs = {name: sandbox.store.new_job("train")[0] for name in ("old", "young", "running")}
     for job in jobs.values():
         (tmp_path / "jobs" / job).mkdir()
         (tmp_path / "jobs" / job / "log.txt").write_text("a line")
     for name, days in (("old", 3), ("young", 1)):
-        sandbox.store.report(jobs[name], state="DONE", finished=time.time() - days * DAY)
-    sandbox.store.report(jobs["running"], started=time.time() - 9 * DAY)
+        sandbox.store.report(jobs[name], 1, None, state="DONE", finished=time.time() - days * DAY)
+    sandbox.store.report(jobs["running"], 1, None, started=time.time() - 9 * DAY)
     (tmp_path / "jobs" / "of a lost database").mkdir()
     for folder in (tmp_path / "jobs").iterdir():
         os.utime(folder, (time.time() - 9 * DAY,) * 2)

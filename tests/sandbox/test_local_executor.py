@@ -1,7 +1,6 @@
 """The executor of one machine keeps the promises of all executors."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 

@@ -18,9 +18,9 @@ from pytest_ibmodels.sandbox.errors import SandboxError, UsageError
 from pytest_ibmodels.sandbox.services.marketplace import Marketplace, applications_mount
 from pytest_ibmodels.sandbox.settings import Settings
 from pytest_ibmodels.sandbox.storage.drive import Drive
-from pytest_ibmodels.sandbox.storage.job_store import Store
 from pytest_ibmodels.sandbox.storage.mounts import parse_mounts
 from pytest_ibmodels.sandbox.storage.paths import DrivePath
+from pytest_ibmodels.sandbox.storage.stores import open_store
 from tests.sandbox.running import RunningSandbox, zipped
 
 APPLICATIONS = "system/global/fs/Instabase Drive/Applications"
@@ -56,7 +56,7 @@ class Shop:
         self.open()
 
     def open(self) -> None:
-        self.store = Store(self.settings.database_url)
+        self.store = open_store(self.settings.database_url)
         self.drive = Drive(self.settings.drive_root, self.settings.scratch, [applications_mount(self.settings)])
         self.market = Marketplace(self.settings, self.drive, self.store)
 
@@ -401,11 +401,11 @@ def test_a_start_brings_files_and_store_together_again(shop: Shop) -> None:
 
 
 def test_a_data_folder_from_before_there_was_a_marketplace(shop: Shop) -> None:
-    job = shop.store.new_job("train")
+    job, _is_new = shop.store.new_job("train")
     engine = create_engine(shop.settings.database_url)
     with engine.begin() as connection:
         connection.execute(text("DROP TABLE packages"))
-        assert inspect(connection).get_table_names() == ["jobs", "models"]
+        assert inspect(connection).get_table_names() == ["jobs", "models", "servers"]
     engine.dispose()
     shop.restart()
     shop.publish(package("shop", "1.0.0"))

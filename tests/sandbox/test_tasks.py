@@ -10,12 +10,13 @@ import pytest
 
 from pytest_ibmodels.sandbox.services.tasks import TaskRunner
 from pytest_ibmodels.sandbox.storage.job_store import Store
+from pytest_ibmodels.sandbox.storage.stores import open_store
 from tests.sandbox.running import RunningSandbox, zipped
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(f"sqlite:///{tmp_path}/sandbox.sqlite")
+    store = open_store(f"sqlite:///{tmp_path}/sandbox.sqlite")
     yield store
     store.close()
 
@@ -63,12 +64,12 @@ def test_what_is_no_task_or_has_ended_is_not_waited_for(tasks: TaskRunner) -> No
 def test_how_a_job_ended_is_answered_from_memory_for_a_moment_and_then_from_the_database(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job_id = store.new_job("refiner")
-    store.succeed(job_id, {"answer": "x" * 1000})
+    job_id, _is_new = store.new_job("refiner")
+    store.succeed(job_id, 1, store.owner, {"answer": "x" * 1000})
     store.flush()
     kept = store.kept_job(job_id)
     assert kept is not None
-    monkeypatch.setattr("pytest_ibmodels.sandbox.storage.job_store._ENDED_SECONDS", 0.0)
+    monkeypatch.setattr("pytest_ibmodels.sandbox.storage.local_store._ENDED_SECONDS", 0.0)
     store.flush()
     assert store.kept_job(job_id) is None
     assert store.job(job_id) == kept

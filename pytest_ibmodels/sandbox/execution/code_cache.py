@@ -1,6 +1,6 @@
 """Pushed code by digest: packed once below the data folder, unpacked once on each machine.
 
-A job that waits or starts again on another machine so runs the code that was pushed before it, whatever is pushed later.
+So a job that waits, or starts again on another machine, runs the code that was pushed before it.
 """
 
 import hashlib

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from pytest_ibmodels.sandbox.execution.job_spec import JobRef, JobSpec, Outcome, Resources
+from pytest_ibmodels.sandbox.execution.served import Served
 
 State = Literal["pending", "placed", "running", "ended", "lost", "unknown"]
 
@@ -15,8 +16,8 @@ class JobStatus:
 
     Attributes:
         state: *pending* waits for a place. *placed* has one, and runs as soon as :meth:`Executor.begin` says so.
-            *ended* has an ``outcome``. Of a *lost* attempt nothing runs any more, and its outcome is not known. *unknown*
-            means that its machine does not answer: the attempt may still run.
+            *ended* has an ``outcome``. Of a *lost* attempt nothing runs any more, and its outcome is not known. It is
+            *unknown* while its machine does not answer, so the attempt may still run.
         node: Name of the machine; empty on a sandbox of one machine.
         reports: The newest ``task_data``, ``message`` and ``peak_memory`` (bytes), as far as there are any.
         version: Number that grows with every change.
@@ -82,8 +83,11 @@ class Executor(Protocol):
     def forget(self, ref: JobRef) -> None:
         """Drop what is kept of an attempt whose end is stored."""
 
+    def serve(self, name: str) -> Served:
+        """Return what answers for the model of this name; nothing is loaded before the first request."""
+
     def wait(self, seconds: float) -> None:
-        """Wait until a status has changed since the last call, or :meth:`wake` was called, or ``seconds`` have passed."""
+        """Wait until a status has changed since the last call, :meth:`wake` was called, or ``seconds`` have passed."""
 
     def wake(self) -> None:
         """End a :meth:`wait`, the present one or the next."""

@@ -18,11 +18,13 @@ class JobRef(NamedTuple):
     attempt: int
 
 
-class _Spec(BaseModel):
+class Spec(BaseModel):
+    """Base of what is handed to other machines, as JSON."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Resources(_Spec):
+class Resources(Spec):
     """What a job takes of a machine while it runs; ``memory`` in bytes, None if the job does not say."""
 
     cpus: float = 1.0
@@ -34,7 +36,7 @@ class Resources(_Spec):
         return f"{self.cpus:g} cpus, {self.gpus} gpus{memory}"
 
 
-class Limits(_Spec):
+class Limits(Spec):
     """What a job may use; ``memory`` and ``unzipped`` (the content of a zip) in bytes.
 
     Attributes:
@@ -49,11 +51,11 @@ class Limits(_Spec):
     memory_option: str = "the sandbox's option --job-memory"
 
 
-class CodeSpec(_Spec):
+class CodeSpec(Spec):
     """Code of a job.
 
     Attributes:
-        packages: Folders, each the code of one top-level module; relative to the content of ``archive`` if there is one.
+        packages: Folders, each the code of one top-level module; relative to the content of ``archive``, if any.
         archive: Zip with the code, which is unpacked once per machine; None if the folders are used where they are.
         digest: Hash of the zip's content.
         unpacked: Folder of ``packages`` that is deleted when the job has ended, or None.
@@ -65,7 +67,7 @@ class CodeSpec(_Spec):
     unpacked: Path | None = None
 
 
-class DriveSpec(_Spec):
+class DriveSpec(Spec):
     """A drive; each mount is its place, its source, and the folder of samples."""
 
     root: Path
@@ -82,7 +84,7 @@ class DriveSpec(_Spec):
         return Drive(self.root, self.scratch, mounts)
 
 
-class JobSpec(_Spec):
+class JobSpec(Spec):
     """A training job.
 
     Attributes:

@@ -10,6 +10,7 @@ from pytest_ibmodels.sandbox.execution.executor import JobStatus, NodeStatus
 from pytest_ibmodels.sandbox.execution.gpus import VARIABLE, GpuPool, find_gpus
 from pytest_ibmodels.sandbox.execution.job_spec import JobRef, JobSpec, Resources
 from pytest_ibmodels.sandbox.execution.runner import Runner
+from pytest_ibmodels.sandbox.execution.served import LocalServed, Served
 from pytest_ibmodels.sandbox.settings import GIB, Settings
 
 _LOST = JobStatus("lost", reason="the sandbox that ran it has ended")
@@ -39,7 +40,9 @@ class LocalExecutor:
     def __init__(self, settings: Settings) -> None:
         self._max_jobs = settings.max_jobs
         self._signal = Signal()
-        self._runner = Runner(settings, CodeCache(settings.code_cache), self._signal.wake)
+        self._settings = settings
+        self._code = CodeCache(settings.code_cache)
+        self._runner = Runner(settings, self._code, self._signal.wake)
         self._gpus = GpuPool(find_gpus())
         self._lock = threading.Lock()
         self._taken: dict[JobRef, float] = {}
@@ -99,6 +102,10 @@ class LocalExecutor:
         self._gpus.give_back(ref)
         with self._lock:
             self._taken.pop(ref, None)
+
+    def serve(self, name: str) -> Served:  # noqa: ARG002 - other executors find a model by its name
+        """Return a process of this machine, which is not started yet."""
+        return LocalServed(self._settings, self._code)
 
     def wait(self, seconds: float) -> None:
         """Wait for a change."""

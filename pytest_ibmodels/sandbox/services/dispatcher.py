@@ -1,7 +1,7 @@
 """Takes the waiting jobs of all tenants in order, has the executor run them, and stores what becomes of them.
 
-Several servers may do so on one database: a job has one owner at a time, and every write names the owner and the attempt,
-so that nothing that comes late counts.
+Several servers may do so on one database: a job has one owner at a time, and every write names the owner and the
+attempt, so that nothing that comes late counts.
 """
 
 import logging
@@ -18,6 +18,7 @@ from pytest_ibmodels.sandbox.execution.executor import Executor, JobStatus
 from pytest_ibmodels.sandbox.execution.job_spec import JobRef, JobSpec, Outcome
 from pytest_ibmodels.sandbox.storage.job_secrets import delete_secrets
 from pytest_ibmodels.sandbox.storage.job_store import CANCELLED, Store
+from pytest_ibmodels.sandbox.storage.tables import Job
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class Dispatcher:
     def __init__(self, executor: Executor, owner: str) -> None:
         """Make a dispatcher that runs nothing before :meth:`start`; ``owner`` is the server's id in the database."""
         self._executor = executor
-        self._owner = owner
+        self.owner = owner
         self._stores: list[Store] = []
         self._watched: dict[str, _Watched] = {}
         self._cancels = ThreadPoolExecutor(_CANCELS_AT_ONCE, thread_name_prefix="cancel")
@@ -67,10 +68,9 @@ class Dispatcher:
         """Look for a new job now."""
         self._executor.wake()
 
-    def position(self, store: Store, job_id: str) -> int | None:
+    def position(self, job: Job) -> int | None:
         """Return the position of a waiting job among those of all tenants, starting at 1; None if it does not wait."""
-        job = store.job(job_id)
-        if job is None or not job.is_waiting:
+        if not job.is_waiting:
             return None
         return 1 + sum(each.count_waiting_before(job) for each in self._stores)
 
@@ -78,8 +78,11 @@ class Dispatcher:
         """Stop a waiting or running job and wait up to ``seconds`` for its end; return False if it had ended before."""
         job = store.job(job_id)
         watched = self._watched.get(job_id)
-        if not store.request_cancel(job_id):
-            return False
+        requested = store.request_cancel(job_id)
+        if requested == "cancelled" and job is not None and job.spec is not None:
+            _clean_up(JobSpec.model_validate(job.spec))
+        if requested != "requested":
+            return requested == "cancelled"
         self._executor.wake()
         deadline = time.monotonic() + seconds
         while (found := store.job(job_id)) is not None and found.state == "PENDING" and time.monotonic() < deadline:
@@ -87,8 +90,6 @@ class Dispatcher:
                 time.sleep(0.05)
             else:
                 watched.ended.wait(0.05)
-        if watched is None and job is not None and job.spec is not None and found is not None and found.state == "DONE":
-            _clean_up(JobSpec.model_validate(job.spec))
         # The job may have ended by itself just before.
         return found is None or found.state == "PENDING" or found.message == CANCELLED
 
@@ -135,7 +136,7 @@ class Dispatcher:
         spec = JobSpec.model_validate(job.spec)
         if not self._executor.has_room(spec.resources):
             return False
-        claimed = store.claim(job.id, self._owner)
+        claimed = store.claim(job.id, self.owner)
         if claimed is None:
             return False
         self._watch(store, spec.next_attempt(claimed.attempt))
@@ -153,7 +154,8 @@ class Dispatcher:
     def _adopt(self) -> None:
         """Say that this server lives, and take over the jobs of servers that no longer do."""
         for store in self._stores:
-            for job in store.adopt(self._owner):
+            store.beat(self.owner)
+            for job in store.adopt(self.owner):
                 if job.spec is None:
                     continue
                 spec = JobSpec.model_validate(job.spec).next_attempt(job.attempt)
@@ -185,9 +187,9 @@ class Dispatcher:
     def _begin(self, watched: _Watched, status: JobStatus) -> None:
         if not watched.begun:
             spec = watched.spec
-            if not watched.store.confirm(spec.job_id, spec.attempt, self._owner, status.node):
+            if not watched.store.confirm(spec.job_id, spec.attempt, self.owner, status.node):
                 job = watched.store.job(spec.job_id)
-                if job is None or job.owner != self._owner or job.state == "DONE":
+                if job is None or job.owner != self.owner or job.state == "DONE":
                     self._cancels.submit(self._executor.cancel, spec.ref, CANCELLED)
                     self._drop(watched)
                 return  # or it is about to be cancelled
@@ -196,21 +198,21 @@ class Dispatcher:
 
     def _report(self, watched: _Watched, status: JobStatus) -> bool:
         spec = watched.spec
-        return watched.store.report(spec.job_id, spec.attempt, self._owner, **status.reports)
+        return watched.store.report(spec.job_id, spec.attempt, self.owner, **status.reports)
 
     def _end(self, watched: _Watched, outcome: Outcome) -> None:
         spec, store = watched.spec, watched.store
         if outcome.msg is None:
-            took = store.succeed(spec.job_id, {"result": outcome.result}, attempt=spec.attempt, owner=self._owner)
+            took = store.succeed(spec.job_id, spec.attempt, self.owner, {"result": outcome.result})
         else:
             took = store.fail(
                 spec.job_id,
+                spec.attempt,
+                self.owner,
                 outcome.msg,
                 error=outcome.error,
                 strace=outcome.strace,
                 fault=outcome.fault,
-                attempt=spec.attempt,
-                owner=self._owner,
             )
         if took:
             _clean_up(spec)
@@ -221,7 +223,7 @@ class Dispatcher:
         """Start the next attempt of a lost job, or end the job if it has none left."""
         spec = watched.spec
         sentence = f"attempt {spec.attempt} was lost: {reason}"
-        attempt = watched.store.try_again(spec.job_id, spec.attempt, self._owner, sentence)
+        attempt = watched.store.try_again(spec.job_id, spec.attempt, self.owner, sentence)
         if attempt is None:
             job = watched.store.job(spec.job_id)
             is_cancelled = job is not None and job.cancel_requested
@@ -241,7 +243,7 @@ class Dispatcher:
 
     def _cancel_requested(self) -> None:
         for store in self._stores:
-            for job_id in store.cancels_requested(self._owner):
+            for job_id in store.cancels_requested(self.owner):
                 watched = self._watched.get(job_id)
                 if watched is not None and not watched.cancelling:
                     watched.cancelling = True

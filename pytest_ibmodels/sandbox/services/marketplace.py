@@ -14,9 +14,10 @@ from pytest_ibmodels.sandbox.services.packages import DESCRIPTION, PackageId, pa
 from pytest_ibmodels.sandbox.settings import Settings
 from pytest_ibmodels.sandbox.storage.archives import extract, pack, translate_zip_errors
 from pytest_ibmodels.sandbox.storage.drive import Drive
-from pytest_ibmodels.sandbox.storage.job_store import PackageRow, Store
+from pytest_ibmodels.sandbox.storage.job_store import Store
 from pytest_ibmodels.sandbox.storage.mounts import Mount
 from pytest_ibmodels.sandbox.storage.paths import APPLICATIONS, DrivePath
+from pytest_ibmodels.sandbox.storage.tables import PackageRow
 
 _PUBLISHED = APPLICATIONS.joined("Marketplace", "All")
 _INSTALLED = APPLICATIONS.joined("Installed")
@@ -48,7 +49,7 @@ class Marketplace:
     def apps(self) -> list[MarketplaceApp]:
         """Published packages by name; versions are in semantic order, equal ones in order of publication."""
         by_name: dict[str, list[PackageRow]] = {}
-        for row in sorted(self._store.packages(), key=_precedence):
+        for row in sorted(self._store.packages.all(), key=_precedence):
             by_name.setdefault(row.name, []).append(row)
         return [
             MarketplaceApp(
@@ -80,7 +81,7 @@ class Marketplace:
         """Remove a version, with its installed copy."""
         with self._changing:
             row = self._published_row(name, version, "unpublish")
-            self._store.remove_package(name, version)
+            self._store.packages.remove(name, version)
             for folder in (self._local(_archive(row)).parent, self._local(_installed(row))):
                 _remove(folder)
 
@@ -96,7 +97,7 @@ class Marketplace:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.rmtree(target, ignore_errors=True)
                 unpacked.rename(target)
-            self._store.mark_installed(name, version)
+            self._store.packages.mark_installed(name, version)
 
     def unpack_newest(self, module: str) -> tuple[PackageRow, Path]:
         """Unpack the newest version, by semantic precedence, of the package that has ``module``.
@@ -108,7 +109,7 @@ class Marketplace:
         Raises:
             SandboxError: No package, or several with other names, have the module.
         """
-        rows = [row for row in self._store.packages() if module in row.modules]
+        rows = [row for row in self._store.packages.all() if module in row.modules]
         if not rows:
             msg = (
                 f"run_train: no 'script_packages' given, and no published package has a module {module!r}; "
@@ -148,7 +149,7 @@ class Marketplace:
 
     def _add(self, row: PackageRow, archive: Path) -> None:
         with self._changing:
-            if self._store.package(row.name, row.version) is not None:
+            if self._store.packages.get(row.name, row.version) is not None:
                 msg = (
                     f"publish: {row.name} {row.version} is published already, nothing was changed; "
                     "give the package another version, or unpublish this one first"
@@ -159,14 +160,14 @@ class Marketplace:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 archive.replace(target)
             # The clock may have been set back; publication times must increase.
-            newest = max((other.published for other in self._store.packages()), default=0.0)
+            newest = max((other.published for other in self._store.packages.all()), default=0.0)
             row.published = max(time.time(), newest + _TICK)
-            self._store.add_package(row)
+            self._store.packages.add(row)
 
     def _published_row(self, name: str, version: str, call: str) -> PackageRow:
-        row = self._store.package(name, version)
+        row = self._store.packages.get(name, version)
         if row is None:
-            others = sorted((row for row in self._store.packages() if row.name == name), key=_precedence)
+            others = sorted((row for row in self._store.packages.all() if row.name == name), key=_precedence)
             versions = f"; versions: {', '.join(row.version for row in others)}" if others else ""
             msg = f"{call}: {name!r} {version!r} is not published{versions}"
             raise SandboxError(msg)
@@ -190,10 +191,10 @@ class Marketplace:
         for path in (_PUBLISHED, _INSTALLED):
             self._local(path).mkdir(parents=True, exist_ok=True)
         kept = set()
-        for row in self._store.packages():
+        for row in self._store.packages.all():
             archive = self._local(_archive(row))
             if not archive.is_file():
-                self._store.remove_package(row.name, row.version)
+                self._store.packages.remove(row.name, row.version)
                 continue
             kept.add(archive.parent)
             if row.installed:

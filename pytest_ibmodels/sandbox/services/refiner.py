@@ -42,7 +42,9 @@ class Refiner:
         fields = request.extracted_fields or self._fields_of_predictions(folder)
         text = write_program(request.model_name, fields, str(DrivePath.parse(request.dev_input_folder)))
         self._drive.write(program_path, text.encode())
-        self._store.register(request.model_name, model_path=str(package.path), program_folder=str(program_path.parent))
+        self._store.models.register(
+            request.model_name, model_path=str(package.path), program_folder=str(program_path.parent)
+        )
         return str(program_path)
 
     def start(self, request: RefinerRequest) -> str:
@@ -62,7 +64,7 @@ class Refiner:
         return RefinedRecord(refined_phrases=evaluation.phrases(fields))
 
     def _run_model(self, name: str | None, folder: str, key: str) -> ModelResult:
-        model = self._store.model_of_folder(folder) if name is None else self._store.model(name)
+        model = self._store.models.of_folder(folder) if name is None else self._store.models.get(name)
         if model is None:
             msg = (
                 f"no model was exported to '{folder}', and the program names no model"

@@ -26,7 +26,7 @@ class TaskRunner:
 
     def start(self, kind: str, task: Callable[[], dict[str, Any] | None], *, waits_for_model: bool = False) -> str:
         """Start ``task``, whose return value is the job's result, and return the job's id."""
-        job_id = self._store.new_job(kind)
+        job_id, _is_new = self._store.new_job(kind)
         running = self._unfinished[job_id] = self._pools[waits_for_model].submit(self._run, job_id, task)
         running.add_done_callback(lambda _: self._unfinished.pop(job_id, None))
         return job_id
@@ -45,8 +45,8 @@ class TaskRunner:
 
     def _run(self, job_id: str, task: Callable[[], dict[str, Any] | None]) -> None:
         try:
-            self._store.start(job_id)
-            self._store.succeed(job_id, task() or {})
+            self._store.confirm(job_id, 1, self._store.owner, None)
+            self._store.succeed(job_id, 1, self._store.owner, task() or {})
         except SandboxError as error:
             logger.warning("job %s: %s", job_id, error)
             self._fail(job_id, str(error))
@@ -56,4 +56,4 @@ class TaskRunner:
 
     def _fail(self, job_id: str, msg: str) -> None:
         if not self._closing:
-            self._store.fail(job_id, msg)
+            self._store.fail(job_id, 1, self._store.owner, msg)

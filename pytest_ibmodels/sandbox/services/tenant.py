@@ -36,8 +36,8 @@ from pytest_ibmodels.sandbox.services.tuning import Tunings
 from pytest_ibmodels.sandbox.settings import Settings
 from pytest_ibmodels.sandbox.storage.databases import refuse_shared_databases
 from pytest_ibmodels.sandbox.storage.drive import Drive
-from pytest_ibmodels.sandbox.storage.job_store import Store
 from pytest_ibmodels.sandbox.storage.locks import open_locked
+from pytest_ibmodels.sandbox.storage.stores import open_store
 
 logger = logging.getLogger(__name__)
 
@@ -51,10 +51,10 @@ class Tenant:
     Creating a tenant marks jobs that a former server left unfinished as failed.
     """
 
-    def __init__(self, settings: Settings, executor: Executor, dispatcher: Dispatcher) -> None:
+    def __init__(self, settings: Settings, executor: Executor, dispatcher: Dispatcher, name: str = "") -> None:
         self.settings = settings
         settings.data.mkdir(parents=True, exist_ok=True)
-        self.store = Store(settings.database_url)
+        self.store = open_store(settings.database_url, dispatcher.owner)
         shutil.rmtree(settings.scratch, ignore_errors=True)
         for folder in (settings.scratch, settings.drive_root, settings.jobs_root):
             folder.mkdir(parents=True, exist_ok=True)
@@ -64,9 +64,9 @@ class Tenant:
         self.tasks = TaskRunner(self.store)
         self.training = Trainings(settings, self.drive, self.store, self.marketplace, executor, dispatcher)
         dispatcher.add(self.store)
-        self.models = ModelPool(settings, self.drive)
+        self.models = ModelPool(settings, self.drive, executor, name)
         self.model_calls = ModelCalls()
-        self.tuning = Tunings(settings, self.drive, self.training)
+        self.tuning = Tunings(settings, self.training, executor.serve(f"{name}/tuned models"))
         self.refiner = Refiner(self.drive, self.store, self.models, self.tasks)
 
     def tidy_up(self) -> None:
@@ -117,7 +117,7 @@ class Tenants:
             prepare_sockets()
             settings.samples_root.mkdir(exist_ok=True)
             for name, its_settings in each.items():
-                self._by_name[name] = Tenant(its_settings, self._executor, self._dispatcher)
+                self._by_name[name] = Tenant(its_settings, self._executor, self._dispatcher, name)
         except BaseException as error:
             for tenant in self._by_name.values():
                 tenant.close()

@@ -20,9 +20,10 @@ from pytest_ibmodels.sandbox.services.marketplace import Marketplace
 from pytest_ibmodels.sandbox.settings import Settings
 from pytest_ibmodels.sandbox.storage.drive import Drive
 from pytest_ibmodels.sandbox.storage.job_secrets import write_secrets
-from pytest_ibmodels.sandbox.storage.job_store import Store
+from pytest_ibmodels.sandbox.storage.job_store import TRAIN, Store
 from pytest_ibmodels.sandbox.storage.mounts import SAMPLE_PREFIX
 from pytest_ibmodels.sandbox.storage.paths import DrivePath
+from pytest_ibmodels.sandbox.storage.tables import Job
 
 DEFAULT_RETRIES = 1
 
@@ -84,7 +85,7 @@ class Trainings:
         spec = JobSpec(
             job_id=job_id,
             function=request.function,
-            code=self._packed(code),
+            code=self.packed(code),
             arguments=arguments,
             secrets=tuple(secrets),
             drive=DriveSpec.of(self._drive),
@@ -101,7 +102,7 @@ class Trainings:
             _note_code(spec, code, secrets)
             model_name = str(request.arguments.get("model_name", ""))
             queued, is_new = self._store.new_job(
-                "train",
+                TRAIN,
                 job_id=job_id,
                 spec=spec.model_dump(mode="json"),
                 model_name=model_name,
@@ -116,15 +117,15 @@ class Trainings:
 
     def jobs_of(self, model_name: str) -> list[str]:
         """Ids of the jobs that train a model of this name, oldest first."""
-        return self._store.jobs_of(model_name)
+        return self._store.jobs_of_model(model_name)
 
     def forget(self, job_id: str) -> None:
         """Delete the folder of a job that has ended."""
         shutil.rmtree(self._settings.jobs_root / job_id, ignore_errors=True)
 
-    def queue_position(self, job_id: str) -> int | None:
+    def queue_position(self, job: Job) -> int | None:
         """Position of a waiting job, starting at 1, or None if the job does not wait."""
-        return self._dispatcher.position(self._store, job_id)
+        return self._dispatcher.position(job)
 
     def cancel(self, job_id: str) -> bool:
         """Stop a waiting or running job and wait a few seconds for its end; return False if it had ended before."""
@@ -135,8 +136,13 @@ class Trainings:
         folder = self._settings.jobs_root / job.id
         return [log_file(folder, attempt) for attempt in range(1, job.attempt + 1)]
 
-    def _packed(self, code: Code) -> CodeSpec:
-        if self._executor.name == "local" and not self._store.is_shared:
+    def packed(self, code: Code) -> CodeSpec:
+        """Describe code for the machine that runs it: as a zip if that may be another one.
+
+        Raises:
+            SandboxError: The zip cannot be written.
+        """
+        if self._executor.name == "local" and not self._store.database.is_shared:
             return CodeSpec(packages=code.packages, unpacked=code.unpacked)
         try:
             packed = pack_code(code.packages, self._settings.code_root)
@@ -147,15 +153,16 @@ class Trainings:
         return packed
 
     def _limits(self, resources: Resources) -> Limits:
-        own = {"memory": self._settings.job_memory}
-        if resources.memory is not None:
-            own = {"memory": resources.memory, "memory_option": "'resources.memory' of the model test"}
-        return Limits(
+        limits = Limits(
+            memory=self._settings.job_memory,
             seconds=self._settings.job_time,
             unzipped=self._settings.max_unzipped,
             threads=self._settings.job_threads,
-            **own,
         )
+        if resources.memory is None:
+            return limits
+        asked = {"memory": resources.memory, "memory_option": "'resources.memory' of the model test"}
+        return limits.model_copy(update=asked)
 
     def code(self, request: TrainRequest) -> Code:
         """Find the code of a request.

@@ -61,6 +61,12 @@ def lock_database(url: str | URL) -> IO[str] | None:
         raise StartError(f"the database cannot be opened: '{file}': {error.strerror or error}") from error
 
 
+def is_shared(url: str | URL) -> bool:
+    """Return whether several servers may use the database at once."""
+    parsed = _parsed(url)
+    return parsed is not None and parsed.get_backend_name() == "postgresql"
+
+
 def sqlite_file(url: str | URL) -> Path | None:
     """File of a SQLite database, with links resolved; None if it is in memory, or not SQLite."""
     parsed = _parsed(url)

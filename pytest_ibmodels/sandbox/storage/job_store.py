@@ -1,339 +1,260 @@
-"""SQL store of jobs, registered models and published packages, which outlive the server."""
+"""Store of one tenant: jobs, registered models and published packages, which outlive the server."""
 
-import logging
-import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    URL,
-    Connection,
-    String,
-    Text,
-    bindparam,
-    delete,
-    insert,
-    select,
-    update,
-)
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, Session, mapped_column
+from sqlalchemy import ColumnElement, select
 
 from pytest_ibmodels.instabase.wire import ENVIRONMENT_FAULT
-from pytest_ibmodels.sandbox.errors import StoreError
-from pytest_ibmodels.sandbox.storage.databases import (
-    lock_database,
-    not_opened,
-    open_engine,
-    translate_database_errors,
-)
+from pytest_ibmodels.sandbox.storage.model_store import ModelStore
+from pytest_ibmodels.sandbox.storage.package_store import PackageStore
+from pytest_ibmodels.sandbox.storage.tables import Job
+from pytest_ibmodels.sandbox.storage.transactions import Database
 
-logger = logging.getLogger(__name__)
-
+CANCELLED = "cancelled"
 RESTARTED = "the sandbox was restarted while this job was running"
+TRAIN = "train"
+"""Kind of jobs that wait in the queue; jobs of other kinds are threads of the server that created them."""
+LOST_SECONDS = 8.0
+"""Time after which a server that gives no sign of life is taken for dead."""
 
 
-class _Base(MappedAsDataclass, DeclarativeBase):
-    pass
+class Store(ABC):
+    """Store of one tenant. All methods block, and may be called from any thread.
 
-
-class PackageRow(_Base):
-    """One version of a published package; ``published`` in Unix seconds."""
-
-    __tablename__ = "packages"
-
-    name: Mapped[str] = mapped_column(String(255), primary_key=True)
-    version: Mapped[str] = mapped_column(String(255), primary_key=True)
-    modules: Mapped[list[str]] = mapped_column(JSON)
-    """Its top-level modules."""
-    published: Mapped[float]
-    installed: Mapped[bool] = mapped_column(default=False)
-
-
-class Job(_Base):
-    """One job, never changed in place; times in Unix seconds, ``peak_memory`` in bytes.
+    Two servers may see the same job, and a job may be started again. Changes of a running job therefore name the
+    attempt and the owner; they do nothing if the job has ended, or is another's by now, and say whether they took
+    effect.
 
     Attributes:
-        state: PENDING until the job has ended, then DONE.
-        task_state: PENDING, STARTED, and at the end DONE or ERROR.
+        owner: Id of this server.
+        models: Registered models.
+        packages: Published packages.
     """
 
-    __tablename__ = "jobs"
-
-    id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    kind: Mapped[str] = mapped_column(String(16))
-    created: Mapped[float]
-    state: Mapped[str] = mapped_column(String(16), default="PENDING")
-    task_state: Mapped[str] = mapped_column(String(16), default="PENDING")
-    message: Mapped[str] = mapped_column(Text, default="")
-    task_data: Mapped[dict[str, Any]] = mapped_column(JSON, default_factory=dict)
-    results: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default_factory=list)
-    started: Mapped[float | None] = mapped_column(default=None)
-    finished: Mapped[float | None] = mapped_column(default=None)
-    peak_memory: Mapped[int] = mapped_column(default=0)
-
-
-class RegisteredModel(_Base):
-    """A model name and the folder it is served from; ``registered`` in Unix seconds."""
-
-    __tablename__ = "models"
-
-    name: Mapped[str] = mapped_column(String(512), primary_key=True)
-    model_path: Mapped[str] = mapped_column(Text)
-    program_folder: Mapped[str] = mapped_column(Text)
-    registered: Mapped[float]
-
-
-def _row(record: Job | RegisteredModel, prefix: str = "") -> dict[str, Any]:
-    return {f"{prefix}{name}": getattr(record, name) for name in record.__table__.columns.keys()}  # noqa: SIM118
-
-
-_FORGET_MODEL = delete(RegisteredModel).where(RegisteredModel.name == bindparam("_name"))
-_CHANGING = set(Job.__table__.columns.keys()) - {"id", "kind", "created"}
-_WRITE_JOB = (
-    # The end of a job is written once: a job that is DONE in the database stays as it is.
-    update(Job)
-    .where(Job.id == bindparam("_id"), Job.state == "PENDING")
-    .values({name: bindparam(f"_{name}") for name in _CHANGING})
-)
-_SECONDS_PER_JOB = 0.01
-"""Batching interval of writes in seconds, multiplied by the number of jobs: hundreds of jobs would otherwise keep the
-database busy with reports. A crash loses unwritten reports, but it ends their jobs as well."""
-_ENDED_SECONDS = 10.0
-"""How long a job whose end is written stays in memory: its client is about to poll it."""
-
-
-class Store:
-    """The store of one tenant. All methods block, and may be called from any thread.
-
-    They raise :class:`StoreError` if the database cannot be read or written, except those that record the progress and
-    the end of a job: a job stays in memory, and is answered from there, until its end is written.
-
-    Raises (when made):
-        StartError: the database cannot be opened, or another store has it.
-        StoreError: the database cannot be read.
-    """
-
-    def __init__(self, url: str | URL) -> None:
-        # SQLite has one writer at a time; this lock is fair and wakes at once.
-        self._writing = threading.Lock()
-        # Jobs that have not ended, or whose end is not written.
-        self._kept: dict[str, Job] = {}
-        # The ids of those that are not written as they are now.
-        self._behind: set[str] = set()
-        # Jobs whose end was written a moment ago.
-        self._ended: dict[str, Job] = {}
-        self._written = time.monotonic()
-        self._refused = False
-        self._engine = open_engine(url)
-        self._lock = None
-        try:
-            self._lock = lock_database(url)
-            self._models = self._open()
-        except BaseException:
-            self.close()
-            raise
+    def __init__(self, database: Database, owner: str) -> None:
+        self.database = database
+        self.owner = owner
+        self.models = ModelStore(database)
+        self.packages = PackageStore(database)
 
     def close(self) -> None:
         """Close all connections and release the database."""
-        self._engine.dispose()
-        if self._lock is not None:
-            self._lock.close()
+        self.database.close()
 
-    def _open(self) -> dict[str, RegisteredModel]:
-        """Create missing tables; return the registered models, which no other process changes."""
-        try:
-            _Base.metadata.create_all(self._engine)
-        except (SQLAlchemyError, ImportError) as error:
-            raise not_opened(error) from error
-        with self._transaction() as connection:
-            models = [RegisteredModel(**row) for row in connection.execute(select(RegisteredModel)).mappings()]
-        return {model.name: model for model in models}
+    # --- jobs, from the first call to the end ---
 
-    # --- jobs ---
+    def new_job(
+        self,
+        kind: str,
+        *,
+        job_id: str | None = None,
+        spec: dict[str, Any] | None = None,
+        model_name: str = "",
+        resources: dict[str, Any] | None = None,
+        retries: int = 1,
+        key: str | None = None,
+    ) -> tuple[str, bool]:
+        """Create a job; return its id, and whether it is new.
 
-    def new_job(self, kind: str) -> str:
-        """Create a job, which is pending until :meth:`start`, and return its id."""
-        job = Job(uuid.uuid4().hex, kind, time.time())
-        with self._writing:
-            with self._transaction() as connection:
-                connection.execute(insert(Job), _row(job))
-            self._kept[job.id] = job
-        return job.id
+        Args:
+            kind: ``train``, or the kind of a task, which this server owns from the start.
+            job_id: Its id; by default a new one.
+            spec: As :attr:`Job.spec`.
+            model_name: Name of the model that is trained.
+            resources: What the job needs of a machine.
+            retries: As :attr:`Job.retries`.
+            key: Idempotency key: if an earlier job has it, that job is returned.
+        """
+        job = Job(
+            job_id or uuid.uuid4().hex,
+            kind,
+            time.time(),
+            owner=None if kind == TRAIN else self.owner,
+            spec=spec,
+            model_name=model_name,
+            resources=resources or {},
+            retries=retries,
+            idempotency_key=key,
+        )
+        if self._add(job):
+            return job.id, True
+        with self.database.reading() as connection:
+            return connection.scalars(select(Job.id).where(Job.idempotency_key == key)).one(), False
 
-    def kept_job(self, job_id: str) -> Job | None:
-        """Return a job that is in memory, without blocking; None if it is not, though the database may have it."""
-        return self._kept.get(job_id) or self._ended.get(job_id)
+    @abstractmethod
+    def oldest_waiting(self) -> Job | None:
+        """The job that is next in the queue: no server has claimed it yet."""
 
-    def job(self, job_id: str) -> Job | None:
-        kept = self.kept_job(job_id)
-        if kept is not None:
-            return kept
-        with self._transaction() as connection:
-            row = connection.execute(select(Job).where(Job.id == job_id)).mappings().first()
-        return None if row is None else Job(**row)
+    @abstractmethod
+    def claim(self, job_id: str, owner: str) -> Job | None:
+        """Make ``owner`` the owner of a waiting job; None if it does not wait any more, or not at the moment.
 
-    def start(self, job_id: str) -> None:
-        self._update(job_id, task_state="STARTED", started=time.time())
+        If several servers share the database, a claimed job that has not started yet blocks other claims, so that jobs
+        start in the order of the queue.
+        """
 
-    def report(self, job_id: str, **columns: Any) -> None:
+    def confirm(self, job_id: str, attempt: int, owner: str | None, node: str | None) -> bool:
+        """Record that a claimed job has started on ``node``; return False if it must not, or is not ours any more."""
+        mine = {**_fence(attempt, owner), "cancel_requested": False}
+        first = {**mine, "task_state": "PENDING"}
+        if self._change(job_id, first, {"task_state": "STARTED", "started": self._now(), "node": node}):
+            return True
+        # The answer to an earlier call may have been lost.
+        return self._change(job_id, mine, {"node": node}) is not None
+
+    def report(self, job_id: str, attempt: int, owner: str | None, **columns: Any) -> bool:
         """Record the ``task_data``, ``message`` or ``peak_memory`` of a running job."""
-        self._update(job_id, **columns)
+        return self._change(job_id, _fence(attempt, owner), columns) is not None
 
-    def succeed(self, job_id: str, result: dict[str, Any]) -> None:
-        result = {"status": "OK", **result}
-        self._update(job_id, state="DONE", task_state="DONE", results=[result], finished=time.time())
+    def succeed(self, job_id: str, attempt: int, owner: str | None, result: dict[str, Any]) -> bool:
+        end = {"state": "DONE", "task_state": "DONE", "results": [{"status": "OK", **result}]}
+        return self._change(job_id, _fence(attempt, owner), {**end, "finished": self._now()}) is not None
 
-    def fail(self, job_id: str, msg: str, *, error: str | None = None, strace: str = "", fault: bool = False) -> None:
+    def fail(
+        self,
+        job_id: str,
+        attempt: int,
+        owner: str | None,
+        msg: str,
+        *,
+        error: str | None = None,
+        strace: str = "",
+        fault: bool = False,
+    ) -> bool:
         """End a job as failed.
 
         Args:
             job_id: the job.
+            attempt: its attempt.
+            owner: its owner.
             msg: what went wrong, for the user.
             error: the same as the job's code says it; None means ``msg`` (Instabase protocol, "Jobs").
             strace: the stack trace of the job's code.
             fault: whether the sandbox is to blame, not the job.
         """
-        result = {"status": "ERROR", "msg": msg, "error": error or msg, "strace": strace}
-        if fault:
-            result["fault"] = ENVIRONMENT_FAULT
-        self._update(job_id, state="DONE", task_state="ERROR", results=[result], message=msg, finished=time.time())
+        end = failure(msg, error=error, strace=strace, fault=fault)
+        return self._change(job_id, _fence(attempt, owner), {**end, "finished": self._now()}) is not None
 
+    def try_again(self, job_id: str, attempt: int, owner: str | None, sentence: str) -> int | None:
+        """Prepare the next attempt of a job whose attempt was lost, for the reason in ``sentence``.
+
+        The job waits for its start again, and keeps its owner and its place in the queue.
+
+        Returns:
+            The next attempt; None if no retries are left, or the job is not ours any more.
+        """
+        job = self.job(job_id)
+        if job is None or attempt > job.retries:
+            return None
+        again = {"attempt": attempt + 1, "task_state": "PENDING", "node": None, "started": None, "message": ""}
+        # The attempt is part of the condition, so no other server appends to the same list meanwhile.
+        columns = {**again, "task_data": {}, "peak_memory": 0, "lost": [*job.lost, sentence]}
+        return attempt + 1 if self._change(job_id, _fence(attempt, owner), columns) else None
+
+    # --- cancelling ---
+
+    def request_cancel(self, job_id: str) -> str:
+        """End a job that waits for a server to claim it, or ask its owner to cancel it.
+
+        Returns:
+            ``cancelled`` if it has ended by this call, ``requested`` if its owner has to stop it, ``ended`` if it had
+            ended before, ``unknown`` if there is no such job.
+        """
+        waiting = {"state": "PENDING", "task_state": "PENDING", "owner": None}
+        if self._change(job_id, waiting, {**failure(CANCELLED), "finished": self._now(), "cancel_requested": True}):
+            return "cancelled"
+        if self._change(job_id, {"state": "PENDING"}, {"cancel_requested": True}):
+            return "requested"
+        return "unknown" if self.job(job_id) is None else "ended"
+
+    @abstractmethod
+    def cancels_requested(self, owner: str) -> list[str]:
+        """Ids of unfinished jobs that ``owner`` has to cancel."""
+
+    # --- looking at jobs ---
+
+    def kept_job(self, job_id: str) -> Job | None:  # noqa: ARG002
+        """Return a job that is in memory, without blocking; None if it is not, though the database may have it."""
+        return None
+
+    def job(self, job_id: str) -> Job | None:
+        with self.database.reading() as connection:
+            row = connection.execute(select(Job).where(Job.id == job_id)).mappings().first()
+        return None if row is None else Job(**row)
+
+    def jobs_of_model(self, model_name: str) -> list[str]:
+        """Ids of the jobs that train a model of this name, oldest first."""
+        with self.database.reading() as connection:
+            return list(
+                connection.scalars(
+                    select(Job.id).where(Job.model_name == model_name, Job.kind == TRAIN).order_by(Job.created, Job.id)
+                )
+            )
+
+    @abstractmethod
+    def count_waiting_before(self, job: Job) -> int:
+        """How many jobs of this store wait and were created before a job, which may be of another store."""
+
+    @abstractmethod
+    def running(self, owner: str) -> list[Job]:
+        """Unfinished trainings of ``owner``, oldest first, also those that have not started yet."""
+
+    # --- the life of servers ---
+
+    @abstractmethod
+    def beat(self, owner: str) -> None:
+        """Record a sign of life of a server, which others need every few seconds if they share the database."""
+
+    @abstractmethod
+    def adopt(self, owner: str, older_than: float = LOST_SECONDS) -> list[Job]:
+        """Make ``owner`` the owner of the unfinished jobs of servers that gave no sign of life for ``older_than`` s.
+
+        Jobs of other kinds than ``train`` ended with their server, and are failed.
+
+        Returns:
+            The trainings that are ours now, oldest first. Nothing until ``owner`` itself has given signs of life for
+            so long: after a failure of the database no server looks alive.
+        """
+
+    @abstractmethod
     def fail_unfinished(self) -> None:
-        """Fail the jobs that a former server left running or waiting."""
-        with self._transaction() as connection:
-            unfinished = connection.execute(select(Job).where(Job.state == "PENDING")).mappings().all()
-        for row in unfinished:
-            job = Job(**row)
-            self._kept[job.id] = job
-            self.fail(job.id, RESTARTED, fault=True)
+        """Fail the jobs that a former server left running or waiting, unless other servers share the database."""
 
+    @abstractmethod
     def flush(self) -> None:
         """Write what the database does not have yet, and retry failed writes."""
-        with self._writing:
-            self._write(set(self._behind))
-            before = time.time() - _ENDED_SECONDS
-            self._ended = {job.id: job for job in self._ended.values() if (job.finished or 0.0) > before}
 
+    @abstractmethod
     def forget_ended_before(self, moment: float) -> list[str]:
         """Delete the jobs that ended before ``moment``, in Unix seconds; return their ids."""
-        old = (Job.state == "DONE", Job.finished < moment)
-        with self._writing:
-            with self._transaction() as connection:
-                gone = list(connection.scalars(delete(Job).where(*old).returning(Job.id)))
-            for job_id in gone:
-                self._ended.pop(job_id, None)
-        return gone
 
-    def _update(self, job_id: str, **columns: Any) -> None:
-        with self._writing:
-            job = self._kept.get(job_id)
-            # A job ends once: a late report or cancel changes nothing.
-            if job is None or job.state == "DONE":
-                return
-            job = self._kept[job_id] = replace(job, **columns)
-            self._behind.add(job_id)
-            if time.monotonic() - self._written > _SECONDS_PER_JOB * len(self._kept):
-                self._write(set(self._behind))
-            elif job.state == "DONE":
-                self._write({job_id})
+    # --- the two kinds of stores ---
 
-    def _write(self, job_ids: Iterable[str]) -> None:
-        """Write jobs in one transaction; the caller holds the lock."""
-        jobs = [self._kept[job_id] for job_id in job_ids]
-        if not jobs:
-            return
-        self._written = time.monotonic()
-        try:
-            with self._transaction() as connection:
-                rows = [_row(job, "_") for job in jobs]
-                connection.execute(_WRITE_JOB, rows)
-        except StoreError as error:
-            if not self._refused:
-                names = ", ".join(job.id for job in jobs)
-                logger.error("jobs %s: %s; the new state is kept in memory until it can be written", names, error)  # noqa: TRY400
-            self._refused = True
-            return
-        self._refused = False
-        for job in jobs:
-            self._behind.discard(job.id)
-            if job.state == "DONE":
-                self._ended[job.id] = self._kept.pop(job.id)
+    @abstractmethod
+    def _add(self, job: Job) -> bool:
+        """Write a new job; return False if there is one with its idempotency key."""
 
-    # --- models ---
+    @abstractmethod
+    def _change(self, job_id: str, expected: Mapping[str, Any], columns: Mapping[str, Any]) -> Job | None:
+        """Set columns of a job that has the ``expected`` values, in one step; return the changed job, or None."""
 
-    def register(self, name: str, *, model_path: str, program_folder: str) -> None:
-        """Serve ``name`` from ``model_path``, and to Refiner programs in ``program_folder`` that name no model."""
-        model = RegisteredModel(name, model_path, program_folder, time.time())
-        with self._writing:
-            with self._transaction() as connection:
-                connection.execute(_FORGET_MODEL, {"_name": name})
-                connection.execute(insert(RegisteredModel), _row(model))
-            self._models[name] = model
+    @abstractmethod
+    def _now(self) -> float | ColumnElement[float]:
+        """The current time in Unix seconds."""
 
-    def forget_models_below(self, path: str) -> list[str]:
-        """Delete the models served from ``path`` or below it; return their names."""
-        with self._writing:
-            gone = [model.name for model in self._models.values() if f"{model.model_path}/".startswith(f"{path}/")]
-            if gone:
-                with self._transaction() as connection:
-                    connection.execute(_FORGET_MODEL, [{"_name": name} for name in gone])
-            for name in gone:
-                del self._models[name]
-        return gone
 
-    def model(self, name: str) -> RegisteredModel | None:
-        return self._models.get(name)
+def _fence(attempt: int, owner: str | None) -> dict[str, Any]:
+    """Values that a job has as long as this attempt of this owner has not ended."""
+    return {"state": "PENDING", "attempt": attempt, "owner": owner}
 
-    def model_of_folder(self, program_folder: str) -> RegisteredModel | None:
-        """The newest model registered for the folder of a Refiner program; None if there is none."""
-        with self._writing:
-            found = [model for model in self._models.values() if model.program_folder == program_folder]
-        return max(found, key=lambda model: model.registered, default=None)
 
-    # --- packages ---
-
-    def packages(self) -> list[PackageRow]:
-        """All published packages, in no particular order."""
-        with self._session() as session:
-            return list(session.scalars(select(PackageRow)))
-
-    def package(self, name: str, version: str) -> PackageRow | None:
-        with self._session() as session:
-            return session.get(PackageRow, (name, version))
-
-    def add_package(self, row: PackageRow) -> None:
-        with self._writing_session() as session:
-            session.add(row)
-
-    def mark_installed(self, name: str, version: str) -> None:
-        here = (PackageRow.name == name, PackageRow.version == version)
-        with self._writing_session() as session:
-            session.execute(update(PackageRow).where(*here).values(installed=True))
-
-    def remove_package(self, name: str, version: str) -> None:
-        here = (PackageRow.name == name, PackageRow.version == version)
-        with self._writing_session() as session:
-            session.execute(delete(PackageRow).where(*here))
-
-    # --- the database ---
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        with translate_database_errors(), self._engine.begin() as connection:
-            yield connection
-
-    @contextmanager
-    def _session(self) -> Iterator[Session]:
-        with translate_database_errors(), Session(self._engine, expire_on_commit=False) as session:
-            yield session
-
-    @contextmanager
-    def _writing_session(self) -> Iterator[Session]:
-        with self._writing, self._session() as session, session.begin():
-            yield session
+def failure(msg: str, *, error: str | None = None, strace: str = "", fault: bool = False) -> dict[str, Any]:
+    """Columns of a job that ends as failed; arguments as those of :meth:`Store.fail`."""
+    result = {"status": "ERROR", "msg": msg, "error": error or msg, "strace": strace}
+    if fault:
+        result["fault"] = ENVIRONMENT_FAULT
+    return {"state": "DONE", "task_state": "ERROR", "results": [result], "message": msg}

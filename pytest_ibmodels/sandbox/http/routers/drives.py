@@ -104,7 +104,7 @@ def rename(path: ThePath, body: RenameRequest, tenant: TheTenant) -> JobStarted:
 def delete(path: ThePath, args: Args, tenant: TheTenant, body: DeleteRequest | None = None) -> dict[str, str]:
     """Delete a node, and unload the models served from it; ``force`` is in the body or in the arguments."""
     tenant.drive.delete(path, force=bool(args.force or (body and body.force)))
-    for name in tenant.store.forget_models_below(str(path)):
+    for name in tenant.store.models.forget_below(str(path)):
         tenant.models.unload(name)
     return {"status": "OK"}
 

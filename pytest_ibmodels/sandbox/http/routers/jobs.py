@@ -9,7 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from pytest_ibmodels.instabase.wire import CancelRequest, JobListing, ListedJob
 from pytest_ibmodels.sandbox.errors import SandboxError
 from pytest_ibmodels.sandbox.http.bodies import JsonRoute, TheTenant
-from pytest_ibmodels.sandbox.storage.job_store import Job
+from pytest_ibmodels.sandbox.storage.tables import Job
 
 router = APIRouter(prefix="/api/v1/jobs", route_class=JsonRoute)
 
@@ -38,7 +38,7 @@ async def status(job_id: str, tenant: TheTenant) -> dict[str, Any]:
         answer["cur_status"] = json.dumps({"task_state": job.task_state, "task_data": job.task_data})
         answer["peak_memory"] = job.peak_memory
         if job.task_state == "PENDING":
-            position = tenant.training.queue_position(job.id)
+            position = await run_in_threadpool(tenant.training.queue_position, job)
             answer["queue_position"] = position
             if position is not None:
                 answer["msg"] = f"queued, {_ordinal(position)}"

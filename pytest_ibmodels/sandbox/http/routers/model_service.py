@@ -63,7 +63,7 @@ def _run(tenant: Tenant, request: RunRequest, abandoned: threading.Event | None 
 def _model_path(tenant: Tenant, request: RunRequest) -> DrivePath:
     if request.model_fs_path is not None:
         return DrivePath.parse(request.model_fs_path)
-    model = tenant.store.model(request.model_name)
+    model = tenant.store.models.get(request.model_name)
     if model is None:
         raise SandboxError(f"there is no model {request.model_name!r}; annotator/export_model registers one")
     return DrivePath.parse(model.model_path)

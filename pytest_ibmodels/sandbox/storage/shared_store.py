@@ -1,0 +1,114 @@
+"""Store of a PostgreSQL database that several servers share: nothing is answered from memory."""
+
+import socket
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from sqlalchemy import ColumnElement, case, delete, exists, func, insert, literal, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from pytest_ibmodels.sandbox.errors import StoreError
+from pytest_ibmodels.sandbox.storage.job_store import LOST_SECONDS, RESTARTED, TRAIN, Store, failure
+from pytest_ibmodels.sandbox.storage.tables import JOB_COLUMNS, Job, Server, row_of
+from pytest_ibmodels.sandbox.storage.transactions import Database, database_now, lock_servers
+
+_WAITS = (Job.kind == TRAIN, Job.state == "PENDING", Job.task_state == "PENDING")
+
+
+class SharedStore(Store):
+    """Store of one of several servers. All methods raise :class:`StoreError` if the database cannot be used.
+
+    Times are those of the database's clock.
+    """
+
+    def __init__(self, database: Database, owner: str) -> None:
+        super().__init__(database, owner)
+        self.beat(owner)
+
+    def close(self) -> None:
+        """Close all connections; jobs that are left go to the other servers."""
+        with suppress(StoreError), self.database.writing() as connection:
+            connection.execute(delete(Server).where(Server.id == self.owner))
+        super().close()
+
+    # --- jobs ---
+
+    def oldest_waiting(self) -> Job | None:
+        with self.database.reading() as connection:
+            first = select(Job).where(*_WAITS, Job.owner.is_(None)).order_by(Job.created, Job.id).limit(1)
+            row = connection.execute(first).mappings().first()
+        return None if row is None else Job(**row)
+
+    def claim(self, job_id: str, owner: str) -> Job | None:
+        starting = exists().where(*_WAITS, Job.owner.is_not(None))
+        free = select(Job.id).where(*_WAITS, Job.id == job_id, Job.owner.is_(None)).with_for_update(skip_locked=True)
+        with self.database.writing() as connection:
+            lock_servers(connection)
+            if connection.scalar(select(starting)) or connection.scalar(free) is None:
+                return None
+            claimed = update(Job).where(Job.id == job_id).values(owner=owner).returning(*JOB_COLUMNS)
+            return Job(**connection.execute(claimed).mappings().one())
+
+    def cancels_requested(self, owner: str) -> list[str]:
+        with self.database.reading() as connection:
+            mine = (Job.owner == owner, Job.state == "PENDING", Job.cancel_requested)
+            return list(connection.scalars(select(Job.id).where(*mine).order_by(Job.created, Job.id)))
+
+    def count_waiting_before(self, job: Job) -> int:
+        before = tuple_(Job.created, Job.id) < tuple_(literal(job.created), literal(job.id))
+        with self.database.reading() as connection:
+            return connection.scalar(select(func.count()).where(*_WAITS, before)) or 0
+
+    def running(self, owner: str) -> list[Job]:
+        mine = (Job.owner == owner, Job.state == "PENDING", Job.kind == TRAIN)
+        with self.database.reading() as connection:
+            rows = connection.execute(select(Job).where(*mine).order_by(Job.created, Job.id)).mappings()
+            return [Job(**row) for row in rows]
+
+    def forget_ended_before(self, moment: float) -> list[str]:
+        old = (Job.state == "DONE", Job.finished < moment)
+        with self.database.writing() as connection:
+            return list(connection.scalars(delete(Job).where(*old).returning(Job.id)))
+
+    # --- servers ---
+
+    def beat(self, owner: str) -> None:
+        now = database_now()
+        alive = upsert(Server).values(id=owner, name=socket.gethostname(), seen=now, steady=now)
+        steady = case((Server.seen < now - LOST_SECONDS, now), else_=Server.steady)
+        with self.database.writing() as connection:
+            connection.execute(alive.on_conflict_do_update(index_elements=["id"], set_={"seen": now, "steady": steady}))
+
+    def adopt(self, owner: str, older_than: float = LOST_SECONDS) -> list[Job]:
+        before = database_now() - older_than
+        alive = select(Server.id).where(Server.seen > before)
+        left = (Job.state == "PENDING", Job.owner != owner, Job.owner.not_in(alive))
+        with self.database.writing() as connection:
+            lock_servers(connection)
+            if not connection.scalar(select(Server.steady <= before).where(Server.id == owner)):
+                return []
+            ended = {**failure(RESTARTED, fault=True), "finished": database_now()}
+            connection.execute(update(Job).where(*left, Job.kind != TRAIN).values(ended))
+            adopted = update(Job).where(*left).values(owner=owner).returning(*JOB_COLUMNS)
+            jobs = [Job(**row) for row in connection.execute(adopted).mappings()]
+        return sorted(jobs, key=lambda job: (job.created, job.id))
+
+    def fail_unfinished(self) -> None:
+        """Do nothing: the jobs go on, and :meth:`adopt` finds those of dead servers."""
+
+    def flush(self) -> None:
+        """Do nothing: everything is written at once."""
+
+    def _add(self, job: Job) -> bool:
+        return self.database.add(insert(Job).values({**row_of(job), "created": database_now()}))
+
+    def _now(self) -> ColumnElement[float]:
+        return database_now()
+
+    def _change(self, job_id: str, expected: Mapping[str, Any], columns: Mapping[str, Any]) -> Job | None:
+        conditions = [getattr(Job, name) == value for name, value in expected.items()]
+        changed = update(Job).where(Job.id == job_id, *conditions).values(columns).returning(*JOB_COLUMNS)
+        with self.database.writing() as connection:
+            row = connection.execute(changed).mappings().first()
+        return None if row is None else Job(**row)
