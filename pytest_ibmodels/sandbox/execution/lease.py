@@ -1,4 +1,4 @@
-"""Lease of a machine on its jobs: a deadline in a file, moved on as long as the cluster confirms that the machine is alive.
+"""Lease of a machine on its jobs: a deadline in a file, moved on while the cluster confirms that the machine is alive.
 
 A machine that the cluster has given up, because it was frozen or cut off, finds its lease expired when it goes on. Its
 jobs then end before they write, since the cluster may have started them again elsewhere.

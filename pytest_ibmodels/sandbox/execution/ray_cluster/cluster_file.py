@@ -5,6 +5,7 @@ import platform
 import secrets
 import tempfile
 import uuid
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Self
@@ -12,6 +13,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pytest_ibmodels.sandbox.errors import StartError
+from pytest_ibmodels.sandbox.execution.child import clean_environment
 
 _FILE = "cluster.json"
 _TOKEN = "cluster-token"  # noqa: S105 - the name of a file
@@ -119,18 +121,25 @@ def token_file(data: Path) -> Path:
     return file
 
 
-def ray_environment(data: Path) -> dict[str, str]:
-    """Return Ray's settings as environment variables, for every process that imports it.
+def ray_environment(data: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of processes that use Ray: what jobs may have of ``environ``, and settings of Ray.
 
     Raises:
         StartError: As :func:`token_file`.
     """
+    own = {name: value for name, value in environ.items() if name.startswith("RAY_") and "TOKEN" not in name}
+    kept = dict(environ)
+    clean_environment(kept)
     return {
+        **kept,
+        **own,
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token_file(data)),
         # The sandbox watches the memory of each job, and says which one used too much.
         "RAY_memory_monitor_refresh_ms": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
+        # A node ends with its jobs; Ray would wait for actors to move away, which they do not.
+        "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
         # Jobs of a machine that has no head any more end after 20 s, so waiting longer gains nothing.
         "RAY_gcs_rpc_server_reconnect_timeout_s": "25",
     }

@@ -1,6 +1,7 @@
 """What the driver knows of nodes and of the jobs that its server follows."""
 
 import asyncio
+import hashlib
 import os
 import time
 from contextlib import suppress
@@ -22,7 +23,7 @@ from pytest_ibmodels.sandbox.execution.ray_cluster.session import RayNode
 
 
 class Copy:
-    """Copy of a file that grows on another machine. Two servers that write it write the same bytes to the same places."""
+    """Copy of a file that grows elsewhere; two servers that write it write the same bytes to the same place."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -48,9 +49,8 @@ class Node:
     Attributes:
         actor: Its supervisor; None as long as there is none.
         refused: Clause that says why no job runs there; empty if jobs do.
-        instance: Id of the supervisor that answered last.
-        age: Seconds since the start of that supervisor.
         taken: What unfinished jobs take there.
+        served: Names of the models that are loaded there.
         silent_since: Since when the supervisor does not answer.
         gone_since: Since when the node is dead, or has no supervisor.
     """
@@ -59,9 +59,8 @@ class Node:
     found: RayNode
     actor: Any = None
     refused: str = ""
-    instance: str = ""
-    age: float = 0.0
     taken: dict[JobRef, Resources] = field(default_factory=dict)
+    served: list[str] = field(default_factory=list)
     silent_since: float | None = None
     gone_since: float | None = None
     attached: asyncio.Event = field(default_factory=asyncio.Event)
@@ -93,6 +92,7 @@ class Node:
             "gpus": self.found.gpus,
             "memory": self.found.memory,
             "running": len(taken),
+            "served": self.served,
             "free": {
                 "cpus": self.found.cpus - sum(each.cpus for each in taken),
                 "gpus": int(self.found.gpus - sum(each.gpus for each in taken)),
@@ -187,3 +187,28 @@ class Followed:
             "reason": self.reason or self.unknown,
             "outcome": None if self.outcome is None else asdict(self.outcome),
         }
+
+
+@dataclass(eq=False)
+class Cluster:
+    """What is known of a cluster: nodes by Ray's ids, and the jobs that the server follows."""
+
+    nodes: dict[str, Node] = field(default_factory=dict)
+    jobs: dict[JobRef, Followed] = field(default_factory=dict)
+
+    def node_named(self, name: str) -> Node | None:
+        """Return a node by its name."""
+        return next((node for node in self.nodes.values() if node.name == name), None)
+
+    def node_of(self, job: Followed) -> Node | None:
+        """Return the node that has taken a job."""
+        return self.node_named(job.node_name) if job.node_name else None
+
+    def node_for_model(self, name: str) -> Node | None:
+        """Return the node that has loaded a model, or else the one that all servers choose for it."""
+        usable = [node for node in self.nodes.values() if node.actor is not None and node.silent_since is None]
+        if not usable:
+            return None
+        loaded = [node for node in usable if name in node.served]
+        # A node that joins or leaves changes the choice for few models only.
+        return max(loaded or usable, key=lambda node: hashlib.sha256(f"{node.id} {name}".encode()).digest())

@@ -48,7 +48,7 @@ class Watched:
 
 @dataclass(frozen=True)
 class JobNews:
-    """What is new of a job; *missing* says that the supervisor does not know it. ``log`` and ``marks`` are new bytes."""
+    """What is new of a job; *missing* says that the node does not know it. ``log`` and ``marks`` are new bytes."""
 
     ref: JobRef
     state: Literal["placed", "running", "ended", "missing"]
@@ -64,14 +64,13 @@ class NodeNews:
     """Answer of a supervisor.
 
     Attributes:
-        instance: Id of the supervisor, which a later one of the same node does not have.
-        age: Seconds since its start.
+        age: Seconds since the supervisor's start.
         taken: What its unfinished jobs take.
         jobs: Those of the watched jobs of which something is new.
+        served: Names of the models that are loaded.
     """
 
-    instance: str
     age: float
     taken: dict[JobRef, Resources]
     jobs: list[JobNews]
-
+    served: list[str]

@@ -24,14 +24,21 @@ _PAUSE_SECONDS = 0.2
 
 
 def run_node(
-    data: Path, *, head: bool, ip: str | None, port: int, cpus: int | None, gpus: int | None, exit_with_parent: bool
+    data: Path,
+    *,
+    head: bool,
+    address: str | None,
+    port: int,
+    cpus: int | None,
+    gpus: int | None,
+    exit_with_parent: bool,
 ) -> None:
     """Become a node, until SIGTERM or Ctrl-C.
 
     Args:
         data: The shared data folder.
         head: Whether to start a cluster, rather than to join the one of the data folder.
-        ip: Address of this machine; None lets Ray find it.
+        address: Address of this machine; None lets Ray find it.
         port: Port of a head; 0 is a free one.
         cpus: Processors that jobs may use; None means all.
         gpus: GPUs that jobs may use; None means all.
@@ -40,14 +47,18 @@ def run_node(
     Raises:
         StartError: The node cannot be started.
     """
-    options = _head(data, ip, port) if head else _member(data, ip)
+    options = _head(data, address, port) if head else _member(data, address)
     names = find_gpus()
     count = len(names) if gpus is None else gpus
-    os.environ.update(ray_environment(data))
+    if count > len(names):
+        names = [str(index) for index in range(count)]
+    environment = ray_environment(data, os.environ)
+    os.environ.clear()
+    os.environ.update(environment)
     os.environ[GPU_NAMES] = ",".join(names[:count])
     if cpus is not None:
         options += ["--num-cpus", str(cpus)]
-    ray_folder = user_folder() / f"ray-{ip or own_address()}"
+    ray_folder = user_folder() / f"ray-{address or own_address()}"
     options += ["--temp-dir", str(ray_folder)]
     options += ["--num-gpus", str(count), "--object-store-memory", str(_OBJECT_STORE)]
     # By default, Ray's workers take ports that may be used by others.
@@ -76,9 +87,9 @@ def is_reachable(address: str) -> bool:
     return True
 
 
-def _head(data: Path, ip: str | None, port: int) -> list[str]:
+def _head(data: Path, address: str | None, port: int) -> list[str]:
     data.mkdir(parents=True, exist_ok=True)
-    address = ip or own_address()
+    address = address or own_address()
     if not port:
         with socket.socket() as listener:
             listener.bind((address, 0))
@@ -88,25 +99,26 @@ def _head(data: Path, ip: str | None, port: int) -> list[str]:
     return ["--head", "--node-ip-address", address, "--port", str(port), "--include-dashboard", "false"]
 
 
-def _member(data: Path, ip: str | None) -> list[str]:
+def _member(data: Path, address: str | None) -> list[str]:
     cluster = ClusterFile.read(data)
     if cluster is None:
         raise StartError(
-            f"--data '{data}': no cluster is known there; start its head first, with --head and the same --data, or the "
-            "sandbox with --executor ray; and check that the shared folder is mounted"
+            f"--data '{data}': no cluster is known there; check that the shared folder is mounted, and start the head "
+            "first: the same command with --head, on its machine"
         )
     differences = Versions.here().differences(cluster.versions)
     if differences:
-        msg = f"this machine cannot join the cluster at {cluster.address}: it has {differences}; install the same versions"
-        raise StartError(msg)
+        raise StartError(
+            f"this machine cannot join the cluster at {cluster.address}: it has {differences}; install the versions "
+            "of the cluster"
+        )
     deadline = time.monotonic() + _HEAD_SECONDS
     while not is_reachable(cluster.address):
-        if time.monotonic() < deadline:
-            time.sleep(_PAUSE_SECONDS)
-            continue
-        raise StartError(f"the cluster's head at {cluster.address} does not answer: start it again, or check the network")
+        if time.monotonic() > deadline:
+            raise StartError(f"the cluster's head at {cluster.address} does not answer; start it, or check the network")
+        time.sleep(_PAUSE_SECONDS)
     print(json.dumps({"address": cluster.address, "pid": os.getpid()}), flush=True)  # noqa: T201 - its only output
-    return ["--address", cluster.address, *(["--node-ip-address", ip] if ip else [])]
+    return ["--address", cluster.address, *(["--node-ip-address", address] if address else [])]
 
 
 def own_address() -> str:

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -27,13 +26,14 @@ from pytest_ibmodels.sandbox.execution.ray_cluster.messages import NodeConfig
 _SLOT = "slot-"
 _POLLS_AT_ONCE = 16
 _STOPS_AT_ONCE = 32
+_ANSWERS_AT_ONCE = 32
 _CALLS_AT_ONCE = 8
 _AGAIN_SECONDS = 0.1
 _TRIES = 30
 _NODE_ID = "ray.io/node-id"
 """Label that Ray gives each node."""
 
-Group = Literal["poll", "stop"]
+Group = Literal["poll", "stop", "serve"]
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class RaySession:
                 configure_logging=False,
                 logging_level=logging.ERROR,
             )
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - Ray raises what it likes
             raise StartError(_reason(address, error)) from None
 
     def nodes(self) -> list[RayNode]:
@@ -90,7 +90,7 @@ class RaySession:
             num_cpus=0,
             max_restarts=0,
             max_concurrency=_CALLS_AT_ONCE,
-            concurrency_groups={"poll": _POLLS_AT_ONCE, "stop": _STOPS_AT_ONCE},
+            concurrency_groups={"poll": _POLLS_AT_ONCE, "stop": _STOPS_AT_ONCE, "serve": _ANSWERS_AT_ONCE},
         )(SupervisorActor)
         return actor.options(
             name=f"node-{config.node_id}",
@@ -110,8 +110,7 @@ class RaySession:
         bound = getattr(actor, method)
         if group is not None:
             bound = bound.options(concurrency_group=group)
-        answer: Future[Any] = bound.remote(*arguments).future()
-        return await asyncio.wait_for(asyncio.wrap_future(answer), seconds)
+        return await asyncio.wait_for(asyncio.wrap_future(bound.remote(*arguments).future()), seconds)
 
     @staticmethod
     def kill(actor: Any) -> None:
@@ -162,6 +161,9 @@ class RaySession:
         return found
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, or its type."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _slot(ref: JobRef) -> str:
@@ -194,6 +196,6 @@ def _reason(address: str, error: BaseException) -> str:
         words = " ".join(line.strip() for line in str(error).splitlines() if ":" in line)
         return f"the cluster at {address} has other versions: {words}"
     return (
-        f"the cluster at {address} does not answer, or this machine has no node of it (python -m pytest_ibmodels.sandbox "
-        f"node --data DIR --cpus 0 starts one): {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+        f"the cluster at {address} does not answer, or this machine has no node of it (python -m "
+        f"pytest_ibmodels.sandbox node --data DIR --cpus 0 starts one): {first_line(error)}"
     )

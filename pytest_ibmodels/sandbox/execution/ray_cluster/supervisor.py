@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from pytest_ibmodels.sandbox.errors import StartError
 from pytest_ibmodels.sandbox.execution.code_cache import CodeCache
@@ -33,7 +34,9 @@ from pytest_ibmodels.sandbox.execution.ray_cluster.messages import (
     NodeNews,
     Watched,
 )
+from pytest_ibmodels.sandbox.execution.ray_cluster.node_models import NodeModels
 from pytest_ibmodels.sandbox.execution.runner import Runner
+from pytest_ibmodels.sandbox.execution.served import Answer, LocalServed, ServedSpec
 from pytest_ibmodels.sandbox.settings import DAY, MIB, Settings
 
 logger = logging.getLogger(__name__)
@@ -63,7 +66,6 @@ class Supervisor:
         self._config = config
         self._confirm = confirm
         self._end = end or _exit
-        self._instance = uuid.uuid4().hex
         self._started = time.monotonic()
         self._folder = user_folder() / f"{config.data_id}-{config.address}"
         self._folder.mkdir(exist_ok=True)
@@ -73,7 +75,7 @@ class Supervisor:
         for old in self._folder.glob("lease-*"):
             old.unlink(missing_ok=True)
         self._jobs_folder.mkdir()
-        self._lease = Lease(self._folder / f"lease-{self._instance}", writable=True)
+        self._lease = Lease(self._folder / f"lease-{uuid.uuid4().hex}", writable=True)
         self._deadline = lease_clock() + LEASE_SECONDS
         self._lease.extend(self._deadline)
         settings = Settings(Path(config.data), **config.settings)
@@ -82,6 +84,8 @@ class Supervisor:
         self._runner = Runner(settings, self._code, self._wake, self._lease.file)
         names = os.environ.get(GPU_NAMES, "").split(",") if os.environ.get(GPU_NAMES) else None
         self._gpus = GpuPool(names or [str(index) for index in range(config.gpus)])
+        self._models = NodeModels(lambda: LocalServed(settings, self._code), self._folder / "models")
+        self._model_idle = settings.model_idle
         self._lock = threading.Lock()
         self._specs: dict[JobRef, JobSpec] = {}
         self._accepted: dict[JobRef, float] = {}
@@ -138,7 +142,8 @@ class Supervisor:
             news = [found for each in watched if (found := self._news(each)) is not None]
             left = deadline - time.monotonic()
             if news or left <= 0 or len(self._specs) != known:
-                return NodeNews(self._instance, time.monotonic() - self._started, self._taken(), news)
+                age = time.monotonic() - self._started
+                return NodeNews(age, self._taken(), news, self._models.names())
             with self._changed:
                 self._changed.wait(min(left, _LOOK_SECONDS))
 
@@ -159,6 +164,14 @@ class Supervisor:
             self._ended.pop(ref, None)
             self._gpus.give_back(ref)
         shutil.rmtree(self._job_folder(ref), ignore_errors=True)
+
+    def ask(self, name: str, spec: dict[str, Any], request: dict[str, Any]) -> Answer:
+        """Answer a request for a model, after loading it, unless it is loaded."""
+        return self._models.ask(name, ServedSpec.model_validate(spec), request)
+
+    def unload(self, name: str) -> None:
+        """Unload a model."""
+        self._models.unload(name)
 
     def _news(self, watched: Watched) -> JobNews | None:
         status, log = self._runner.status(watched.ref), self._runner.log_of(watched.ref)
@@ -245,6 +258,7 @@ class Supervisor:
                 kill_orphans()
                 stop_idle_environments(_KEEP_SECONDS / 24)
                 self._code.remove_unused(_KEEP_SECONDS)
+                self._models.unload_idle(self._model_idle)
 
     def _drop_old(self, now: float) -> None:
         for ref, accepted in list(self._accepted.items()):
@@ -262,6 +276,7 @@ class Supervisor:
         self._closing = True
         self._lease.extend(float("-inf"))
         self._runner.close()
+        self._models.kill()
         kill_all()
         self._end()
 
