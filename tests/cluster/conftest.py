@@ -19,7 +19,7 @@ pytest.importorskip("ray")
 @pytest.fixture(scope="module")
 def short_tmp(monkeypatch_module: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder of temporary files with a short name, for Ray's sockets, of which nothing is left."""
-    folder = Path(tempfile.mkdtemp(prefix="ib", dir="/tmp"))  # noqa: S108 - pytest's own are too long
+    folder = Path(tempfile.mkdtemp(prefix="ib", dir="/tmp"))  # pytest's own names are too long
     monkeypatch_module.setenv("TMPDIR", str(folder))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)

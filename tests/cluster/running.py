@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -18,16 +17,24 @@ from pytest_ibmodels.sandbox.settings import Settings
 
 HEAD = "127.0.0.2"
 SLOTS = 2
+PROGRAM = (sys.executable, "-P", "-m", "pytest_ibmodels.sandbox")
 
 
 class NodeProcess:
     """A node, started by the sandbox's own command."""
 
-    def __init__(self, data: Path, address: str, *options: str, environ: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        data: Path,
+        address: str,
+        *options: str,
+        environ: dict[str, str] | None = None,
+        before: tuple[str, ...] = (),
+    ) -> None:
+        """Start it; ``before`` is a command that runs the node's command."""
         self.address = address
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "pytest_ibmodels.sandbox", "node"]
-            + ["--data", str(data), "--address", address, "--exit-with-parent", *options],
+            [*before, *PROGRAM, "node", "--data", str(data), "--address", address, "--exit-with-parent", *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, **(environ or {})},
@@ -57,26 +64,29 @@ class NodeProcess:
                     found.append(each)
         return found
 
-    def cut_power(self) -> list[psutil.Process]:
-        """Kill everything of Ray at once; return the processes of jobs, which have to end by themselves."""
-        family = self.family()
-        own = [each for each in family if "forkserver" not in " ".join(_command(each)) and not _is_job(each)]
-        for each in own:
+    def cut_power(self) -> None:
+        """Kill all that is Ray's at once. Processes of jobs have to end by themselves."""
+        for each in self._ray():
             with suppress(psutil.Error):
                 each.kill()
-        return [each for each in family if each not in own]
 
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal to all its processes, but not to those of jobs: parents first, so that none is restarted."""
+    def freeze(self) -> None:
+        """Stop all its processes, and those of its jobs."""
         for each in self.family():
             with suppress(psutil.Error):
-                each.send_signal(number)
+                each.suspend()
+
+    def _ray(self) -> list[psutil.Process]:
+        family = self.family()
+        servers = {each.pid for each in family if "forkserver" in " ".join(_command(each))}
+        return [each for each in family if not servers & {each.pid, *(parent.pid for parent in each.parents())}]
 
     def ask_to_stop(self) -> None:
         """Ask it to end, as an administrator would."""
-        if self.process.poll() is None:
-            self.signal(signal.SIGCONT)
-            self.process.terminate()
+        for each in self.family():
+            with suppress(psutil.Error):
+                each.resume()
+        self.process.terminate()
 
     def stop(self) -> None:
         """End it, and what would not end."""
@@ -100,10 +110,6 @@ def _command(process: psutil.Process) -> list[str]:
         return []
 
 
-def _is_job(process: psutil.Process) -> bool:
-    return any("forkserver" in " ".join(_command(parent)) for parent in process.parents())
-
-
 class RunningCluster:
     """A head and nodes."""
 
@@ -116,12 +122,14 @@ class RunningCluster:
         self._last = 2
         for _ in range(nodes):
             self.add()
+        for node in self.nodes.values():
+            node.joined()
 
-    def add(self, *options: str, environ: dict[str, str] | None = None) -> NodeProcess:
+    def add(self, *options: str, before: tuple[str, ...] = ()) -> NodeProcess:
         """Start one more node."""
         self._last += 1
         address = f"127.0.0.{self._last}"
-        node = self.nodes[address] = NodeProcess(self.data, address, "--cpus", str(SLOTS), *options, environ=environ)
+        node = self.nodes[address] = NodeProcess(self.data, address, "--cpus", str(SLOTS), *options, before=before)
         return node
 
     def node(self, name: str) -> NodeProcess:
@@ -133,6 +141,14 @@ class RunningCluster:
         found = ClusterFile.read(self.data)
         assert found is not None
         return RayExecutor(Settings(self.data, preload=False, **settings), found)  # type: ignore[arg-type]
+
+    def restart_head(self, environ: dict[str, str] | None = None) -> None:
+        """Start a new head in place of one that has ended, and forget the nodes of that one."""
+        for node in self.nodes.values():
+            node.stop()
+        self.nodes.clear()
+        self.head = NodeProcess(self.data, HEAD, "--head", "--port", "0", "--cpus", "0", environ=environ)
+        self.address = self.head.joined()
 
     def close(self) -> None:
         """End all nodes."""

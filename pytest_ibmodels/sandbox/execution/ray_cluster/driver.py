@@ -42,7 +42,7 @@ class Driver:
         self._session = session
         self._channel = channel
         self._hello = hello
-        self._cluster = Cluster()
+        self._cluster = Cluster(hello["lease"])
         self._keeper = NodeKeeper(self._cluster, session, self._config, self._spawn, self._take_news)
         self._placer = Placer(self._cluster, session)
         self._told: dict[JobRef, dict[str, Any]] = {}
@@ -71,6 +71,7 @@ class Driver:
             node_id=node.id,
             data=self._hello["data"],
             data_id=self._hello["data_id"],
+            lease=self._hello["lease"],
             gpus=int(node.found.gpus),
             settings=self._hello["settings"],
         )
@@ -138,6 +139,7 @@ class Driver:
     def _take_news(self, jobs: list[Followed]) -> None:
         for job in jobs:
             if job.is_over:
+                job.over.set()
                 self._spawn(self._placer.release(job.spec.ref))
         self._tell()
 
@@ -146,7 +148,7 @@ class Driver:
         while True:
             for job in self._cluster.jobs.values():
                 if job.node_name and not job.is_over:
-                    job.miss(self._cluster.node_of(job))
+                    job.miss(self._cluster.node_of(job), self._cluster.lease)
             self._tell()
             await asyncio.sleep(_TICK_SECONDS)
 

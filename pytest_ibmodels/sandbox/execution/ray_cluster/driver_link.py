@@ -10,6 +10,7 @@ from contextlib import suppress
 from multiprocessing import Pipe
 from typing import Any
 
+from pytest_ibmodels.sandbox.errors import StartError
 from pytest_ibmodels.sandbox.execution.channel import receive_json, send_json
 from pytest_ibmodels.sandbox.execution.ray_cluster.cluster_file import ClusterFile, ray_environment
 from pytest_ibmodels.sandbox.settings import Settings
@@ -25,7 +26,12 @@ _END_SECONDS = 5.0
 class _DriverProcess:
     """A process of the driver."""
 
-    def __init__(self, settings: Settings, cluster: ClusterFile) -> None:
+    def __init__(self, settings: Settings) -> None:
+        """Start it. Raises: StartError, OSError."""
+        # The head may have come back at another address.
+        cluster = ClusterFile.read(settings.data)
+        if cluster is None:
+            raise StartError(f"the data folder {settings.data} has lost its cluster's file")
         self.channel, theirs = Pipe()
         self._sending = threading.Lock()
         with theirs, (settings.data / DRIVER_LOG).open("ab") as output:
@@ -41,8 +47,8 @@ class _DriverProcess:
             "pip_variables": dict(settings.pip_variables),
             "model_idle": settings.model_idle,
         }
-        data = {"data": str(settings.data), "data_id": cluster.id, "settings": code}
-        self.send({"address": cluster.address, **data})
+        data = {"data": str(settings.data), "data_id": cluster.id, "lease": settings.node_lease}
+        self.send({"address": cluster.address, **data, "settings": code})
 
     def send(self, message: dict[str, Any]) -> None:
         """Send a message.
@@ -66,7 +72,6 @@ class DriverLink:
     def __init__(
         self,
         settings: Settings,
-        cluster: ClusterFile,
         on_event: Callable[[dict[str, Any]], None],
         on_disconnect: Callable[[], None],
     ) -> None:
@@ -74,12 +79,10 @@ class DriverLink:
 
         Args:
             settings: Those of the server.
-            cluster: The cluster to use.
             on_event: Takes what the driver says, such as *connected*, in one thread.
             on_disconnect: Called when the driver has ended.
         """
         self._settings = settings
-        self._cluster = cluster
         self._on_event = on_event
         self._on_disconnect = on_disconnect
         self._answered = threading.Condition()
@@ -126,7 +129,7 @@ class DriverLink:
     def _keep_driver(self) -> None:
         while not self._closing.is_set():
             try:
-                driver = self._driver = _DriverProcess(self._settings, self._cluster)
+                driver = self._driver = _DriverProcess(self._settings)
             except Exception:
                 logger.exception("the driver of the cluster cannot be started")
             else:

@@ -14,7 +14,6 @@ from pytest_ibmodels.sandbox.execution.job_spec import JobRef, JobSpec, Outcome,
 from pytest_ibmodels.sandbox.execution.joblog import marks_file
 from pytest_ibmodels.sandbox.execution.ray_cluster.messages import (
     KILL_SECONDS,
-    LEASE_SECONDS,
     JobNews,
     NodeNews,
     Watched,
@@ -125,6 +124,8 @@ class Followed:
     gone_since: float | None = None
     starting: "asyncio.Task[None] | None" = None
     is_stopping: bool = False
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the end is known."""
 
     @property
     def is_over(self) -> bool:
@@ -157,15 +158,15 @@ class Followed:
         self.state, self.version, self.reports, self.reason = news.state, news.version, news.reports, ""
         self.outcome = news.outcome
 
-    def miss(self, node: Node | None) -> None:
+    def miss(self, node: Node | None, lease: float) -> None:
         """Find out what became of a job whose node does not answer."""
         now = time.monotonic()
         self.gone_since = (self.gone_since or now) if node is None else None
         if node is None:
-            since, wait = self.gone_since or now, LEASE_SECONDS + KILL_SECONDS
+            since, wait = self.gone_since or now, lease + KILL_SECONDS
             reason = f"node {self.node_name} is no longer in the cluster"
         elif not node.found.alive:
-            since, wait, reason = node.gone_since or now, LEASE_SECONDS + KILL_SECONDS, f"node {self.node_name} died"
+            since, wait, reason = node.gone_since or now, lease + KILL_SECONDS, f"node {self.node_name} died"
         elif node.actor is None and node.gone_since is not None:
             since, wait = node.gone_since, KILL_SECONDS
             reason = f"its supervisor on node {self.node_name} has ended"
@@ -191,8 +192,13 @@ class Followed:
 
 @dataclass(eq=False)
 class Cluster:
-    """What is known of a cluster: nodes by Ray's ids, and the jobs that the server follows."""
+    """What is known of a cluster: nodes by Ray's ids, and the jobs that the server follows.
 
+    Attributes:
+        lease: Seconds that jobs of a node run on when it has lost the cluster.
+    """
+
+    lease: float
     nodes: dict[str, Node] = field(default_factory=dict)
     jobs: dict[JobRef, Followed] = field(default_factory=dict)
 

@@ -5,8 +5,6 @@ from typing import Any, Literal
 
 from pytest_ibmodels.sandbox.execution.job_spec import JobRef, Outcome, Resources
 
-LEASE_SECONDS = 20.0
-"""How long a node runs its jobs without word from the cluster."""
 KILL_SECONDS = 5.0
 """How long the processes of a job may outlive what started them."""
 DROP_SECONDS = 60.0
@@ -23,6 +21,7 @@ class NodeConfig:
         node_id: Ray's id of the node.
         data: The shared data folder.
         data_id: Its id, which its cluster file has.
+        lease: Seconds that its jobs run on without word from the cluster.
         gpus: GPUs that Ray counts on the node.
         settings: Fields of :class:`Settings` that say how code is run.
     """
@@ -32,6 +31,7 @@ class NodeConfig:
     node_id: str
     data: str
     data_id: str
+    lease: float
     gpus: int
     settings: dict[str, Any] = field(default_factory=dict)
 

@@ -11,7 +11,7 @@ from ray.exceptions import ActorDiedError, RayError
 from pytest_ibmodels.sandbox.execution.job_spec import JobRef
 from pytest_ibmodels.sandbox.execution.ray_cluster.cluster_file import Versions
 from pytest_ibmodels.sandbox.execution.ray_cluster.followed import Cluster, Followed, Node
-from pytest_ibmodels.sandbox.execution.ray_cluster.messages import LEASE_SECONDS, NodeConfig, NodeNews
+from pytest_ibmodels.sandbox.execution.ray_cluster.messages import NodeConfig, NodeNews
 from pytest_ibmodels.sandbox.execution.ray_cluster.session import RaySession, first_line
 
 logger = logging.getLogger(__name__)
@@ -21,7 +21,8 @@ _TICK_SECONDS = 0.25
 _POLL_SECONDS = 2.0
 _SLACK_SECONDS = 5.0
 _ATTACH_SECONDS = 60.0
-_SILENT_SECONDS = LEASE_SECONDS + 10.0
+_SILENT_SECONDS = 10.0
+"""Time beyond its lease after which a supervisor that does not answer is killed."""
 _REFUSED_SECONDS = 30.0
 _FAILURES = 2
 
@@ -143,7 +144,7 @@ class NodeKeeper:
     async def _bear_silence(self, node: Node) -> None:
         now = time.monotonic()
         node.silent_since = node.silent_since or now
-        if now - node.silent_since > _SILENT_SECONDS and node.found.alive:
+        if now - node.silent_since > self._cluster.lease + _SILENT_SECONDS and node.found.alive:
             # Its lease has ended, or it is stuck: its node's raylet can still end it.
             logger.error("node %s: its supervisor does not answer, and is killed", node.name)
             await asyncio.to_thread(self._session.kill, node.actor)

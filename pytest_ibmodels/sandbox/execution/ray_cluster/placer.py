@@ -107,9 +107,9 @@ class Placer:
             return f"node {job.node_name} does not answer"
         if not stopped:
             return "it was killed, but its process has not ended yet"
-        deadline = time.monotonic() + _SLACK_SECONDS
-        while not job.is_over and time.monotonic() < deadline:
-            await asyncio.sleep(_BOOK_SECONDS[0])
+        # Whoever asks next should see the end.
+        with suppress(TimeoutError):
+            await asyncio.wait_for(job.over.wait(), _SLACK_SECONDS)
         return ""
 
     async def forget(self, job: Followed) -> None:

@@ -52,7 +52,7 @@ class RayExecutor:
         self._nodes: list[dict[str, Any]] = []
         self._is_connected = False
         self._refused = ""
-        self._link = DriverLink(settings, cluster, self._take, self._disconnect)
+        self._link = DriverLink(settings, self._take, self._disconnect)
         self._link.start()
         with self._changed:
             self._changed.wait_for(lambda: (self._is_connected and self._nodes) or self._refused, _FIRST_SECONDS)

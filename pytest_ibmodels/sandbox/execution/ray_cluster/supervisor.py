@@ -28,7 +28,6 @@ from pytest_ibmodels.sandbox.execution.processes import (
 from pytest_ibmodels.sandbox.execution.ray_cluster.cluster_file import ClusterFile, Versions
 from pytest_ibmodels.sandbox.execution.ray_cluster.messages import (
     DROP_SECONDS,
-    LEASE_SECONDS,
     JobNews,
     NodeConfig,
     NodeNews,
@@ -43,7 +42,8 @@ logger = logging.getLogger(__name__)
 
 GPU_NAMES = "IBMODELS_NODE_GPUS"
 """Variable of a node with the names of its GPUs; Ray hides them from its actors."""
-_CONFIRM_SECONDS = 4.0
+_CONFIRMS = 5
+"""How often the cluster is asked within the time of a lease."""
 _TICK_SECONDS = 0.5
 _LOOK_SECONDS = 0.2
 _CARE_SECONDS = 60.0
@@ -76,7 +76,7 @@ class Supervisor:
             old.unlink(missing_ok=True)
         self._jobs_folder.mkdir()
         self._lease = Lease(self._folder / f"lease-{uuid.uuid4().hex}", writable=True)
-        self._deadline = lease_clock() + LEASE_SECONDS
+        self._deadline = lease_clock() + config.lease
         self._lease.extend(self._deadline)
         settings = Settings(Path(config.data), **config.settings)
         self._changed = threading.Condition()
@@ -90,6 +90,8 @@ class Supervisor:
         self._specs: dict[JobRef, JobSpec] = {}
         self._accepted: dict[JobRef, float] = {}
         self._ended: dict[JobRef, float] = {}
+        self._moves = 0
+        """How many jobs were accepted and begun."""
         self._closing = False
         prepare_sockets()
         if settings.preload:
@@ -125,7 +127,7 @@ class Supervisor:
             self._specs[spec.ref] = spec
             self._runner.accept(spec, folder=folder, log=log)
             self._accepted[spec.ref] = time.monotonic()
-        self._wake()
+        self._move()
         return ""
 
     def begin(self, job_id: str, attempt: int) -> None:
@@ -133,15 +135,16 @@ class Supervisor:
         ref = JobRef(job_id, attempt)
         if not self._closing:
             self._runner.begin(ref, {VARIABLE: ",".join(self._gpus.taken_by(ref))})
+            self._move()
 
     def poll(self, watched: list[Watched], seconds: float) -> NodeNews:
-        """Return what is new of the watched jobs; wait up to ``seconds`` until something is, or a job was accepted."""
+        """Return what is new of the watched jobs; wait up to ``seconds`` until something is, or a job moves on."""
         deadline = time.monotonic() + seconds
-        known = len(self._specs)
+        moves = self._moves
         while True:
             news = [found for each in watched if (found := self._news(each)) is not None]
             left = deadline - time.monotonic()
-            if news or left <= 0 or len(self._specs) != known:
+            if news or left <= 0 or self._moves != moves:
                 age = time.monotonic() - self._started
                 return NodeNews(age, self._taken(), news, self._models.names())
             with self._changed:
@@ -221,6 +224,12 @@ class Supervisor:
             return f"{where} cannot be used: {reason}"
         return ""
 
+    def _move(self) -> None:
+        """End the polls that were asked before a job was accepted or begun; they may not watch it."""
+        with self._lock:
+            self._moves += 1
+        self._wake()
+
     def _wake(self) -> None:
         with self._changed:
             self._changed.notify_all()
@@ -239,16 +248,16 @@ class Supervisor:
                     logger.error("the cluster has given up this node")
                     self._give_up()
                     return
-                self._deadline = asked + LEASE_SECONDS
+                self._deadline = asked + self._config.lease
                 self._lease.extend(self._deadline)
-            time.sleep(_CONFIRM_SECONDS)
+            time.sleep(self._config.lease / _CONFIRMS)
 
     def _tick(self) -> None:
         cared = time.monotonic()
         while not self._closing:
             time.sleep(_TICK_SECONDS)
             if lease_clock() > self._deadline:
-                logger.error("no word from the cluster for %g s", LEASE_SECONDS)
+                logger.error("no word from the cluster for %g s", self._config.lease)
                 self._give_up()
                 return
             now = time.monotonic()
