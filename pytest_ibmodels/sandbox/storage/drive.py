@@ -42,11 +42,11 @@ class Drive:
     Every method raises :class:`SandboxError` if the path is refused or the node is not of the needed type.
     """
 
-    def __init__(self, root: Path, scratch: Path, mounts: Sequence[Mount] = ()) -> None:
+    def __init__(self, root: Path, scratch: Path, mounts: Sequence[Mount] = (), locks: PathLocks | None = None) -> None:
         self.root = root.resolve()
         self.scratch = scratch
         self.mounts = tuple(mounts)
-        self._locks = PathLocks()
+        self._locks = locks or PathLocks()
         self._listings = Listings()
 
     def __reduce__(self) -> tuple[type[Self], tuple[Path, Path, tuple[Mount, ...]]]:
