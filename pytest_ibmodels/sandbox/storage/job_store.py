@@ -210,6 +210,10 @@ class Store(ABC):
         """Record a sign of life of a server, which others need every few seconds if they share the database."""
 
     @abstractmethod
+    def servers_seen(self, seconds: float) -> set[str]:
+        """Ids of the servers that gave a sign of life in the last ``seconds``."""
+
+    @abstractmethod
     def adopt(self, owner: str, older_than: float = LOST_SECONDS) -> list[Job]:
         """Make ``owner`` the owner of the unfinished jobs of servers that gave no sign of life for ``older_than`` s.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
-from pytest_ibmodels.sandbox.errors import StoreError
+from pytest_ibmodels.sandbox.errors import BusyError, StoreError
 from pytest_ibmodels.sandbox.storage.job_store import LOST_SECONDS, RESTARTED, TRAIN, Store
 from pytest_ibmodels.sandbox.storage.tables import Job, row_of
 from pytest_ibmodels.sandbox.storage.transactions import Database
@@ -82,6 +82,9 @@ class LocalStore(Store):
     def beat(self, owner: str) -> None:
         """Do nothing: no other server watches."""
 
+    def servers_seen(self, seconds: float) -> set[str]:  # noqa: ARG002
+        return {self.owner}
+
     def adopt(self, owner: str, older_than: float = LOST_SECONDS) -> list[Job]:  # noqa: ARG002
         return []
 
@@ -147,7 +150,7 @@ class LocalStore(Store):
             with self.database.writing() as connection:
                 rows = [row_of(job, "_") for job in jobs]
                 connection.execute(_WRITE_JOB, rows)
-        except StoreError as error:
+        except (StoreError, BusyError) as error:
             if not self._refused:
                 names = ", ".join(job.id for job in jobs)
                 logger.error("jobs %s: %s; the new state is kept in memory until it can be written", names, error)  # noqa: TRY400

@@ -8,11 +8,13 @@ from typing import Any
 from sqlalchemy import ColumnElement, case, delete, exists, func, insert, literal, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from pytest_ibmodels.sandbox.errors import StoreError
+from pytest_ibmodels.sandbox.errors import DataInUseError, SandboxError
+from pytest_ibmodels.sandbox.storage.data_folder import DataFolder
 from pytest_ibmodels.sandbox.storage.job_store import LOST_SECONDS, RESTARTED, TRAIN, Store, failure
 from pytest_ibmodels.sandbox.storage.tables import JOB_COLUMNS, Job, Server, row_of
 from pytest_ibmodels.sandbox.storage.transactions import Database, database_now, lock_servers
 
+_FORGOTTEN_SECONDS = 86_400.0
 _WAITS = (Job.kind == TRAIN, Job.state == "PENDING", Job.task_state == "PENDING")
 
 
@@ -22,13 +24,16 @@ class SharedStore(Store):
     Times are those of the database's clock.
     """
 
-    def __init__(self, database: Database, owner: str) -> None:
+    def __init__(self, database: Database, owner: str, folder: DataFolder | None = None) -> None:
         super().__init__(database, owner)
+        self._folder = "" if folder is None else folder.id
+        if folder is not None:
+            self._check_folder(folder)
         self.beat(owner)
 
     def close(self) -> None:
         """Close all connections; jobs that are left go to the other servers."""
-        with suppress(StoreError), self.database.writing() as connection:
+        with suppress(SandboxError), self.database.writing() as connection:
             connection.execute(delete(Server).where(Server.id == self.owner))
         super().close()
 
@@ -73,9 +78,36 @@ class SharedStore(Store):
 
     # --- servers ---
 
+    def _check_folder(self, folder: DataFolder) -> None:
+        """Check that all servers of this database have the same data folder, and those of the folder this database.
+
+        Raises:
+            DataInUseError: they do not.
+        """
+        is_alive = Server.seen > database_now() - LOST_SECONDS
+        has_jobs = exists().where(Job.owner == Server.id, Job.state == "PENDING")
+        with self.database.writing() as connection:
+            connection.execute(delete(Server).where(Server.seen < database_now() - _FORGOTTEN_SECONDS, ~has_jobs))
+            other = connection.scalar(select(Server.name).where(Server.folder != folder.id, is_alive))
+            known = connection.scalar(select(func.count()).where(Server.folder == folder.id))
+        if other is not None:
+            raise DataInUseError(
+                f"the database is in use by a sandbox on {other} with another data folder; all servers of a database "
+                "need the same --data, in a file system that their machines share"
+            )
+        if not folder.is_alone and not known:
+            raise DataInUseError(
+                "the data folder is in use by a sandbox with another database; give both the same --database, or this "
+                "one another --data"
+            )
+
+    def servers_seen(self, seconds: float) -> set[str]:
+        with self.database.reading() as connection:
+            return set(connection.scalars(select(Server.id).where(Server.seen > database_now() - seconds)))
+
     def beat(self, owner: str) -> None:
         now = database_now()
-        alive = upsert(Server).values(id=owner, name=socket.gethostname(), seen=now, steady=now)
+        alive = upsert(Server).values(id=owner, name=socket.gethostname(), folder=self._folder, seen=now, steady=now)
         steady = case((Server.seen < now - LOST_SECONDS, now), else_=Server.steady)
         with self.database.writing() as connection:
             connection.execute(alive.on_conflict_do_update(index_elements=["id"], set_={"seen": now, "steady": steady}))
