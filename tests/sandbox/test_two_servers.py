@@ -102,7 +102,7 @@ def test_a_server_that_is_killed(pair: Pair) -> None:
     for job in jobs:
         pair.a.wait_for_report(job, "start")
     last = train(pair.a, "killed-last")
-    pair.a.process.kill()
+    kill(pair.a)
     answers = [pair.b.status(job)["state"] for job in (*jobs, last)]
     assert answers == ["PENDING"] * 3
     lost = soon(lambda: [job for job in jobs if pair.b.status(job)["attempt"] == 2], 30)
@@ -120,8 +120,7 @@ def test_both_are_killed(pair: Pair) -> None:
     jobs = [train(pair.a, f"both-{number}", seconds=600) for number in range(3)]
     for job in jobs[:2]:
         pair.a.wait_for_report(job, "start")
-    for server in (pair.a, pair.b):
-        server.process.kill()
+    kill(pair.a, pair.b)
     pair.a, pair.b = pair.start("a"), pair.start("b")
     ended = [pair.b.wait(job)["results"] for job in jobs[:2]]
     assert ended == [[{"status": "OK", "result": 2}]] * 2
@@ -145,6 +144,13 @@ def test_a_server_that_sleeps_for_long_writes_nothing_late(pair: Pair) -> None:
     time.sleep(1.5)
     assert other.status(job) == told
     assert told["results"] == [{"status": "OK", "result": 2}]
+
+
+def kill(*servers: RunningSandbox) -> None:
+    for server in servers:
+        server.process.kill()
+    for server in servers:
+        server.close()
 
 
 def _runs_a_job(server: RunningSandbox) -> bool:
