@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, delete, exists, func, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, bindparam, case, delete, exists, func, insert, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import aliased
 
@@ -16,7 +16,30 @@ from pytest_ibmodels.sandbox.storage.tables import JOB_COLUMNS, Job, Server, row
 from pytest_ibmodels.sandbox.storage.transactions import Database, database_now, lock_servers
 
 _FORGOTTEN_SECONDS = 86_400.0
-_WAITS = (Job.kind == TRAIN, Job.state == "PENDING", Job.task_state == "PENDING")
+
+
+def _waits(job: type[Job]) -> tuple[ColumnElement[bool], ...]:
+    """Conditions of a training that waits in the queue, also for its start after a claim."""
+    return job.kind == TRAIN, job.state == "PENDING", job.task_state == "PENDING"
+
+
+# Built once: building a statement takes longer than running it.
+_waiting, _other = aliased(Job), aliased(Job)
+_OLDEST = select(Job).where(*_waits(Job), Job.owner.is_(None)).order_by(Job.created, Job.id).limit(1)
+_FREE = (
+    select(_waiting.id)
+    .where(*_waits(_waiting), _waiting.id == bindparam("_id"), _waiting.owner.is_(None))
+    .where(~exists().where(*_waits(_other), _other.owner.is_not(None)))
+    .with_for_update(skip_locked=True)
+    .scalar_subquery()
+)
+_CLAIM = update(Job).where(Job.id == _FREE).values(owner=bindparam("_owner")).returning(*JOB_COLUMNS)
+_AHEAD = (
+    select(func.count())
+    .where(*_waits(_other), tuple_(_other.created, _other.id) <= tuple_(Job.created, Job.id))
+    .scalar_subquery()
+)
+_POSITION = select(_AHEAD).where(*_waits(Job), Job.id == bindparam("_id"))
 
 
 class SharedStore(Store):
@@ -41,50 +64,34 @@ class SharedStore(Store):
     # --- jobs ---
 
     def oldest_waiting(self) -> Job | None:
-        with self.database.reading() as connection:
-            first = select(Job).where(*_WAITS, Job.owner.is_(None)).order_by(Job.created, Job.id).limit(1)
-            row = connection.execute(first).mappings().first()
+        with self.database.statement() as connection:
+            row = connection.execute(_OLDEST).mappings().first()
         return None if row is None else Job(**row)
 
     def claim(self, job_id: str, owner: str) -> Job | None:
-        starting = exists().where(*_WAITS, Job.owner.is_not(None))
-        free = select(Job.id).where(*_WAITS, Job.id == job_id, Job.owner.is_(None)).with_for_update(skip_locked=True)
         with self.database.writing() as connection:
             lock_servers(connection)
-            if connection.scalar(select(starting)) or connection.scalar(free) is None:
-                return None
-            claimed = update(Job).where(Job.id == job_id).values(owner=owner).returning(*JOB_COLUMNS)
-            return Job(**connection.execute(claimed).mappings().one())
+            row = connection.execute(_CLAIM, {"_id": job_id, "_owner": owner}).mappings().first()
+        return None if row is None else Job(**row)
 
     def cancels_requested(self, owner: str) -> list[str]:
-        with self.database.reading() as connection:
+        with self.database.statement() as connection:
             mine = (Job.owner == owner, Job.state == "PENDING", Job.cancel_requested)
             return list(connection.scalars(select(Job.id).where(*mine).order_by(Job.created, Job.id)))
 
     def position(self, job_id: str) -> int | None:
-        other = aliased(Job)
-        ahead = (
-            select(func.count())
-            .where(
-                other.kind == TRAIN,
-                other.state == "PENDING",
-                other.task_state == "PENDING",
-                tuple_(other.created, other.id) <= tuple_(Job.created, Job.id),
-            )
-            .scalar_subquery()
-        )
-        with self.database.reading() as connection:
-            return connection.scalar(select(ahead).where(*_WAITS, Job.id == job_id))
+        with self.database.statement() as connection:
+            return connection.scalar(_POSITION, {"_id": job_id})
 
     def running(self, owner: str) -> list[Job]:
         mine = (Job.owner == owner, Job.state == "PENDING", Job.kind == TRAIN)
-        with self.database.reading() as connection:
+        with self.database.statement() as connection:
             rows = connection.execute(select(Job).where(*mine).order_by(Job.created, Job.id)).mappings()
             return [Job(**row) for row in rows]
 
     def forget_ended_before(self, moment: float) -> list[str]:
         old = (Job.state == "DONE", Job.finished < moment)
-        with self.database.writing() as connection:
+        with self.database.statement() as connection:
             return list(connection.scalars(delete(Job).where(*old).returning(Job.id)))
 
     # --- servers ---
@@ -113,14 +120,14 @@ class SharedStore(Store):
             )
 
     def servers_seen(self, seconds: float) -> set[str]:
-        with self.database.reading() as connection:
+        with self.database.statement() as connection:
             return set(connection.scalars(select(Server.id).where(Server.seen > database_now() - seconds)))
 
     def beat(self, owner: str) -> None:
         now = database_now()
         alive = upsert(Server).values(id=owner, name=socket.gethostname(), folder=self._folder, seen=now, steady=now)
         steady = case((Server.seen < now - LOST_SECONDS, now), else_=Server.steady)
-        with self.database.writing() as connection:
+        with self.database.statement() as connection:
             connection.execute(alive.on_conflict_do_update(index_elements=["id"], set_={"seen": now, "steady": steady}))
 
     def adopt(self, owner: str, older_than: float = LOST_SECONDS) -> list[Job]:
@@ -152,6 +159,6 @@ class SharedStore(Store):
     def _change(self, job_id: str, expected: Mapping[str, Any], columns: Mapping[str, Any]) -> Job | None:
         conditions = [getattr(Job, name) == value for name, value in expected.items()]
         changed = update(Job).where(Job.id == job_id, *conditions).values(columns).returning(*JOB_COLUMNS)
-        with self.database.writing() as connection:
+        with self.database.statement() as connection:
             row = connection.execute(changed).mappings().first()
         return None if row is None else Job(**row)
