@@ -212,6 +212,18 @@ class LogEntry(WireModel):
 # --- model service ---
 
 
+class Resources(WireModel):
+    """Part of a machine that a sandbox of several machines keeps free for a job; ``memory`` in bytes."""
+
+    cpus: float = Field(1.0, gt=0, allow_inf_nan=False)
+    gpus: int = Field(0, ge=0)
+    memory: int | None = Field(None, ge=1)
+
+
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class TrainRequest(WireModel):
     """Body of ``model-service/run_train``.
 
@@ -225,6 +237,10 @@ class TrainRequest(WireModel):
     arguments: dict[str, JsonValue] = Field(repr=False)
     """Not part of ``repr``, because it may contain a password."""
     device_type: str = "cpu"
+    # Only the sandbox knows these, so they are sent only if they are set.
+    resources: Resources | None = Field(None, exclude_if=_is_none)
+    retries: int | None = Field(None, ge=0, le=10, exclude_if=_is_none)
+    """How often the job is started again after its machine was lost; the sandbox's default is 1."""
 
 
 class RawInput(WireModel):

@@ -79,6 +79,16 @@ class Settings:
         return self.data / "models"
 
     @property
+    def code_root(self) -> Path:
+        """Code of jobs as zips, by digest."""
+        return self.data / "code"
+
+    @property
+    def code_cache(self) -> Path:
+        """Folder where this machine unpacks code."""
+        return self.data / "code" / "unpacked"
+
+    @property
     def environments_root(self) -> Path:
         """Virtual environments of requirements."""
         return self.data / "environments"

@@ -33,12 +33,13 @@ class RunningSandbox:
         preload: bool = False,
         tokens: str = TOKEN + "\n",
         before: Sequence[str] = (),
+        token_file: Path | None = None,
     ) -> None:
         """``tokens`` is the content of the token file; ``before`` a command that ends by running its arguments."""
-        token_file = data.parent / f"{data.name}.token"
+        token_file = token_file or data.parent / f"{data.name}.token"
         token_file.write_text(tokens)
         self.data = data
-        self.stderr = data.parent / f"{data.name}.stderr"
+        self.stderr = token_file.with_suffix(".stderr")
         options = options if preload else ("--no-preload", *options)
         command = [sys.executable, "-m", "pytest_ibmodels.sandbox", "serve", "--announce", "--exit-with-parent"]
         with self.stderr.open("wb") as stderr:

@@ -79,7 +79,7 @@ def test_jobs_and_models_run_in_the_environment_of_their_requirements(
     running.push(f"{root}/code", {"polite/__init__.py": CODE, "polite/requirements.txt": requirements})
     (tmp_path / "requirements.txt").write_text(requirements)
     settings = Settings(data=running.data, find_links=(str(wheels),), pip_variables=VARIABLES)
-    environment = find_environment([tmp_path], settings)
+    environment = find_environment([tmp_path], settings, settings.environments_root)
     assert environment is not None
     interrupted = environment.folder / "lib" / "python3" / "site-packages" / "greeting.py"
     interrupted.parent.mkdir(parents=True)
@@ -134,11 +134,11 @@ def test_the_environment_depends_on_what_is_needed(tmp_path: Path) -> None:
     settings = Settings(data=tmp_path)
     package = tmp_path / "polite"
     (package / "wheels").mkdir(parents=True)
-    assert find_environment([package], settings) is None
+    assert find_environment([package], settings, settings.environments_root) is None
 
     def folder(text: str) -> Path:
         (package / "requirements.txt").write_text(text)
-        environment = find_environment([tmp_path / "other", package], settings)
+        environment = find_environment([tmp_path / "other", package], settings, settings.environments_root)
         assert environment is not None
         return environment.folder
 
@@ -149,7 +149,7 @@ def test_the_environment_depends_on_what_is_needed(tmp_path: Path) -> None:
     assert folder("greeting[a] >= 1.0 ; python_version > '3'") == plain
     assert folder("-r more.txt") != local
     (package / "requirements.txt").write_text("# none\n")
-    assert find_environment([package], settings) is None
+    assert find_environment([package], settings, settings.environments_root) is None
 
 
 def test_environments_are_removed_when_they_were_not_used_for_long(tmp_path: Path) -> None:
@@ -160,5 +160,6 @@ def test_environments_are_removed_when_they_were_not_used_for_long(tmp_path: Pat
         if name != "new":
             os.utime(tmp_path / name / "ready" if name != "half" else tmp_path / name, (1, 1))
     remove_unused(tmp_path, time.time() - 60, lambda python: python.parents[1].name == "busy")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["busy", "new"]
+    kept = [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")]
+    assert sorted(kept) == ["busy", "new"]
     remove_unused(tmp_path / "none", time.time(), lambda _python: False)

@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
+from pytest_ibmodels.sandbox.execution.local_executor import LocalExecutor
 from pytest_ibmodels.sandbox.services.serving import ModelPool
 from pytest_ibmodels.sandbox.settings import Settings
 from pytest_ibmodels.sandbox.storage.drive import Drive
@@ -334,7 +335,8 @@ def pool(tmp_path: Path) -> Callable[..., ModelPool]:
         for name in "abc":
             for file, content in model_package(name).items():
                 drive.write(DrivePath.parse(f"o/r/fs/D/{name}/{file}"), content.encode())
-        pools.append(ModelPool(Settings(data=tmp_path, **limits), drive))  # type: ignore[arg-type]
+        settings = Settings(data=tmp_path, **limits)  # type: ignore[arg-type]
+        pools.append(ModelPool(settings, drive, LocalExecutor(settings)))
         return pools[-1]
 
     return make

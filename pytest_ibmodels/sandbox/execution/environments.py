@@ -8,14 +8,15 @@ import json
 import re
 import shutil
 import sys
-import threading
-from collections import defaultdict
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from pytest_ibmodels.sandbox.settings import Settings
+from pytest_ibmodels.sandbox.storage.locks import open_locked
 
 REQUIREMENTS = "requirements.txt"
 """File of a package that names what it needs, in pip's format."""
@@ -24,7 +25,6 @@ _READY = "ready"
 _POLL_SECONDS = 0.2
 # A name with versions, extras and markers; everything else may mean other files.
 _PLAIN = re.compile(r"\s*[A-Za-z0-9][\w.-]*\s*(\[[^\]]*\])?\s*([<>=!~(;][^@]*)?")
-_locks: defaultdict[Path, threading.Lock] = defaultdict(threading.Lock)
 
 
 @dataclass(frozen=True)
@@ -58,19 +58,18 @@ class Environment:
     @contextmanager
     def hold(self, is_given_up: Callable[[], bool]) -> Iterator[bool]:
         """Keep others from making or removing the environment; yield False if ``is_given_up`` became true meanwhile."""
-        lock = _locks[self.folder]
-        while not (held := lock.acquire(timeout=_POLL_SECONDS)):
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        while (lock := _lock(self.folder)) is None:
             if is_given_up():
-                break
-        try:
-            yield held
-        finally:
-            if held:
-                lock.release()
+                yield False
+                return
+            time.sleep(_POLL_SECONDS)
+        with lock:
+            yield True
 
 
-def find_environment(packages: Iterable[Path], settings: Settings) -> Environment | None:
-    """Find the environment of packages; None if none of them has requirements.
+def find_environment(packages: Iterable[Path], settings: Settings, root: Path) -> Environment | None:
+    """Find the environment of packages below ``root``; None if none of them has requirements.
 
     Raises:
         OSError: A file cannot be read.
@@ -86,7 +85,7 @@ def find_environment(packages: Iterable[Path], settings: Settings) -> Environmen
             content.append(_digest(file.parent))
     key = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
     variables = tuple(settings.pip_variables.items())
-    return Environment(settings.environments_root / key, tuple(needed), settings.find_links, variables)
+    return Environment(root / key, tuple(needed), settings.find_links, variables)
 
 
 def remove_unused(root: Path, before: float, is_busy: Callable[[Path], bool]) -> None:
@@ -98,18 +97,23 @@ def remove_unused(root: Path, before: float, is_busy: Callable[[Path], bool]) ->
         is_busy: Whether a process of an environment's Python runs.
     """
     for folder in root.iterdir() if root.is_dir() else ():
-        lock = _locks[folder]
-        if not lock.acquire(blocking=False):
+        lock = None if folder.name.startswith(".") else _lock(folder)
+        if lock is None:
             continue
-        try:
-            with suppress(FileNotFoundError):
-                ready = folder / _READY
-                is_old = (ready if ready.exists() else folder).stat().st_mtime < before
-                if is_old and not is_busy(folder / "bin" / "python"):
-                    ready.unlink(missing_ok=True)
-                    shutil.rmtree(folder, ignore_errors=True)
-        finally:
-            lock.release()
+        with lock, suppress(FileNotFoundError):
+            ready = folder / _READY
+            is_old = (ready if ready.exists() else folder).stat().st_mtime < before
+            if is_old and not is_busy(folder / "bin" / "python"):
+                ready.unlink(missing_ok=True)
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _lock(folder: Path) -> IO[str] | None:
+    """Lock an environment until the returned file is closed; None if another thread or process has it."""
+    try:
+        return open_locked(folder.parent / f".{folder.name}.lock")
+    except BlockingIOError:
+        return None
 
 
 def _lines(text: str) -> list[str]:

@@ -4,6 +4,7 @@ import json
 import re
 import time
 from bisect import bisect_left
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,8 +43,12 @@ def note(log: Path, sentence: str, level: Literal["INFO", "WARNING", "ERROR"] = 
         file.write(f"{_SANDBOX}{level}: {sentence}\n")
 
 
-def read_log(log: Path, started: float) -> list[LogEntry]:
-    """Read the last lines of a job's log; ``started`` (Unix seconds) is the default for lines without a time."""
+def read_logs(logs: Iterable[Path], started: float) -> list[LogEntry]:
+    """Read the last lines of the logs of a job's attempts; ``started`` (Unix seconds) stands for a missing time."""
+    return [entry for log in logs for entry in _read_log(log, started)][-MAX_LINES:]
+
+
+def _read_log(log: Path, started: float) -> list[LogEntry]:
     if not log.exists():
         return []
     sizes, times = _read_marks(log)

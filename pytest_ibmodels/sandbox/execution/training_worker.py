@@ -36,12 +36,13 @@ class TrainingJob:
     Attributes:
         function: Dotted path of the function to call.
         packages: Folders on this machine, each the code of one top-level module.
-        folder: The job's folder, with its log and its working directory.
+        log: File for its output.
+        scratch: Its working directory, created if it is missing.
         max_unzipped: Limit of an unpacked zip, in bytes.
-        unpacked: Folder of ``packages`` if they were unpacked for this job alone, else None.
         models: Folder of the models in use.
         threads: Threads of torch; None leaves them to the code.
         secrets: Passwords in ``arguments``, redacted in the log, in errors, and in URLs that the job reports.
+        variables: Environment variables to set.
     """
 
     job_id: str
@@ -49,20 +50,13 @@ class TrainingJob:
     packages: tuple[Path, ...]
     arguments: dict[str, Any]
     drive: Drive
-    folder: Path
+    log: Path
+    scratch: Path
     max_unzipped: int
-    unpacked: Path | None = None
     models: Path | None = None
     threads: int | None = None
     secrets: Secrets = field(default_factory=Secrets, repr=False)
-
-    @property
-    def log(self) -> Path:
-        return self.folder / "log.txt"
-
-    @property
-    def scratch(self) -> Path:
-        return self.folder / "scratch"
+    variables: dict[str, str] = field(default_factory=dict)
 
 
 class JobMetadataClient:
@@ -102,7 +96,8 @@ def run_training(channel: Channel, parent_pipe: Channel, job: TrainingJob) -> No
     in one sentence why the job could not be started.
     """
     try:
-        variables = {} if job.threads is None else {"OMP_NUM_THREADS": str(job.threads)}
+        threads = {} if job.threads is None else {"OMP_NUM_THREADS": str(job.threads)}
+        variables = {**threads, **job.variables}
         bootstrap_child(parent_pipe, log=job.log, folder=job.scratch, variables=variables, secrets=job.secrets)
     except OSError as error:
         send_json(channel, {"fault": plain_text(str(error)), "peak_memory": 0})

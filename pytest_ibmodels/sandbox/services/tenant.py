@@ -9,8 +9,10 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from pytest_ibmodels.sandbox.errors import SandboxError, StartError
+from pytest_ibmodels.sandbox.execution.code_cache import remove_old_archives
+from pytest_ibmodels.sandbox.execution.engines import make_executor
 from pytest_ibmodels.sandbox.execution.environments import remove_unused
-from pytest_ibmodels.sandbox.execution.job_queue import JobQueue
+from pytest_ibmodels.sandbox.execution.executor import Executor
 from pytest_ibmodels.sandbox.execution.libraries import imports_libraries
 from pytest_ibmodels.sandbox.execution.processes import (
     is_environment_busy,
@@ -20,6 +22,7 @@ from pytest_ibmodels.sandbox.execution.processes import (
     stop_idle_environments,
     warm_up,
 )
+from pytest_ibmodels.sandbox.services.dispatcher import Dispatcher
 from pytest_ibmodels.sandbox.services.marketplace import Marketplace, applications_mount
 from pytest_ibmodels.sandbox.services.model_calls import ModelCalls
 from pytest_ibmodels.sandbox.services.refiner import Refiner
@@ -46,18 +49,21 @@ class Tenant:
     Creating a tenant marks jobs that a former server left unfinished as failed, unless servers share the database.
     """
 
-    def __init__(self, settings: Settings, queue: JobQueue, server: str = "", folder: DataFolder | None = None) -> None:
+    def __init__(
+        self, settings: Settings, executor: Executor, dispatcher: Dispatcher, folder: DataFolder, name: str = ""
+    ) -> None:
         """Open everything.
 
         Args:
             settings: Settings of the tenant.
-            queue: Queue of the server.
-            server: Id of the server; empty makes one.
+            executor: Runs jobs and models.
+            dispatcher: Queue of the server.
             folder: The server's data folder, which it may use.
+            name: Name of the tenant; empty for the only one.
         """
         self.settings = settings
         settings.data.mkdir(parents=True, exist_ok=True)
-        self.store = open_store(settings.database_url, server or None, folder)
+        self.store = open_store(settings.database_url, dispatcher.owner, folder)
         is_shared = self.store.database.is_shared
         scratch = settings.scratch / self.store.owner if is_shared else settings.scratch
         if is_shared:
@@ -71,10 +77,11 @@ class Tenant:
         self.drive = Drive(settings.drive_root, scratch, (applications_mount(settings), *settings.mounts), locks)
         self.marketplace = Marketplace(settings, self.drive, self.store, locks)
         self.tasks = TaskRunner(self.store)
-        self.training = Trainings(settings, self.drive, self.store, self.marketplace, queue)
-        self.models = ModelPool(settings, self.drive)
+        self.training = Trainings(settings, self.drive, self.store, self.marketplace, executor, dispatcher)
+        dispatcher.add(self.store)
+        self.models = ModelPool(settings, self.drive, executor, name)
         self.model_calls = ModelCalls()
-        self.tuning = Tunings(settings, self.drive, self.training)
+        self.tuning = Tunings(settings, scratch, self.training, executor.serve(f"{name}/tuned models"))
         self.refiner = Refiner(self.drive, self.store, self.models, self.tasks)
 
     def tidy_up(self) -> None:
@@ -85,6 +92,7 @@ class Tenant:
         self.tuning.close_idle()
         before = time.time() - self.settings.keep_jobs
         remove_unused(self.settings.environments_root, before, is_environment_busy)
+        remove_old_archives(self.settings.code_root, before)
         for job_id in self.store.forget_ended_before(before):
             self.training.forget(job_id)
         for folder in self.settings.jobs_root.iterdir():
@@ -117,15 +125,15 @@ class Tenants:
         each = {name: settings.for_tenant(name) for name in names}
         refuse_shared_databases({name: its_settings.database_url for name, its_settings in each.items()})
         self._folder = DataFolder(settings.data, is_shared=is_shared(settings.database_url))
-        self._queue = JobQueue(settings.max_jobs)
+        self._executor = make_executor(settings)
+        self._dispatcher = Dispatcher(self._executor, uuid.uuid4().hex)
         self._closing = threading.Event()
         self._by_name: dict[str, Tenant] = {}
         try:
             prepare_sockets()
             settings.samples_root.mkdir(exist_ok=True)
-            server = uuid.uuid4().hex
             for name, its_settings in each.items():
-                self._by_name[name] = Tenant(its_settings, self._queue, server, self._folder)
+                self._by_name[name] = Tenant(its_settings, self._executor, self._dispatcher, self._folder, name)
             self._folder.let_others_in()
         except BaseException as error:
             for tenant in self._by_name.values():
@@ -143,13 +151,14 @@ class Tenants:
 
     def start(self) -> None:
         """Start background threads: one imports training code and generates samples, one does periodic work."""
+        self._dispatcher.start()
         for target in (self._warm_up, self._run_periodic_work):
             threading.Thread(target=target, name=target.__name__.strip("_"), daemon=True).start()
 
     def close(self) -> None:
         """Kill all processes, close the tenants, and unlock the data folder."""
         self._closing.set()
-        self._queue.close()
+        self._dispatcher.close()
         for tenant in self._by_name.values():
             tenant.close()
         kill_all()

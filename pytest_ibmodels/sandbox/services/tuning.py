@@ -1,21 +1,22 @@
 """Models of text classification: train them as jobs, and answer with a process of the pushed code."""
 
-import shutil
+import json
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_ibmodels.instabase.wire import TrainRequest
 from pytest_ibmodels.sandbox.errors import SandboxError
-from pytest_ibmodels.sandbox.execution.libraries import imports_libraries
-from pytest_ibmodels.sandbox.execution.processes import ChildProcess, ProcessGoneError
-from pytest_ibmodels.sandbox.execution.tuning_worker import FACTORY, TuningSpec, serve_tuning
+from pytest_ibmodels.sandbox.execution.served import Served, ServedSpec, TunedModels
+from pytest_ibmodels.sandbox.execution.tuning_worker import FACTORY
 from pytest_ibmodels.sandbox.services.model_calls import hold
 from pytest_ibmodels.sandbox.services.serving import fingerprint
 from pytest_ibmodels.sandbox.services.training import Code, Trainings
 from pytest_ibmodels.sandbox.settings import Settings
-from pytest_ibmodels.sandbox.storage.drive import Drive
+
+if TYPE_CHECKING:
+    from pytest_ibmodels.sandbox.execution.job_spec import CodeSpec
 
 DEFAULT_MODULE = "ibformers"
 """Module of a request without script packages."""
@@ -26,16 +27,15 @@ TRAIN_FUNCTION = "endpoints.run_tuning"
 class Tunings:
     """The tuned models of one tenant; at most one process answers for them, with the code of the last request."""
 
-    def __init__(self, settings: Settings, drive: Drive, training: Trainings) -> None:
+    def __init__(self, settings: Settings, scratch: Path, training: Trainings, served: Served) -> None:
         self._settings = settings
-        self._drive = drive
+        self._scratch = scratch
         self._training = training
+        self._served = served
         self._lock = threading.Lock()
-        self._process: ChildProcess | None = None
-        self._key: object = None
-        self._folders: list[Path] = []
+        self._version = ""
+        self._packed: CodeSpec | None = None
         self._last_used = 0.0
-        self._closed = False
 
     def train(self, script_packages: list[str], database: str, arguments: dict[str, Any]) -> str:
         """Queue a training, whose new model becomes the candidate, and return the job id.
@@ -61,31 +61,27 @@ class Tunings:
             SandboxError: The code cannot be found, fails, or refuses the request.
         """
         with hold(self._lock, abandoned):
-            process = self._load(self._code(script_packages))
+            spec = self._spec(self._code(script_packages))
             self._last_used = time.monotonic()
-            message = {"operation": operation, "settings": settings, "request": request}
-            try:
-                answer = process.ask(message, self._settings.model_time)
-            except ProcessGoneError as error:
-                raise self._gone(error) from None
+            answer = self._served.ask(spec, {"operation": operation, "settings": settings, "request": request})
             self._last_used = time.monotonic()
-        if "failure" in answer:
-            raise SandboxError(answer["failure"]["msg"])
-        return answer["result"]
+        if answer.failure is not None:
+            raise SandboxError(answer.failure["msg"])
+        if answer.fault or answer.gone:
+            raise SandboxError(answer.fault or f"the process that answers for tuned models {answer.gone}")
+        return answer.result
 
     def close_idle(self) -> None:
         """End the process if it was not used for ``model_idle`` seconds."""
         if time.monotonic() - self._last_used > self._settings.model_idle and self._lock.acquire(blocking=False):
             try:
-                self._end()
+                self._served.unload()
             finally:
                 self._lock.release()
 
     def close(self) -> None:
         """Kill the process."""
-        self._closed = True
-        if self._process is not None:
-            self._process.kill()
+        self._served.kill()
 
     def _code(self, script_packages: list[str]) -> Code:
         function = f"{_module(script_packages)}.{FACTORY}"
@@ -96,48 +92,18 @@ class Tunings:
             msg = f"tuning: {str(error).removeprefix('run_train: ')}"
             raise SandboxError(msg) from None
 
-    def _load(self, code: Code) -> ChildProcess:
-        key: object = code.published or [(str(folder), fingerprint(folder)) for folder in code.packages]
-        if self._process is not None and key == self._key and not self._process.has_ended():
-            _remove(code.unpacked)
-            return self._process
-        self._end()
-        scratch = self._drive.new_scratch()
-        self._folders = [scratch, *([code.unpacked] if code.unpacked else [])]
-        if self._closed:
-            msg = "the sandbox is stopping"
-            raise SandboxError(msg)
-        spec = TuningSpec(packages=code.packages, models=self._settings.models_root, scratch=scratch)
-        with_libraries = self._settings.preload and imports_libraries(code.packages)
-        process = self._process = ChildProcess(serve_tuning, spec, with_libraries=with_libraries)
-        self._key = key
-        try:
-            answer = process.answer(self._settings.model_time)
-        except ProcessGoneError as error:
-            raise self._gone(error) from None
-        if "failure" in answer:
-            self._end()
-            raise SandboxError(answer["failure"]["msg"])
-        return process
-
-    def _gone(self, error: ProcessGoneError) -> SandboxError:
-        self._end()
-        return SandboxError(f"the process that answers for tuned models {error}")
-
-    def _end(self) -> None:
-        process, self._process, self._key = self._process, None, None
-        if process is not None:
-            process.request_exit()
-            process.close()
-        for folder in self._folders:
-            _remove(folder)
-        self._folders = []
+    def _spec(self, code: Code) -> ServedSpec:
+        version = code.published or json.dumps([(str(folder), fingerprint(folder)) for folder in code.packages])
+        if self._packed is None or version != self._version or code.unpacked is not None:
+            self._version, self._packed = version, self._training.packed(code)
+        return ServedSpec(
+            version=version,
+            content=TunedModels(code=self._packed, models=self._settings.models_root),
+            environments=self._settings.environments_root,
+            scratch=self._scratch,
+            seconds=self._settings.model_time,
+        )
 
 
 def _module(script_packages: list[str]) -> str:
     return script_packages[0].rstrip("/").rpartition("/")[2] if script_packages else DEFAULT_MODULE
-
-
-def _remove(folder: Path | None) -> None:
-    if folder is not None:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -51,6 +51,7 @@ class Store(ABC):
         self,
         kind: str,
         *,
+        job_id: str | None = None,
         spec: dict[str, Any] | None = None,
         model_name: str = "",
         resources: dict[str, Any] | None = None,
@@ -61,6 +62,7 @@ class Store(ABC):
 
         Args:
             kind: ``train``, or the kind of a task, which this server owns from the start.
+            job_id: Its id; by default a new one.
             spec: As :attr:`Job.spec`.
             model_name: Name of the model that is trained.
             resources: What the job needs of a machine.
@@ -68,7 +70,7 @@ class Store(ABC):
             key: Idempotency key: if an earlier job has it, that job is returned.
         """
         job = Job(
-            uuid.uuid4().hex,
+            job_id or uuid.uuid4().hex,
             kind,
             time.time(),
             owner=None if kind == TRAIN else self.owner,
@@ -194,8 +196,8 @@ class Store(ABC):
             )
 
     @abstractmethod
-    def position(self, job_id: str) -> int | None:
-        """Position of a waiting job in the queue, 1 for the next one; None if it does not wait."""
+    def count_waiting_before(self, job: Job) -> int:
+        """How many jobs of this store wait and were created before a job, which may be of another store."""
 
     @abstractmethod
     def running(self, owner: str) -> list[Job]:

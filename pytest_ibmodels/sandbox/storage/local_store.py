@@ -58,7 +58,7 @@ class LocalStore(Store):
     # --- jobs ---
 
     def oldest_waiting(self) -> Job | None:
-        return next((job for job in self._unfinished() if _waits(job) and job.owner is None), None)
+        return next((job for job in self._unfinished() if job.is_waiting and job.owner is None), None)
 
     def claim(self, job_id: str, owner: str) -> Job | None:
         return self._change(job_id, {"state": "PENDING", "task_state": "PENDING", "owner": None}, {"owner": owner})
@@ -72,9 +72,9 @@ class LocalStore(Store):
     def job(self, job_id: str) -> Job | None:
         return self.kept_job(job_id) or super().job(job_id)
 
-    def position(self, job_id: str) -> int | None:
-        waiting = [job.id for job in self._unfinished() if _waits(job)]
-        return waiting.index(job_id) + 1 if job_id in waiting else None
+    def count_waiting_before(self, job: Job) -> int:
+        before = (job.created, job.id)
+        return sum(other.is_waiting and (other.created, other.id) < before for other in self._unfinished())
 
     def running(self, owner: str) -> list[Job]:
         return [job for job in self._unfinished() if job.owner == owner and job.kind == TRAIN]
@@ -161,7 +161,3 @@ class LocalStore(Store):
             self._behind.discard(job.id)
             if job.state == "DONE":
                 self._ended[job.id] = self._kept.pop(job.id)
-
-
-def _waits(job: Job) -> bool:
-    return job.kind == TRAIN and job.task_state == "PENDING"

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, Self
 
 from pytest_ibmodels.sandbox.errors import BusyError, refusal
 
@@ -26,6 +26,10 @@ class PathLocks:
     def __init__(self) -> None:
         self._queue: list[tuple[Path, ...]] = []
         self._changed = threading.Condition()
+
+    def __reduce__(self) -> tuple[type[Self], tuple[Any, ...]]:
+        """Pickle for another process, whose changes do not wait for those of this one."""
+        return type(self), ()
 
     @contextmanager
     def hold(self, *paths: Path) -> Iterator[None]:
@@ -64,9 +68,13 @@ class SharedPathLocks(PathLocks):
     def __init__(self, folder: Path, root: Path) -> None:
         """Lock paths below ``root``, which other machines may see elsewhere."""
         super().__init__()
-        self._folder = folder
-        self._root = root.resolve()
+        self.folder = folder
+        self.root = root.resolve()
         folder.mkdir(parents=True, exist_ok=True)
+
+    def __reduce__(self) -> tuple[type[Self], tuple[Any, ...]]:
+        """Pickle for another process, whose changes wait for those of this one."""
+        return type(self), (self.folder, self.root)
 
     @contextmanager
     def hold(self, *paths: Path) -> Iterator[None]:
@@ -78,12 +86,12 @@ class SharedPathLocks(PathLocks):
         deadline = time.monotonic() + _LOCK_SECONDS
         with super().hold(*paths), ExitStack() as stack:
             for number, mode in sorted(self._needed(paths).items()):
-                stack.enter_context(_locked(self._folder / f"{number:03}", mode, deadline))
+                stack.enter_context(_locked(self.folder / f"{number:03}", mode, deadline))
             yield
 
     def _needed(self, paths: tuple[Path, ...]) -> dict[int, int]:
         """Numbers of the files, and how each is locked."""
-        below = [path.relative_to(self._root) if path.is_relative_to(self._root) else path for path in paths]
+        below = [path.relative_to(self.root) if path.is_relative_to(self.root) else path for path in paths]
         shared = {_file_of(folder): fcntl.LOCK_SH for path in below for folder in path.parents}
         return {**shared, **{_file_of(path): fcntl.LOCK_EX for path in below}}
 

@@ -5,7 +5,20 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, case, delete, exists, func, insert, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Float,
+    String,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import aliased
 
@@ -34,12 +47,8 @@ _FREE = (
     .scalar_subquery()
 )
 _CLAIM = update(Job).where(Job.id == _FREE).values(owner=bindparam("_owner")).returning(*JOB_COLUMNS)
-_AHEAD = (
-    select(func.count())
-    .where(*_waits(_other), tuple_(_other.created, _other.id) <= tuple_(Job.created, Job.id))
-    .scalar_subquery()
-)
-_POSITION = select(_AHEAD).where(*_waits(Job), Job.id == bindparam("_id"))
+_BEFORE = tuple_(Job.created, Job.id) < tuple_(bindparam("_created", type_=Float), bindparam("_id", type_=String))
+_COUNT_BEFORE = select(func.count()).where(*_waits(Job), _BEFORE)
 
 
 class SharedStore(Store):
@@ -79,9 +88,9 @@ class SharedStore(Store):
             mine = (Job.owner == owner, Job.state == "PENDING", Job.cancel_requested)
             return list(connection.scalars(select(Job.id).where(*mine).order_by(Job.created, Job.id)))
 
-    def position(self, job_id: str) -> int | None:
+    def count_waiting_before(self, job: Job) -> int:
         with self.database.statement() as connection:
-            return connection.scalar(_POSITION, {"_id": job_id})
+            return connection.scalar(_COUNT_BEFORE, {"_created": job.created, "_id": job.id}) or 0
 
     def running(self, owner: str) -> list[Job]:
         mine = (Job.owner == owner, Job.state == "PENDING", Job.kind == TRAIN)

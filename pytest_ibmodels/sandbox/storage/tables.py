@@ -89,6 +89,11 @@ class Job(Base):
     model_name: Mapped[str] = mapped_column(String(512), default="", server_default="")
     idempotency_key: Mapped[str | None] = mapped_column(String(255), default=None)
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether this is a training that no server has started yet."""
+        return (self.kind, self.state, self.task_state) == ("train", "PENDING", "PENDING")
+
     __table_args__ = (
         Index("jobs_by_state", "state", "task_state", "created"),
         Index("jobs_by_owner", "owner"),

@@ -38,7 +38,7 @@ async def status(job_id: str, tenant: TheTenant) -> dict[str, Any]:
         answer["cur_status"] = json.dumps({"task_state": job.task_state, "task_data": job.task_data})
         answer["peak_memory"] = job.peak_memory
         if job.task_state == "PENDING":
-            position = await run_in_threadpool(tenant.training.queue_position, job.id)
+            position = await run_in_threadpool(tenant.training.queue_position, job)
             answer["queue_position"] = position
             if position is not None:
                 answer["msg"] = f"queued, {_ordinal(position)}"

@@ -4,7 +4,7 @@ from fastapi import APIRouter
 
 from pytest_ibmodels.instabase.wire import LogEntry
 from pytest_ibmodels.sandbox.errors import SandboxError
-from pytest_ibmodels.sandbox.execution.joblog import read_log
+from pytest_ibmodels.sandbox.execution.joblog import read_logs
 from pytest_ibmodels.sandbox.http.bodies import TheTenant
 
 router = APIRouter(prefix="/classifier/logs")
@@ -16,4 +16,4 @@ def logs(job_id: str, tenant: TheTenant) -> list[LogEntry]:
     job = tenant.store.job(job_id)
     if job is None:
         raise SandboxError(f"there is no job {job_id!r}")
-    return read_log(tenant.training.log_of(job.id), job.started or job.created)
+    return read_logs(tenant.training.logs_of(job), job.started or job.created)

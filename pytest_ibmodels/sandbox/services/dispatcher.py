@@ -1,0 +1,277 @@
+"""Takes the waiting jobs of all tenants in order, has the executor run them, and stores what becomes of them.
+
+Several servers may do so on one database: a job has one owner at a time, and every write names the owner and the
+attempt, so that nothing that comes late counts.
+"""
+
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from pytest_ibmodels.sandbox.errors import SandboxError
+from pytest_ibmodels.sandbox.execution.executor import Executor, JobStatus
+from pytest_ibmodels.sandbox.execution.job_spec import JobRef, JobSpec, Outcome
+from pytest_ibmodels.sandbox.storage.job_secrets import delete_secrets
+from pytest_ibmodels.sandbox.storage.job_store import CANCELLED, Store
+from pytest_ibmodels.sandbox.storage.tables import Job
+
+logger = logging.getLogger(__name__)
+
+_STEP_SECONDS = 0.5
+_BEAT_SECONDS = 2.0
+_RETRY_SECONDS = 5.0
+_CANCELS_AT_ONCE = 4
+
+
+@dataclass(eq=False)
+class _Watched:
+    """An attempt that this server has claimed."""
+
+    store: Store
+    spec: JobSpec
+    begun: bool = False
+    """Whether the database has it as started."""
+    version: int = -1
+    """Newest status that was stored."""
+    cancelling: bool = False
+    ended: threading.Event = field(default_factory=threading.Event)
+
+
+class Dispatcher:
+    """The jobs of one server."""
+
+    def __init__(self, executor: Executor, owner: str) -> None:
+        """Make a dispatcher that runs nothing before :meth:`start`; ``owner`` is the server's id in the database."""
+        self._executor = executor
+        self.owner = owner
+        self._stores: list[Store] = []
+        self._watched: dict[str, _Watched] = {}
+        self._cancels = ThreadPoolExecutor(_CANCELS_AT_ONCE, thread_name_prefix="cancel")
+        self._closing = threading.Event()
+        self._beaten = float("-inf")
+        self._thread = threading.Thread(target=self._work, name="dispatcher", daemon=True)
+
+    def add(self, store: Store) -> None:
+        """Take jobs of one more tenant."""
+        self._stores.append(store)
+
+    def start(self) -> None:
+        """Start to run jobs."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Look for a new job now."""
+        self._executor.wake()
+
+    def position(self, job: Job) -> int | None:
+        """Return the position of a waiting job among those of all tenants, starting at 1; None if it does not wait."""
+        if not job.is_waiting:
+            return None
+        return 1 + sum(each.count_waiting_before(job) for each in self._stores)
+
+    def cancel(self, store: Store, job_id: str, seconds: float = 3.0) -> bool:
+        """Stop a waiting or running job and wait up to ``seconds`` for its end; return False if it had ended before."""
+        job = store.job(job_id)
+        watched = self._watched.get(job_id)
+        requested = store.request_cancel(job_id)
+        if requested == "cancelled" and job is not None and job.spec is not None:
+            _clean_up(JobSpec.model_validate(job.spec))
+        if requested != "requested":
+            return requested == "cancelled"
+        self._executor.wake()
+        deadline = time.monotonic() + seconds
+        while (found := store.job(job_id)) is not None and found.state == "PENDING" and time.monotonic() < deadline:
+            if watched is None:
+                time.sleep(0.05)
+            else:
+                watched.ended.wait(0.05)
+        # The job may have ended by itself just before.
+        return found is None or found.state == "PENDING" or found.message == CANCELLED
+
+    def close(self) -> None:
+        """Start no more jobs. Those of a local executor are killed, others run on."""
+        self._closing.set()
+        self._executor.wake()
+        self._executor.close()
+        self._cancels.shutdown(wait=False, cancel_futures=True)
+        if self._thread.is_alive():
+            self._thread.join(1.0)
+
+    def _work(self) -> None:
+        while not self._closing.is_set():
+            try:
+                self._step()
+            except SandboxError as error:
+                logger.error("the queue waits: %s", error)  # noqa: TRY400 - the message says all
+                self._closing.wait(_STEP_SECONDS)
+            except Exception:
+                logger.exception("the queue")
+                self._closing.wait(_STEP_SECONDS)
+            self._executor.wait(_STEP_SECONDS)
+
+    def _step(self) -> None:
+        for watched in list(self._watched.values()):
+            with _no_job_stops_others(watched.spec.ref):
+                self._advance(watched)
+        self._cancel_requested()
+        while not self._closing.is_set() and self._start_next():
+            pass
+        if time.monotonic() - self._beaten > _BEAT_SECONDS:
+            self._beaten = time.monotonic()
+            self._adopt()
+
+    # --- jobs that begin ---
+
+    def _start_next(self) -> bool:
+        """Claim and start the oldest waiting job; False if there is none, or no room for it."""
+        waiting = [(job, store) for store in self._stores if (job := store.oldest_waiting()) is not None]
+        if not waiting:
+            return False
+        job, store = min(waiting, key=lambda found: (found[0].created, found[0].id))
+        spec = JobSpec.model_validate(job.spec)
+        if not self._executor.has_room(spec.resources):
+            return False
+        claimed = store.claim(job.id, self.owner)
+        if claimed is None:
+            return False
+        self._watch(store, spec.next_attempt(claimed.attempt))
+        return True
+
+    def _watch(self, store: Store, spec: JobSpec) -> None:
+        watched = self._watched[spec.job_id] = _Watched(store, spec)
+        try:
+            self._executor.start(spec)
+        except Exception as error:
+            logger.exception("job %s", spec.job_id)
+            reason = str(error) or type(error).__name__
+            self._end(watched, Outcome(msg=f"the sandbox could not run this job: {reason}", fault=True))
+
+    def _adopt(self) -> None:
+        """Say that this server lives, and take over the jobs of servers that no longer do."""
+        for store in self._stores:
+            store.beat(self.owner)
+            for job in store.adopt(self.owner):
+                if job.spec is None:
+                    continue
+                spec = JobSpec.model_validate(job.spec).next_attempt(job.attempt)
+                logger.info("job %s: taken over from a server that has ended", job.id)
+                if job.node is None:
+                    # It was never begun.
+                    self._watch(store, spec)
+                else:
+                    self._watched[job.id] = _Watched(store, spec, begun=True)
+                    self._executor.find(spec, job.node)
+
+    # --- jobs that run ---
+
+    def _advance(self, watched: _Watched) -> None:
+        """Store what has changed of an attempt."""
+        status = self._executor.poll(watched.spec.ref)
+        if status.state == "placed":
+            self._begin(watched, status)
+        if status.version != watched.version and status.reports and status.state in {"running", "ended"}:
+            if not self._report(watched, status):
+                self._drop(watched)
+                return
+            watched.version = status.version
+        if status.state == "ended":
+            self._end(watched, status.outcome or Outcome(msg="it ended without a result", fault=True))
+        elif status.state == "lost":
+            self._start_again(watched, status.reason)
+
+    def _begin(self, watched: _Watched, status: JobStatus) -> None:
+        if not watched.begun:
+            spec = watched.spec
+            if not watched.store.confirm(spec.job_id, spec.attempt, self.owner, status.node):
+                job = watched.store.job(spec.job_id)
+                if job is None or job.owner != self.owner or job.state == "DONE":
+                    self._cancels.submit(self._executor.cancel, spec.ref, CANCELLED)
+                    self._drop(watched)
+                return  # or it is about to be cancelled
+            watched.begun = True
+        self._executor.begin(watched.spec.ref)
+
+    def _report(self, watched: _Watched, status: JobStatus) -> bool:
+        spec = watched.spec
+        return watched.store.report(spec.job_id, spec.attempt, self.owner, **status.reports)
+
+    def _end(self, watched: _Watched, outcome: Outcome) -> None:
+        spec, store = watched.spec, watched.store
+        if outcome.msg is None:
+            took = store.succeed(spec.job_id, spec.attempt, self.owner, {"result": outcome.result})
+        else:
+            took = store.fail(
+                spec.job_id,
+                spec.attempt,
+                self.owner,
+                outcome.msg,
+                error=outcome.error,
+                strace=outcome.strace,
+                fault=outcome.fault,
+            )
+        if took:
+            _clean_up(spec)
+        self._executor.forget(spec.ref)
+        self._drop(watched)
+
+    def _start_again(self, watched: _Watched, reason: str) -> None:
+        """Start the next attempt of a lost job, or end the job if it has none left."""
+        spec = watched.spec
+        sentence = f"attempt {spec.attempt} was lost: {reason}"
+        attempt = watched.store.try_again(spec.job_id, spec.attempt, self.owner, sentence)
+        if attempt is None:
+            job = watched.store.job(spec.job_id)
+            is_cancelled = job is not None and job.cancel_requested
+            self._end(watched, Outcome(msg=CANCELLED if is_cancelled else sentence, fault=not is_cancelled))
+            return
+        logger.warning("job %s: %s; it is started again", spec.job_id, sentence)
+        self._executor.forget(spec.ref)
+        self._drop(watched)
+        self._watch(watched.store, spec.next_attempt(attempt))
+
+    def _drop(self, watched: _Watched) -> None:
+        if self._watched.get(watched.spec.job_id) is watched:
+            del self._watched[watched.spec.job_id]
+        watched.ended.set()
+
+    # --- jobs that are cancelled ---
+
+    def _cancel_requested(self) -> None:
+        for store in self._stores:
+            for job_id in store.cancels_requested(self.owner):
+                watched = self._watched.get(job_id)
+                if watched is not None and not watched.cancelling:
+                    watched.cancelling = True
+                    self._cancels.submit(self._cancel, watched)
+
+    def _cancel(self, watched: _Watched) -> None:
+        try:
+            self._executor.cancel(watched.spec.ref, CANCELLED)
+        except SandboxError as error:
+            logger.warning("job %s cannot be cancelled yet: %s", watched.spec.job_id, error)
+            self._closing.wait(_RETRY_SECONDS)
+            watched.cancelling = False
+        except Exception:
+            logger.exception("job %s", watched.spec.job_id)
+        self._executor.wake()
+
+
+@contextmanager
+def _no_job_stops_others(ref: JobRef) -> Iterator[None]:
+    try:
+        yield
+    except SandboxError as error:
+        logger.error("job %s: %s", ref.job_id, error)  # noqa: TRY400 - the message says all
+    except Exception:
+        logger.exception("job %s", ref.job_id)
+
+
+def _clean_up(spec: JobSpec) -> None:
+    delete_secrets(spec.folder)
+    if spec.code.unpacked is not None:
+        shutil.rmtree(spec.code.unpacked, ignore_errors=True)
