@@ -73,7 +73,7 @@ class DriveSpec(Spec):
 
     Attributes:
         mounts: Place, source, and the folder of samples of each mount.
-        locks: Folder of the locks of several servers, and the folder whose paths they lock; None for one server.
+        locks: Folder of the locks that servers share, and the folder whose paths they lock; None for one server.
     """
 
     root: Path

@@ -129,7 +129,7 @@ def open_engine(url: str | URL) -> Engine:
         StartError: the URL is invalid, or its driver is missing.
     """
     try:
-        engine = create_engine(url, **(_pool_of(make_url(url)) if is_shared(url) else {}))
+        engine = create_engine(url, **(_shared_engine(make_url(url)) if is_shared(url) else {}))
     except (SQLAlchemyError, ImportError, ValueError) as error:
         raise not_opened(error) from error
     if engine.dialect.name == "sqlite":
@@ -139,11 +139,12 @@ def open_engine(url: str | URL) -> Engine:
     return engine
 
 
-def _pool_of(url: URL) -> dict[str, Any]:
-    """Arguments of the engine of a database on another machine, which may restart at any time."""
+def _shared_engine(url: URL) -> dict[str, Any]:
+    """Arguments of the engine of a database that is perhaps on another machine, and may restart at any time."""
     libpq = url.get_driver_name() in {"psycopg", "psycopg2"}
     given = {key: value for key, value in _LIBPQ.items() if libpq and key not in url.query}
-    return {**_POOL, "connect_args": given}
+    # Without BEGIN and COMMIT, single statements need half of the messages.
+    return {**_POOL, "connect_args": given, "isolation_level": "AUTOCOMMIT"}
 
 
 def not_opened(error: Exception) -> StartError:

@@ -82,7 +82,7 @@ class Store(ABC):
         )
         if self._add(job):
             return job.id, True
-        with self.database.reading() as connection:
+        with self.database.statement() as connection:
             return connection.scalars(select(Job.id).where(Job.idempotency_key == key)).one(), False
 
     @abstractmethod
@@ -182,13 +182,13 @@ class Store(ABC):
         return None
 
     def job(self, job_id: str) -> Job | None:
-        with self.database.reading() as connection:
+        with self.database.statement() as connection:
             row = connection.execute(select(Job).where(Job.id == job_id)).mappings().first()
         return None if row is None else Job(**row)
 
     def jobs_of_model(self, model_name: str) -> list[str]:
         """Ids of the jobs that train a model of this name, oldest first."""
-        with self.database.reading() as connection:
+        with self.database.statement() as connection:
             return list(
                 connection.scalars(
                     select(Job.id).where(Job.model_name == model_name, Job.kind == TRAIN).order_by(Job.created, Job.id)

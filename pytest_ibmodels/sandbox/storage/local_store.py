@@ -89,7 +89,7 @@ class LocalStore(Store):
         return []
 
     def fail_unfinished(self) -> None:
-        with self.database.reading() as connection:
+        with self.database.statement() as connection:
             unfinished = connection.execute(select(Job).where(Job.state == "PENDING")).mappings().all()
         for row in unfinished:
             job = Job(**row)

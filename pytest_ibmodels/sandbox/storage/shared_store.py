@@ -5,8 +5,22 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, delete, exists, func, insert, literal, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Float,
+    String,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.orm import aliased
 
 from pytest_ibmodels.sandbox.errors import DataInUseError, SandboxError
 from pytest_ibmodels.sandbox.storage.data_folder import DataFolder
@@ -15,7 +29,26 @@ from pytest_ibmodels.sandbox.storage.tables import JOB_COLUMNS, Job, Server, row
 from pytest_ibmodels.sandbox.storage.transactions import Database, database_now, lock_servers
 
 _FORGOTTEN_SECONDS = 86_400.0
-_WAITS = (Job.kind == TRAIN, Job.state == "PENDING", Job.task_state == "PENDING")
+
+
+def _waits(job: type[Job]) -> tuple[ColumnElement[bool], ...]:
+    """Conditions of a training that waits in the queue, also for its start after a claim."""
+    return job.kind == TRAIN, job.state == "PENDING", job.task_state == "PENDING"
+
+
+# Built once: building a statement takes longer than running it.
+_waiting, _other = aliased(Job), aliased(Job)
+_OLDEST = select(Job).where(*_waits(Job), Job.owner.is_(None)).order_by(Job.created, Job.id).limit(1)
+_FREE = (
+    select(_waiting.id)
+    .where(*_waits(_waiting), _waiting.id == bindparam("_id"), _waiting.owner.is_(None))
+    .where(~exists().where(*_waits(_other), _other.owner.is_not(None)))
+    .with_for_update(skip_locked=True)
+    .scalar_subquery()
+)
+_CLAIM = update(Job).where(Job.id == _FREE).values(owner=bindparam("_owner")).returning(*JOB_COLUMNS)
+_BEFORE = tuple_(Job.created, Job.id) < tuple_(bindparam("_created", type_=Float), bindparam("_id", type_=String))
+_COUNT_BEFORE = select(func.count()).where(*_waits(Job), _BEFORE)
 
 
 class SharedStore(Store):
@@ -40,40 +73,34 @@ class SharedStore(Store):
     # --- jobs ---
 
     def oldest_waiting(self) -> Job | None:
-        with self.database.reading() as connection:
-            first = select(Job).where(*_WAITS, Job.owner.is_(None)).order_by(Job.created, Job.id).limit(1)
-            row = connection.execute(first).mappings().first()
+        with self.database.statement() as connection:
+            row = connection.execute(_OLDEST).mappings().first()
         return None if row is None else Job(**row)
 
     def claim(self, job_id: str, owner: str) -> Job | None:
-        starting = exists().where(*_WAITS, Job.owner.is_not(None))
-        free = select(Job.id).where(*_WAITS, Job.id == job_id, Job.owner.is_(None)).with_for_update(skip_locked=True)
         with self.database.writing() as connection:
             lock_servers(connection)
-            if connection.scalar(select(starting)) or connection.scalar(free) is None:
-                return None
-            claimed = update(Job).where(Job.id == job_id).values(owner=owner).returning(*JOB_COLUMNS)
-            return Job(**connection.execute(claimed).mappings().one())
+            row = connection.execute(_CLAIM, {"_id": job_id, "_owner": owner}).mappings().first()
+        return None if row is None else Job(**row)
 
     def cancels_requested(self, owner: str) -> list[str]:
-        with self.database.reading() as connection:
+        with self.database.statement() as connection:
             mine = (Job.owner == owner, Job.state == "PENDING", Job.cancel_requested)
             return list(connection.scalars(select(Job.id).where(*mine).order_by(Job.created, Job.id)))
 
     def count_waiting_before(self, job: Job) -> int:
-        before = tuple_(Job.created, Job.id) < tuple_(literal(job.created), literal(job.id))
-        with self.database.reading() as connection:
-            return connection.scalar(select(func.count()).where(*_WAITS, before)) or 0
+        with self.database.statement() as connection:
+            return connection.scalar(_COUNT_BEFORE, {"_created": job.created, "_id": job.id}) or 0
 
     def running(self, owner: str) -> list[Job]:
         mine = (Job.owner == owner, Job.state == "PENDING", Job.kind == TRAIN)
-        with self.database.reading() as connection:
+        with self.database.statement() as connection:
             rows = connection.execute(select(Job).where(*mine).order_by(Job.created, Job.id)).mappings()
             return [Job(**row) for row in rows]
 
     def forget_ended_before(self, moment: float) -> list[str]:
         old = (Job.state == "DONE", Job.finished < moment)
-        with self.database.writing() as connection:
+        with self.database.statement() as connection:
             return list(connection.scalars(delete(Job).where(*old).returning(Job.id)))
 
     # --- servers ---
@@ -102,14 +129,14 @@ class SharedStore(Store):
             )
 
     def servers_seen(self, seconds: float) -> set[str]:
-        with self.database.reading() as connection:
+        with self.database.statement() as connection:
             return set(connection.scalars(select(Server.id).where(Server.seen > database_now() - seconds)))
 
     def beat(self, owner: str) -> None:
         now = database_now()
         alive = upsert(Server).values(id=owner, name=socket.gethostname(), folder=self._folder, seen=now, steady=now)
         steady = case((Server.seen < now - LOST_SECONDS, now), else_=Server.steady)
-        with self.database.writing() as connection:
+        with self.database.statement() as connection:
             connection.execute(alive.on_conflict_do_update(index_elements=["id"], set_={"seen": now, "steady": steady}))
 
     def adopt(self, owner: str, older_than: float = LOST_SECONDS) -> list[Job]:
@@ -141,6 +168,6 @@ class SharedStore(Store):
     def _change(self, job_id: str, expected: Mapping[str, Any], columns: Mapping[str, Any]) -> Job | None:
         conditions = [getattr(Job, name) == value for name, value in expected.items()]
         changed = update(Job).where(Job.id == job_id, *conditions).values(columns).returning(*JOB_COLUMNS)
-        with self.database.writing() as connection:
+        with self.database.statement() as connection:
             row = connection.execute(changed).mappings().first()
         return None if row is None else Job(**row)
