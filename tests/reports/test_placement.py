@@ -120,7 +120,7 @@ def test_sandboxes_show_their_nodes_and_queue() -> None:
         "team: sandbox 0.1.0, executor ray, 13 of 16 slots free, 1 job in the queue",
         "  node         state  cpus  gpus    memory  running  free slots",
         "  a            alive    16     1  64.0 GiB        3    13 of 16",
-        "  b ::error::  lost    16     0         -        0           -",
+        "  b ::error::  lost     16     0         -        0           -",
     ]
 
 
