@@ -72,7 +72,11 @@ class Dispatcher:
         """Return the position of a waiting job among those of all tenants, starting at 1; None if it does not wait."""
         if not job.is_waiting:
             return None
-        return 1 + sum(each.count_waiting_before(job) for each in self._stores)
+        return 1 + sum(each.count_waiting(before=job) for each in self._stores)
+
+    def count_waiting(self) -> int:
+        """How many jobs of all tenants wait."""
+        return sum(store.count_waiting() for store in self._stores)
 
     def cancel(self, store: Store, job_id: str, seconds: float = 3.0) -> bool:
         """Stop a waiting or running job and wait up to ``seconds`` for its end; return False if it had ended before."""
@@ -222,14 +226,14 @@ class Dispatcher:
     def _start_again(self, watched: _Watched, reason: str) -> None:
         """Start the next attempt of a lost job, or end the job if it has none left."""
         spec = watched.spec
-        sentence = f"attempt {spec.attempt} was lost: {reason}"
-        attempt = watched.store.try_again(spec.job_id, spec.attempt, self.owner, sentence)
+        attempt = watched.store.try_again(spec.job_id, spec.attempt, self.owner, reason)
         if attempt is None:
             job = watched.store.job(spec.job_id)
             is_cancelled = job is not None and job.cancel_requested
-            self._end(watched, Outcome(msg=CANCELLED if is_cancelled else sentence, fault=not is_cancelled))
+            lost = f"{reason}; the job was started {spec.attempt} times, as often as its 'retries' allow"
+            self._end(watched, Outcome(msg=CANCELLED if is_cancelled else lost, fault=not is_cancelled))
             return
-        logger.warning("job %s: %s; it is started again", spec.job_id, sentence)
+        logger.warning("job %s: attempt %s was lost: %s; it is started again", spec.job_id, spec.attempt, reason)
         self._executor.forget(spec.ref)
         self._drop(watched)
         self._watch(watched.store, spec.next_attempt(attempt))
