@@ -159,6 +159,11 @@ class Dispatcher:
         """Say that this server lives, and take over the jobs of servers that no longer do."""
         for store in self._stores:
             store.beat(self.owner)
+            own = {job.id: job.attempt for job in store.running(self.owner)}
+            for watched in list(self._watched.values()):
+                # After a long sleep, others may have taken over what was ours.
+                if watched.store is store and own.get(watched.spec.job_id) != watched.spec.attempt:
+                    self._disown(watched)
             for job in store.adopt(self.owner):
                 if job.spec is None:
                     continue
@@ -180,7 +185,7 @@ class Dispatcher:
             self._begin(watched, status)
         if status.version != watched.version and status.reports and status.state in {"running", "ended"}:
             if not self._report(watched, status):
-                self._drop(watched)
+                self._disown(watched)
                 return
             watched.version = status.version
         if status.state == "ended":
@@ -194,8 +199,7 @@ class Dispatcher:
             if not watched.store.confirm(spec.job_id, spec.attempt, self.owner, status.node):
                 job = watched.store.job(spec.job_id)
                 if job is None or job.owner != self.owner or job.state == "DONE":
-                    self._cancels.submit(self._executor.cancel, spec.ref, CANCELLED)
-                    self._drop(watched)
+                    self._disown(watched)
                 return  # or it is about to be cancelled
             watched.begun = True
         self._executor.begin(watched.spec.ref)
@@ -237,6 +241,18 @@ class Dispatcher:
         self._executor.forget(spec.ref)
         self._drop(watched)
         self._watch(watched.store, spec.next_attempt(attempt))
+
+    def _disown(self, watched: _Watched) -> None:
+        """Leave a job that is another server's by now; what runs of an attempt that no longer counts is stopped."""
+        job = watched.store.job(watched.spec.job_id)
+        if job is None or job.state == "DONE" or job.attempt != watched.spec.attempt or job.node is None:
+            self._cancels.submit(self._stop, watched.spec.ref)
+        self._drop(watched)
+
+    def _stop(self, ref: JobRef) -> None:
+        with _no_job_stops_others(ref):
+            self._executor.cancel(ref, CANCELLED)
+            self._executor.forget(ref)
 
     def _drop(self, watched: _Watched) -> None:
         if self._watched.get(watched.spec.job_id) is watched:
