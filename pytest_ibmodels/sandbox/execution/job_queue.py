@@ -68,6 +68,11 @@ class JobQueue:
                     return position
         return None
 
+    def counts(self) -> tuple[int, int]:
+        """Numbers of waiting and of running jobs, those of all tenants."""
+        with self._changed:
+            return len(self._waiting), len(self._running)
+
     def cancel(self, job_id: str, *, seconds: float = 3.0) -> bool:
         """Stop a waiting or running job and wait up to ``seconds`` for its end; return False if it had ended before."""
         with self._changed:

@@ -26,6 +26,7 @@ from pytest_ibmodels.sandbox.services.marketplace import Marketplace, applicatio
 from pytest_ibmodels.sandbox.services.model_calls import ModelCalls
 from pytest_ibmodels.sandbox.services.refiner import Refiner
 from pytest_ibmodels.sandbox.services.serving import ModelPool
+from pytest_ibmodels.sandbox.services.status import ServerStatus
 from pytest_ibmodels.sandbox.services.tasks import TaskRunner
 from pytest_ibmodels.sandbox.services.training import Trainings
 from pytest_ibmodels.sandbox.services.tuning import Tunings
@@ -59,6 +60,7 @@ class Tenant:
         self.marketplace = Marketplace(settings, self.drive, self.store)
         self.tasks = TaskRunner(self.store)
         self.training = Trainings(settings, self.drive, self.store, self.marketplace, queue)
+        self.server = ServerStatus(settings, queue)
         self.models = ModelPool(settings, self.drive)
         self.model_calls = ModelCalls()
         self.tuning = Tunings(settings, self.drive, self.training)

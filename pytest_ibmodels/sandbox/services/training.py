@@ -1,8 +1,10 @@
 """Training jobs: check a request and queue it."""
 
 import shutil
+import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pytest_ibmodels.instabase.wire import TrainRequest
 from pytest_ibmodels.sandbox.errors import SandboxError
@@ -47,13 +49,29 @@ class Trainings:
         self._queue = queue
         self._model_names: dict[str, str] = {}
         """Model name by job id, oldest first."""
+        self._resources: dict[str, dict[str, Any] | None] = {}
+        """Resources that a job's request asks for, by job id."""
+        self._keys: dict[str, str] = {}
+        """Job id by idempotency key."""
+        self._submitting = threading.Lock()
 
-    def submit(self, request: TrainRequest) -> str:
+    def submit(self, request: TrainRequest, key: str | None = None) -> str:
         """Queue a training and return its job id; without script packages it runs the newest published package.
+
+        A key that an earlier request had returns the job of that request.
 
         Raises:
             SandboxError: A script package, the function's module, or the sample database does not exist.
         """
+        if key is None:
+            return self._submit(request)
+        # A client may repeat a request while the first one is still at work.
+        with self._submitting:
+            if key not in self._keys:
+                self._keys[key] = self._submit(request)
+            return self._keys[key]
+
+    def _submit(self, request: TrainRequest) -> str:
         code = self.code(request)
         arguments = dict(request.arguments)
         database = arguments.get("database")
@@ -87,6 +105,7 @@ class Trainings:
             msg = "the password of the database is too short to be redacted outside of URLs: this log may show it"
             note(job.log, msg, "WARNING")
         self._model_names[job_id] = str(request.arguments.get("model_name", ""))
+        self._resources[job_id] = request.resources.model_dump() if request.resources else None
         self._queue.add(QueuedJob(job, self._settings, self._store))
         return job_id
 
@@ -97,11 +116,18 @@ class Trainings:
     def forget(self, job_id: str) -> None:
         """Delete the folder of a job that has ended."""
         self._model_names.pop(job_id, None)
+        self._resources.pop(job_id, None)
+        with self._submitting:
+            self._keys = {key: known for key, known in self._keys.items() if known != job_id}
         shutil.rmtree(self._settings.jobs_root / job_id, ignore_errors=True)
 
     def queue_position(self, job_id: str) -> int | None:
         """Position of a waiting job, starting at 1, or None if the job does not wait."""
         return self._queue.position(job_id)
+
+    def placement(self, job_id: str) -> dict[str, Any]:
+        """Machine, attempts and resources of a job, as ``jobs/status`` answers them."""
+        return {"node": None, "attempt": 1, "attempts_lost": [], "resources": self._resources.get(job_id)}
 
     def cancel(self, job_id: str) -> bool:
         """Stop a waiting or running job and wait a few seconds for its end; return False if it had ended before."""

@@ -37,6 +37,7 @@ async def status(job_id: str, tenant: TheTenant) -> dict[str, Any]:
     if job.kind == "train":
         answer["cur_status"] = json.dumps({"task_state": job.task_state, "task_data": job.task_data})
         answer["peak_memory"] = job.peak_memory
+        answer.update(tenant.training.placement(job.id))
         if job.task_state == "PENDING":
             position = tenant.training.queue_position(job.id)
             answer["queue_position"] = position
