@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, cast
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -11,12 +12,11 @@ from pytest_ibmodels.engine.failures import EnvironmentUnavailable
 from pytest_ibmodels.engine.jobs import submit_training
 from pytest_ibmodels.engine.placement import Placement, reported_placement
 from pytest_ibmodels.engine.routes.base import RunContext, TrainingState
-from pytest_ibmodels.instabase.wire import JobStatus
+from pytest_ibmodels.engine.routes.script import ScriptRoute
+from pytest_ibmodels.instabase.wire import JobStatus, Resources, TrainRequest
 from pytest_ibmodels.reports.placement import restart_notes
+from pytest_ibmodels.spec import ModelTest, ResourcesSpec, ScriptSpec
 from tests.engine.test_case_runner import LOST, FakeClock, FakeRoute, FakeSession, failure, tell
-
-if TYPE_CHECKING:
-    from pytest_ibmodels.spec import ModelTest
 
 ON_A = Placement("a", 1)
 ON_B = Placement("b", 2, ("node a was lost",))
@@ -82,8 +82,32 @@ def test_a_start_that_is_repeated_keeps_its_key_and_another_start_has_another() 
     async def main() -> None:
         context = await FakeSession().run_context(cast("Any", None))
         for _ in range(2):
-            assert await submit_training(Losing(), context, cast("ModelTest", None), FakeClock()) == "j1"
+            assert await submit_training(Losing(), context, cast("Any", None), FakeClock()) == "j1"
 
     asyncio.run(main())
     assert keys[0] == keys[1] == keys[2] != keys[3]
     assert all(len(key) == 32 for key in keys)
+
+
+def test_only_the_training_gets_the_resources_of_its_model_test() -> None:
+    sent: list[TrainRequest] = []
+
+    async def train(request: TrainRequest, key: str = "") -> str:
+        sent.append(request)
+        return "j1"
+
+    async def main() -> None:
+        context = await FakeSession().run_context(cast("Any", SimpleNamespace(module="m", libraries=("ibformers",))))
+        context.client.models.train = train  # type: ignore[method-assign]
+        route = ScriptRoute()
+        await route.start_training(context, test)
+        await route.start_promotion(context, test, force=False)
+
+    script, resources = ScriptSpec("m.train"), ResourcesSpec(cpus=2.0, gpus=1)
+    keys: dict[str, Any] = {"env": ("e",), "ibannotator": "", "time_limit": 60, "script": script}
+    test = ModelTest(name="T", line=1, resources=resources, retries=0, **keys)
+    asyncio.run(main())
+    assert [(request.resources, request.retries) for request in sent] == [
+        (Resources(cpus=2.0, gpus=1), 0),
+        (None, None),
+    ]

@@ -90,7 +90,7 @@ def test_from_dry_run_to_unpublish_on_three_environments(
     for environment in ("dogfood", "staging"):
         idle = rf"^{environment}: sandbox \S+, executor local, (\d+) of \1 slots free, 0 jobs in the queue$"
         assert re.search(idle, printed, re.MULTILINE)
-    assert len(re.findall(rf"^  {re.escape(machine)}  alive +\d+ +\d+ +[\d.]+ GiB +0 +", printed, re.MULTILINE)) == 2
+    assert len(re.findall(rf"^  {re.escape(machine)} +alive +\d+ +\d+ +[\d.]+ GiB +0 +", printed, re.MULTILINE)) == 2
     assert ibmodels("environments", "--env", "staging")[0] == 0
 
     this = ("unpublish", "--package", name, "--version", "1.0.0")
