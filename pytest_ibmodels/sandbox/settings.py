@@ -58,6 +58,11 @@ class Settings:
         return replace(self, data=self.data / "holders" / name, database=database)
 
     @property
+    def locks_root(self) -> Path:
+        """Files that servers lock while they change the same paths."""
+        return self.data / "locks"
+
+    @property
     def drive_root(self) -> Path:
         return self.data / "drive"
 

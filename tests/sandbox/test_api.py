@@ -91,7 +91,7 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Surroundi
     for pool in sandbox.tasks._pools.values():
         pool.shutdown(wait=True)
     sandbox.store.close()
-    app.state.tenants._lock.close()
+    app.state.tenants._folder.close()
 
 
 @pytest.fixture

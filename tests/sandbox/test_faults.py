@@ -20,6 +20,7 @@ from pytest_ibmodels.sandbox.execution.local_executor import LocalExecutor
 from pytest_ibmodels.sandbox.services.dispatcher import Dispatcher
 from pytest_ibmodels.sandbox.services.tenant import Tenant
 from pytest_ibmodels.sandbox.settings import DAY, Settings
+from pytest_ibmodels.sandbox.storage.data_folder import DataFolder
 from pytest_ibmodels.sandbox.storage.local_store import LocalStore
 from pytest_ibmodels.sandbox.storage.stores import open_store
 from pytest_ibmodels.sandbox.storage.transactions import Database
@@ -224,7 +225,7 @@ def test_a_bad_zip_is_logged(sandbox: RunningSandbox, root: str) -> None:
 def test_ended_jobs_are_forgotten_with_their_logs(tmp_path: Path) -> None:
     settings = Settings(tmp_path, keep_jobs=2 * DAY)
     executor = LocalExecutor(settings)
-    sandbox = Tenant(settings, executor, Dispatcher(executor, "me"))
+    sandbox = Tenant(settings, executor, Dispatcher(executor, "me"), DataFolder(tmp_path, is_shared=False))
     jobs = {name: sandbox.store.new_job("train")[0] for name in ("old", "young", "running")}
     for job in jobs.values():
         (tmp_path / "jobs" / job).mkdir()

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Self
 from pydantic import BaseModel, ConfigDict
 
 from pytest_ibmodels.sandbox.storage.drive import Drive
+from pytest_ibmodels.sandbox.storage.locks import SharedPathLocks
 from pytest_ibmodels.sandbox.storage.mounts import Mount
 from pytest_ibmodels.sandbox.storage.paths import DrivePath
 
@@ -68,20 +69,30 @@ class CodeSpec(Spec):
 
 
 class DriveSpec(Spec):
-    """A drive; each mount is its place, its source, and the folder of samples."""
+    """A drive.
+
+    Attributes:
+        mounts: Place, source, and the folder of samples of each mount.
+        locks: Folder of the locks that servers share, and the folder whose paths they lock; None for one server.
+    """
 
     root: Path
     scratch: Path
     mounts: tuple[tuple[str, str, Path], ...] = ()
+    locks: tuple[Path, Path] | None = None
 
     @classmethod
     def of(cls, drive: Drive) -> Self:
         mounts = tuple((str(mount.at), mount.source, mount.samples) for mount in drive.mounts)
-        return cls(root=drive.root, scratch=drive.scratch, mounts=mounts)
+        shared = drive.locks if isinstance(drive.locks, SharedPathLocks) else None
+        locks = None if shared is None else (shared.folder, shared.root)
+        return cls(root=drive.root, scratch=drive.scratch, mounts=mounts, locks=locks)
 
-    def open(self) -> Drive:
+    def open(self, scratch: Path | None = None) -> Drive:
+        """Open the drive, with a folder for what is being written, on its file system; by default the drive's own."""
         mounts = [Mount(DrivePath.parse(at), source, samples) for at, source, samples in self.mounts]
-        return Drive(self.root, self.scratch, mounts)
+        locks = None if self.locks is None else SharedPathLocks(*self.locks)
+        return Drive(self.root, scratch or self.scratch, mounts, locks)
 
 
 class JobSpec(Spec):

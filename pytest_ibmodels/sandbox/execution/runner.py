@@ -20,6 +20,7 @@ from pytest_ibmodels.sandbox.execution.processes import ChildProcess, how_it_end
 from pytest_ibmodels.sandbox.execution.secrets import Secrets
 from pytest_ibmodels.sandbox.execution.training_worker import TrainingJob, run_training
 from pytest_ibmodels.sandbox.settings import Settings
+from pytest_ibmodels.sandbox.storage.drive import Drive
 from pytest_ibmodels.sandbox.storage.job_secrets import read_secrets
 
 logger = logging.getLogger(__name__)
@@ -168,6 +169,8 @@ class Runner:
     def _run(self, running: _Running, variables: dict[str, str]) -> Outcome:
         spec = running.spec
         scratch = running.folder / f"scratch-{spec.attempt}"
+        # Not that of the server, which may end before the job.
+        arriving = spec.folder / f"arriving-{spec.attempt}"
         try:
             secrets = read_secrets(spec.folder) if spec.secrets else {}
             packages = self._code.open(spec.code)
@@ -175,12 +178,15 @@ class Runner:
             ended, exit_code = self._prepare(running, environment, scratch)
             if ended is not None and "result" in ended:
                 python = None if environment is None else environment.python
-                job = _training_job(running, packages, secrets, scratch, variables, self._lease)
+                arriving.mkdir(exist_ok=True)
+                drive = spec.drive.open(arriving)
+                job = _training_job(running, packages, drive, secrets, scratch, variables, self._lease)
                 with_libraries = self._settings.preload and imports_libraries(packages)
                 process = ChildProcess(run_training, job, with_libraries=with_libraries, python=python)
                 ended, exit_code = self._watch(running, process)
         finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            for folder in (scratch, arriving):
+                shutil.rmtree(folder, ignore_errors=True)
         return _outcome(running, ended, exit_code)
 
     def _prepare(
@@ -235,6 +241,7 @@ class Runner:
 def _training_job(
     running: _Running,
     packages: tuple[Path, ...],
+    drive: Drive,
     secrets: dict[str, str],
     scratch: Path,
     variables: dict[str, str],
@@ -248,7 +255,7 @@ def _training_job(
         function=spec.function,
         packages=packages,
         arguments={**spec.arguments, **secrets},
-        drive=spec.drive.open(),
+        drive=drive,
         log=running.log,
         scratch=scratch,
         max_unzipped=spec.limits.unzipped,

@@ -1,9 +1,8 @@
 """Marketplace: publish, install and pack packages (Instabase protocol, "Marketplace")."""
 
 import shutil
-import threading
 import time
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from semver import Version
@@ -15,6 +14,7 @@ from pytest_ibmodels.sandbox.settings import Settings
 from pytest_ibmodels.sandbox.storage.archives import extract, pack, translate_zip_errors
 from pytest_ibmodels.sandbox.storage.drive import Drive
 from pytest_ibmodels.sandbox.storage.job_store import Store
+from pytest_ibmodels.sandbox.storage.locks import PathLocks
 from pytest_ibmodels.sandbox.storage.mounts import Mount
 from pytest_ibmodels.sandbox.storage.paths import APPLICATIONS, DrivePath
 from pytest_ibmodels.sandbox.storage.tables import PackageRow
@@ -38,13 +38,14 @@ class Marketplace:
     be served.
     """
 
-    def __init__(self, settings: Settings, drive: Drive, store: Store) -> None:
+    def __init__(self, settings: Settings, drive: Drive, store: Store, locks: PathLocks | None = None) -> None:
         self._max_bytes = settings.max_unzipped
         self._root = settings.applications_root
         self._drive = drive
         self._store = store
-        self._changing = threading.Lock()
-        self._reconcile()
+        self._locks = locks or PathLocks()
+        with self._changing():
+            self._reconcile()
 
     def apps(self) -> list[MarketplaceApp]:
         """Published packages by name; versions are in semantic order, equal ones in order of publication."""
@@ -79,7 +80,7 @@ class Marketplace:
 
     def unpublish(self, name: str, version: str) -> None:
         """Remove a version, with its installed copy."""
-        with self._changing:
+        with self._changing():
             row = self._published_row(name, version, "unpublish")
             self._store.packages.remove(name, version)
             for folder in (self._local(_archive(row)).parent, self._local(_installed(row))):
@@ -87,7 +88,7 @@ class Marketplace:
 
     def install(self, name: str, version: str) -> None:
         """Unpack a published version to its folder in the drive; do nothing if it is installed."""
-        with self._changing:
+        with self._changing():
             row = self._published_row(name, version, "install")
             if row.installed:
                 return
@@ -147,14 +148,14 @@ class Marketplace:
             packed.unlink(missing_ok=True)
         return target
 
+    def _changing(self) -> AbstractContextManager[None]:
+        """Lock all packages against other changes, also those of other servers if they share the data folder."""
+        return self._locks.hold(self._root)
+
     def _add(self, row: PackageRow, archive: Path) -> None:
-        with self._changing:
+        with self._changing():
             if self._store.packages.get(row.name, row.version) is not None:
-                msg = (
-                    f"publish: {row.name} {row.version} is published already, nothing was changed; "
-                    "give the package another version, or unpublish this one first"
-                )
-                raise SandboxError(msg)
+                raise _is_published(row)
             target = self._local(_archive(row))
             with translate_zip_errors(_archive(row), "stored"):
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -162,7 +163,8 @@ class Marketplace:
             # The clock may have been set back; publication times must increase.
             newest = max((other.published for other in self._store.packages.all()), default=0.0)
             row.published = max(time.time(), newest + _TICK)
-            self._store.packages.add(row)
+            if not self._store.packages.add(row):
+                raise _is_published(row)
 
     def _published_row(self, name: str, version: str, call: str) -> PackageRow:
         row = self._store.packages.get(name, version)
@@ -203,6 +205,13 @@ class Marketplace:
             for folder in list(self._local(path).glob("*/*")):
                 if folder not in kept:
                     _remove(folder)
+
+
+def _is_published(row: PackageRow) -> SandboxError:
+    return SandboxError(
+        f"publish: {row.name} {row.version} is published already, nothing was changed; "
+        "give the package another version, or unpublish this one first"
+    )
 
 
 def _remove(folder: Path) -> None:

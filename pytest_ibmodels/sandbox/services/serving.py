@@ -129,7 +129,7 @@ class ModelPool:
             version=fingerprint(folder),
             content=model,
             environments=self._settings.environments_root,
-            scratch=self._settings.scratch,
+            scratch=self._drive.scratch,
             seconds=self._settings.model_time,
         )
 

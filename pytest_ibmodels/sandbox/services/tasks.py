@@ -2,14 +2,17 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from pytest_ibmodels.sandbox.errors import SandboxError
+from pytest_ibmodels.sandbox.errors import BusyError, SandboxError
 from pytest_ibmodels.sandbox.storage.job_store import Store
 
 logger = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 0.5
 
 
 class TaskRunner:
@@ -44,9 +47,11 @@ class TaskRunner:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _run(self, job_id: str, task: Callable[[], dict[str, Any] | None]) -> None:
+        owner = self._store.owner
         try:
-            self._store.confirm(job_id, 1, self._store.owner, None)
-            self._store.succeed(job_id, 1, self._store.owner, task() or {})
+            self._record(lambda: self._store.confirm(job_id, 1, owner, None))
+            result = task() or {}
+            self._record(lambda: self._store.succeed(job_id, 1, owner, result))
         except SandboxError as error:
             logger.warning("job %s: %s", job_id, error)
             self._fail(job_id, str(error))
@@ -56,4 +61,16 @@ class TaskRunner:
 
     def _fail(self, job_id: str, msg: str) -> None:
         if not self._closing:
-            self._store.fail(job_id, 1, self._store.owner, msg)
+            self._record(lambda: self._store.fail(job_id, 1, self._store.owner, msg))
+
+    def _record(self, write: Callable[[], bool]) -> None:
+        """Write the state of a job, and wait for a database that does not answer for a moment."""
+        while True:
+            try:
+                write()
+            except BusyError:
+                if self._closing:
+                    raise
+                time.sleep(_RETRY_SECONDS)
+            else:
+                return

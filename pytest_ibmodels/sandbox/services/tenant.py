@@ -1,17 +1,14 @@
 """Tenants of a server: one for each token, each with a drive, jobs, models and a marketplace of its own."""
 
 import logging
-import os
 import shutil
 import threading
 import time
 import uuid
 from collections.abc import Iterable
 from contextlib import suppress
-from pathlib import Path
-from typing import IO
 
-from pytest_ibmodels.sandbox.errors import DataInUseError, SandboxError, StartError
+from pytest_ibmodels.sandbox.errors import SandboxError, StartError
 from pytest_ibmodels.sandbox.execution.code_cache import remove_old_archives
 from pytest_ibmodels.sandbox.execution.engines import make_executor
 from pytest_ibmodels.sandbox.execution.environments import remove_unused
@@ -30,13 +27,15 @@ from pytest_ibmodels.sandbox.services.marketplace import Marketplace, applicatio
 from pytest_ibmodels.sandbox.services.model_calls import ModelCalls
 from pytest_ibmodels.sandbox.services.refiner import Refiner
 from pytest_ibmodels.sandbox.services.serving import ModelPool
+from pytest_ibmodels.sandbox.services.status import ServerStatus
 from pytest_ibmodels.sandbox.services.tasks import TaskRunner
 from pytest_ibmodels.sandbox.services.training import Trainings
 from pytest_ibmodels.sandbox.services.tuning import Tunings
 from pytest_ibmodels.sandbox.settings import Settings
-from pytest_ibmodels.sandbox.storage.databases import refuse_shared_databases
+from pytest_ibmodels.sandbox.storage.data_folder import SCRATCH_SECONDS, DataFolder, remove_old_scratch
+from pytest_ibmodels.sandbox.storage.databases import is_shared, refuse_shared_databases
 from pytest_ibmodels.sandbox.storage.drive import Drive
-from pytest_ibmodels.sandbox.storage.locks import open_locked
+from pytest_ibmodels.sandbox.storage.locks import PathLocks, SharedPathLocks
 from pytest_ibmodels.sandbox.storage.stores import open_store
 
 logger = logging.getLogger(__name__)
@@ -48,25 +47,43 @@ _TIDY_SECONDS = 60.0
 class Tenant:
     """Everything that belongs to one token, in one data folder.
 
-    Creating a tenant marks jobs that a former server left unfinished as failed.
+    Creating a tenant marks jobs that a former server left unfinished as failed, unless servers share the database.
     """
 
-    def __init__(self, settings: Settings, executor: Executor, dispatcher: Dispatcher, name: str = "") -> None:
+    def __init__(
+        self, settings: Settings, executor: Executor, dispatcher: Dispatcher, folder: DataFolder, name: str = ""
+    ) -> None:
+        """Open everything.
+
+        Args:
+            settings: Settings of the tenant.
+            executor: Runs jobs and models.
+            dispatcher: Queue of the server.
+            folder: The server's data folder, which it may use.
+            name: Name of the tenant; empty for the only one.
+        """
         self.settings = settings
         settings.data.mkdir(parents=True, exist_ok=True)
-        self.store = open_store(settings.database_url, dispatcher.owner)
-        shutil.rmtree(settings.scratch, ignore_errors=True)
-        for folder in (settings.scratch, settings.drive_root, settings.jobs_root):
-            folder.mkdir(parents=True, exist_ok=True)
+        self.store = open_store(settings.database_url, dispatcher.owner, folder)
+        is_shared = self.store.database.is_shared
+        scratch = settings.scratch / self.store.owner if is_shared else settings.scratch
+        if is_shared:
+            remove_old_scratch(settings.scratch, self.store.servers_seen(SCRATCH_SECONDS))
+        else:
+            shutil.rmtree(scratch, ignore_errors=True)
+        for needed in (scratch, settings.drive_root, settings.jobs_root):
+            needed.mkdir(parents=True, exist_ok=True)
         self.store.fail_unfinished()
-        self.drive = Drive(settings.drive_root, settings.scratch, (applications_mount(settings), *settings.mounts))
-        self.marketplace = Marketplace(settings, self.drive, self.store)
+        locks = SharedPathLocks(settings.locks_root, settings.data) if is_shared else PathLocks()
+        self.drive = Drive(settings.drive_root, scratch, (applications_mount(settings), *settings.mounts), locks)
+        self.marketplace = Marketplace(settings, self.drive, self.store, locks)
         self.tasks = TaskRunner(self.store)
         self.training = Trainings(settings, self.drive, self.store, self.marketplace, executor, dispatcher)
         dispatcher.add(self.store)
+        self.server = ServerStatus(settings, executor, dispatcher)
         self.models = ModelPool(settings, self.drive, executor, name)
         self.model_calls = ModelCalls()
-        self.tuning = Tunings(settings, self.training, executor.serve(f"{name}/tuned models"))
+        self.tuning = Tunings(settings, scratch, self.training, executor.serve(f"{name}/tuned models"))
         self.refiner = Refiner(self.drive, self.store, self.models, self.tasks)
 
     def tidy_up(self) -> None:
@@ -81,9 +98,10 @@ class Tenant:
         for job_id in self.store.forget_ended_before(before):
             self.training.forget(job_id)
         for folder in self.settings.jobs_root.iterdir():
-            # The folder's job may be missing: the database was lost or replaced.
-            if folder.stat().st_mtime < before and self.store.job(folder.name) is None:
-                self.training.forget(folder.name)
+            # The folder's job may be missing: the database was lost or replaced. Another server may tidy up, too.
+            with suppress(FileNotFoundError):
+                if folder.stat().st_mtime < before and self.store.job(folder.name) is None:
+                    self.training.forget(folder.name)
 
     def close(self) -> None:
         """Start no more jobs or processes, and close the database."""
@@ -98,7 +116,7 @@ class Tenant:
 class Tenants:
     """The tenants of a server, by name. They share the job queue and the fork server.
 
-    Creating it locks the server's data folder.
+    Creating it locks the server's data folder, alone or with the other servers of its database.
 
     Raises:
         StartError: The data folder or a database cannot be used, or another server uses it.
@@ -108,7 +126,7 @@ class Tenants:
         self._settings = settings
         each = {name: settings.for_tenant(name) for name in names}
         refuse_shared_databases({name: its_settings.database_url for name, its_settings in each.items()})
-        self._lock = _claim(settings.data)
+        self._folder = DataFolder(settings.data, is_shared=is_shared(settings.database_url))
         self._executor = make_executor(settings)
         self._dispatcher = Dispatcher(self._executor, uuid.uuid4().hex)
         self._closing = threading.Event()
@@ -117,11 +135,12 @@ class Tenants:
             prepare_sockets()
             settings.samples_root.mkdir(exist_ok=True)
             for name, its_settings in each.items():
-                self._by_name[name] = Tenant(its_settings, self._executor, self._dispatcher, name)
+                self._by_name[name] = Tenant(its_settings, self._executor, self._dispatcher, self._folder, name)
+            self._folder.let_others_in()
         except BaseException as error:
             for tenant in self._by_name.values():
                 tenant.close()
-            self._lock.close()
+            self._folder.close()
             if isinstance(error, SandboxError):
                 raise StartError(str(error)) from error
             if isinstance(error, OSError):
@@ -145,7 +164,7 @@ class Tenants:
         for tenant in self._by_name.values():
             tenant.close()
         kill_all()
-        self._lock.close()
+        self._folder.close()
 
     def _warm_up(self) -> None:
         try:
@@ -177,22 +196,3 @@ def _tidy_up(tenant: Tenant) -> None:
         logger.warning("tidying up: %s", error)
     except Exception:
         logger.exception("tidying up")
-
-
-def _claim(data: Path) -> IO[str]:
-    """Lock the data folder until the returned file is closed or this process ends."""
-    try:
-        data.mkdir(parents=True, exist_ok=True)
-        lock = open_locked(data / "lock")
-    except BlockingIOError:
-        owner = (data / "lock").read_text(encoding="utf-8").strip() or "unknown"
-        msg = f"the data folder '{data}' is in use by another sandbox (process {owner}); give this one another --data"
-        raise DataInUseError(msg) from None
-    except OSError as error:
-        msg = f"the data folder '{data}' cannot be used: {error.strerror or error}"
-        raise StartError(msg) from error
-    # The process id is for the message above; on a full disk it is missing.
-    with suppress(OSError):
-        os.ftruncate(lock.fileno(), 0)
-        os.write(lock.fileno(), str(os.getpid()).encode())
-    return lock

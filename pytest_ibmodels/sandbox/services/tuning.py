@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_ibmodels.instabase.wire import TrainRequest
@@ -26,8 +27,9 @@ TRAIN_FUNCTION = "endpoints.run_tuning"
 class Tunings:
     """The tuned models of one tenant; at most one process answers for them, with the code of the last request."""
 
-    def __init__(self, settings: Settings, training: Trainings, served: Served) -> None:
+    def __init__(self, settings: Settings, scratch: Path, training: Trainings, served: Served) -> None:
         self._settings = settings
+        self._scratch = scratch
         self._training = training
         self._served = served
         self._lock = threading.Lock()
@@ -98,7 +100,7 @@ class Tunings:
             version=version,
             content=TunedModels(code=self._packed, models=self._settings.models_root),
             environments=self._settings.environments_root,
-            scratch=self._settings.scratch,
+            scratch=self._scratch,
             seconds=self._settings.model_time,
         )
 

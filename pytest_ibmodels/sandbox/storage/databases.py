@@ -3,17 +3,18 @@
 Tenants and sandboxes do not share databases.
 """
 
+import contextlib
 import errno
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote
 
 from sqlalchemy import URL, Engine, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from pytest_ibmodels.sandbox.errors import BusyError, DataInUseError, SandboxError, StartError, StoreError, UsageError
 from pytest_ibmodels.sandbox.storage.locks import open_locked
@@ -22,6 +23,15 @@ _NAMING = frozenset({"dbname", "host", "hostaddr", "options", "port", "service",
 """Keys of a URL's query that select the database; other keys do not keep tenants apart."""
 _POSTGRESQL_NAME_BYTES = 63
 """PostgreSQL truncates longer names."""
+_POOL = {"pool_size": 4, "max_overflow": 8, "pool_timeout": 10.0, "pool_pre_ping": True}
+"""PostgreSQL allows 100 connections by default; a tenant of a server takes at most 12."""
+_LIBPQ = {"connect_timeout": 5, "keepalives_idle": 5, "keepalives_interval": 2, "tcp_user_timeout": 10_000}
+"""Options that notice within about ten seconds that the machine of the database is gone."""
+_FROZEN_SERVER = "SET idle_in_transaction_session_timeout = '5s'; SET lock_timeout = '10s'"
+"""PostgreSQL ends the transaction of a server that is frozen, which may hold the locks that all need."""
+_TEMPORARY = ("08", "25P03", "40", "53", "55P03", "57")
+"""Beginnings of PostgreSQL's codes of errors that pass: no connection, timeouts, deadlocks, shortage, a restart."""
+_DISK_FULL = "53100"
 
 
 def refuse_shared_databases(urls: Mapping[str, str | URL]) -> None:
@@ -119,19 +129,29 @@ def open_engine(url: str | URL) -> Engine:
         StartError: the URL is invalid, or its driver is missing.
     """
     try:
-        engine = create_engine(url)
+        engine = create_engine(url, **(_shared_engine(make_url(url)) if is_shared(url) else {}))
     except (SQLAlchemyError, ImportError, ValueError) as error:
         raise not_opened(error) from error
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _set_up_sqlite)
+    elif engine.dialect.name == "postgresql":
+        event.listen(engine, "connect", _set_up_postgresql)
     return engine
+
+
+def _shared_engine(url: URL) -> dict[str, Any]:
+    """Arguments of the engine of a database that is perhaps on another machine, and may restart at any time."""
+    libpq = url.get_driver_name() in {"psycopg", "psycopg2"}
+    given = {key: value for key, value in _LIBPQ.items() if libpq and key not in url.query}
+    # Without BEGIN and COMMIT, single statements need half of the messages.
+    return {**_POOL, "connect_args": given, "isolation_level": "AUTOCOMMIT"}
 
 
 def not_opened(error: Exception) -> StartError:
     return StartError(f"the database cannot be opened: {str(error).splitlines()[0]}")
 
 
-@contextmanager
+@contextlib.contextmanager
 def translate_database_errors() -> Iterator[None]:
     """Turn errors of the database into :class:`SandboxError`.
 
@@ -149,6 +169,8 @@ def translate_database_errors() -> Iterator[None]:
 def _translated(error: Exception) -> SandboxError:
     reason = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     text = (str(reason).splitlines() or [type(reason).__name__])[0]
+    if _is_temporary(error, reason):
+        return BusyError(f"the sandbox's database: {text}")
     match getattr(reason, "sqlite_errorcode", 0) & 0xFF:
         case sqlite3.SQLITE_FULL:
             what = f"cannot be written ({text}): free some space below its --data, then retry"
@@ -161,9 +183,27 @@ def _translated(error: Exception) -> SandboxError:
             return BusyError(f"the sandbox's database: {text}")
         case sqlite3.SQLITE_CANTOPEN if _is_out_of_files():
             return BusyError("the sandbox's database: too many open files")
+        case _ if _postgresql_code(reason) == _DISK_FULL:
+            what = f"cannot be written ({text}): free some space on its machine, then retry"
         case _:
             what = f"failed: {text}"
     return StoreError(f"the sandbox's database {what}")
+
+
+def _is_temporary(error: Exception, reason: BaseException) -> bool:
+    """Return whether PostgreSQL, or the pool of its connections, will probably accept the same call in a moment."""
+    if isinstance(error, PoolTimeoutError):
+        return True
+    code = _postgresql_code(reason)
+    if code is not None:
+        return code.startswith(_TEMPORARY) and code != _DISK_FULL
+    # Without a code there is no answer of the database at all.
+    return isinstance(error, OperationalError | InterfaceError) and not isinstance(reason, sqlite3.Error)
+
+
+def _postgresql_code(reason: BaseException) -> str | None:
+    code = getattr(reason, "sqlstate", None) or getattr(reason, "pgcode", None)
+    return code if isinstance(code, str) else None
 
 
 def _is_out_of_files() -> bool:
@@ -172,6 +212,12 @@ def _is_out_of_files() -> bool:
     except OSError as error:
         return error.errno in {errno.EMFILE, errno.ENFILE}
     return False
+
+
+def _set_up_postgresql(connection: Any, _record: object) -> None:
+    with contextlib.closing(connection.cursor()) as cursor:
+        cursor.execute(_FROZEN_SERVER)
+    connection.commit()
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:

@@ -42,16 +42,16 @@ class Drive:
     Every method raises :class:`SandboxError` if the path is refused or the node is not of the needed type.
     """
 
-    def __init__(self, root: Path, scratch: Path, mounts: Sequence[Mount] = ()) -> None:
+    def __init__(self, root: Path, scratch: Path, mounts: Sequence[Mount] = (), locks: PathLocks | None = None) -> None:
         self.root = root.resolve()
         self.scratch = scratch
         self.mounts = tuple(mounts)
-        self._locks = PathLocks()
+        self.locks = locks or PathLocks()
         self._listings = Listings()
 
-    def __reduce__(self) -> tuple[type[Self], tuple[Path, Path, tuple[Mount, ...]]]:
-        """Pickle for a job process, which has its own locks."""
-        return type(self), (self.root, self.scratch, self.mounts)
+    def __reduce__(self) -> tuple[type[Self], tuple[Path, Path, tuple[Mount, ...], PathLocks]]:
+        """Pickle for a job process."""
+        return type(self), (self.root, self.scratch, self.mounts, self.locks)
 
     # --- reading ---
 
@@ -256,7 +256,7 @@ class Drive:
     def _changing(self, *paths: DrivePath) -> Iterator[None]:
         """Lock these paths, with links in their parents resolved, against other changes."""
         found = [self._locate(path, follow=False).local for path in paths]
-        with self._locks.hold(*(Path(os.path.realpath(local.parent), local.name) for local in found)):
+        with self.locks.hold(*(Path(os.path.realpath(local.parent), local.name) for local in found)):
             yield
 
     def _writable(self, path: DrivePath, *, follow: bool = True, drive_itself: bool = False) -> Path:

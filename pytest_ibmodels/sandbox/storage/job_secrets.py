@@ -1,37 +1,64 @@
-"""Secrets of a job: a file in its folder that only the sandbox's user can read, and that is deleted when the job ends.
+"""Secrets of a job, in a file of its folder that only the sandbox's user can read.
 
-The database has no secrets: a job's description names the arguments that are in this file.
+The specification of a job, which is in the database, has their names only.
 """
 
 import json
 import os
+import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+
+from pytest_ibmodels.sandbox.errors import SandboxError, refusal
 
 _FILE = "secrets.json"
 
 
 def write_secrets(folder: Path, secrets: Mapping[str, str]) -> None:
-    """Write the secret arguments of a job.
+    """Write the secrets of a job, by name, to its folder.
 
     Raises:
-        OSError: The file cannot be written.
+        SandboxError: the file cannot be written.
     """
-    number = os.open(folder / _FILE, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(number, "w", encoding="utf-8") as file:
-        json.dump(dict(secrets), file)
+    new = folder / f"{_FILE}-{uuid.uuid4().hex}"
+    try:
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            json.dump(dict(secrets), file)
+        new.replace(folder / _FILE)
+    except OSError as error:
+        with suppress(OSError):
+            new.unlink(missing_ok=True)
+        raise refusal("the job's secrets could not be written", error) from error
 
 
 def read_secrets(folder: Path) -> dict[str, str]:
-    """Read the secret arguments of a job.
+    """Read the secrets of a job, by name; empty if it has none, or has ended.
 
     Raises:
-        OSError: The file cannot be read.
+        SandboxError: the file cannot be read, or is damaged.
     """
-    secrets: dict[str, str] = json.loads((folder / _FILE).read_text(encoding="utf-8"))
+    try:
+        secrets = json.loads((folder / _FILE).read_bytes())
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise refusal("the job's secrets could not be read", error) from error
+    except ValueError:
+        # The text of the error might quote a secret.
+        secrets = None
+    if not isinstance(secrets, dict) or not all(isinstance(value, str) for value in secrets.values()):
+        raise SandboxError("the job's secrets could not be read: their file is damaged; start the training again")
     return secrets
 
 
 def delete_secrets(folder: Path) -> None:
-    """Delete the file, if it is there."""
-    (folder / _FILE).unlink(missing_ok=True)
+    """Delete the secrets of a job that has ended; do nothing if there are none.
+
+    Raises:
+        SandboxError: the file cannot be deleted.
+    """
+    try:
+        (folder / _FILE).unlink(missing_ok=True)
+    except OSError as error:
+        raise refusal("the job's secrets could not be deleted", error) from error

@@ -5,11 +5,12 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
-from pytest_ibmodels.sandbox.errors import StoreError
+from pytest_ibmodels.sandbox.errors import BusyError, StoreError
 from pytest_ibmodels.sandbox.storage.job_store import LOST_SECONDS, RESTARTED, TRAIN, Store
 from pytest_ibmodels.sandbox.storage.tables import Job, row_of
 from pytest_ibmodels.sandbox.storage.transactions import Database
@@ -72,9 +73,9 @@ class LocalStore(Store):
     def job(self, job_id: str) -> Job | None:
         return self.kept_job(job_id) or super().job(job_id)
 
-    def count_waiting_before(self, job: Job) -> int:
-        before = (job.created, job.id)
-        return sum(other.is_waiting and (other.created, other.id) < before for other in self._unfinished())
+    def count_waiting(self, before: Job | None = None) -> int:
+        end = (inf, "") if before is None else (before.created, before.id)
+        return sum(job.is_waiting and (job.created, job.id) < end for job in self._unfinished())
 
     def running(self, owner: str) -> list[Job]:
         return [job for job in self._unfinished() if job.owner == owner and job.kind == TRAIN]
@@ -82,11 +83,14 @@ class LocalStore(Store):
     def beat(self, owner: str) -> None:
         """Do nothing: no other server watches."""
 
+    def servers_seen(self, seconds: float) -> set[str]:  # noqa: ARG002
+        return {self.owner}
+
     def adopt(self, owner: str, older_than: float = LOST_SECONDS) -> list[Job]:  # noqa: ARG002
         return []
 
     def fail_unfinished(self) -> None:
-        with self.database.reading() as connection:
+        with self.database.statement() as connection:
             unfinished = connection.execute(select(Job).where(Job.state == "PENDING")).mappings().all()
         for row in unfinished:
             job = Job(**row)
@@ -147,7 +151,7 @@ class LocalStore(Store):
             with self.database.writing() as connection:
                 rows = [row_of(job, "_") for job in jobs]
                 connection.execute(_WRITE_JOB, rows)
-        except StoreError as error:
+        except (StoreError, BusyError) as error:
             if not self._refused:
                 names = ", ".join(job.id for job in jobs)
                 logger.error("jobs %s: %s; the new state is kept in memory until it can be written", names, error)  # noqa: TRY400

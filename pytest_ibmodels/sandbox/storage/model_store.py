@@ -63,6 +63,6 @@ class ModelStore:
         return self._read() if self._cached is None else self._cached
 
     def _read(self) -> dict[str, RegisteredModel]:
-        with self._database.reading() as connection:
+        with self._database.statement() as connection:
             models = [RegisteredModel(**row) for row in connection.execute(select(RegisteredModel)).mappings()]
         return {model.name: model for model in models}

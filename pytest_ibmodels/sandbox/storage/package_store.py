@@ -14,11 +14,11 @@ class PackageStore:
 
     def all(self) -> list[PackageRow]:
         """All published packages, in no particular order."""
-        with self._database.reading() as connection:
+        with self._database.statement() as connection:
             return [PackageRow(**row) for row in connection.execute(select(PackageRow)).mappings()]
 
     def get(self, name: str, version: str) -> PackageRow | None:
-        with self._database.reading() as connection:
+        with self._database.statement() as connection:
             row = connection.execute(select(PackageRow).where(*_named(name, version))).mappings().first()
         return None if row is None else PackageRow(**row)
 

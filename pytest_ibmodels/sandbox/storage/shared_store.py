@@ -3,17 +3,53 @@
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
+from math import inf
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, delete, exists, func, insert, literal, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Float,
+    String,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.orm import aliased
 
-from pytest_ibmodels.sandbox.errors import StoreError
+from pytest_ibmodels.sandbox.errors import DataInUseError, SandboxError
+from pytest_ibmodels.sandbox.storage.data_folder import DataFolder
 from pytest_ibmodels.sandbox.storage.job_store import LOST_SECONDS, RESTARTED, TRAIN, Store, failure
 from pytest_ibmodels.sandbox.storage.tables import JOB_COLUMNS, Job, Server, row_of
 from pytest_ibmodels.sandbox.storage.transactions import Database, database_now, lock_servers
 
-_WAITS = (Job.kind == TRAIN, Job.state == "PENDING", Job.task_state == "PENDING")
+_FORGOTTEN_SECONDS = 86_400.0
+
+
+def _waits(job: type[Job]) -> tuple[ColumnElement[bool], ...]:
+    """Conditions of a training that waits in the queue, also for its start after a claim."""
+    return job.kind == TRAIN, job.state == "PENDING", job.task_state == "PENDING"
+
+
+# Built once: building a statement takes longer than running it.
+_waiting, _other = aliased(Job), aliased(Job)
+_OLDEST = select(Job).where(*_waits(Job), Job.owner.is_(None)).order_by(Job.created, Job.id).limit(1)
+_FREE = (
+    select(_waiting.id)
+    .where(*_waits(_waiting), _waiting.id == bindparam("_id"), _waiting.owner.is_(None))
+    .where(~exists().where(*_waits(_other), _other.owner.is_not(None)))
+    .with_for_update(skip_locked=True)
+    .scalar_subquery()
+)
+_CLAIM = update(Job).where(Job.id == _FREE).values(owner=bindparam("_owner")).returning(*JOB_COLUMNS)
+_BEFORE = tuple_(Job.created, Job.id) < tuple_(bindparam("_created", type_=Float), bindparam("_id", type_=String))
+_COUNT_BEFORE = select(func.count()).where(*_waits(Job), _BEFORE)
 
 
 class SharedStore(Store):
@@ -22,62 +58,87 @@ class SharedStore(Store):
     Times are those of the database's clock.
     """
 
-    def __init__(self, database: Database, owner: str) -> None:
+    def __init__(self, database: Database, owner: str, folder: DataFolder | None = None) -> None:
         super().__init__(database, owner)
+        self._folder = "" if folder is None else folder.id
+        if folder is not None:
+            self._check_folder(folder)
         self.beat(owner)
 
     def close(self) -> None:
         """Close all connections; jobs that are left go to the other servers."""
-        with suppress(StoreError), self.database.writing() as connection:
+        with suppress(SandboxError), self.database.writing() as connection:
             connection.execute(delete(Server).where(Server.id == self.owner))
         super().close()
 
     # --- jobs ---
 
     def oldest_waiting(self) -> Job | None:
-        with self.database.reading() as connection:
-            first = select(Job).where(*_WAITS, Job.owner.is_(None)).order_by(Job.created, Job.id).limit(1)
-            row = connection.execute(first).mappings().first()
+        with self.database.statement() as connection:
+            row = connection.execute(_OLDEST).mappings().first()
         return None if row is None else Job(**row)
 
     def claim(self, job_id: str, owner: str) -> Job | None:
-        starting = exists().where(*_WAITS, Job.owner.is_not(None))
-        free = select(Job.id).where(*_WAITS, Job.id == job_id, Job.owner.is_(None)).with_for_update(skip_locked=True)
         with self.database.writing() as connection:
             lock_servers(connection)
-            if connection.scalar(select(starting)) or connection.scalar(free) is None:
-                return None
-            claimed = update(Job).where(Job.id == job_id).values(owner=owner).returning(*JOB_COLUMNS)
-            return Job(**connection.execute(claimed).mappings().one())
+            row = connection.execute(_CLAIM, {"_id": job_id, "_owner": owner}).mappings().first()
+        return None if row is None else Job(**row)
 
     def cancels_requested(self, owner: str) -> list[str]:
-        with self.database.reading() as connection:
+        with self.database.statement() as connection:
             mine = (Job.owner == owner, Job.state == "PENDING", Job.cancel_requested)
             return list(connection.scalars(select(Job.id).where(*mine).order_by(Job.created, Job.id)))
 
-    def count_waiting_before(self, job: Job) -> int:
-        before = tuple_(Job.created, Job.id) < tuple_(literal(job.created), literal(job.id))
-        with self.database.reading() as connection:
-            return connection.scalar(select(func.count()).where(*_WAITS, before)) or 0
+    def count_waiting(self, before: Job | None = None) -> int:
+        end = {"_created": inf, "_id": ""} if before is None else {"_created": before.created, "_id": before.id}
+        with self.database.statement() as connection:
+            return connection.scalar(_COUNT_BEFORE, end) or 0
 
     def running(self, owner: str) -> list[Job]:
         mine = (Job.owner == owner, Job.state == "PENDING", Job.kind == TRAIN)
-        with self.database.reading() as connection:
+        with self.database.statement() as connection:
             rows = connection.execute(select(Job).where(*mine).order_by(Job.created, Job.id)).mappings()
             return [Job(**row) for row in rows]
 
     def forget_ended_before(self, moment: float) -> list[str]:
         old = (Job.state == "DONE", Job.finished < moment)
-        with self.database.writing() as connection:
+        with self.database.statement() as connection:
             return list(connection.scalars(delete(Job).where(*old).returning(Job.id)))
 
     # --- servers ---
 
+    def _check_folder(self, folder: DataFolder) -> None:
+        """Check that all servers of this database have the same data folder, and those of the folder this database.
+
+        Raises:
+            DataInUseError: they do not.
+        """
+        is_alive = Server.seen > database_now() - LOST_SECONDS
+        has_jobs = exists().where(Job.owner == Server.id, Job.state == "PENDING")
+        with self.database.writing() as connection:
+            connection.execute(delete(Server).where(Server.seen < database_now() - _FORGOTTEN_SECONDS, ~has_jobs))
+            other = connection.scalar(select(Server.name).where(Server.folder != folder.id, is_alive))
+            known = connection.scalar(select(func.count()).where(Server.folder == folder.id))
+        if other is not None:
+            raise DataInUseError(
+                f"the database is in use by a sandbox on {other} with another data folder; all servers of a database "
+                "need the same --data, in a file system that their machines share"
+            )
+        if not folder.is_alone and not known:
+            raise DataInUseError(
+                "the data folder is in use by a sandbox with another database; give both the same --database, or this "
+                "one another --data"
+            )
+
+    def servers_seen(self, seconds: float) -> set[str]:
+        with self.database.statement() as connection:
+            return set(connection.scalars(select(Server.id).where(Server.seen > database_now() - seconds)))
+
     def beat(self, owner: str) -> None:
         now = database_now()
-        alive = upsert(Server).values(id=owner, name=socket.gethostname(), seen=now, steady=now)
+        alive = upsert(Server).values(id=owner, name=socket.gethostname(), folder=self._folder, seen=now, steady=now)
         steady = case((Server.seen < now - LOST_SECONDS, now), else_=Server.steady)
-        with self.database.writing() as connection:
+        with self.database.statement() as connection:
             connection.execute(alive.on_conflict_do_update(index_elements=["id"], set_={"seen": now, "steady": steady}))
 
     def adopt(self, owner: str, older_than: float = LOST_SECONDS) -> list[Job]:
@@ -109,6 +170,6 @@ class SharedStore(Store):
     def _change(self, job_id: str, expected: Mapping[str, Any], columns: Mapping[str, Any]) -> Job | None:
         conditions = [getattr(Job, name) == value for name, value in expected.items()]
         changed = update(Job).where(Job.id == job_id, *conditions).values(columns).returning(*JOB_COLUMNS)
-        with self.database.writing() as connection:
+        with self.database.statement() as connection:
             row = connection.execute(changed).mappings().first()
         return None if row is None else Job(**row)

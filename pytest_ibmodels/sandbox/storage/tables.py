@@ -42,6 +42,8 @@ class Server(Base):
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     name: Mapped[str] = mapped_column(String(255))
+    folder: Mapped[str] = mapped_column(String(64))
+    """Id of its data folder."""
     seen: Mapped[float]
     """Time of its last sign of life."""
     steady: Mapped[float]

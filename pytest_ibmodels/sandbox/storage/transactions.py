@@ -37,6 +37,10 @@ class Database:
         self._writing = threading.Lock()
         self.is_shared = is_shared(url)
         self.engine = open_engine(url)
+        # By itself the engine of a shared database commits every statement.
+        self._committing = (
+            self.engine.execution_options(isolation_level="READ COMMITTED") if self.is_shared else self.engine
+        )
         self._lock = None
         try:
             self._lock = lock_database(url)
@@ -52,11 +56,11 @@ class Database:
             self._lock.close()
 
     @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """Open a transaction that only reads.
+    def statement(self) -> Iterator[Connection]:
+        """Open a connection for one statement, which is a transaction of its own.
 
         Raises:
-            StoreError: the database cannot be read.
+            StoreError: the database cannot be used.
         """
         with translate_database_errors(), self.engine.begin() as connection:
             yield connection
@@ -68,7 +72,7 @@ class Database:
         Raises:
             StoreError: the database cannot be written.
         """
-        with self._alone(), self.reading() as connection:
+        with self._alone(), translate_database_errors(), self._committing.begin() as connection:
             yield connection
 
     def add(self, statement: Insert) -> bool:
@@ -90,7 +94,7 @@ class Database:
 
     def _create_missing(self) -> None:
         try:
-            with self.engine.begin() as connection:
+            with self._committing.begin() as connection:
                 if self.is_shared:
                     # Two servers may start at once.
                     lock_servers(connection)
