@@ -1,6 +1,5 @@
 """Machines of a cluster that die, freeze and come back."""
 
-import signal
 import time
 from collections.abc import Iterator
 
@@ -44,11 +43,14 @@ def test_nodes_that_freeze_and_die(executor: RayExecutor, place: Place, cluster:
     specs = [place.spec("write_on", path=f"a/b/fs/c/{number}") for number in range(len(cluster.nodes) * 2)]
     for spec in specs:
         executor.start(spec)
-    running = {spec: follow(executor, spec.ref, lambda status: "task_data" in status.reports) for spec in specs}
+    running = {spec.ref: follow(executor, spec.ref, lambda status: "task_data" in status.reports) for spec in specs}
     dead, frozen, partly = cluster.nodes.values()
-    on = {node: [spec for spec in specs if cluster.node(running[spec].node) is node] for node in cluster.nodes.values()}
+    on = {
+        node: [spec for spec in specs if cluster.node(running[spec.ref].node) is node]
+        for node in cluster.nodes.values()
+    }
     assert [len(jobs) for jobs in on.values()] == [2, 2, 2]
-    files = {spec: place.data / "drive" / str(spec.arguments["path"]) for spec in specs}
+    files = {spec.ref: place.data / "drive" / str(spec.arguments["path"]) for spec in specs}
     wait_for(lambda: all(file.exists() for file in files.values()))
 
     family = frozen.family()
@@ -57,21 +59,21 @@ def test_nodes_that_freeze_and_die(executor: RayExecutor, place: Place, cluster:
         process.suspend()
     dead.cut_power()
     cut = time.monotonic()
-    wait_for(lambda: not any(is_running(pid) for spec in on[dead] for pid in _pids(running[spec])), 5)
+    wait_for(lambda: not any(is_running(pid) for spec in on[dead] for pid in _pids(running[spec.ref])), 5)
     unknown = [follow(executor, spec.ref, lambda status: status.state == "unknown") for spec in on[frozen]]
     assert all("does not answer" in status.reason for status in unknown)
 
-    lost = {spec: follow(executor, spec.ref, lambda status: status.state == "lost", 90) for spec in specs}
+    lost = {spec.ref: follow(executor, spec.ref, lambda status: status.state == "lost", 90) for spec in specs}
     assert time.monotonic() - cut > LEASE
     assert all(f"node {status.node} died" in status.reason for status in lost.values())
     # Only Ray was frozen there: the supervisor has ended the jobs because the cluster gave up the node.
-    assert not any(is_running(pid) for spec in on[partly] for pid in _pids(running[spec]))
-    contents = {spec: file.read_text() for spec, file in files.items()}
+    assert not any(is_running(pid) for spec in on[partly] for pid in _pids(running[spec.ref]))
+    contents = {ref: file.read_text() for ref, file in files.items()}
     # Jobs first: nothing else may stop them before they write.
     for process in reversed(family):
         process.resume()
-    wait_for(lambda: not any(is_running(pid) for spec in on[frozen] for pid in _pids(running[spec])), 10)
-    assert {spec: file.read_text() for spec, file in files.items()} == contents, "a job wrote after it was lost"
+    wait_for(lambda: not any(is_running(pid) for spec in on[frozen] for pid in _pids(running[spec.ref])), 10)
+    assert {ref: file.read_text() for ref, file in files.items()} == contents, "a job wrote after it was lost"
     for spec in specs:
         executor.forget(spec.ref)
 
@@ -112,5 +114,4 @@ def _pids(status: JobStatus) -> list[int]:
 
 def _end_of(node: NodeProcess) -> None:
     """A node without a head ends by itself; whoever runs it starts it again."""
-    assert node.process.wait(90) is not None
-    assert signal.SIGKILL != -node.process.returncode
+    node.process.wait(90)
