@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+import shutil
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -149,7 +150,7 @@ class Followed:
         if news.state == "missing":
             # Processes of an earlier supervisor of the node may be about to end.
             if node.age > KILL_SECONDS:
-                self.state, self.reason = "lost", f"its supervisor on node {self.node_name} has ended"
+                self._lose(f"its supervisor on node {self.node_name} has ended")
             return
         assert self.log is not None  # noqa: S101 - only such jobs are asked for
         assert self.marks is not None  # noqa: S101
@@ -177,7 +178,12 @@ class Followed:
             return
         self.unknown = reason
         if now > since + wait:
-            self.state, self.reason = "lost", reason
+            self._lose(reason)
+
+    def _lose(self, reason: str) -> None:
+        # A process that was frozen between looking at its lease and writing cannot write any more, either.
+        shutil.rmtree(self.spec.arriving, ignore_errors=True)
+        self.state, self.reason = "lost", reason
 
     def as_json(self) -> dict[str, Any]:
         """Return its status for the server."""
