@@ -41,7 +41,7 @@ sys.stdin.readline()
 while (job := store.oldest_waiting()) is not None:
     claimed = store.claim(job.id, name)
     if claimed is None:
-        time.sleep(0.002)
+        time.sleep(0.01)
         continue
     print(job.id, flush=True)
     time.sleep(float(pause))
