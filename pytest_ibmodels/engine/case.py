@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from pytest_ibmodels.engine.curves import History
+from pytest_ibmodels.engine.placement import NOT_REPORTED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from pytest_ibmodels.engine.placement import Placement
     from pytest_ibmodels.packaging import Package
     from pytest_ibmodels.spec import ModelTest
     from pytest_ibmodels.verdicts.checks import MetricsVerdict
@@ -85,6 +87,7 @@ class Run:
         test_part: the test part that was measured, if the training reported it.
         comparison: row-by-row comparison with the model in use, if the training reported one.
         peak_memory: bytes that the training job took at most; None if the environment does not report it.
+        placement: where the training job runs, or ran.
         predicted: predictions that the training wrote; None if they were not read.
         judged: phase → its verdict with the checks of the project's hooks, or the exception its item raises; set by
             pytest's thread once an item has waited for the phase.
@@ -116,6 +119,7 @@ class Run:
     test_part: TestPart | None = None
     comparison: Comparison | None = None
     peak_memory: int | None = None
+    placement: Placement = NOT_REPORTED
     predicted: TrainingPredictions | None = None
     judged: dict[Literal["training", "inference"], MetricsVerdict | PredictionsVerdict | BaseException] = field(
         default_factory=dict

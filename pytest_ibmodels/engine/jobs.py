@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_ibmodels.engine.failures import PromotionFailure
@@ -35,6 +37,8 @@ class UnknownStart(Exception):
 async def submit_training(route: Route, context: RunContext, test: ModelTest, clock: Clock) -> str:
     """Submit a training job, never twice: after a lost answer, look the job up before submitting it again.
 
+    All tries have the same idempotency key: an environment that can look the job up may still be busy with the first.
+
     Returns:
         The id of the job.
 
@@ -42,7 +46,7 @@ async def submit_training(route: Route, context: RunContext, test: ModelTest, cl
         InstabaseError: the job was not accepted.
         UnknownStart: the job may have been accepted.
     """
-    tries = 1
+    tries, context = 1, replace(context, start_key=uuid.uuid4().hex)
     while True:
         try:
             return await route.start_training(context, test)

@@ -6,6 +6,7 @@ import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pytest_ibmodels.engine.curves import History
 from pytest_ibmodels.engine.failures import TimeLimitFailure
 from pytest_ibmodels.engine.routes.base import RouteError
 from pytest_ibmodels.instabase.errors import InstabaseError
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
 
 
 def record_poll(run: Run, state: TrainingState) -> None:
-    """Keep the progress and the curves that a poll saw in ``run``."""
+    """Keep the progress, the curves and the placement that a poll saw in ``run``."""
+    if state.placement.attempt is not None:
+        if state.placement.attempt > (run.placement.attempt or 1):
+            run.history = History()  # an attempt that was started again begins its curves anew
+        run.placement = state.placement
     run.history.record(state.fraction, state.metrics, state.history)
     losses = [point.loss for point in run.history.points if point.loss is not None]
     progress = run.progress

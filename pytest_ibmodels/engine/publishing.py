@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from pytest_ibmodels.instabase.client import Instabase
     from pytest_ibmodels.instabase.clock import Clock
+    from pytest_ibmodels.instabase.wire_sandbox import SandboxStatus
     from pytest_ibmodels.packaging import Package
     from pytest_ibmodels.spec import Environment
 
@@ -91,6 +92,7 @@ class EnvironmentFacts:
     Attributes:
         host: the host; as written if its variables cannot be filled in.
         versions: published versions of the requested package.
+        sandbox: status of a sandbox; None for other environments.
         problem: why something could not be found out, in a sentence; else empty.
     """
 
@@ -99,6 +101,7 @@ class EnvironmentFacts:
     is_reachable: bool | None = None
     is_token_accepted: bool | None = None
     versions: tuple[str, ...] | None = None
+    sandbox: SandboxStatus | None = None
     problem: str = ""
 
 
@@ -260,13 +263,21 @@ async def unpublish(
 
 
 async def environment_facts(environment: Environment, package: str | None) -> EnvironmentFacts:
-    """Find out whether an environment answers and accepts the token, and which versions of ``package`` it has."""
+    """Find out whether an environment answers and accepts the token, and which versions of ``package`` it has.
+
+    A sandbox is also asked for its status.
+    """
     name, host = environment.name, environment.host
+    sandbox, problem = None, ""
     try:
         async with connect(environment, changes=False) as connection:
             if not connection.is_embedded:
                 host = connection.client.transport.host
             versions = await connection.client.marketplace.versions(package or "")
+            try:
+                sandbox = await connection.client.sandbox_status()
+            except EnvironmentUnavailable as error:
+                problem = _sentence(error)
     except EnvironmentUnavailable as error:
         return EnvironmentFacts(name, host, is_reachable=False, problem=_sentence(error))
     except AccessRefused as error:
@@ -275,7 +286,9 @@ async def environment_facts(environment: Environment, package: str | None) -> En
         answered = True if isinstance(error, InstabaseError) and not isinstance(error, ClientSetupError) else None
         return EnvironmentFacts(name, host, is_reachable=answered, problem=_sentence(error))
     found = versions if package is not None else None
-    return EnvironmentFacts(name, host, is_reachable=True, is_token_accepted=True, versions=found)
+    return EnvironmentFacts(
+        name, host, is_reachable=True, is_token_accepted=True, versions=found, sandbox=sandbox, problem=problem
+    )
 
 
 async def _run_task(

@@ -7,13 +7,15 @@ Paths are drive paths, ``OWNER/REPO/fs/DRIVE/PATH``. Every method raises the err
 from __future__ import annotations
 
 import asyncio
+import uuid
 from typing import TYPE_CHECKING
 
 from pytest_ibmodels.instabase import policy
-from pytest_ibmodels.instabase.errors import ApiError, InstabaseError
+from pytest_ibmodels.instabase.errors import ApiError, EnvironmentUnavailable, InstabaseError
 from pytest_ibmodels.instabase.http import Transport
 from pytest_ibmodels.instabase.marketplace import Marketplace
 from pytest_ibmodels.instabase.wire import (
+    IDEMPOTENCY_KEY_HEADER,
     CancelRequest,
     DeleteRequest,
     DriveArgs,
@@ -37,6 +39,7 @@ from pytest_ibmodels.instabase.wire import (
     UnzipRequest,
     Written,
 )
+from pytest_ibmodels.instabase.wire_sandbox import SandboxStatus
 
 if TYPE_CHECKING:
     import ssl
@@ -77,6 +80,20 @@ class Instabase:
     async def close(self) -> None:
         self.drive.close()
         await self.transport.close()
+
+    async def sandbox_status(self) -> SandboxStatus | None:
+        """Get version, machines and queue of a sandbox; None if the environment is no sandbox. Sends one request.
+
+        Raises:
+            EnvironmentUnavailable: no answer, HTTP 429, or HTTP 500 and above.
+        """
+        try:
+            return await self.transport.call(SandboxStatus, "GET", "sandbox/status", policy=policy.SANDBOX)
+        except EnvironmentUnavailable:
+            raise
+        except InstabaseError:
+            # HTTP 404, a page for browsers, a redirect to a login: environments answer unknown calls in several ways.
+            return None
 
 
 class Drive:
@@ -219,11 +236,16 @@ class Models:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    async def train(self, request: TrainRequest) -> str:
-        """Start a training, and return the id of the job."""
-        path = "model-service/run_train"
-        started = await self._transport.call(JobStarted, "POST", path, body=request, policy=policy.TRAIN)
-        return started.job_id
+    async def train(self, request: TrainRequest, key: str = "") -> str:
+        """Start a training, and return the id of the job.
+
+        Args:
+            request: the training.
+            key: idempotency key: calls with the same key start one job, on a sandbox. Empty gives each call its own.
+        """
+        path, headers = "model-service/run_train", {IDEMPOTENCY_KEY_HEADER: key or uuid.uuid4().hex}
+        call = self._transport.call(JobStarted, "POST", path, body=request, policy=policy.TRAIN, headers=headers)
+        return (await call).job_id
 
     async def start_run(self, request: RunRequest) -> str:
         """Start running a model on a document, and return the id of the job; its first result is the model's."""

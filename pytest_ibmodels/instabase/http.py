@@ -139,6 +139,7 @@ class Transport:
         args: DriveArgs | None = None,
         body: BaseModel | bytes | None = None,
         params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> AnswerT:
         """Send a request below ``/api/v1`` and validate its JSON answer with the model ``answer``.
 
@@ -156,7 +157,8 @@ class Transport:
 
         async def send() -> AnswerT:
             url = f"{API_PREFIX}/{_encoded(path)}"
-            received = await self._send(method, url, name, policy, args=args, body=body, params=params)
+            more = {**(args.header() if args is not None else {}), **(headers or {})}
+            received = await self._send(method, url, name, policy, headers=more, body=body, params=params)
             return self._validated(answer, received, name)
 
         return await self._with_retries(policy, send)
@@ -169,7 +171,8 @@ class Transport:
         name = visible(f"GET {path}")
 
         async def send() -> bytes:
-            received = await self._send("GET", f"{API_PREFIX}/{_encoded(path)}", name, policy, args=args, is_file=True)
+            url = f"{API_PREFIX}/{_encoded(path)}"
+            received = await self._send("GET", url, name, policy, headers=args.header(), is_file=True)
             return self._content(received, path, name)
 
         return await self._with_retries(policy, send)
@@ -221,12 +224,12 @@ class Transport:
         name: str,
         policy: RetryPolicy,
         *,
-        args: DriveArgs | None = None,
+        headers: Mapping[str, str] | None = None,
         body: BaseModel | bytes | None = None,
         params: Mapping[str, str] | None = None,
         is_file: bool = False,
     ) -> Answer:
-        headers = args.header() if args is not None else {}
+        headers = dict(headers or {})
         content: bytes | None
         if isinstance(body, BaseModel):
             content = body.model_dump_json().encode()

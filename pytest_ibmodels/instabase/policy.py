@@ -101,7 +101,9 @@ FIND = RetryPolicy("GET jobs/list", "reading changes nothing")
 CANCEL = RetryPolicy("POST jobs/cancel", "a job can only be cancelled once", tries=4, seconds=5.0, timeout=5.0)
 LOG = RetryPolicy("GET /classifier/logs/JOB", "reading changes nothing", tries=4, seconds=10.0, timeout=10.0)
 TRAIN = RetryPolicy(
-    "POST model-service/run_train", "it would train twice: the job is looked up first", RetryMode.IF_NO_EFFECT
+    "POST model-service/run_train",
+    "an Instabase would train twice: the job is looked up first",
+    RetryMode.IF_NO_EFFECT,
 )
 UNLOAD = RetryPolicy(
     "POST model-service/unload_model", "an unloaded model stays unloaded", tries=4, seconds=5.0, timeout=5.0
@@ -117,9 +119,13 @@ PUBLISH = RetryPolicy(
 )
 UNPUBLISH = replace(PUBLISH, call="POST marketplace/unpublish")
 
+SANDBOX = RetryPolicy(
+    "GET sandbox/status", "only a sandbox has this call", RetryMode.NEVER, tries=1, seconds=0.0, timeout=10.0
+)
+
 POLICIES = (
     *(READ, WRITE, DELETE, UNZIP, STATUS, FIND, CANCEL, LOG),
-    *(TRAIN, UNLOAD, EXPORT, REFINE, RUN, LIST, PUBLISH, UNPUBLISH),
+    *(TRAIN, UNLOAD, EXPORT, REFINE, RUN, LIST, PUBLISH, UNPUBLISH, SANDBOX),
 )
 
 

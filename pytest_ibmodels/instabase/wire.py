@@ -15,6 +15,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 API_PREFIX = "/api/v1"
 DRIVE_ARGS_HEADER = "Instabase-API-Args"
+IDEMPOTENCY_KEY_HEADER = "Idempotency-Key"
+"""Header of ``run_train``: the sandbox starts one job for all requests with the same key."""
 UNLOADED_MESSAGE = "Model unloading initiated"
 FINAL_TASK_STATES = frozenset({"DONE", "ERROR", "FAILURE", "SUCCESS"})
 ENVIRONMENT_FAULT = "environment"
@@ -144,8 +146,17 @@ class JobStatus(Envelope):
     cur_status: str | None = None
     """JSON text; that of a training job contains a :class:`TrainingStatus`."""
     results: list[Any] | None = None
+    # Only the sandbox reports these; in other environments the same keys may hold anything.
     peak_memory: Any = None
-    """Bytes that a training has taken at most; only the sandbox reports it."""
+    """Bytes that a training has taken at most."""
+    node: Any = None
+    """Name of the machine that runs a training, or ran it; null on a sandbox of one machine."""
+    attempt: Any = None
+    """Number of starts of a training, from 1."""
+    attempts_lost: Any = None
+    """A clause for each attempt that was lost, such as ``node a was lost``, oldest first."""
+    resources: Any = None
+    """:class:`Resources` that were asked for; null if none were."""
 
     @property
     def is_over(self) -> bool:
@@ -316,24 +327,3 @@ class RefinerResult(WireModel):
     """``results[0]`` of a Refiner job."""
 
     results_by_record: dict[str, RefinedRecord]
-
-
-# --- files that training writes ---
-
-
-class Prediction(WireModel):
-    """Prediction of one field in ``predictions.json``; an undefined ``avg_confidence`` is null or NaN."""
-
-    text: str = ""
-    avg_confidence: float | None = None
-    words: list[dict[str, Any]] = Field(default_factory=list)
-    gold_text: str | None = None
-    gold_words: list[dict[str, Any]] = Field(default_factory=list)
-    is_match: bool | None = None
-
-
-class DocumentPrediction(WireModel):
-    """One document in the nested form of ``predictions.json``; the flat form contains only the fields."""
-
-    is_test_file: bool | None = None
-    entities: dict[str, Prediction]

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from pytest_ibmodels.engine.failures import RunFailure, VerdictFailure, phase_failure
 from pytest_ibmodels.engine.repeats import seed_of
 from pytest_ibmodels.reports.failure import failure_text
+from pytest_ibmodels.reports.placement import restart_notes
+from pytest_ibmodels.reports.placement_record import ResourcesRecord
 from pytest_ibmodels.reports.record import (
     BaselineRecord,
     CheckRecord,
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     import pytest
 
     from pytest_ibmodels.engine.case import Run
+    from pytest_ibmodels.engine.placement import Placement
     from pytest_ibmodels.pytest.keys import PhaseOutcome
     from pytest_ibmodels.pytest.nodes import CaseNode
     from pytest_ibmodels.spec import Environment
@@ -114,6 +117,7 @@ def _facts(run: Run, *, with_inference: bool) -> dict[str, Any]:
     # The run continues while the item of its training is reported: only inference's item reports inference.
     seconds = {name: value for name, value in dict(run.seconds).items() if with_inference or name != "inference"}
     package, seed, checks = run.package, run.case.test.config.get("seed"), _training_verdict(run).checks
+    resources = run.case.test.resources
     return {
         "host": run.host,
         "route": run.route,
@@ -128,8 +132,10 @@ def _facts(run: Run, *, with_inference: bool) -> dict[str, Any]:
         "finished": run.finished,
         "seconds": SecondsRecord(**{name: round(value, 3) for name, value in seconds.items()}),
         "peak_memory": run.peak_memory,
+        **_placed(run.placement),
+        "resources": resources and ResourcesRecord(cpus=resources.cpus, gpus=resources.gpus, memory=resources.memory),
         "job_log": tuple(clipped(plain(line), _LONGEST_LOG_LINE) for line in run.job_log),
-        "notes": (*run.notes, *noise_notes(checks), *better_notes(checks)),
+        "notes": (*run.notes, *restart_notes(run), *noise_notes(checks), *better_notes(checks)),
         "repeats": tuple(_repeats(run)),
         "links": dict(run.links),
     }
@@ -200,10 +206,17 @@ def _repeats(run: Run) -> Iterator[RepeatRecord]:
             reattached=one.reattached,
             seconds=None if seconds is None else round(seconds, 3),
             peak_memory=one.peak_memory,
+            **_placed(one.placement),
             passed=None if one.own_verdict is None else one.own_verdict.passed,
             values=_values(reported_metrics(one.metrics, one.intervals)),
             test_part=one.test_part and TestPartRecord(**vars(one.test_part)),
         )
+
+
+def _placed(placement: Placement) -> dict[str, Any]:
+    is_told = bool(placement.node) or placement.was_started_again
+    attempt = placement.attempt if is_told else None
+    return {"node": placement.node or None, "attempt": attempt, "attempts_lost": placement.lost}
 
 
 def _training_verdict(run: Run) -> MetricsVerdict:

@@ -14,6 +14,7 @@ from pytest_ibmodels.engine.repeats import seed_of
 from pytest_ibmodels.reports.baselines import baseline_lines
 from pytest_ibmodels.reports.figures import figures
 from pytest_ibmodels.reports.lines import FailureText, RedLine, failure_lines
+from pytest_ibmodels.reports.placement import restart_notes
 from pytest_ibmodels.reports.repeats import noise_notes
 from pytest_ibmodels.reports.tables import clipped, harmless, table
 from pytest_ibmodels.reports.trends import trend_sentence
@@ -137,3 +138,4 @@ def _run_facts(run: Run) -> Iterator[str]:
     if run.test_part is not None:
         yield measured_on(run.test_part, run.comparison)
     yield from run.notes
+    yield from restart_notes(run)

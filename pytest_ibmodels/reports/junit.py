@@ -10,6 +10,7 @@ import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING
 
 from pytest_ibmodels.reports.figures import compact, remark
+from pytest_ibmodels.reports.placement import resources_text
 from pytest_ibmodels.reports.repeats import NOISY
 from pytest_ibmodels.reports.tables import plain
 from pytest_ibmodels.reports.trends import trend_sentence
@@ -40,6 +41,7 @@ def _properties(run: RunRecord, nodeid: str) -> Iterator[tuple[str, str]]:
             yield name, value
     if run.reattached:
         yield "reattached", "true"
+    yield from _placement_properties(run)
     if run.package is not None:
         yield "package", run.package.name
         yield "package.version", run.package.version
@@ -58,6 +60,16 @@ def _properties(run: RunRecord, nodeid: str) -> Iterator[tuple[str, str]]:
     if run.inference.documents:
         yield "documents_compared", str(len(run.inference.documents))
         yield "fields_compared", str(run.inference.fields)
+
+
+def _placement_properties(run: RunRecord) -> Iterator[tuple[str, str]]:
+    if run.node is not None:
+        yield "node", run.node
+    if run.attempt is not None:
+        yield "attempt", str(run.attempt)
+    yield from (("attempt_lost", clause) for clause in run.attempts_lost)
+    if run.resources is not None:
+        yield "resources", resources_text(run.resources)
 
 
 def _check_properties(check: CheckRecord) -> Iterator[tuple[str, str]]:

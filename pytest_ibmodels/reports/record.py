@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field
 
+from pytest_ibmodels.reports.placement_record import PlacedRecord, ResourcesRecord
 from pytest_ibmodels.reports.record_base import Record
 from pytest_ibmodels.reports.wrong_record import (  # noqa: TC001 - pydantic reads the types at run time
     ChangedRecord,
@@ -255,7 +256,7 @@ class InferenceRecord(Record):
     unanswered: dict[str, str] = Field({}, description="document -> reason why it could not be compared")
 
 
-class RepeatRecord(Record):
+class RepeatRecord(PlacedRecord):
     """One training of a run that trains several times with different seeds."""
 
     seed: int | None = Field(description="Seed of this training; null if the seed of the config is no whole number.")
@@ -268,7 +269,7 @@ class RepeatRecord(Record):
     test_part: TestPartRecord | None = None
 
 
-class RunRecord(Record):
+class RunRecord(PlacedRecord):
     """A run: one execution of a model test on an environment."""
 
     nodeid: str = Field(description="Node id of the case; its items add ::test_training and ::test_inference.")
@@ -288,6 +289,7 @@ class RunRecord(Record):
     finished: AwareDatetime | None = None
     seconds: SecondsRecord = SecondsRecord()
     peak_memory: int | None = Field(None, description="Bytes that the training took at most; null if not reported.")
+    resources: ResourcesRecord | None = Field(None, description="Null if the model test asks for none.")
     repeats: tuple[RepeatRecord, ...] = Field(
         (), description="All trainings of a run that trains several times, the first first; empty for others."
     )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Minimum,
         ModelTest,
         ModelTestsFile,
+        ResourcesSpec,
         ScriptSpec,
         TableSpec,
     )
@@ -40,6 +41,7 @@ __all__ = [
     "ModelTestsFile",
     "Problem",
     "ResolvedEnvironment",
+    "ResourcesSpec",
     "ScriptSpec",
     "SpecError",
     "TableSpec",
@@ -63,6 +65,7 @@ _MODULES = {
         "Minimum",
         "ModelTest",
         "ModelTestsFile",
+        "ResourcesSpec",
         "ScriptSpec",
         "TableSpec",
     ),

@@ -35,6 +35,12 @@ Seconds = Annotated[float, Field(gt=0)]
 MAX_REPEATS = 20
 """Maximum number of trainings of one case."""
 
+MAX_RESOURCES = 10_000
+"""Maximum of `cpus` and of `gpus`."""
+
+MAX_RETRIES = 10
+"""Maximum of `retries`."""
+
 
 class Entry(BaseModel):
     """Base of all entries: strict, without unknown keys and empty values."""
@@ -142,6 +148,35 @@ class BaselineEntry(Entry):
         return self
 
 
+class ResourcesEntry(Entry):
+    """Part of a machine that a sandbox of several machines keeps free for each training."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
+    cpus: Annotated[float, Field(gt=0, le=MAX_RESOURCES, examples=[2, 0.5])] = 1.0
+    """Number of processor cores. Default: 1."""
+
+    gpus: Annotated[int, Field(ge=0, le=MAX_RESOURCES, examples=[1])] = 0
+    """Number of GPUs. Default: 0."""
+
+    memory: Annotated[
+        int | None,
+        BeforeValidator(
+            values.memory,
+            json_schema_input_type=Annotated[int, Field(ge=values.LEAST_MEMORY)]
+            | Annotated[str, Field(pattern=values.MEMORY_PATTERN)],
+        ),
+        Field(examples=["8 GiB", "512 MiB"]),
+    ] = None
+    """Memory, a number with MiB, GiB, TiB, MB, GB or TB, or a number of bytes. Default: none is kept free."""
+
+    @model_validator(mode="after")
+    def _check_keys(self) -> Self:
+        if not self.model_fields_set:
+            raise values.spec_error("names nothing: give it `cpus`, `gpus` or `memory`, or remove it")
+        return self
+
+
 class ModelTestEntry(Entry):
     """One model test: a training that must keep working, and how good it must be."""
 
@@ -234,6 +269,13 @@ class ModelTestEntry(Entry):
     repeats: Annotated[int, Field(ge=1, le=MAX_REPEATS, examples=[3])] = 1
     """Number of trainings, with the seeds s, s + 1, ...; s is `seed` of `config`, or 42. The metrics are judged by
     their mean. Default: 1."""
+
+    resources: Annotated[ResourcesEntry | None, Field(examples=[{"cpus": 2, "gpus": 1, "memory": "8 GiB"}])] = None
+    """Part of a machine that a sandbox of several machines keeps free for each training: `cpus` (default: 1), `gpus`
+    (default: 0) and `memory`. Default: one core."""
+
+    retries: Annotated[int | None, Field(ge=0, le=MAX_RETRIES, examples=[2])] = None
+    """How often a sandbox starts a training again after it lost the machine that ran it. Default: 1."""
 
     metrics: Annotated[
         dict[str, dict[str, BoundsEntry]],

@@ -93,6 +93,21 @@ class BaselineSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class ResourcesSpec:
+    """Part of a machine for a training.
+
+    Attributes:
+        cpus: number of processor cores.
+        gpus: number of GPUs.
+        memory: bytes; None if none is kept free.
+    """
+
+    cpus: float = 1.0
+    gpus: int = 0
+    memory: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class DataPath:
     """A path of the key `data`.
 
@@ -158,6 +173,8 @@ class ModelTest:
         skip: reason not to run it; None runs it.
         xfail: reason why a failure is expected; None if it is not.
         package: folder of the training code, as written; None means the default package.
+        resources: part of a machine for each training; None leaves it to the environment.
+        retries: how often a training is started again after its machine was lost; None leaves it to the environment.
     """
 
     name: str
@@ -177,6 +194,8 @@ class ModelTest:
     xfail: str | None = None
     package: str | None = None
     repeats: int = 1
+    resources: ResourcesSpec | None = None
+    retries: int | None = None
 
     @property
     def seed(self) -> int | None:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_ibmodels.spec.drive_paths import drive_path
-from pytest_ibmodels.spec.entries import BaselineEntry, ModelTestEntry
+from pytest_ibmodels.spec.entries import BaselineEntry, ModelTestEntry, ResourcesEntry
 from pytest_ibmodels.spec.errors import Problem, SpecError
 from pytest_ibmodels.spec.messages import closest, quoted
 from pytest_ibmodels.spec.model_test import (
@@ -20,6 +20,7 @@ from pytest_ibmodels.spec.model_test import (
     Minimum,
     ModelTest,
     ModelTestsFile,
+    ResourcesSpec,
     ScriptSpec,
     TableSpec,
 )
@@ -75,6 +76,7 @@ def _read(path: Path) -> tuple[ModelTestsFile, list[Problem]]:
         _check_metrics(document, name, raw.get("metrics"))
         _check_data(document, name, raw)
         _check_seed(document, name, raw)
+        _check_gpus(document, name, raw)
         entry = validate_entry(document, name, ModelTestEntry, "model test")
         if entry is not None:
             tests[name] = _model_test(path, name, at_name.line + 1, entry, raw)
@@ -104,7 +106,13 @@ def _model_test(path: Path, name: str, line: int, entry: ModelTestEntry, raw: Lo
         repeats=entry.repeats,
         baseline=_baseline(entry.baseline),
         trend=entry.trend,
+        resources=_resources(entry.resources),
+        retries=entry.retries,
     )
+
+
+def _resources(entry: ResourcesEntry | None) -> ResourcesSpec | None:
+    return None if entry is None else ResourcesSpec(entry.cpus, entry.gpus, entry.memory)
 
 
 def _baseline(entry: BaselineEntry | None) -> BaselineSpec | None:
@@ -228,6 +236,23 @@ def _check_seed(document: Document, name: str, raw: LocatedDict) -> None:
             spot(document.root, name, "config", "seed").value,
             "`config.seed` has to be a whole number, since `repeats` counts the seeds of further trainings from it",
         )
+
+
+def _check_gpus(document: Document, name: str, raw: LocatedDict) -> None:
+    """Check that a training that is told not to use GPUs does not ask for any."""
+    resources, config = raw.get("resources"), raw.get("config")
+    if not isinstance(resources, LocatedDict) or not isinstance(config, LocatedDict):
+        return
+    gpus = resources.get("gpus")
+    if type(gpus) is not int or gpus < 1:
+        return
+    for key, value in (("use_cpu", True), ("use_gpu", False)):
+        if config.get(key) is value:
+            document.report(
+                spot(document.root, name, "resources", "gpus").value,
+                f"`resources.gpus` is {gpus}, but `config.{key}` is {str(value).lower()}, so the training would use "
+                "none: remove one",
+            )
 
 
 def _check_sides(document: Document, name: str, raw: LocatedDict) -> None:

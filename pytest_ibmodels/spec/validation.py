@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from pytest_ibmodels.spec.entries import BaselineEntry, BetterEntry, BoundsEntry, InferenceEntry
+from pytest_ibmodels.spec.entries import BaselineEntry, BetterEntry, BoundsEntry, InferenceEntry, ResourcesEntry
 from pytest_ibmodels.spec.environment_entries import LimitsEntry
 from pytest_ibmodels.spec.messages import closest, is_a, number_hint, quoted, quotes_hint
 from pytest_ibmodels.spec.reader import Document, LocatedDict, LocatedList
@@ -28,6 +28,7 @@ _NESTED: dict[str, type[BaseModel]] = {
     "inference": InferenceEntry,
     "limits": LimitsEntry,
     "metrics": BoundsEntry,
+    "resources": ResourcesEntry,
 }
 """Model of the mapping below a key of an entry."""
 

@@ -37,6 +37,16 @@ SCRIPT_KEYS = ("data", "better_than_current")
 
 FUNCTION_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+$"
 
+MEMORY_UNITS = {"MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+"""Bytes of each unit of memory."""
+
+MEMORY_PATTERN = rf"^[0-9]+(\.[0-9]+)? ?({'|'.join(MEMORY_UNITS)})$"
+
+LEAST_MEMORY = 2**20
+"""Smallest memory in bytes: no training fits in less, so a smaller number lacks its unit."""
+
+_MOST_MEMORY = 2**60
+
 RESERVED_MARKS = {
     "skip": "write `skip: REASON` beside `marks`",
     "xfail": "write `xfail: REASON` beside `marks`",
@@ -180,6 +190,34 @@ def documents(value: Any) -> Any:
     if value in {"first", "all"} if isinstance(value, str) else type(value) is int and value >= 1:
         return value
     raise spec_error(f"has to be first, all, or a number of documents from 1, but {is_a(value)}")
+
+
+def memory(value: Any) -> Any:
+    """Convert a text such as `8 GiB` to bytes."""
+    if isinstance(value, str) and re.fullmatch(MEMORY_PATTERN, value):
+        number, unit = re.findall(r"[0-9.]+|[A-Za-z]+", value)
+        size = float(number) * MEMORY_UNITS[unit]
+    elif type(value) is int and value >= 0:
+        size = value
+    else:
+        raise spec_error(f"has to be text such as 8 GiB, or a number of bytes, but {is_a(value)}{_unit_hint(value)}")
+    if size < LEAST_MEMORY:
+        raise spec_error(f"is {size:.0f} bytes, less than any training needs: write it with its unit, as in 8 GiB")
+    if size > _MOST_MEMORY:
+        raise spec_error(f"{is_a(value)}, more than any machine has")
+    return round(size)
+
+
+def _unit_hint(value: Any) -> str:
+    """Advice on a text whose unit is not one of ours, such as `8G`; empty for other values."""
+    text = value.strip().lower() if isinstance(value, str) else ""
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt])(i?b?)", text)
+    if match is None:
+        return ""
+    number, letter, rest = match.groups()
+    if letter == "k":
+        return f": units are {', '.join(MEMORY_UNITS)}"
+    return f": write {number} {letter.upper()}{'B' if rest == 'b' else 'iB'}"
 
 
 def max_parallel(value: Any) -> Any:

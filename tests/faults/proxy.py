@@ -14,7 +14,7 @@ import httpx
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_PASSED_ON = ("authorization", "instabase-api-args", "content-type")
+_PASSED_ON = ("authorization", "instabase-api-args", "content-type", "idempotency-key")
 
 
 @dataclass(frozen=True)
@@ -88,12 +88,14 @@ class FaultProxy:
     Attributes:
         calls: what was asked, in order: method and path below ``/api/v1``.
         bodies: what was sent with each.
+        keys: the idempotency key of each; empty without one.
         choose: decides about each request; None passes it on.
     """
 
     def __init__(self, url: str, choose: Callable[[str], Fault | None] | None = None) -> None:
         self.calls: list[str] = []
         self.bodies: list[bytes] = []
+        self.keys: list[str] = []
         self.choose = choose or self._scripted
         self._script: list[tuple[str, Fault]] = []
         self._upstream = url
@@ -151,6 +153,7 @@ class FaultProxy:
         request = await _read(reader)
         self.calls.append(request.what)
         self.bodies.append(request.body)
+        self.keys.append(request.headers.get("idempotency-key", ""))
         fault = self.choose(request.what)
         if fault is None:
             _write(writer, await self._pass_on(request))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import email.utils
 import gzip
+import json
 import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
@@ -24,6 +25,9 @@ from pytest_ibmodels.instabase.errors import (
     Redirected,
     UnexpectedAnswer,
 )
+from pytest_ibmodels.instabase.retrying import Retrier
+from pytest_ibmodels.instabase.wire import Resources, TrainRequest
+from tests.engine.test_case_runner import FakeClock
 from tests.faults.drip import DripServer
 
 TOKEN = "t0ken-that-nobody-may-see"
@@ -31,11 +35,14 @@ ResultT = TypeVar("ResultT")
 Handler = Callable[[httpx.Request], httpx.Response]
 
 
-def ask(handler: Handler, question: Callable[[Instabase], Coroutine[Any, Any, ResultT]]) -> ResultT:
+def ask(
+    handler: Handler, question: Callable[[Instabase], Coroutine[Any, Any, ResultT]], retrier: Retrier | None = None
+) -> ResultT:
     """Ask an environment that answers with ``handler``, for faults that the sandbox cannot cause."""
 
     async def main() -> ResultT:
-        client = Instabase("https://ib.example.com/", SecretStr(TOKEN), transport=httpx.MockTransport(handler))
+        transport = httpx.MockTransport(handler)
+        client = Instabase("https://ib.example.com/", SecretStr(TOKEN), retrier=retrier, transport=transport)
         try:
             return await question(client)
         finally:
@@ -61,6 +68,55 @@ async def read(client: Instabase) -> bytes:
 
 async def status(client: Instabase) -> object:
     return await client.jobs.status("j1", kind="async")
+
+
+def test_a_start_has_a_key_of_its_own_and_sends_what_no_instabase_knows_only_if_it_is_set() -> None:
+    seen: list[httpx.Request] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(503) if len(seen) == 1 else httpx.Response(200, json={"job_id": "j1"})
+
+    async def start_three(client: Instabase) -> None:
+        for resources, key in ((None, ""), (None, ""), (Resources(gpus=1, memory=2**30), "k")):
+            request = TrainRequest(function="m.f", arguments={"mount_details": None}, resources=resources)
+            request.retries = 0 if resources else None
+            assert await client.models.train(request, key) == "j1"
+
+    ask(handler, start_three, Retrier(FakeClock()))
+    keys = [request.headers["Idempotency-Key"] for request in seen]
+    assert keys[0] == keys[1] != keys[2]
+    assert keys[3] == "k"
+    plain = {"script_packages": [], "function": "m.f", "arguments": {"mount_details": None}, "device_type": "cpu"}
+    asked = {"resources": {"cpus": 1.0, "gpus": 1, "memory": 2**30}, "retries": 0}
+    assert [json.loads(request.content) for request in seen] == [plain, plain, plain, plain | asked]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"status_code": 404, "json": {"status": "ERROR", "msg": "no such route"}},
+        {"status_code": 200, "html": "<html>Sign in</html>"},
+        {"status_code": 200, "json": {"status": "ERROR", "msg": "unknown call"}},
+        {"status_code": 200, "json": {"status": "OK", "nodes": "many"}},
+        {"status_code": 302, "headers": {"Location": "/login"}},
+        {"status_code": 403, "json": {}},
+    ],
+)
+def test_an_environment_that_is_no_sandbox_is_asked_once(other: dict[str, Any]) -> None:
+    seen: list[str] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        seen.append(request.url.path)
+        return httpx.Response(**other)
+
+    async def look(client: Instabase) -> object:
+        return await client.sandbox_status()
+
+    assert ask(handler, look, Retrier(FakeClock())) is None
+    assert seen == ["/api/v1/sandbox/status"]
+    with pytest.raises(EnvironmentUnavailable):
+        ask(answer(503), look)
 
 
 def test_a_path_is_encoded_and_the_token_is_sent_in_its_header() -> None:

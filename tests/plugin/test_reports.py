@@ -83,6 +83,7 @@ def folder(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
     entries = {name: {"host": server.url, "path": f"{ROOT}-{name}", "token": "${DOGFOOD_TOKEN}"} for name in names}
     (folder / "environments.yaml").write_text(yaml.safe_dump(entries))
     good = {"env": names, "metrics": {"f1": {"Name": 0.9}}, "inference": {"documents": "all"}}
+    good["resources"] = {"cpus": 2, "memory": "512 MiB"}
     high = {"env": names[:2], "metrics": {"f1": {"Name": 1.01, "Total": 0.5}}, "config": {"log": "\x1b[31mred\x1b[0m"}}
     spoiled = {"env": "a", "config": {"corrupt": "Name"}, "inference": {"documents": 2}}
     shared = {"ibannotator": PROJECT, "time_limit": 60, "config": {}, "metrics": {}}
@@ -175,6 +176,8 @@ def test_the_report_keeps_to_its_schema_and_holds_what_is_known(mode: str, reque
     ]
     assert run["training"]["history"][-1]["metrics"]["f1"] == {"Name": 1.0, "Total": 1.0}
     assert (len(run["inference"]["documents"]), run["inference"]["fields"]) == (3, 6)
+    assert run["resources"] == {"cpus": 2.0, "gpus": 0, "memory": 2**29}
+    assert (run["node"], run["attempt"], run["attempts_lost"]) == (None, None, [])
     assert run["links"]["job log"].endswith(f"/classifier/logs/{run['job_id']}")
     assert "/apps/refiner-v5/edit/acme/ci/fs/" in run["links"]["Refiner"]
     high = written.report["runs"][3]
@@ -198,6 +201,8 @@ def test_the_junit_file_holds_properties_kinds_and_the_jobs_log(mode: str, reque
     assert known["package.version"] == "0.0.1"
     assert len(known["package.content_hash"]) == 64
     assert {"environment", "host", "job_id", "seconds.upload", "seconds.queue", "seconds.training"} <= known.keys()
+    assert properties(passed)["resources"] == "2 CPUs, 512 MiB of memory"
+    assert not {"resources", "node", "attempt"} & known.keys()
     served = properties(cases["model_tests.yaml::Good::a::test_inference"])
     assert served["documents_compared"] == "3"
     assert float(served["seconds.inference"]) > 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import platform
 import re
 import signal
 import subprocess
@@ -44,7 +45,8 @@ def ibmodels(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str
 
 def rows(printed: str) -> dict[str, list[str]]:
     """Cells of each environment's line, by environment."""
-    header, *lines = (line for line in printed.splitlines() if "  " in line)
+    # Tables of the nodes of sandboxes follow after an empty line.
+    header, *lines = (line for line in printed.partition("\n\n")[0].splitlines() if "  " in line)
     assert header.startswith("environment")
     return {(cells := re.split("  +", line))[0]: cells[1:] for line in lines}
 
@@ -84,6 +86,11 @@ def test_from_dry_run_to_unpublish_on_three_environments(
     assert [cells[1:] for cells in table.values()] == [["yes", "yes", "1.0.0"]] * 2 + [["no", "-", "-"]]
     assert f"versions of {name}" in printed
     assert "\ndead: GET marketplace/list: no answer from" in printed
+    machine = platform.node()
+    for environment in ("dogfood", "staging"):
+        idle = rf"^{environment}: sandbox \S+, executor local, (\d+) of \1 slots free, 0 jobs in the queue$"
+        assert re.search(idle, printed, re.MULTILINE)
+    assert len(re.findall(rf"^  {re.escape(machine)} +alive +\d+ +\d+ +[\d.]+ GiB +0 +", printed, re.MULTILINE)) == 2
     assert ibmodels("environments", "--env", "staging")[0] == 0
 
     this = ("unpublish", "--package", name, "--version", "1.0.0")

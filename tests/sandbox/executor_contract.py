@@ -224,7 +224,7 @@ def test_room_is_taken_and_freed(executor: Executor, place: Place) -> None:
 
 def executor_slots(executor: Executor) -> int:
     """How many jobs of the default size run at once."""
-    return int(sum(node.cpus for node in executor.nodes()))
+    return int(sum(node.slots for node in executor.nodes()))
 
 
 def test_more_than_there_is(executor: Executor, place: Place) -> None:

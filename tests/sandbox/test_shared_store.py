@@ -98,7 +98,7 @@ def lines(process: subprocess.Popen[str]) -> list[str]:
 
 def position(store: Store, job_id: str) -> int | None:
     job = store.job(job_id)
-    return store.count_waiting_before(job) + 1 if job is not None and job.is_waiting else None
+    return store.count_waiting(before=job) + 1 if job is not None and job.is_waiting else None
 
 
 def started(store: Store, owner: str) -> str:

@@ -1,7 +1,10 @@
 """Several tokens: who may come in, and that nobody meets another."""
 
 import hmac
+import importlib.metadata
 import json
+import os
+import platform
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -90,6 +93,26 @@ def test_all_wait_in_one_queue(both: list[RunningSandbox]) -> None:
         f"queued, {nth}" for nth in ("1st", "2nd", "3rd", "4th")
     ]
     assert [one.status(job)["queue_position"] for one, job in waiting] == [1, 2, 3, 4]
+    status, seen_by_bob = (one.http.get("/api/v1/sandbox/status").json() for one in both)
+    assert status == seen_by_bob
+    (node,) = status.pop("nodes")
+    assert status == {
+        "status": "OK",
+        "version": importlib.metadata.version("pytest-ibmodels"),
+        "executor": "local",
+        "queue": 4,
+        "max_jobs": 2,
+    }
+    assert node.pop("memory") > 2**20
+    assert node.pop("gpus") >= 0
+    assert node == {
+        "name": platform.node(),
+        "state": "alive",
+        "cpus": os.cpu_count(),
+        "running": 2,
+        "slots": 2,
+        "free": 0,
+    }
     for one, job in running:
         one.api("jobs/cancel", {"job_id": job})
     for one, job in waiting:

@@ -4,7 +4,9 @@ import json
 import os
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -31,6 +33,40 @@ def test_a_training_that_goes_well(sandbox: RunningSandbox, package: str, root: 
     assert status["results"] == [{"status": "OK", "result": {"model": "T", "job": job}}]
     assert json.loads(sandbox.read(f"{root}/evaluation.json")) == ["hyperparams"]
     assert status["peak_memory"] > 2**20
+
+
+def test_requests_with_one_key_start_one_job(sandbox: RunningSandbox, package: str) -> None:
+    body = {"script_packages": [package], "function": "trainable.training.fail", "arguments": {}}
+    body["resources"] = {"cpus": 0.5}
+
+    def start(key: str) -> dict[str, Any]:
+        headers = {"Idempotency-Key": key}
+        answer: dict[str, Any] = sandbox.http.post("/api/v1/model-service/run_train", json=body, headers=headers).json()
+        return answer
+
+    with ThreadPoolExecutor() as pool:
+        jobs = {answer["job_id"] for answer in pool.map(start, ["one"] * 4)}
+    (job,) = jobs
+    assert start("another")["job_id"] != job
+    status = sandbox.wait(job)
+    assert start("one")["job_id"] == job
+    assert (status["node"], status["attempt"], status["attempts_lost"]) == (None, 1, [])
+    assert status["resources"] == {"cpus": 0.5, "gpus": 0, "memory": None}
+    assert start("k" * 65)["msg"] == "run_train: Idempotency-Key: String should have at most 64 characters"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("resources", {"cpus": 0}, "resources.cpus: Input should be greater than 0"),
+        ("resources", {"gpus": -1}, "resources.gpus: Input should be greater than or equal to 0"),
+        ("resources", {"memory": "8 GiB"}, "resources.memory: Input should be a valid integer"),
+        ("retries", 11, "retries: Input should be less than or equal to 10"),
+    ],
+)
+def test_resources_that_are_none(sandbox: RunningSandbox, package: str, key: str, value: object, said: str) -> None:
+    body = {"script_packages": [package], "function": "trainable.training.fail", "arguments": {}, key: value}
+    assert said in sandbox.api("model-service/run_train", body)["msg"]
 
 
 def test_its_output_is_its_log(sandbox: RunningSandbox, package: str, root: str) -> None:

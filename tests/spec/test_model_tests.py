@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pytest_ibmodels.spec import InferenceSpec, MarkUse, Minimum, ModelTest, load_model_tests
+from pytest_ibmodels.spec import InferenceSpec, MarkUse, Minimum, ModelTest, ResourcesSpec, load_model_tests
 from tests.spec.yamlfiles import said, written
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ NO_DATA = (
 )
 KEYS = (
     "(keys: env, ibannotator, table, function, data, columns, limit, p_of_train, group_column, split_column, "
-    "better_than_current, time_limit, config, repeats, metrics, baseline, trend, inference, marks, skip, xfail, "
-    "package)"
+    "better_than_current, time_limit, config, repeats, resources, retries, metrics, baseline, trend, inference, marks, "
+    "skip, xfail, package)"
 )
 
 
@@ -489,6 +489,71 @@ def test_names_and_numbers_come_back_as_they_are_written(file: Path, name: str, 
     test = load_model_tests(written(file, text)).tests[name]
     assert (test.name, test.env, test.time_limit) == (name, (name,), limit)
     assert test.metrics == {"f1": {name: Minimum(minimum)}}
+
+
+GIB = 2**30
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ((), (None, None)),
+        (
+            ("resources: {cpus: 2, gpus: 1, memory: 8 GiB}", "retries: 0", "config: {use_cpu: false}"),
+            (ResourcesSpec(2.0, 1, 8 * GIB), 0),
+        ),
+        (("resources: {cpus: 0.5}", "retries: 10"), (ResourcesSpec(0.5, 0, None), 10)),
+        (("resources: {memory: 1.5GiB}",), (ResourcesSpec(1.0, 0, 3 * GIB // 2), None)),
+        (("resources: {memory: 2 GB}",), (ResourcesSpec(1.0, 0, 2_000_000_000), None)),
+        (("resources: {memory: 3_000_000_000}",), (ResourcesSpec(1.0, 0, 3_000_000_000), None)),
+    ],
+)
+def test_resources_and_retries(file: Path, lines: tuple[str, ...], expected: tuple[ResourcesSpec | None, int]) -> None:
+    test = load_model_tests(written(file, entry(*lines))).tests["A"]
+    assert (test.resources, test.retries) == expected
+
+
+TEXT = "5:23: `resources.memory` has to be text such as 8 GiB, or a number of bytes, but is"
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (("resources: {memory: 8G}",), f'{TEXT} the text "8G": write 8 GiB'),
+        (("resources: {memory: 8gb}",), f'{TEXT} the text "8gb": write 8 GB'),
+        (
+            ("resources: {memory: 8 KiB}",),
+            f'{TEXT} the text "8 KiB": units are MiB, GiB, TiB, MB, GB, TB',
+        ),
+        (("resources: {memory: 8e9}",), f"{TEXT} the number 8000000000.0"),
+        (
+            ("resources: {memory: 8}",),
+            "5:23: `resources.memory` is 8 bytes, less than any training needs: write it with its unit, as in 8 GiB",
+        ),
+        (
+            (f"resources: {{memory: {'9' * 400} GiB}}",),
+            f'5:23: `resources.memory` is the text "{"9" * 60}…", more than any machine has',
+        ),
+        (
+            ("resources: {}",),
+            "5:14: `resources` names nothing: give it `cpus`, `gpus` or `memory`, or remove it",
+        ),
+        (("resources: 2",), "5:14: `resources` has to be a mapping, but is the number 2"),
+        (
+            ("resources: {cpu: 2}",),
+            "5:15: unknown key `resources.cpu`: did you mean `cpus`? (keys: cpus, gpus, memory)",
+        ),
+        (("resources: {cpus: 0}",), "5:21: `resources.cpus` has to be a number above 0, but is the number 0"),
+        (("resources: {gpus: 0.5}",), "5:21: `resources.gpus` has to be a whole number, but is the number 0.5"),
+        (("retries: 11",), "5:12: `retries` has to be a number up to 10, but is the number 11"),
+        (
+            ("resources: {gpus: 1}", "config: {use_gpu: false}"),
+            "5:21: `resources.gpus` is 1, but `config.use_gpu` is false, so the training would use none: remove one",
+        ),
+    ],
+)
+def test_wrong_resources_and_retries(file: Path, lines: tuple[str, ...], expected: str) -> None:
+    assert said(lambda: load_model_tests(written(file, entry(*lines)))) == [expected]
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,8 @@ class AnnotatorRoute(ModelServiceRoute):
             "model_name": self.model_name(context, test),
         }
         use_gpu = bool(test.config.get("use_gpu", True))
-        return await self.run_train(context, context.package.train_function, arguments, use_gpu=use_gpu)
+        function = context.package.train_function
+        return await self.run_train(context, function, arguments, use_gpu=use_gpu, test=test)
 
     async def start_inference(self, context: RunContext, test: ModelTest, documents: Sequence[str]) -> str:
         save_path = self.save_path(context, test)

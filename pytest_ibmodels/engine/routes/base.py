@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 
+from pytest_ibmodels.engine.placement import NOT_REPORTED
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from pydantic import SecretStr
 
     from pytest_ibmodels.engine.curves import HistoryPoint
+    from pytest_ibmodels.engine.placement import Placement
     from pytest_ibmodels.instabase.client import Instabase
     from pytest_ibmodels.packaging import Package
     from pytest_ibmodels.spec import DataPath, ModelTest
@@ -43,6 +46,7 @@ class RunContext:
         suffix: unique for the run; part of its folder and of names that are global in an environment.
         database: URL of the environment's database; None if it has none.
         find_data: returns the place of data in the environment; local data is uploaded, once a session.
+        start_key: idempotency key of the start of a training; empty for other calls.
     """
 
     client: Instabase
@@ -51,6 +55,7 @@ class RunContext:
     suffix: str
     database: SecretStr | None = None
     find_data: Callable[[DataPath], Awaitable[DataFiles]] | None = None
+    start_key: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,7 @@ class TrainingState:
         current: the model in use that the new one is compared with, and its metrics; None if not reported.
         intervals, test_part, comparison: ``evaluation_intervals`` and these, unchecked.
         peak_memory: bytes that the job has taken at most; None if not reported.
+        placement: where the job runs.
     """
 
     name: str
@@ -88,6 +94,7 @@ class TrainingState:
     test_part: object = None
     comparison: object = None
     peak_memory: int | None = None
+    placement: Placement = NOT_REPORTED
 
 
 class DataFingerprint(NamedTuple):

@@ -8,10 +8,12 @@ from urllib.parse import quote
 from pydantic import ValidationError
 
 from pytest_ibmodels.engine.curves import reported_history
+from pytest_ibmodels.engine.placement import reported_placement
 from pytest_ibmodels.engine.routes.base import RouteError, RunContext, TrainingState
 from pytest_ibmodels.instabase.answers import loads
 from pytest_ibmodels.instabase.errors import UnexpectedAnswer
-from pytest_ibmodels.instabase.wire import DocumentPrediction, JobStatus, Prediction, TrainingStatus, TrainRequest
+from pytest_ibmodels.instabase.training_files import DocumentPrediction, Prediction
+from pytest_ibmodels.instabase.wire import JobStatus, Resources, TrainingStatus, TrainRequest
 from pytest_ibmodels.verdicts.metrics import one_value_as_field
 from pytest_ibmodels.verdicts.reported import count, finite
 from pytest_ibmodels.verdicts.results import TrainingPredictions, WrongPrediction, field_result, is_right
@@ -66,19 +68,35 @@ class ModelServiceRoute:
         await context.client.models.unload(self.model_name(context, test))
 
     async def run_train(
-        self, context: RunContext, function: str, arguments: Mapping[str, Any], *, use_gpu: bool
+        self,
+        context: RunContext,
+        function: str,
+        arguments: Mapping[str, Any],
+        *,
+        use_gpu: bool,
+        test: ModelTest | None = None,
     ) -> str:
-        """Call a function of the package in a job, and return the job's id."""
-        return await context.client.models.train(
-            TrainRequest(
-                script_packages=[
-                    f"{context.folder}/{module}" for module in (context.package.module, *context.package.libraries)
-                ],
-                function=function,
-                arguments=dict(arguments),
-                device_type="gpu" if use_gpu else "cpu",
-            )
+        """Call a function of the package in a job, and return the job's id.
+
+        Args:
+            context: the run context.
+            function: dotted path.
+            arguments: keyword arguments of the function.
+            use_gpu: whether the function may use GPUs.
+            test: the model test whose resources and retries the job gets; None for jobs other than its training.
+        """
+        asked = None if test is None else test.resources
+        request = TrainRequest(
+            script_packages=[
+                f"{context.folder}/{module}" for module in (context.package.module, *context.package.libraries)
+            ],
+            function=function,
+            arguments=dict(arguments),
+            device_type="gpu" if use_gpu else "cpu",
+            resources=asked and Resources(cpus=asked.cpus, gpus=asked.gpus, memory=asked.memory),
+            retries=None if test is None else test.retries,
         )
+        return await context.client.models.train(request, context.start_key)
 
 
 def training_state(status: JobStatus) -> TrainingState:
@@ -112,6 +130,7 @@ def training_state(status: JobStatus) -> TrainingState:
         test_part=data.get("test_part"),
         comparison=data.get("comparison"),
         peak_memory=count(status.peak_memory) or None,
+        placement=reported_placement(status),
         queued=current.task_state == "PENDING",
     )
 

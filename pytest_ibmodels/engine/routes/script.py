@@ -58,7 +58,7 @@ class ScriptRoute(ServedTextRoute):
             "model_name": self.model_name(context, test),
             "current_model": test.name,
         }
-        return await self._run(context, script.function, test, arguments)
+        return await self._train(context, script.function, test, arguments)
 
     def extra_checks(self, test: ModelTest, state: TrainingState) -> tuple[list[MetricCheck], list[str]]:
         return better_checks(_script(test), state)
@@ -80,7 +80,7 @@ class ScriptRoute(ServedTextRoute):
         package = context.package
         if _LIBRARY not in {package.module, *package.libraries}:
             return None
-        return await self._run(context, _PROMOTE, test, self._promoted(context, test, force=force))
+        return await self._promote(context, _PROMOTE, test, force=force)
 
 
 def _script(test: ModelTest) -> ScriptSpec:

@@ -89,13 +89,18 @@ class ServedTextRoute(ModelServiceRoute):
             self._parallel_calls = _PARALLEL_CALLS if time.monotonic() - asked < _SLOW_SECONDS else 1
         return self._answers
 
-    async def _run(self, context: RunContext, function: str, test: ModelTest, arguments: dict[str, Any]) -> str:
-        return await self.run_train(context, function, arguments, use_gpu=not test.config.get("use_cpu"))
+    async def _train(self, context: RunContext, function: str, test: ModelTest, arguments: dict[str, Any]) -> str:
+        return await self.run_train(context, function, arguments, use_gpu=_uses_gpu(test), test=test)
 
-    def _promoted(self, context: RunContext, test: ModelTest, *, force: bool) -> dict[str, Any]:
-        """Arguments of the function that promotes the trained model."""
-        paths = {"save_path": self.save_path(context, test), "model_name": self.model_name(context, test)}
-        return {**paths, "force": True} if force else {**paths}
+    async def _promote(self, context: RunContext, function: str, test: ModelTest, *, force: bool) -> str:
+        """Start the function that promotes the trained model."""
+        arguments: dict[str, Any] = {
+            "save_path": self.save_path(context, test),
+            "model_name": self.model_name(context, test),
+        }
+        if force:
+            arguments["force"] = True
+        return await self.run_train(context, function, arguments, use_gpu=_uses_gpu(test))
 
     async def _ask(self, context: RunContext, document: str) -> None:
         try:
@@ -112,6 +117,10 @@ class ServedTextRoute(ModelServiceRoute):
         except (KeyError, TypeError, binascii.Error, UnicodeDecodeError):
             return Answer({}, f"the model's answer holds no label (raw_data): {json.dumps(dict(result)):.80}")
         return Answer({self._field: label})
+
+
+def _uses_gpu(test: ModelTest) -> bool:
+    return not test.config.get("use_cpu")
 
 
 def better_checks(limits: TableSpec | ScriptSpec, state: TrainingState) -> tuple[list[MetricCheck], list[str]]:

@@ -61,7 +61,7 @@ class TableRoute(ServedTextRoute):
             **table.side_column,
         }
         arguments["database"] = context.database.get_secret_value()
-        return await self._run(context, context.package.table_function, test, arguments)
+        return await self._train(context, context.package.table_function, test, arguments)
 
     def extra_checks(self, test: ModelTest, state: TrainingState) -> tuple[list[MetricCheck], list[str]]:
         return better_checks(_table(test), state)
@@ -71,7 +71,7 @@ class TableRoute(ServedTextRoute):
 
     async def start_promotion(self, context: RunContext, test: ModelTest, *, force: bool) -> str:
         function = f"{context.package.table_function.rpartition('.')[0]}.{_PROMOTE}"
-        return await self._run(context, function, test, self._promoted(context, test, force=force))
+        return await self._promote(context, function, test, force=force)
 
 
 def _table(test: ModelTest) -> TableSpec:

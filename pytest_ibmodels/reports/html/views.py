@@ -13,6 +13,7 @@ from pytest_ibmodels.reports.html.curves import Curves, Panel, curves
 from pytest_ibmodels.reports.html.formats import duration, utc
 from pytest_ibmodels.reports.html.texts import DocumentView, documents
 from pytest_ibmodels.reports.html.wrong_view import WrongView
+from pytest_ibmodels.reports.placement import node_text, resources_text
 from pytest_ibmodels.reports.tables import clipped
 from pytest_ibmodels.reports.trends import trend_sentence
 from pytest_ibmodels.reports.versus import measured_on
@@ -22,7 +23,14 @@ if TYPE_CHECKING:
 
     from markupsafe import Markup
 
-    from pytest_ibmodels.reports.record import CheckRecord, InferenceRecord, Outcome, RunRecord, TrainingRecord
+    from pytest_ibmodels.reports.record import (
+        CheckRecord,
+        InferenceRecord,
+        Outcome,
+        RepeatRecord,
+        RunRecord,
+        TrainingRecord,
+    )
 
 Tone = Literal["good", "bad", "quiet"]
 
@@ -141,12 +149,13 @@ class RunView:
         yield "Model test", f"{run.file}:{run.line}"
         yield "Environment", f"{run.environment} ({run.host})" if run.host else run.environment
         if run.repeats:
-            yield (
-                "Training jobs",
-                "; ".join(f"{repeat.job_id or 'none'} (seed {repeat.seed})" for repeat in run.repeats),
-            )
+            yield "Training jobs", "; ".join(map(_repeat_job, run.repeats))
         elif run.job_id is not None:
             yield "Training job", f"{run.job_id} (re-attached)" if run.reattached else run.job_id
+        if not run.repeats and node_text(run):
+            yield "Node", node_text(run)
+        if run.resources is not None:
+            yield "Resources", resources_text(run.resources)
         if run.training.test_part is not None:
             yield "Test part", measured_on(run.training.test_part, run.training.comparison)
         if run.package is not None:
@@ -172,6 +181,11 @@ class RunView:
     @property
     def links(self) -> dict[str, str]:
         return {name: url for name, url in self.record.links.items() if url.startswith(("https://", "http://"))}
+
+
+def _repeat_job(repeat: RepeatRecord) -> str:
+    node = node_text(repeat)
+    return f"{repeat.job_id or 'none'} (seed {repeat.seed}{f', node {node}' if node else ''})"
 
 
 def _value(value: object) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from pytest_ibmodels.instabase.wire_sandbox import NodeStatus
 from pytest_ibmodels.sandbox.execution.job_spec import JobRef, JobSpec, Outcome, Resources
 from pytest_ibmodels.sandbox.execution.served import Served
 
@@ -30,18 +31,6 @@ class JobStatus:
     version: int = 0
     outcome: Outcome | None = None
     reason: str = ""
-
-
-@dataclass(frozen=True)
-class NodeStatus:
-    """A machine; what it has in all, and how many jobs run on it."""
-
-    name: str
-    state: str
-    cpus: float
-    gpus: float
-    memory: int | None
-    running: int
 
 
 class Executor(Protocol):

@@ -1,12 +1,16 @@
 """Executor of one machine: jobs are processes of this one, at most ``max_jobs`` at once."""
 
+import math
+import os
+import platform
 import threading
 
 import psutil
 
+from pytest_ibmodels.instabase.wire_sandbox import NodeStatus
 from pytest_ibmodels.sandbox.errors import SandboxError
 from pytest_ibmodels.sandbox.execution.code_cache import CodeCache
-from pytest_ibmodels.sandbox.execution.executor import JobStatus, NodeStatus
+from pytest_ibmodels.sandbox.execution.executor import JobStatus
 from pytest_ibmodels.sandbox.execution.gpus import VARIABLE, GpuPool, find_gpus
 from pytest_ibmodels.sandbox.execution.job_spec import JobRef, JobSpec, Resources
 from pytest_ibmodels.sandbox.execution.runner import Runner
@@ -117,8 +121,20 @@ class LocalExecutor:
 
     def nodes(self) -> list[NodeStatus]:
         """Return this machine."""
-        memory = psutil.virtual_memory().total
-        return [NodeStatus("", "alive", self._max_jobs, self._gpus.count, memory, self._runner.count_active())]
+        with self._lock:
+            taken = sum(self._taken.values())
+        return [
+            NodeStatus(
+                name=platform.node(),
+                state="alive",
+                cpus=os.cpu_count() or 1,
+                gpus=self._gpus.count,
+                memory=psutil.virtual_memory().total,
+                running=self._runner.count_active(),
+                slots=self._max_jobs,
+                free=max(0, math.floor(self._max_jobs - taken)),
+            )
+        ]
 
     def close(self) -> None:
         """Kill all jobs."""

@@ -30,6 +30,7 @@ from pytest_ibmodels.sandbox.http.routers import (
     marketplace,
     model_service,
     refiner,
+    status,
     tuning,
 )
 from pytest_ibmodels.sandbox.http.tokens import Tokens
@@ -38,7 +39,7 @@ from pytest_ibmodels.sandbox.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-_MODULES = (drives, jobs, model_service, annotator, refiner, marketplace, tuning, logs)
+_MODULES = (drives, jobs, model_service, annotator, refiner, marketplace, tuning, logs, status)
 ROUTERS = tuple(module.router for module in _MODULES)
 
 

@@ -72,7 +72,11 @@ class Dispatcher:
         """Return the position of a waiting job among those of all tenants, starting at 1; None if it does not wait."""
         if not job.is_waiting:
             return None
-        return 1 + sum(each.count_waiting_before(job) for each in self._stores)
+        return 1 + sum(each.count_waiting(before=job) for each in self._stores)
+
+    def count_waiting(self) -> int:
+        """How many jobs of all tenants wait."""
+        return sum(store.count_waiting() for store in self._stores)
 
     def cancel(self, store: Store, job_id: str, seconds: float = 3.0) -> bool:
         """Stop a waiting or running job and wait up to ``seconds`` for its end; return False if it had ended before."""
@@ -155,6 +159,11 @@ class Dispatcher:
         """Say that this server lives, and take over the jobs of servers that no longer do."""
         for store in self._stores:
             store.beat(self.owner)
+            own = {job.id: job.attempt for job in store.running(self.owner)}
+            for watched in list(self._watched.values()):
+                # After a long sleep, others may have taken over what was ours.
+                if watched.store is store and own.get(watched.spec.job_id) != watched.spec.attempt:
+                    self._disown(watched)
             for job in store.adopt(self.owner):
                 if job.spec is None:
                     continue
@@ -176,7 +185,7 @@ class Dispatcher:
             self._begin(watched, status)
         if status.version != watched.version and status.reports and status.state in {"running", "ended"}:
             if not self._report(watched, status):
-                self._drop(watched)
+                self._disown(watched)
                 return
             watched.version = status.version
         if status.state == "ended":
@@ -190,8 +199,7 @@ class Dispatcher:
             if not watched.store.confirm(spec.job_id, spec.attempt, self.owner, status.node):
                 job = watched.store.job(spec.job_id)
                 if job is None or job.owner != self.owner or job.state == "DONE":
-                    self._cancels.submit(self._executor.cancel, spec.ref, CANCELLED)
-                    self._drop(watched)
+                    self._disown(watched)
                 return  # or it is about to be cancelled
             watched.begun = True
         self._executor.begin(watched.spec.ref)
@@ -222,17 +230,29 @@ class Dispatcher:
     def _start_again(self, watched: _Watched, reason: str) -> None:
         """Start the next attempt of a lost job, or end the job if it has none left."""
         spec = watched.spec
-        sentence = f"attempt {spec.attempt} was lost: {reason}"
-        attempt = watched.store.try_again(spec.job_id, spec.attempt, self.owner, sentence)
+        attempt = watched.store.try_again(spec.job_id, spec.attempt, self.owner, reason)
         if attempt is None:
             job = watched.store.job(spec.job_id)
             is_cancelled = job is not None and job.cancel_requested
-            self._end(watched, Outcome(msg=CANCELLED if is_cancelled else sentence, fault=not is_cancelled))
+            lost = f"{reason}; the job was started {spec.attempt} times, as often as its 'retries' allow"
+            self._end(watched, Outcome(msg=CANCELLED if is_cancelled else lost, fault=not is_cancelled))
             return
-        logger.warning("job %s: %s; it is started again", spec.job_id, sentence)
+        logger.warning("job %s: attempt %s was lost: %s; it is started again", spec.job_id, spec.attempt, reason)
         self._executor.forget(spec.ref)
         self._drop(watched)
         self._watch(watched.store, spec.next_attempt(attempt))
+
+    def _disown(self, watched: _Watched) -> None:
+        """Leave a job that is another server's by now; what runs of an attempt that no longer counts is stopped."""
+        job = watched.store.job(watched.spec.job_id)
+        if job is None or job.state == "DONE" or job.attempt != watched.spec.attempt or job.node is None:
+            self._cancels.submit(self._stop, watched.spec.ref)
+        self._drop(watched)
+
+    def _stop(self, ref: JobRef) -> None:
+        with _no_job_stops_others(ref):
+            self._executor.cancel(ref, CANCELLED)
+            self._executor.forget(ref)
 
     def _drop(self, watched: _Watched) -> None:
         if self._watched.get(watched.spec.job_id) is watched:

@@ -27,6 +27,7 @@ from pytest_ibmodels.sandbox.services.marketplace import Marketplace, applicatio
 from pytest_ibmodels.sandbox.services.model_calls import ModelCalls
 from pytest_ibmodels.sandbox.services.refiner import Refiner
 from pytest_ibmodels.sandbox.services.serving import ModelPool
+from pytest_ibmodels.sandbox.services.status import ServerStatus
 from pytest_ibmodels.sandbox.services.tasks import TaskRunner
 from pytest_ibmodels.sandbox.services.training import Trainings
 from pytest_ibmodels.sandbox.services.tuning import Tunings
@@ -79,6 +80,7 @@ class Tenant:
         self.tasks = TaskRunner(self.store)
         self.training = Trainings(settings, self.drive, self.store, self.marketplace, executor, dispatcher)
         dispatcher.add(self.store)
+        self.server = ServerStatus(settings, executor, dispatcher)
         self.models = ModelPool(settings, self.drive, executor, name)
         self.model_calls = ModelCalls()
         self.tuning = Tunings(settings, scratch, self.training, executor.serve(f"{name}/tuned models"))

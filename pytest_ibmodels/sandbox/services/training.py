@@ -106,7 +106,7 @@ class Trainings:
                 job_id=job_id,
                 spec=spec.model_dump(mode="json"),
                 model_name=model_name,
-                resources=resources.model_dump(),
+                resources=request.resources.model_dump() if request.resources else None,
                 retries=DEFAULT_RETRIES if request.retries is None else request.retries,
                 key=key,
             )

@@ -141,21 +141,22 @@ class Store(ABC):
         end = failure(msg, error=error, strace=strace, fault=fault)
         return self._change(job_id, _fence(attempt, owner), {**end, "finished": self._now()})
 
-    def try_again(self, job_id: str, attempt: int, owner: str | None, sentence: str) -> int | None:
-        """Prepare the next attempt of a job whose attempt was lost, for the reason in ``sentence``.
+    def try_again(self, job_id: str, attempt: int, owner: str | None, reason: str) -> int | None:
+        """Prepare the next attempt of a job whose attempt was lost; ``reason`` is a clause, such as "node B died".
 
         The job waits for its start again, and keeps its owner and its place in the queue.
 
         Returns:
-            The next attempt; None if no retries are left, or the job is not ours any more.
+            The next attempt; None if no retries are left, a cancel is requested, or the job is not ours any more.
         """
         job = self.job(job_id)
         if job is None or attempt > job.retries:
             return None
         again = {"attempt": attempt + 1, "task_state": "PENDING", "node": None, "started": None, "message": ""}
         # The attempt is part of the condition, so no other server appends to the same list meanwhile.
-        columns = {**again, "task_data": {}, "peak_memory": 0, "lost": [*job.lost, sentence]}
-        return attempt + 1 if self._change(job_id, _fence(attempt, owner), columns) else None
+        mine = {**_fence(attempt, owner), "cancel_requested": False}
+        columns = {**again, "task_data": {}, "peak_memory": 0, "lost": [*job.lost, reason]}
+        return attempt + 1 if self._change(job_id, mine, columns) else None
 
     # --- cancelling ---
 
@@ -198,8 +199,8 @@ class Store(ABC):
             )
 
     @abstractmethod
-    def count_waiting_before(self, job: Job) -> int:
-        """How many jobs of this store wait and were created before a job, which may be of another store."""
+    def count_waiting(self, before: Job | None = None) -> int:
+        """How many jobs of this store wait; with ``before``, those created before a job, maybe of another store."""
 
     @abstractmethod
     def running(self, owner: str) -> list[Job]:

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 from sqlalchemy import bindparam, delete, insert, select, update
@@ -73,9 +74,9 @@ class LocalStore(Store):
     def job(self, job_id: str) -> Job | None:
         return self.kept_job(job_id) or super().job(job_id)
 
-    def count_waiting_before(self, job: Job) -> int:
-        before = (job.created, job.id)
-        return sum(other.is_waiting and (other.created, other.id) < before for other in self._unfinished())
+    def count_waiting(self, before: Job | None = None) -> int:
+        end = (inf, "") if before is None else (before.created, before.id)
+        return sum(job.is_waiting and (job.created, job.id) < end for job in self._unfinished())
 
     def running(self, owner: str) -> list[Job]:
         return [job for job in self._unfinished() if job.owner == owner and job.kind == TRAIN]

@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
+from math import inf
 from typing import Any
 
 from sqlalchemy import (
@@ -88,9 +89,10 @@ class SharedStore(Store):
             mine = (Job.owner == owner, Job.state == "PENDING", Job.cancel_requested)
             return list(connection.scalars(select(Job.id).where(*mine).order_by(Job.created, Job.id)))
 
-    def count_waiting_before(self, job: Job) -> int:
+    def count_waiting(self, before: Job | None = None) -> int:
+        end = {"_created": inf, "_id": ""} if before is None else {"_created": before.created, "_id": before.id}
         with self.database.statement() as connection:
-            return connection.scalar(_COUNT_BEFORE, {"_created": job.created, "_id": job.id}) or 0
+            return connection.scalar(_COUNT_BEFORE, end) or 0
 
     def running(self, owner: str) -> list[Job]:
         mine = (Job.owner == owner, Job.state == "PENDING", Job.kind == TRAIN)

@@ -37,6 +37,8 @@ async def status(job_id: str, tenant: TheTenant) -> dict[str, Any]:
     if job.kind == "train":
         answer["cur_status"] = json.dumps({"task_state": job.task_state, "task_data": job.task_data})
         answer["peak_memory"] = job.peak_memory
+        answer |= {"node": job.node or None, "attempt": job.attempt, "attempts_lost": job.lost}
+        answer["resources"] = job.resources or None
         if job.task_state == "PENDING":
             position = await run_in_threadpool(tenant.training.queue_position, job)
             answer["queue_position"] = position

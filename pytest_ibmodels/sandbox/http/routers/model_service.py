@@ -2,11 +2,12 @@
 
 import base64
 import threading
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Header, Request
 
 from pytest_ibmodels.instabase.wire import (
+    IDEMPOTENCY_KEY_HEADER,
     UNLOADED_MESSAGE,
     JobStarted,
     RawInput,
@@ -24,11 +25,13 @@ from pytest_ibmodels.sandbox.storage.paths import DrivePath
 
 router = APIRouter(prefix="/api/v1/model-service", route_class=JsonRoute)
 
+Key = Annotated[str | None, Header(alias=IDEMPOTENCY_KEY_HEADER, min_length=1, max_length=64)]
+
 
 @router.post("/run_train", response_model_exclude_none=True)
-def run_train(body: TrainRequest, tenant: TheTenant) -> JobStarted:
-    """Queue a training of pushed code."""
-    return JobStarted(status="OK", job_id=tenant.training.submit(body))
+def run_train(body: TrainRequest, tenant: TheTenant, key: Key = None) -> JobStarted:
+    """Queue a training of pushed code; a repeated idempotency key returns the job of its first request."""
+    return JobStarted(status="OK", job_id=tenant.training.submit(body, key))
 
 
 @router.post("/run", responses=BUSY)
