@@ -62,7 +62,8 @@ class LocalStore(Store):
         return next((job for job in self._unfinished() if job.is_waiting and job.owner is None), None)
 
     def claim(self, job_id: str, owner: str) -> Job | None:
-        return self._change(job_id, {"state": "PENDING", "task_state": "PENDING", "owner": None}, {"owner": owner})
+        waiting = {"state": "PENDING", "task_state": "PENDING", "owner": None}
+        return self.kept_job(job_id) if self._change(job_id, waiting, {"owner": owner}) else None
 
     def cancels_requested(self, owner: str) -> list[str]:
         return [job.id for job in self._unfinished() if job.owner == owner and job.cancel_requested]
@@ -128,18 +129,18 @@ class LocalStore(Store):
     def _now(self) -> float:
         return time.time()
 
-    def _change(self, job_id: str, expected: Mapping[str, Any], columns: Mapping[str, Any]) -> Job | None:
+    def _change(self, job_id: str, expected: Mapping[str, Any], columns: Mapping[str, Any]) -> bool:
         with self._changing:
             job = self._kept.get(job_id)
             if job is None or any(getattr(job, name) != value for name, value in expected.items()):
-                return None
+                return False
             job = self._kept[job_id] = replace(job, **columns)
             self._behind.add(job_id)
             if time.monotonic() - self._written > _SECONDS_PER_JOB * len(self._kept):
                 self._write(set(self._behind))
             elif job.state == "DONE":
                 self._write({job_id})
-        return job
+        return True
 
     def _write(self, job_ids: Iterable[str]) -> None:
         """Write jobs in one transaction; the caller holds the lock."""

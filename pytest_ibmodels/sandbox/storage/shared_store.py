@@ -167,9 +167,8 @@ class SharedStore(Store):
     def _now(self) -> ColumnElement[float]:
         return database_now()
 
-    def _change(self, job_id: str, expected: Mapping[str, Any], columns: Mapping[str, Any]) -> Job | None:
+    def _change(self, job_id: str, expected: Mapping[str, Any], columns: Mapping[str, Any]) -> bool:
         conditions = [getattr(Job, name) == value for name, value in expected.items()]
-        changed = update(Job).where(Job.id == job_id, *conditions).values(columns).returning(*JOB_COLUMNS)
+        changed = update(Job).where(Job.id == job_id, *conditions).values(columns)
         with self.database.statement() as connection:
-            row = connection.execute(changed).mappings().first()
-        return None if row is None else Job(**row)
+            return connection.execute(changed).rowcount == 1
