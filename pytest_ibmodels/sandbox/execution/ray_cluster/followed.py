@@ -1,4 +1,4 @@
-"""What the driver knows of nodes and of the jobs that its server follows."""
+"""Nodes and jobs, as far as the driver knows them."""
 
 import asyncio
 import hashlib
@@ -198,7 +198,7 @@ class Followed:
 
 @dataclass(eq=False)
 class Cluster:
-    """What is known of a cluster: nodes by Ray's ids, and the jobs that the server follows.
+    """A cluster: its nodes by Ray's ids, and the jobs that the server follows.
 
     Attributes:
         lease: Seconds that jobs of a node run on when it has lost the cluster.

@@ -4,8 +4,9 @@ import logging
 import threading
 from typing import Any
 
+from pytest_ibmodels.instabase.wire_sandbox import NodeStatus
 from pytest_ibmodels.sandbox.errors import SandboxError, StartError
-from pytest_ibmodels.sandbox.execution.executor import JobStatus, NodeStatus
+from pytest_ibmodels.sandbox.execution.executor import JobStatus
 from pytest_ibmodels.sandbox.execution.job_spec import JobRef, JobSpec, Outcome, Resources
 from pytest_ibmodels.sandbox.execution.local_executor import Signal
 from pytest_ibmodels.sandbox.execution.ray_cluster.cluster_file import ClusterFile
@@ -159,7 +160,16 @@ class RayExecutor:
         """Return the nodes that run jobs."""
         with self._changed:
             return [
-                NodeStatus(each["name"], each["state"], each["cpus"], each["gpus"], each["memory"], each["running"])
+                NodeStatus(
+                    name=each["name"],
+                    state=each["state"],
+                    cpus=each["cpus"],
+                    gpus=each["gpus"],
+                    memory=each["memory"],
+                    running=each["running"],
+                    slots=int(each["cpus"]),
+                    free=max(0, int(each["free"]["cpus"])),
+                )
                 for each in self._nodes
             ]
 
@@ -225,7 +235,7 @@ class RayExecutor:
 
 
 class _RayServed:
-    """What answers for one model."""
+    """The process that answers for one model, wherever it is."""
 
     def __init__(self, executor: RayExecutor, name: str) -> None:
         self._executor = executor
