@@ -216,8 +216,14 @@ class Cluster:
         """Return the node that has taken a job."""
         return self.node_named(job.node_name) if job.node_name else None
 
-    def node_for_model(self, name: str) -> Node | None:
-        """Return the node that has loaded a model, or else the one that all servers choose for it."""
+    async def node_for_model(self, name: str, seconds: float) -> Node | None:
+        """Return the node that has loaded a model, or else the one that all servers choose for it.
+
+        Nodes that are just starting have up to ``seconds`` to say what they have loaded.
+        """
+        starting = [node.attached.wait() for node in self.nodes.values() if node.found.alive and node.found.cpus]
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.gather(*starting), seconds)
         usable = [node for node in self.nodes.values() if node.actor is not None and node.silent_since is None]
         if not usable:
             return None
