@@ -1,11 +1,13 @@
 """Executor that runs jobs, and serves models, on a Ray cluster."""
 
 import logging
+import math
 import threading
 from typing import Any
 
+from pytest_ibmodels.instabase.wire_sandbox import NodeStatus
 from pytest_ibmodels.sandbox.errors import SandboxError, StartError
-from pytest_ibmodels.sandbox.execution.executor import JobStatus, NodeStatus
+from pytest_ibmodels.sandbox.execution.executor import JobStatus
 from pytest_ibmodels.sandbox.execution.job_spec import JobRef, JobSpec, Outcome, Resources
 from pytest_ibmodels.sandbox.execution.local_executor import Signal
 from pytest_ibmodels.sandbox.execution.ray_cluster.cluster_file import ClusterFile
@@ -158,10 +160,16 @@ class RayExecutor:
     def nodes(self) -> list[NodeStatus]:
         """Return the nodes that run jobs."""
         with self._changed:
-            return [
-                NodeStatus(each["name"], each["state"], each["cpus"], each["gpus"], each["memory"], each["running"])
-                for each in self._nodes
-            ]
+            nodes = list(self._nodes)
+        amounts = ("name", "state", "cpus", "gpus", "memory", "running")
+        return [
+            NodeStatus(
+                **{name: each[name] for name in amounts},
+                slots=math.floor(each["cpus"]),
+                free=max(0, math.floor(each["free"]["cpus"])) if each["state"] == "alive" else 0,
+            )
+            for each in nodes
+        ]
 
     def close(self) -> None:
         """Let go of the cluster, where jobs run on, and end it if it belongs to this server."""
