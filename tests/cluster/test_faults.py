@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,11 @@ HEALTH = {
     "RAY_health_check_timeout_ms": "4000",
     "RAY_health_check_failure_threshold": "3",
 }
+
+
+@pytest.fixture(scope="module")
+def place(short_tmp: Path) -> Place:
+    return Place(short_tmp / "faults")
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,10 @@ import pytest
 
 from pytest_ibmodels.sandbox.errors import SandboxError
 from pytest_ibmodels.sandbox.execution.executor import JobStatus
-from pytest_ibmodels.sandbox.execution.job_spec import JobSpec, Resources
+from pytest_ibmodels.sandbox.execution.job_spec import DriveSpec, JobSpec, Resources
 from pytest_ibmodels.sandbox.execution.ray_cluster.ray_executor import RayExecutor
+from pytest_ibmodels.sandbox.execution.served import PackagedModel, ServedSpec
+from pytest_ibmodels.sandbox.storage.drive import Drive
 from tests.cluster.running import PROGRAM, RunningCluster, count_alive, wait_for
 from tests.sandbox.executor_contract import *  # noqa: F403 - the tests are run here
 from tests.sandbox.executor_contract import Place, follow, is_running, run
@@ -218,3 +220,48 @@ def test_a_node_of_another_version(place: Place, tmp_path: Path) -> None:
     assert line.startswith("the node cannot start: this machine cannot join the cluster at 127.0.0.2:")
     assert "it has python 3." in line
     assert "where the cluster has 2." in line
+
+
+MODEL = """
+import os
+
+class Echo:
+    def __init__(self, model_data_path, ibsdk):
+        self.calls = 0
+
+    def load(self):
+        pass
+
+    def run(self, request):
+        self.calls += 1
+        return {"calls": self.calls, "pid": os.getpid()}
+"""
+
+
+def test_any_server_asks_the_same_model(executor: RayExecutor, place: Place, cluster: RunningCluster) -> None:
+    folder = place.data / "model"
+    package = folder / "src" / "py" / "echo"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(MODEL)
+    drive = DriveSpec.of(Drive(place.data / "drive", place.data / "tmp"))
+    content = PackagedModel(
+        name="echo", folder=folder, classpath="echo.Echo", packages=(), drive=drive, max_unzipped=2**20
+    )
+    spec = ServedSpec(
+        version="1", content=content, environments=place.data / "environments", scratch=place.data / "tmp", seconds=60
+    )
+    first = executor.serve("tenant/echo")
+    assert not first.is_loaded
+    request = {"path": "a/b/fs/c/d", "document": None}
+    answer = first.ask(spec, request)
+    assert answer.result["calls"] == 1
+    pid = answer.result["pid"]
+    wait_for(lambda: first.is_loaded, 5)
+    other = cluster.executor()
+    try:
+        assert other.serve("tenant/echo").ask(spec, request).result == {"calls": 2, "pid": pid}
+    finally:
+        other.close()
+    assert executor.serve("tenant/echo").ask(spec, request).result["calls"] == 3, "it outlives a server"
+    first.unload()
+    wait_for(lambda: not first.is_loaded and not is_running(pid), 10)

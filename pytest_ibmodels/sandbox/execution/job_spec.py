@@ -128,6 +128,11 @@ class JobSpec(Spec):
     def log(self) -> Path:
         return log_file(self.folder, self.attempt)
 
+    @property
+    def arriving(self) -> Path:
+        """Folder of what this attempt is writing, until it is complete; without it, the attempt can write nothing."""
+        return self.folder / f"arriving-{self.attempt}"
+
     def next_attempt(self, attempt: int) -> Self:
         return self.model_copy(update={"attempt": attempt})
 
