@@ -79,6 +79,9 @@ def test_either_serves_what_the_other_has_started(pair: Pair) -> None:
             assert server.wait(job)["results"] == [{"status": "OK", "result": 1}]
         assert [entry["log"] for entry in pair.a.log(job)] == [entry["log"] for entry in pair.b.log(job)] == ["start 1"]
     assert pair.b.names("acme/repo/fs/D/served-0") == ["1"]
+    # They do not write, and rotate, one log.
+    ports = {server.http.base_url.port for server in (pair.a, pair.b)}
+    assert {int(file.stem.rpartition("-")[2]) for file in pair.a.data.glob("server*.log")} == ports
 
 
 def test_they_have_one_queue_and_cancel_each_others_jobs(pair: Pair) -> None:
