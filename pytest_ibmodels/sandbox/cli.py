@@ -1,9 +1,11 @@
-"""Command line of the sandbox: ``serve``."""
+"""Command line of the sandbox: ``serve``, and ``node`` for the machines of a cluster."""
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -71,6 +73,25 @@ def _threads(value: int | None) -> int | None:
     return None if value is None else _positive_int(value)
 
 
+def _address(value: str | None) -> str | None:
+    if value is not None and not re.fullmatch(r".+:\d+", value):
+        raise typer.BadParameter(f"{value!r} is no address; expected HOST:PORT, as 10.0.0.1:6379")
+    return value
+
+
+def _count(value: int | None) -> int | None:
+    if value is not None and value < 0:
+        raise typer.BadParameter(f"{value} is not at least 0")
+    return value
+
+
+class Kind(StrEnum):
+    """Kinds of executors."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
 _TOKENS = "File with the only accepted token, or lines 'NAME TOKEN', one per tenant."
 _MOUNT = "Show a local folder, or a built-in sample (sample:drivers-licenses), read-only in the drive; repeatable."
 _DATABASE = "SQLAlchemy URL (default: a SQLite file below --data); {name} in it stands for the tenant."
@@ -79,6 +100,9 @@ _THREADS = "Threads of torch in a training (default: as many as its code wants).
 _PRELOAD_FOR = "Folder of code that jobs will run: if it imports torch and the like, import them at the start."
 _NO_PRELOAD = "Import torch and the like in each job that needs them, not once for all: less memory, later first steps."
 _FIND_LINKS = "Folder or URL with packages for the requirements of pushed code, beside pip's index; repeatable."
+_EXECUTOR = "Where jobs run: on this machine, or on the nodes of a Ray cluster."
+_RAY_ADDRESS = "Head of the cluster (default: the one that --data knows, or else a cluster of this machine alone)."
+_SHARED = "Folder that all machines of the cluster share, at the same path."
 _REMOVED = "Remove this folder, which holds the token file, when the sandbox ends or cannot start."
 _READY = 'Print one line of JSON, {"url", "pid"}, when ready.'
 _CORES = os.cpu_count() or 1
@@ -91,6 +115,8 @@ def serve(
     host: Annotated[str, Option(metavar="HOST", callback=_host, help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, Option(metavar="PORT", callback=_port, help="Port to listen on; 0 is a free one.")] = 0,
     mount: Annotated[list[str] | None, Option(metavar="DRIVE_FOLDER=SOURCE", help=_MOUNT)] = None,
+    executor: Annotated[Kind, Option(help=_EXECUTOR)] = Kind.LOCAL,
+    ray_address: Annotated[str | None, Option(metavar="HOST:PORT", callback=_address, help=_RAY_ADDRESS)] = None,
     max_jobs: Annotated[int, Option(metavar="N", callback=_positive_int, help="Trainings that run at once.")] = _CORES,
     job_memory: Annotated[float, Option(metavar="GIB", callback=_positive, help="Memory of a training.")] = 8,
     job_time: Annotated[float, Option(metavar="SECONDS", callback=_positive, help="Time of a training.")] = 7200,
@@ -116,6 +142,8 @@ def serve(
             data=data,
             mounts=parse_mounts(mount or [], data / "samples"),
             database=database,
+            executor=executor.value,
+            ray_address=ray_address,
             max_jobs=max_jobs,
             job_memory=int(job_memory * GIB),
             job_time=job_time,
@@ -128,6 +156,34 @@ def serve(
             pip_variables={name: value for name, value in os.environ.items() if name.startswith("PIP_")},
         )
         _run(settings, token_file, host, port, announce, exit_with_parent, cleanup_dir)
+
+
+@app.command()
+def node(
+    data: Annotated[Path, Option(metavar="DIR", help=_SHARED)],
+    head: Annotated[bool, Option("--head", help="Start a cluster, which other machines then join.")] = False,
+    address: Annotated[str | None, Option(metavar="IP", help="Address of this machine (default: found).")] = None,
+    port: Annotated[int, Option(metavar="PORT", callback=_port, help="Port of the head; 0 is a free one.")] = 6379,
+    cpus: Annotated[int | None, Option(metavar="N", callback=_count, help="Processors for jobs; 0: run none.")] = None,
+    gpus: Annotated[int | None, Option(metavar="N", callback=_count, help="GPUs for jobs (default: all).")] = None,
+    exit_with_parent: Annotated[bool, Option("--exit-with-parent", help="Stop when standard input ends.")] = False,
+) -> None:
+    """Make this machine a node of the cluster that runs a sandbox's jobs, until SIGTERM or Ctrl-C."""
+    from pytest_ibmodels.sandbox.execution.ray_cluster.node import run_node
+
+    try:
+        run_node(
+            data.expanduser().resolve(),
+            head=head,
+            address=address,
+            port=port,
+            cpus=cpus,
+            gpus=gpus,
+            exit_with_parent=exit_with_parent,
+        )
+    except StartError as error:
+        typer.echo(f"the node cannot start: {error}", err=True)
+        raise typer.Exit(error.exit_code) from None
 
 
 def _link(text: str) -> str:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from sqlalchemy import URL
 
@@ -23,6 +23,12 @@ class Settings:
     mounts: tuple[Mount, ...] = ()
     database: str | None = None
     """SQLAlchemy URL with ``{name}`` for the tenant. None means a SQLite file below ``data``."""
+    executor: Literal["local", "ray"] = "local"
+    """Where jobs run: on this machine, or on a cluster."""
+    ray_address: str | None = None
+    """Host and port of the cluster's head. None means the cluster of ``data``, or else one of this machine."""
+    node_lease: float = 20.0
+    """How long the jobs of a node run on when it has lost the cluster."""
     max_jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
     job_memory: int = 8 * GIB
     job_time: float = 7200.0

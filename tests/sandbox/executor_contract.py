@@ -51,6 +51,24 @@ def allocate(**others):
 def write(file_client, path, text, **others):
     file_client.write_file(path, text)
 
+def write_on(file_client, job_metadata_client, path, **others):
+    job_metadata_client.update_metadata({"pids": [os.getpid()]})
+    while True:
+        try:
+            file_client.write_file(path, str(time.time()))
+        except PermissionError:
+            pass
+        time.sleep(0.05)
+
+def show(variable, **others):
+    time.sleep(0.5)
+    return os.environ.get(variable)
+
+def count_slowly(lines, **others):
+    for number in range(lines):
+        print("line", number, flush=True)
+        time.sleep(0.05)
+
 def count(lines, **others):
     for number in range(lines):
         print("line", number, flush=True)

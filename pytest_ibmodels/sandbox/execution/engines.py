@@ -11,4 +11,10 @@ def make_executor(settings: Settings) -> Executor:
     Raises:
         StartError: It cannot be used.
     """
-    return LocalExecutor(settings)
+    if settings.executor == "local":
+        return LocalExecutor(settings)
+    from pytest_ibmodels.sandbox.execution.ray_cluster.head import find_cluster
+    from pytest_ibmodels.sandbox.execution.ray_cluster.ray_executor import RayExecutor
+
+    cluster, head = find_cluster(settings)
+    return RayExecutor(settings, cluster, head)

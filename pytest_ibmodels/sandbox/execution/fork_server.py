@@ -49,7 +49,9 @@ class ForkedProcess(popen_forkserver.Popen):
         set_spawning_popen(self)
         try:
             prepared: dict[str, Any] = spawn.get_preparation_data(process.name)
-            reduction.dump({**prepared, "sys_path": [*self._packages, *prepared["sys_path"]]}, message)
+            # The program that runs in this process is none of its business, and may be slow to import.
+            kept = {name: value for name, value in prepared.items() if not name.startswith("init_main")}
+            reduction.dump({**kept, "sys_path": [*self._packages, *prepared["sys_path"]]}, message)
             reduction.dump(process, message)
         finally:
             set_spawning_popen(None)

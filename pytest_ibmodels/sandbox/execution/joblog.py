@@ -23,7 +23,7 @@ class LogTimes:
 
     def __init__(self, log: Path) -> None:
         self._log = log
-        self._marks = _marks_file(log)
+        self._marks = marks_file(log)
         self._size = 0
 
     def record(self) -> int:
@@ -72,13 +72,14 @@ def _entry(line: str, when: float) -> LogEntry:
     return LogEntry.model_validate({"ts": ts, "level": level, "log": line, "user": not line.startswith(_SANDBOX)})
 
 
-def _marks_file(log: Path) -> Path:
+def marks_file(log: Path) -> Path:
+    """Return the file of the times of a log's lines."""
     return log.with_suffix(".marks")
 
 
 def _read_marks(log: Path) -> tuple[list[int], list[float]]:
     sizes, times = [], []
-    with suppress(OSError, ValueError), _marks_file(log).open() as file:
+    with suppress(OSError, ValueError), marks_file(log).open() as file:
         for line in file:
             size, when = json.loads(line)
             sizes.append(size)

@@ -49,17 +49,21 @@ class _Running:
 class Runner:
     """The jobs of this machine."""
 
-    def __init__(self, settings: Settings, code: CodeCache, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self, settings: Settings, code: CodeCache, on_change: Callable[[], None], lease: Path | None = None
+    ) -> None:
         """Make a runner without jobs.
 
         Args:
             settings: Those of the machine; limits are in the jobs.
             code: Where the machine unpacks code.
             on_change: Called from any thread when the status of a job has changed.
+            lease: File of the machine's lease on its jobs; None if there is none.
         """
         self._settings = settings
         self._code = code
         self._on_change = on_change
+        self._lease = lease
         self._lock = threading.Lock()
         self._jobs: dict[JobRef, _Running] = {}
         self._closing = False
@@ -176,7 +180,7 @@ class Runner:
                 python = None if environment is None else environment.python
                 arriving.mkdir(exist_ok=True)
                 drive = spec.drive.open(arriving)
-                job = _training_job(running, packages, drive, secrets, scratch, variables)
+                job = _training_job(running, packages, drive, secrets, scratch, variables, self._lease)
                 with_libraries = self._settings.preload and imports_libraries(packages)
                 process = ChildProcess(run_training, job, with_libraries=with_libraries, python=python)
                 ended, exit_code = self._watch(running, process)
@@ -241,6 +245,7 @@ def _training_job(
     secrets: dict[str, str],
     scratch: Path,
     variables: dict[str, str],
+    lease: Path | None,
 ) -> TrainingJob:
     spec = running.spec
     urls = [Secrets.from_url(url) for url in secrets.values()]
@@ -258,6 +263,7 @@ def _training_job(
         threads=spec.limits.threads,
         secrets=Secrets(tuple(sorted(forms, key=len, reverse=True))),
         variables=variables,
+        lease=lease,
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import IO, Any, Literal
 
 from pytest_ibmodels.sandbox.errors import SandboxError
+from pytest_ibmodels.sandbox.execution.lease import Lease
 from pytest_ibmodels.sandbox.storage.archives import unzip
 from pytest_ibmodels.sandbox.storage.drive import Drive
 from pytest_ibmodels.sandbox.storage.paths import DrivePath
@@ -25,8 +26,10 @@ class FileClient:
     ``file_client`` is None: the original training code then uses this object itself as the SDK.
     """
 
-    def __init__(self, drive: Drive, username: str, max_unzipped: int) -> None:
+    def __init__(self, drive: Drive, username: str, max_unzipped: int, lease: Lease | None = None) -> None:
+        """Make a client; one with a ``lease`` writes only until it expires."""
         self.file_client = None
+        self._lease = lease
         self.username = username
         self._drive = drive
         self._max_unzipped = max_unzipped
@@ -45,6 +48,7 @@ class FileClient:
         Raises:
             PermissionError: The path cannot be written.
         """
+        self._check_lease()
         try:
             self._drive.write(DrivePath.parse(path), data.encode() if isinstance(data, str) else data)
         except SandboxError as error:
@@ -65,6 +69,7 @@ class FileClient:
 
     def unzip(self, path: str, dest: str, remove: bool = False) -> None:
         """Unpack the zip ``path`` into the folder ``dest``, then delete the zip if ``remove`` is set."""
+        self._check_lease()
         unzip(self._drive, DrivePath.parse(path), DrivePath.parse(dest), max_bytes=self._max_unzipped)
         if remove:
             self._drive.delete(DrivePath.parse(path), force=False)
@@ -82,6 +87,10 @@ class FileClient:
             FileNotFoundError: There is no such folder.
         """
         return self._drive.names(self._existing(path, "folder"))
+
+    def _check_lease(self) -> None:
+        if self._lease is not None and self._lease.has_expired:
+            raise PermissionError("this machine has lost the cluster: the job may run on another one, and cannot write")
 
     def _existing(self, path: str, kind: Literal["file", "folder"]) -> DrivePath:
         """Parse the path of an existing node; an invalid path counts as missing."""

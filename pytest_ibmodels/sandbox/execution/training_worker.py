@@ -17,10 +17,12 @@ from pytest_ibmodels.sandbox.execution.child import (
     as_json,
     bootstrap_child,
     describe,
+    end_with_lease,
     isolate_imports,
     load_function,
     plain_text,
 )
+from pytest_ibmodels.sandbox.execution.lease import Lease
 from pytest_ibmodels.sandbox.execution.sdk_stubs import USERNAME, FileClient
 from pytest_ibmodels.sandbox.execution.secrets import Secrets
 from pytest_ibmodels.sandbox.storage.drive import Drive
@@ -43,6 +45,7 @@ class TrainingJob:
         threads: Threads of torch; None leaves them to the code.
         secrets: Passwords in ``arguments``, redacted in the log, in errors, and in URLs that the job reports.
         variables: Environment variables to set.
+        lease: File of the machine's lease on the job; None if there is none.
     """
 
     job_id: str
@@ -57,6 +60,7 @@ class TrainingJob:
     threads: int | None = None
     secrets: Secrets = field(default_factory=Secrets, repr=False)
     variables: dict[str, str] = field(default_factory=dict)
+    lease: Path | None = None
 
 
 class JobMetadataClient:
@@ -99,6 +103,7 @@ def run_training(channel: Channel, parent_pipe: Channel, job: TrainingJob) -> No
         threads = {} if job.threads is None else {"OMP_NUM_THREADS": str(job.threads)}
         variables = {**threads, **job.variables}
         bootstrap_child(parent_pipe, log=job.log, folder=job.scratch, variables=variables, secrets=job.secrets)
+        lease = None if job.lease is None else Lease(job.lease)
     except OSError as error:
         send_json(channel, {"fault": plain_text(str(error)), "peak_memory": 0})
         return
@@ -107,7 +112,9 @@ def run_training(channel: Channel, parent_pipe: Channel, job: TrainingJob) -> No
     client = JobMetadataClient(job.job_id, channel, job.secrets)
     outcome: dict[str, Any]
     try:
-        outcome = {"result": job.secrets.redact_urls(_json_or_null(_call_function(job, client)))}
+        if lease is not None:
+            end_with_lease(lease)
+        outcome = {"result": job.secrets.redact_urls(_json_or_null(_call_function(job, client, lease)))}
     except BaseException as error:  # noqa: BLE001 - pushed code may raise anything, SystemExit too
         failure = describe(error)
         sys.stderr.write(failure["strace"] or f"{failure['error']}\n")
@@ -118,7 +125,7 @@ def run_training(channel: Channel, parent_pipe: Channel, job: TrainingJob) -> No
     client.send(outcome)
 
 
-def _call_function(job: TrainingJob, client: JobMetadataClient) -> Any:
+def _call_function(job: TrainingJob, client: JobMetadataClient, lease: Lease | None) -> Any:
     names = [package.name for package in job.packages]
     isolate_imports([package.parent for package in job.packages], names)
     # The variable has no effect on a torch that is imported already.
@@ -126,7 +133,7 @@ def _call_function(job: TrainingJob, client: JobMetadataClient) -> Any:
         importlib.import_module("torch").set_num_threads(job.threads)
     function = load_function(job.function)
     supplied = {
-        "file_client": FileClient(job.drive, USERNAME, job.max_unzipped),
+        "file_client": FileClient(job.drive, USERNAME, job.max_unzipped, lease),
         "username": USERNAME,
         "job_metadata_client": client,
     }

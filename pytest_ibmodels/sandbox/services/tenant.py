@@ -80,7 +80,7 @@ class Tenant:
         self.tasks = TaskRunner(self.store)
         self.training = Trainings(settings, self.drive, self.store, self.marketplace, executor, dispatcher)
         dispatcher.add(self.store)
-        self.server = ServerStatus(settings, executor, dispatcher)
+        self.server = ServerStatus(executor, dispatcher)
         self.models = ModelPool(settings, self.drive, executor, name)
         self.model_calls = ModelCalls()
         self.tuning = Tunings(settings, scratch, self.training, executor.serve(f"{name}/tuned models"))

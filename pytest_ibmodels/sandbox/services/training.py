@@ -106,7 +106,7 @@ class Trainings:
                 job_id=job_id,
                 spec=spec.model_dump(mode="json"),
                 model_name=model_name,
-                resources=request.resources.model_dump() if request.resources else None,
+                resources=resources.model_dump() if request.resources else None,
                 retries=DEFAULT_RETRIES if request.retries is None else request.retries,
                 key=key,
             )
@@ -200,7 +200,8 @@ class Trainings:
 
 
 def _resources(request: TrainRequest) -> Resources:
-    return Resources() if request.resources is None else Resources.model_validate(request.resources.model_dump())
+    asked = request.resources
+    return Resources() if asked is None else Resources(cpus=asked.cpus, gpus=asked.gpus, memory=asked.memory)
 
 
 def _note_code(spec: JobSpec, code: Code, secrets: Mapping[str, str]) -> None:
