@@ -207,8 +207,9 @@ def _run(
     from pytest_ibmodels.sandbox.execution.child import clean_environment
     from pytest_ibmodels.sandbox.http.app import create_app
     from pytest_ibmodels.sandbox.http.server import Server, listen
-    from pytest_ibmodels.sandbox.http.server_log import set_up_logging
+    from pytest_ibmodels.sandbox.http.server_log import log_name, set_up_logging
     from pytest_ibmodels.sandbox.http.tokens import read_tokens
+    from pytest_ibmodels.sandbox.storage.databases import is_shared
 
     tokens = read_tokens(token_file)
     if len(tokens.names) > 1 and settings.database and "{name}" not in settings.database:
@@ -218,7 +219,7 @@ def _run(
         )
     with listen(host, port) as listener:
         server_app = create_app(settings, tokens)
-        set_up_logging(settings.data / "server.log")
+        set_up_logging(settings.data / log_name(listener, is_shared(settings.database_url)))
         # Child processes inherit neither the environment nor the command line, which names the token file.
         clean_environment(os.environ)
         sys.argv = sys.argv[:1]
