@@ -30,8 +30,10 @@ from pytest_ibmodels.sandbox.services.tasks import TaskRunner
 from pytest_ibmodels.sandbox.services.training import Trainings
 from pytest_ibmodels.sandbox.services.tuning import Tunings
 from pytest_ibmodels.sandbox.settings import Settings
+from pytest_ibmodels.sandbox.storage.audit import Audit
 from pytest_ibmodels.sandbox.storage.databases import refuse_shared_databases
 from pytest_ibmodels.sandbox.storage.drive import Drive
+from pytest_ibmodels.sandbox.storage.job_listing import JobListing
 from pytest_ibmodels.sandbox.storage.job_store import Store
 from pytest_ibmodels.sandbox.storage.locks import open_locked
 
@@ -47,10 +49,13 @@ class Tenant:
     Creating a tenant marks jobs that a former server left unfinished as failed.
     """
 
-    def __init__(self, settings: Settings, queue: JobQueue) -> None:
+    def __init__(self, settings: Settings, queue: JobQueue, name: str = "") -> None:
         self.settings = settings
+        self.name = name
         settings.data.mkdir(parents=True, exist_ok=True)
         self.store = Store(settings.database_url)
+        self.audit = Audit(self.store.engine)
+        self.job_listing = JobListing(self.store.engine)
         shutil.rmtree(settings.scratch, ignore_errors=True)
         for folder in (settings.scratch, settings.drive_root, settings.jobs_root):
             folder.mkdir(parents=True, exist_ok=True)
@@ -63,6 +68,11 @@ class Tenant:
         self.model_calls = ModelCalls()
         self.tuning = Tunings(settings, self.drive, self.training)
         self.refiner = Refiner(self.drive, self.store, self.models, self.tasks)
+
+    @property
+    def shown_name(self) -> str:
+        """Name for people; the only token of a server has none."""
+        return self.name or "the only token"
 
     def tidy_up(self) -> None:
         """Delete what was not used for long: jobs that ended, with their logs, and environments of requirements.
@@ -110,7 +120,7 @@ class Tenants:
             prepare_sockets()
             settings.samples_root.mkdir(exist_ok=True)
             for name, its_settings in each.items():
-                self._by_name[name] = Tenant(its_settings, self._queue)
+                self._by_name[name] = Tenant(its_settings, self._queue, name)
         except BaseException as error:
             for tenant in self._by_name.values():
                 tenant.close()

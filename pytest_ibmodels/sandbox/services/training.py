@@ -11,6 +11,7 @@ from pytest_ibmodels.sandbox.execution.joblog import note
 from pytest_ibmodels.sandbox.execution.secrets import Secrets
 from pytest_ibmodels.sandbox.execution.training_worker import TrainingJob
 from pytest_ibmodels.sandbox.samples import DATABASES, sample_database
+from pytest_ibmodels.sandbox.services.job_requests import keep_request
 from pytest_ibmodels.sandbox.services.marketplace import Marketplace
 from pytest_ibmodels.sandbox.settings import Settings
 from pytest_ibmodels.sandbox.storage.drive import Drive
@@ -81,6 +82,7 @@ class Trainings:
             threads=self._settings.job_threads,
             secrets=secrets,
         )
+        keep_request(folder, request, secrets)
         if code.published:
             note(job.log, f"this job runs the published package {code.published}", "INFO")
         if secrets.has_short_password:

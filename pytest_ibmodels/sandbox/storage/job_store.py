@@ -13,6 +13,7 @@ from sqlalchemy import (
     JSON,
     URL,
     Connection,
+    Engine,
     String,
     Text,
     bindparam,
@@ -138,6 +139,11 @@ class Store:
         except BaseException:
             self.close()
             raise
+
+    @property
+    def engine(self) -> Engine:
+        """Engine of the database, for tables that are no concern of jobs."""
+        return self._engine
 
     def close(self) -> None:
         """Close all connections and release the database."""
