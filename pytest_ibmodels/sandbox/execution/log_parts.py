@@ -50,6 +50,7 @@ def read_part(log: Path, begin: int, *, max_lines: int, max_bytes: int, is_compl
     """Read lines from the one that ``begin`` is in.
 
     Args:
+        log: The file.
         begin: A byte offset.
         max_lines: Maximum number of lines.
         max_bytes: Maximum number of bytes that are read.

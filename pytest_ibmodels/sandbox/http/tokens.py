@@ -38,7 +38,6 @@ class Tokens:
                 found = name
         return found
 
-
     def proof(self, name: str, key: bytes) -> str | None:
         """Value that only the tenant's token and ``key`` give; None if there is no such tenant.
 

@@ -40,7 +40,10 @@ def create_portal(tenants: Tenants, tokens: Tokens) -> Starlette:
     app = Starlette(
         routes=ROUTES,
         exception_handlers={
-            SandboxError: _refused, HTTPException: _unknown, ClientDisconnect: _gone, Exception: _failed
+            SandboxError: _refused,
+            HTTPException: _unknown,
+            ClientDisconnect: _gone,
+            Exception: _failed,
         },
     )
     app.state.portal = Portal(Sessions(tenants, tokens), Throttle(), PAGES)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 MAX_TEXT = 20_000
+NOTHING = "\N{EN DASH}"
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -17,7 +18,7 @@ def cut(text: object, length: int = 200) -> str:
 def size(count: float | None) -> str:
     """Number of bytes with a unit; a dash for none."""
     if not count:
-        return "–"
+        return NOTHING
     number, unit = float(count), 0
     while number >= 1024 and unit < len(_UNITS) - 1:
         number, unit = number / 1024, unit + 1
@@ -27,7 +28,7 @@ def size(count: float | None) -> str:
 def duration(seconds: float | None) -> str:
     """Time span with its two largest units; a dash for none."""
     if seconds is None:
-        return "–"
+        return NOTHING
     if seconds < 60:
         return f"{max(seconds, 0):.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -49,7 +50,7 @@ def ago(seconds: float) -> str:
 
 def utc(moment: float | None) -> str:
     """Unix seconds as a date and time in UTC."""
-    return "–" if moment is None else datetime.fromtimestamp(moment, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return NOTHING if moment is None else datetime.fromtimestamp(moment, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def iso(moment: float) -> str:

@@ -80,9 +80,7 @@ async def read_fields(request: Request) -> list[tuple[str, str]]:
         if len(body) > MAX_FORM_BYTES:
             raise BodyTooLargeError(MAX_FORM_BYTES)
     try:
-        return parse_qsl(
-            body.decode(errors="replace"), keep_blank_values=True, errors="replace", max_num_fields=1000
-        )
+        return parse_qsl(body.decode(errors="replace"), keep_blank_values=True, errors="replace", max_num_fields=1000)
     except ValueError:
         msg = "the form has more than 1000 fields"
         raise SandboxError(msg) from None

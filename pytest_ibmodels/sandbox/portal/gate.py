@@ -13,12 +13,12 @@ _HOW_TO_GET = (
     "Run this where the sandbox is installed, then start it again:\n\n"
     "    pip install 'pytest-ibmodels[portal]'\n"
 )
+_POLICY = (
+    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    b"form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
 _HEADERS = [
-    (
-        b"content-security-policy",
-        b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-        b"form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
-    ),
+    (b"content-security-policy", _POLICY),
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     # With `no-referrer`, browsers send no origin with a form, and without it a form is refused.

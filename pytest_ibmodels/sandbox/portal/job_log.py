@@ -5,7 +5,6 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from pathlib import Path
 
 from fastapi.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, Response, StreamingResponse
@@ -82,7 +81,7 @@ class _Follower:
     def __init__(self, visit: Visit, job_id: str, begin: int) -> None:
         self._visit = visit
         self._job_id = job_id
-        self._log: Path = visit.tenant.training.log_of(job_id)
+        self._log = visit.tenant.training.log_of(job_id)
         self._offset = begin
         self._size = -1
         self._is_over = False
@@ -127,9 +126,7 @@ class _Follower:
             yield _event("lines", lines, part.end)
 
     def _read(self) -> LogPart:
-        return read_part(
-            self._log, self._offset, max_lines=LOG_LINES, max_bytes=LOG_BYTES, is_complete=self._is_over
-        )
+        return read_part(self._log, self._offset, max_lines=LOG_LINES, max_bytes=LOG_BYTES, is_complete=self._is_over)
 
     async def _has_ended(self) -> bool:
         store = self._visit.tenant.store

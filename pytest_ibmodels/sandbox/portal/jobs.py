@@ -79,9 +79,7 @@ def one_job(visit: Visit) -> Response:
     facts = reported(job)
     is_over = job.state == "DONE"
     folder = visit.tenant.settings.jobs_root / job.id
-    log = read_end(
-        visit.tenant.training.log_of(job.id), max_lines=LOG_LINES, max_bytes=LOG_BYTES, is_complete=is_over
-    )
+    log = read_end(visit.tenant.training.log_of(job.id), max_lines=LOG_LINES, max_bytes=LOG_BYTES, is_complete=is_over)
     return visit.render_live(
         "job.html",
         "job_live.html",
@@ -89,7 +87,7 @@ def one_job(visit: Visit) -> Response:
         job=job,
         state=shown_state(job.task_state, job.message),
         is_over=is_over,
-        seconds=_seconds(job.started, job.finished, time.time()),
+        took=_seconds(job.started, job.finished, time.time()),
         queue_position=_queue_position(visit, job.id, job.task_state),
         facts=facts,
         plots=[(panel, plot(panel)) for panel in facts.panels],

@@ -71,7 +71,9 @@ def _result(job: Job) -> Mapping[str, Any]:
 
 def _panels(data: Mapping[str, Any]) -> list[Panel]:
     points = [_mapping(point) for key in ("history", "evaluations") for point in _sequence(data.get(key))]
-    x = next((name for name in ("step", "epoch") if all(_finite(point.get(name)) is not None for point in points)), None)
+    x = next(
+        (name for name in ("step", "epoch") if all(_finite(point.get(name)) is not None for point in points)), None
+    )
     if not points or x is None:
         return []
     values: dict[str, dict[str, dict[float, float]]] = {}
@@ -106,10 +108,10 @@ def _metrics(data: Mapping[str, Any]) -> list[Metric]:
     found = []
     for name, field, value in _flat(data.get("evaluation_results")):
         number = _finite(value)
-        if number is None and not isinstance(value, str):
-            continue
-        low, high = bounds.get((name, field), (None, None))
-        found.append(Metric(name, field, value if number is None else number, low, high))
+        shown = value if isinstance(value, str) else number
+        if shown is not None:
+            low, high = bounds.get((name, field), (None, None))
+            found.append(Metric(name, field, shown, low, high))
     return found
 
 

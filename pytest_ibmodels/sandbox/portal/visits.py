@@ -3,7 +3,7 @@
 import inspect
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import quote, urlencode
@@ -65,26 +65,23 @@ class Visit:
         """Return a parameter of the query; empty if it is missing."""
         return self.request.query_params.get(name, "").strip()
 
-    def render(self, template: str, status: int = 200, **values: Any) -> Response:
+    def render(self, template: str, status: int = 200, /, **values: Any) -> Response:
         """Answer with a page, whose template extends ``layout.html``."""
         return html_response(render(template, {**frame(self.request, self.session), **values}), status)
 
-    def render_live(
-        self, template: str, part: str, seconds: float | None, headers: Mapping[str, str] | None = None, **values: Any
-    ) -> Response:
+    def render_live(self, template: str, part: str, seconds: float | None, /, **values: Any) -> Response:
         """Answer with a page that has a part which renews itself; its requests are answered with the part alone.
 
         Args:
             template: Template of the page, which places the part with ``{{ live_part(live) }}``.
             part: Template of the part.
             seconds: Interval; None if the part changes no more.
-            headers: Further headers.
             values: Values of both templates.
         """
         all_values = {**frame(self.request, self.session), **values}
         renewed = live(part, self._own_url(), seconds, all_values)
         if not is_renewal(self.request):
-            return html_response(render(template, {**all_values, "live": renewed}), headers=headers)
+            return html_response(render(template, {**all_values, "live": renewed}))
         if self.request.headers.get("x-seen") == renewed.seen and seconds is not None:
             return Response(status_code=204)
         return html_response(render("live.html", {"live": renewed}))

@@ -45,7 +45,6 @@ function followLog(log) {
     source.close();
     show("signed-out", true);
   });
-  log.scrollTop = log.scrollHeight;
 }
 
 function show(id, isShown) {
@@ -92,8 +91,11 @@ document.addEventListener("htmx:afterRequest", event => {
   }
 });
 
-const followed = document.querySelector("[data-stream]");
-if (followed) {
-  followLog(followed);
+const log = document.getElementById("log");
+if (log) {
+  log.scrollTop = log.scrollHeight;
+}
+if (log?.dataset.stream) {
+  followLog(log);
 }
 document.getElementById("first-error")?.scrollIntoView({block: "center"});
