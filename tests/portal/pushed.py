@@ -22,6 +22,7 @@ def learn(job_metadata_client, steps=40, pause=0.05, until="", **others):
         print(f"step {step}", flush=True)
         if step == 12:
             print("ERROR: row 17 has no label", flush=True)
+            print(HOSTILE, flush=True)
         time.sleep(pause)
     line = 0
     while until and not os.path.exists(until):

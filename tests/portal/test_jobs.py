@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 def learned(portal: Portal) -> str:
     """The id of a training that has ended well."""
     database = "postgresql://me:hunter2@db.test/x?password=hunter3"
-    arguments = {"model_name": "Invoices", "hub_token": "hunter4", "max_tokens": 5, "nested": [{"url": database}]}
+    arguments: dict[str, Any] = {
+        "model_name": "Invoices",
+        "hub_token": "hunter4",
+        "max_tokens": 5,
+        "nested": [{"url": database}],
+    }
     job_id = portal.train_shown(steps=40, pause=0, database=database, **arguments)
     assert portal.wait(job_id)["status"] == "OK"
     return job_id

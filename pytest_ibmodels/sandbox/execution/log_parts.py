@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
+from pytest_ibmodels.sandbox.plaintext import visible
+
 Level = Literal["debug", "info", "warning", "error"]
 MAX_LINE = 4000
 """Characters of a line that are shown."""
@@ -158,7 +160,7 @@ def _split(data: bytes) -> Iterator[bytes]:
 def _line(offset: int, raw: bytes) -> Line:
     # As on a terminal, the last text that overwrote the line is seen.
     shown = raw.rstrip(b"\r\n").rpartition(b"\r")[2]
-    text = shown[: 4 * MAX_LINE].decode(errors="replace")
+    text = visible(shown[: 4 * MAX_LINE].decode(errors="replace"))
     if len(text) > MAX_LINE or len(shown) > 4 * MAX_LINE:
         text = f"{text[:MAX_LINE]} … (a line of {len(raw):,} bytes)"
     return Line(offset, text, _level(shown))
