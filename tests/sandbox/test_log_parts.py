@@ -62,10 +62,8 @@ def test_an_unfinished_line_waits_for_its_end(log: Path) -> None:
 
 
 def test_lines_are_shown_as_on_a_terminal(log: Path) -> None:
-    log.write_bytes(
-        b"10%\r50%\r\x1b[32m100%\x1b[0m\n"
-    log.write_bytes(progress + b"DEBUG: a\n  WARNING b\n" + b"x" * 80 + b"ERROR\r\n\xff\x00\n" + b"z" * 9999
-    )
+    progress = b"10%\r50%\r\x1b[32m100%\x1b[0m\n"
+    log.write_bytes(progress + b"DEBUG: a\n  WARNING b\n" + b"x" * 80 + b"ERROR\r\n\xff\x00\n" + b"z" * 9999)
     lines = read_end(log, max_lines=10, max_bytes=2**20).lines
     assert [(line.text[:8], line.level) for line in lines] == [
         ("100%", "info"), ("DEBUG: a", "debug"), ("  WARNIN", "warning"), ("xxxxxxxx", "info"), ("\ufffd\\x00", "info"),
