@@ -36,9 +36,9 @@ class Portal(RunningSandbox):
             return list(database.execute('SELECT who, subject, action, "before", "after" FROM audit'))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
-    """One sandbox for the tests of a module, which share its jobs."""
+    """One sandbox for all tests, which share its jobs."""
     running = Portal(tmp_path_factory.mktemp("portal") / "data", "--max-jobs", "2", "--portal-code")
     running.push(FOLDER, FILES)
     yield running

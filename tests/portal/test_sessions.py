@@ -45,7 +45,9 @@ class Clock:
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FastAPI]:
     app = create_app(Settings(tmp_path_factory.mktemp("sessions") / "data"), Tokens(TOKENS))
     yield app
-    app.state.tenants.close()
+    # Not the tenants as a whole, which kill what this process has started: the sandboxes of other tests.
+    for name in TOKENS:
+        app.state.tenants.get(name).close()
 
 
 @pytest.fixture
