@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page
 
+    from pytest_ibmodels.sandbox.services.tenant import Tenants
+
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 
@@ -94,3 +96,10 @@ def sign_in(tab: Page) -> None:
     tab.get_by_label("Token").fill(TOKEN)
     tab.get_by_role("button", name="Sign in").click()
     tab.wait_for_url("**/portal/jobs")
+
+
+def close_tenants(tenants: Tenants) -> None:
+    """Close the tenants of an application in this process, and leave alone the sandboxes that it has started."""
+    for tenant in tenants._by_name.values():
+        tenant.close()
+    tenants._lock.close()

@@ -16,6 +16,7 @@ from pytest_ibmodels.sandbox.portal.app import create_portal
 from pytest_ibmodels.sandbox.services.tenant import Tenants
 from pytest_ibmodels.sandbox.settings import Settings
 from tests.portal.client import Person, hidden_fields, text_of
+from tests.portal.conftest import close_tenants
 from tests.sandbox.running import soon
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ def test_a_stream_ends_with_the_server_and_with_the_session(tmp_path: Path, monk
         assert not wait([answer], 0.3).done
         app.state.portal.sessions._tables[ONLY].end_sessions_created_before(float("inf"))
         assert "event: signed-out" in answer.result(5).text
-    tenants.get(ONLY).close()
+    close_tenants(tenants)
 
 
 def test_a_reader_who_is_far_behind_gets_the_end(portal: Portal, person: Person) -> None:
