@@ -18,7 +18,7 @@ from pytest_ibmodels.sandbox.execution.executor import Executor, JobStatus
 from pytest_ibmodels.sandbox.execution.job_spec import JobRef, JobSpec, Outcome
 from pytest_ibmodels.sandbox.storage.job_secrets import delete_secrets
 from pytest_ibmodels.sandbox.storage.job_store import CANCELLED, Store
-from pytest_ibmodels.sandbox.storage.tables import Job
+from pytest_ibmodels.sandbox.storage.tables import Job, Queued
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class Dispatcher:
         """Look for a new job now."""
         self._executor.wake()
 
-    def position(self, job: Job) -> int | None:
+    def position(self, job: Queued) -> int | None:
         """Return the position of a waiting job among those of all tenants, starting at 1; None if it does not wait."""
         if not job.is_waiting:
             return None
