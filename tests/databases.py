@@ -103,6 +103,13 @@ def sqlite(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
     """The URL of a PostgreSQL of these tests' own, with the table iris.Review."""
+    with running_postgresql() as url:
+        yield fill(url, schema="iris")
+
+
+@contextlib.contextmanager
+def running_postgresql(*options: str) -> Iterator[str]:
+    """Run a PostgreSQL with more options of its command, and return its URL."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or [Path(shutil.which("initdb") or "/none")]
     programs = found[-1].parent
     if not (programs / "initdb").is_file() or not (programs / "postgres").is_file():
@@ -123,7 +130,7 @@ def postgresql() -> Iterator[str]:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         server = subprocess.Popen(
-            [programs / "postgres", "-D", data, "-p", str(port), "-k", name, "-h", "127.0.0.1", "-F"],
+            [programs / "postgres", "-D", data, "-p", str(port), "-k", name, "-h", "127.0.0.1", "-F", *options],
             user=user,
             cwd=name,
             stderr=subprocess.DEVNULL,
@@ -131,7 +138,7 @@ def postgresql() -> Iterator[str]:
         try:
             url = f"postgresql+psycopg://tester@127.0.0.1:{port}/postgres"
             _wait_for(url, server)
-            yield fill(url, schema="iris")
+            yield url
         finally:
             server.send_signal(signal.SIGINT)
             server.wait(30)

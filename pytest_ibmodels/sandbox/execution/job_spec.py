@@ -100,8 +100,8 @@ class JobSpec(Spec):
 
     Attributes:
         function: Dotted path of the function to call.
-        arguments: Its arguments, without those in ``secrets``.
-        secrets: Names of arguments that the file of secrets in ``folder`` has.
+        arguments: Its arguments; those in ``secrets`` are as people may see them.
+        secrets: Names of arguments that the file of secrets in ``folder`` has in full.
         folder: The job's folder below the data folder, with its logs.
         models: Folder of the models in use.
         environments: Folder of the virtual environments of requirements.

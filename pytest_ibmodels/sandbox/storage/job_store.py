@@ -6,12 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, select
+from sqlalchemy import ColumnElement, Engine, bindparam, select
 
 from pytest_ibmodels.instabase.wire import ENVIRONMENT_FAULT
 from pytest_ibmodels.sandbox.storage.model_store import ModelStore
 from pytest_ibmodels.sandbox.storage.package_store import PackageStore
-from pytest_ibmodels.sandbox.storage.tables import Job
+from pytest_ibmodels.sandbox.storage.tables import Job, Queued
 from pytest_ibmodels.sandbox.storage.transactions import Database
 
 CANCELLED = "cancelled"
@@ -42,6 +42,11 @@ class Store(ABC):
         self.owner = owner
         self.models = ModelStore(database)
         self.packages = PackageStore(database)
+
+    @property
+    def engine(self) -> Engine:
+        """Engine of the database, for tables that are no concern of jobs."""
+        return self.database.engine
 
     def close(self) -> None:
         """Close all connections and release the database."""
@@ -199,7 +204,7 @@ class Store(ABC):
             )
 
     @abstractmethod
-    def count_waiting(self, before: Job | None = None) -> int:
+    def count_waiting(self, before: Queued | None = None) -> int:
         """How many jobs of this store wait; with ``before``, those created before a job, maybe of another store."""
 
     @abstractmethod

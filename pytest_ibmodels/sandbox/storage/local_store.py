@@ -12,7 +12,7 @@ from sqlalchemy import bindparam, delete, insert, select, update
 
 from pytest_ibmodels.sandbox.errors import BusyError, StoreError
 from pytest_ibmodels.sandbox.storage.job_store import LOST_SECONDS, RESTARTED, TRAIN, Store
-from pytest_ibmodels.sandbox.storage.tables import Job, row_of
+from pytest_ibmodels.sandbox.storage.tables import Job, Queued, row_of
 from pytest_ibmodels.sandbox.storage.transactions import Database
 
 logger = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ class LocalStore(Store):
     def job(self, job_id: str) -> Job | None:
         return self.kept_job(job_id) or super().job(job_id)
 
-    def count_waiting(self, before: Job | None = None) -> int:
+    def count_waiting(self, before: Queued | None = None) -> int:
         end = (inf, "") if before is None else (before.created, before.id)
         return sum(job.is_waiting and (job.created, job.id) < end for job in self._unfinished())
 

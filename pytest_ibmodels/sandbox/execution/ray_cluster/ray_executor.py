@@ -168,7 +168,7 @@ class RayExecutor:
                     memory=each["memory"],
                     running=each["running"],
                     slots=int(each["cpus"]),
-                    free=max(0, int(each["free"]["cpus"])),
+                    free=max(0, int(each["free"]["cpus"])) if each["state"] == "alive" else 0,
                 )
                 for each in self._nodes
             ]
