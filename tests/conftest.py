@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.databases import database, models, postgresql, sqlite, tiny_bert
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["database", "models", "postgresql", "sqlite", "tiny_bert"]
 
@@ -15,12 +19,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 _UNUSED = ("schemathesis", "hypothesispytest", "faker", "anyio")
 """Plugins that tests of the project need, and the pytest that they start does not: each takes long to import."""
+_WITHOUT_UNUSED = " ".join(f"-p no:{plugin}" for plugin in _UNUSED)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     # Workers of xdist run the tests, and would take it from the environment of the process that starts them.
     if not config.getoption("numprocesses", None) or hasattr(config, "workerinput"):
-        os.environ["PYTEST_ADDOPTS"] = " ".join(f"-p no:{plugin}" for plugin in _UNUSED)
+        os.environ["PYTEST_ADDOPTS"] = _WITHOUT_UNUSED
         # Else every pytest that is started translates all modules of the plugin anew.
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
@@ -34,6 +39,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.skip(reason="trains for minutes; run it with -m slow"))
+
+
+@pytest.fixture
+def pytester(pytester: pytest.Pytester) -> Iterator[pytest.Pytester]:
+    """Pytester whose runs load no unused plugin: by itself it drops `PYTEST_ADDOPTS`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTEST_ADDOPTS", _WITHOUT_UNUSED)
+        yield pytester
 
 
 @pytest.fixture(scope="session")

@@ -76,7 +76,7 @@ TABLE: Mapping[str, Row | Elsewhere] = {
     "mlflow.md: Send runs": Elsewhere("it needs a tracking server", "tests/history/test_mlflow.py"),
     "publishing.md: Publishing": Row("clone beside a sandbox", ("  published\n", "  already there\n")),
     "sandbox.md: A sandbox for a team": Row("server"),
-    "tuning.md: In five minutes": Row("clone", ("100 rows", '"previous"', '"score"')),
+    "tuning.md: In five minutes": Row("clone", ("50 rows", '"previous"', '"score"')),
     "tuning.md: In five minutes (2)": Row("clone"),
     "tuning.md: Over HTTP": Row("published", ("'evaluation_intervals'", "is now version", "'score'")),
     "your-own-trainer.md: Twenty lines": TRAINER,

@@ -105,6 +105,7 @@ _RAY_ADDRESS = "Head of the cluster (default: the one that --data knows, or else
 _SHARED = "Folder that all machines of the cluster share, at the same path."
 _REMOVED = "Remove this folder, which holds the token file, when the sandbox ends or cannot start."
 _READY = 'Print one line of JSON, {"url", "pid"}, when ready.'
+_CODE = "Print the portal's address with a one-time code to sign in, good for ten minutes; for a single token."
 _CORES = os.cpu_count() or 1
 
 
@@ -130,6 +131,7 @@ def serve(
     exit_with_parent: Annotated[bool, Option("--exit-with-parent", help="Stop when standard input ends.")] = False,
     remove_at_end: Annotated[Path | None, Option(metavar="FOLDER", help=_REMOVED)] = None,
     announce: Annotated[bool, Option("--announce", help=_READY)] = False,
+    portal_code: Annotated[bool, Option("--portal-code", help=_CODE)] = False,
 ) -> None:
     """Start a sandbox and keep it running until SIGTERM or Ctrl-C."""
     with _start_errors(data, token_file, remove_at_end) as cleanup_dir:
@@ -155,7 +157,7 @@ def serve(
             find_links=tuple(_link(text) for text in find_links or []),
             pip_variables={name: value for name, value in os.environ.items() if name.startswith("PIP_")},
         )
-        _run(settings, token_file, host, port, announce, exit_with_parent, cleanup_dir)
+        _run(settings, token_file, host, port, announce, exit_with_parent, cleanup_dir, portal_code)
 
 
 @app.command()
@@ -203,12 +205,15 @@ def _run(
     announce: bool,
     exit_with_parent: bool,
     cleanup_dir: CleanupDir | None,
+    portal_code: bool,
 ) -> None:
     from pytest_ibmodels.sandbox.execution.child import clean_environment
     from pytest_ibmodels.sandbox.http.app import create_app
     from pytest_ibmodels.sandbox.http.server import Server, listen
-    from pytest_ibmodels.sandbox.http.server_log import set_up_logging
+    from pytest_ibmodels.sandbox.http.server_log import log_name, set_up_logging
     from pytest_ibmodels.sandbox.http.tokens import read_tokens
+    from pytest_ibmodels.sandbox.portal.gate import add_portal, is_installed
+    from pytest_ibmodels.sandbox.storage.databases import is_shared
 
     tokens = read_tokens(token_file)
     if len(tokens.names) > 1 and settings.database and "{name}" not in settings.database:
@@ -216,15 +221,25 @@ def _run(
             "--database: with several tokens each tenant needs a database of its own; "
             "write {name} in the part that names the database"
         )
+    if portal_code and len(tokens.names) > 1:
+        raise UsageError("--portal-code: a one-time code is for a single token, and this token file has several")
+    if portal_code and not is_installed():
+        raise StartError("--portal-code: the portal is not installed: run pip install 'pytest-ibmodels[portal]'")
     with listen(host, port) as listener:
         server_app = create_app(settings, tokens)
-        set_up_logging(settings.data / "server.log")
+        sign_in_path = add_portal(server_app, tokens, with_code=portal_code)
+        set_up_logging(settings.data / log_name(listener, is_shared(settings.database_url)))
         # Child processes inherit neither the environment nor the command line, which names the token file.
         clean_environment(os.environ)
         sys.argv = sys.argv[:1]
         sys.path[:] = [entry for entry in sys.path if _may_hold_packages(entry)]
         server = Server(
-            server_app, listener, announce=announce, exit_with_parent=exit_with_parent, cleanup_dir=cleanup_dir
+            server_app,
+            listener,
+            announce=announce,
+            exit_with_parent=exit_with_parent,
+            cleanup_dir=cleanup_dir,
+            sign_in_path=sign_in_path,
         )
         server.run_until_stopped()
 

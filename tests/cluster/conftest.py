@@ -10,30 +10,30 @@ import psutil
 import pytest
 
 from pytest_ibmodels.sandbox.execution.ray_cluster.ray_executor import RayExecutor
-from tests.cluster.running import RunningCluster, count_alive, wait_for
+from tests.cluster.running import RunningCluster
 from tests.sandbox.executor_contract import Place
 
 pytest.importorskip("ray")
 
 
-@pytest.fixture(scope="module")
-def short_tmp(monkeypatch_module: pytest.MonkeyPatch) -> Iterator[Path]:
+@pytest.fixture(scope="session")
+def short_tmp(session_patch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder of temporary files with a short name, for Ray's sockets, of which nothing is left."""
     folder = Path(tempfile.mkdtemp(prefix="ib", dir="/tmp"))  # pytest's own names are too long
-    monkeypatch_module.setenv("TMPDIR", str(folder))
+    session_patch.setenv("TMPDIR", str(folder))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(scope="module")
-def monkeypatch_module() -> Iterator[pytest.MonkeyPatch]:
+@pytest.fixture(scope="session")
+def session_patch() -> Iterator[pytest.MonkeyPatch]:
     with pytest.MonkeyPatch.context() as patch:
         yield patch
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def no_processes_left(short_tmp: Path) -> Iterator[None]:
-    """Nothing that the module has started outlives it. All of that has the folder of temporary files in common."""
+    """Nothing that these tests have started outlives them. All of that has the folder of temporary files in common."""
     yield
     deadline = time.monotonic() + 20
     while left := _processes_of(short_tmp):
@@ -50,21 +50,20 @@ def _processes_of(folder: Path) -> list[str]:
     return found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def place(short_tmp: Path) -> Place:
     return Place(short_tmp / "data")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def cluster(place: Place, no_processes_left: None) -> Iterator[RunningCluster]:
     running = RunningCluster(place.data)
     yield running
     running.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def executor(cluster: RunningCluster) -> Iterator[RayExecutor]:
-    made = cluster.executor()
-    wait_for(lambda: count_alive(made) == len(cluster.nodes), 60)
+    made = cluster.connect()
     yield made
     made.close()

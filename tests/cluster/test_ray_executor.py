@@ -11,9 +11,11 @@ import pytest
 
 from pytest_ibmodels.sandbox.errors import SandboxError
 from pytest_ibmodels.sandbox.execution.executor import JobStatus
-from pytest_ibmodels.sandbox.execution.job_spec import JobSpec, Resources
+from pytest_ibmodels.sandbox.execution.job_spec import DriveSpec, JobSpec, Resources
 from pytest_ibmodels.sandbox.execution.ray_cluster.ray_executor import RayExecutor
-from tests.cluster.running import PROGRAM, RunningCluster, count_alive, wait_for
+from pytest_ibmodels.sandbox.execution.served import PackagedModel, ServedSpec
+from pytest_ibmodels.sandbox.storage.drive import Drive
+from tests.cluster.running import PROGRAM, RunningCluster, wait_for
 from tests.sandbox.executor_contract import *  # noqa: F403 - the tests are run here
 from tests.sandbox.executor_contract import Place, follow, is_running, run
 
@@ -62,7 +64,7 @@ def test_a_supervisor_that_is_killed(executor: RayExecutor, place: Place, cluste
     assert time.monotonic() - killed > 5, "its processes might have run still"
     assert status.node in lost.reason
     executor.forget(spec.ref)
-    wait_for(lambda: count_alive(executor) == len(cluster.nodes))
+    cluster.wait_for_nodes(executor)
     assert all(node.running == 0 for node in executor.nodes())
     assert run(executor, place.spec("add", first=1, second=1)).state == "ended"
 
@@ -176,7 +178,7 @@ def test_a_job_is_cancelled_while_it_waits_for_a_place(
 def test_jobs_have_gpus_of_their_own(executor: RayExecutor, place: Place, cluster: RunningCluster) -> None:
     """No GPU is needed: the names are what counts."""
     cluster.add("--gpus", "2").joined()
-    wait_for(lambda: count_alive(executor) == len(cluster.nodes), 60)
+    cluster.wait_for_nodes(executor)
     one, none = Resources(gpus=1), Resources()
     specs = [place.spec("show", resources=wanted, variable="CUDA_VISIBLE_DEVICES") for wanted in (one, one, none)]
     for spec in specs:
@@ -195,7 +197,7 @@ def test_a_data_folder_that_is_read_only_on_one_node(
     mount = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
     node = cluster.add("--gpus", "3", before=("unshare", "-m", "sh", "-c", mount, str(place.data)))
     node.joined()
-    wait_for(lambda: count_alive(executor) == len(cluster.nodes), 60)
+    cluster.wait_for_nodes(executor)
     outcome = run(executor, place.spec("add", resources=Resources(gpus=3), first=1, second=2)).outcome
     assert outcome is not None
     assert outcome.fault
@@ -218,3 +220,48 @@ def test_a_node_of_another_version(place: Place, tmp_path: Path) -> None:
     assert line.startswith("the node cannot start: this machine cannot join the cluster at 127.0.0.2:")
     assert "it has python 3." in line
     assert "where the cluster has 2." in line
+
+
+MODEL = """
+import os
+
+class Echo:
+    def __init__(self, model_data_path, ibsdk):
+        self.calls = 0
+
+    def load(self):
+        pass
+
+    def run(self, request):
+        self.calls += 1
+        return {"calls": self.calls, "pid": os.getpid()}
+"""
+
+
+def test_any_server_asks_the_same_model(executor: RayExecutor, place: Place, cluster: RunningCluster) -> None:
+    folder = place.data / "model"
+    package = folder / "src" / "py" / "echo"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(MODEL)
+    drive = DriveSpec.of(Drive(place.data / "drive", place.data / "tmp"))
+    content = PackagedModel(
+        name="echo", folder=folder, classpath="echo.Echo", packages=(), drive=drive, max_unzipped=2**20
+    )
+    spec = ServedSpec(
+        version="1", content=content, environments=place.data / "environments", scratch=place.data / "tmp", seconds=60
+    )
+    first = executor.serve("tenant/echo")
+    assert not first.is_loaded
+    request = {"path": "a/b/fs/c/d", "document": None}
+    answer = first.ask(spec, request)
+    assert answer.result["calls"] == 1
+    pid = answer.result["pid"]
+    wait_for(lambda: first.is_loaded, 5)
+    other = cluster.executor()
+    try:
+        assert other.serve("tenant/echo").ask(spec, request).result == {"calls": 2, "pid": pid}
+    finally:
+        other.close()
+    assert executor.serve("tenant/echo").ask(spec, request).result["calls"] == 3, "it outlives a server"
+    first.unload()
+    wait_for(lambda: not first.is_loaded and not is_running(pid), 10)

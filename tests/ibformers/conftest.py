@@ -41,7 +41,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> tuple[
     write_people(drive)
     drive.written.clear()
     run_train_annotator(
-        hyperparams={"model_name": str(tiny_base), "epochs": 30, "learning_rate": 0.01, "upload": False, "epoch": 3},
+        hyperparams={"model_name": str(tiny_base), "epochs": 10, "learning_rate": 0.01, "upload": False, "epoch": 3},
         dataset_filename=f"/{PROJECT}",
         save_path="/own/repo/fs/drive/out/T/",
         file_client=drive,

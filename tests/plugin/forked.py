@@ -23,6 +23,8 @@ import pytest
 
 _LEFT_OUT = ("pytest_ibmodels.sandbox", "pytest_ibmodels.reports.html", "pytest_ibmodels.cli")
 """Packages that a run of pytest imports seldom or never."""
+_LATER = ("anyio._backends._asyncio", "httpcore", "numpy", "sqlalchemy.dialects.sqlite")
+"""Modules that a run imports when it first asks a server or opens a history."""
 _OF_PYTHON = ("PYTHON", "LC_", "LANG")
 """Beginnings of the names of variables that Python reads when it starts."""
 _UNFORKED = {"PYTHONDONTWRITEBYTECODE"}
@@ -71,6 +73,8 @@ def _serve() -> None:
     for module in pkgutil.walk_packages(package.__path__, "pytest_ibmodels."):
         if not module.name.startswith(_LEFT_OUT):
             importlib.import_module(module.name)
+    for name in _LATER:
+        importlib.import_module(name)
     # Else pytest warns that it cannot rewrite the assertions of a module that is imported already; there are none.
     package.__doc__ = "PYTEST_DONT_REWRITE"
     gc.freeze()  # the garbage collector of a fork would copy every page

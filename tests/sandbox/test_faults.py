@@ -225,7 +225,8 @@ def test_a_bad_zip_is_logged(sandbox: RunningSandbox, root: str) -> None:
 def test_ended_jobs_are_forgotten_with_their_logs(tmp_path: Path) -> None:
     settings = Settings(tmp_path, keep_jobs=2 * DAY)
     executor = LocalExecutor(settings)
-    sandbox = Tenant(settings, executor, Dispatcher(executor, "me"), DataFolder(tmp_path, is_shared=False))
+    data = DataFolder(tmp_path, is_shared=False)
+    sandbox = Tenant(settings, executor, Dispatcher(executor, "me"), data)
     jobs = {name: sandbox.store.new_job("train")[0] for name in ("old", "young", "running")}
     for job in jobs.values():
         (tmp_path / "jobs" / job).mkdir()
@@ -241,3 +242,4 @@ def test_ended_jobs_are_forgotten_with_their_logs(tmp_path: Path) -> None:
     assert kept == {"young", "running"}
     assert {folder.name for folder in (tmp_path / "jobs").iterdir()} == {jobs[name] for name in kept}
     sandbox.close()
+    data.close()

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from pytest_ibmodels.sandbox.execution.local_executor import LocalExecutor
-from pytest_ibmodels.sandbox.execution.processes import kill_all, prepare_sockets
+from pytest_ibmodels.sandbox.execution.processes import prepare_sockets
 from pytest_ibmodels.sandbox.settings import Settings
 from tests.sandbox.executor_contract import *  # noqa: F403 - the tests are run here
 from tests.sandbox.executor_contract import Place
@@ -22,4 +22,3 @@ def executor(place: Place) -> Iterator[LocalExecutor]:
     made = LocalExecutor(Settings(place.data, max_jobs=2))
     yield made
     made.close()
-    kill_all()

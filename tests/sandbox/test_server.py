@@ -199,12 +199,15 @@ def test_an_announcement_that_nobody_can_read_is_no_reason_to_stop(tmp_path: Pat
     command = [sys.executable, "-m", "pytest_ibmodels.sandbox", "serve", "--no-preload", "--port", str(port)]
     command += ["--data", str(tmp_path / "data"), "--token-file", str(tmp_path / "token")]
     shell = ["sh", "-c", f'exec "$@" {output}', "sh", *command]
-    with subprocess.Popen(shell, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL) as process:
-        headers = {"Authorization": f"Bearer {TOKEN}"}
+    with (
+        # One client for all calls: a new one reads the certificates, which takes as long as a start.
+        httpx.Client(headers={"Authorization": f"Bearer {TOKEN}"}) as client,
+        subprocess.Popen(shell, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL) as process,
+    ):
 
         def answered() -> bool:
             with contextlib.suppress(httpx.TransportError):
-                return httpx.get(f"http://127.0.0.1:{port}/openapi.json", headers=headers).status_code == 200
+                return client.get(f"http://127.0.0.1:{port}/openapi.json").status_code == 200
             assert process.poll() is None
             return False
 

@@ -3,36 +3,49 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError
 
+from pytest_ibmodels.sandbox.errors import BusyError
+from pytest_ibmodels.sandbox.services.tasks import TaskRunner
 from pytest_ibmodels.sandbox.storage.job_store import CANCELLED, RESTARTED, Store
 from pytest_ibmodels.sandbox.storage.stores import open_store
+from pytest_ibmodels.sandbox.storage.tables import Job, PackageRow
 from tests.conftest import ROOT
+from tests.sandbox.running import soon
+from tests.sandbox.test_databases import OLD_TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-# Claims, starts and ends jobs in the order of the queue until none waits, and prints them.
+# Claims and starts jobs in the order of the queue until none waits, and prints them.
 WORKER = """
 import sys, time
 from pytest_ibmodels.sandbox.storage.stores import open_store
 
 url, name, pause = sys.argv[1:]
 store = open_store(url, name)
+print("ready", flush=True)
+sys.stdin.readline()
 while (job := store.oldest_waiting()) is not None:
     claimed = store.claim(job.id, name)
-    if claimed is not None:
-        print(job.id, flush=True)
-        time.sleep(float(pause))
-        assert store.confirm(job.id, claimed.attempt, name, "node")
-        assert store.succeed(job.id, claimed.attempt, name, {})
+    if claimed is None:
+        time.sleep(0.01)
+        continue
+    print(job.id, flush=True)
+    time.sleep(float(pause))
+    assert store.confirm(job.id, claimed.attempt, name, "node")
 """
 
 
@@ -62,9 +75,20 @@ def b(url: str) -> Iterator[Store]:
 @contextlib.contextmanager
 def worker(url: str, name: str, pause: float = 0.0) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-c", WORKER, url, name, str(pause)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         yield process
         process.kill()
+
+
+def go(*workers: subprocess.Popen[str]) -> None:
+    """Let workers begin, once all are ready."""
+    for process in workers:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in workers:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
 
 
 def lines(process: subprocess.Popen[str]) -> list[str]:
@@ -88,6 +112,7 @@ def started(store: Store, owner: str) -> str:
 def test_two_servers_start_each_job_once_and_in_order(url: str, a: Store) -> None:
     queued = [a.new_job("train")[0] for _ in range(200)]
     with worker(url, "x") as one, worker(url, "y") as other:
+        go(one, other)
         found = [lines(one), lines(other)]
         assert (one.wait(30), other.wait(30)) == (0, 0)
     assert sorted(found[0] + found[1]) == sorted(queued)
@@ -158,23 +183,109 @@ def test_cancelling(a: Store, b: Store) -> None:
     assert not a.confirm(job_id, 1, "a", "node-1")
 
 
-def test_jobs_of_a_dead_server_are_adopted_once(url: str, a: Store) -> None:
-    jobs = [started(a, "dead") for _ in range(20)]
-    mine = started(a, "a")
-    with contextlib.closing(open_store(url, "dead")) as dead:
-        task, _is_new = dead.new_job("unzip")
-        assert a.adopt("a") == [], "it is seen"
-    # Closing says that it is gone.
-    assert a.adopt("a") == [], "a itself is not seen for long"
-    with contextlib.ExitStack() as stack:
-        stores = [stack.enter_context(contextlib.closing(open_store(url, name))) for name in ("b", "c", "d")]
-        with ThreadPoolExecutor(3) as pool:
-            found = list(pool.map(lambda store: store.adopt(store.owner, older_than=0.0), stores))
-        # With 0 s every other server looks dead, so that what one has adopted may go on to another.
-        owners = {job.owner for job_id in (*jobs, mine) if (job := a.job(job_id)) is not None}
-    assert len(owners) == 1
-    assert found
+def test_jobs_of_a_dead_server_are_adopted_once(url: str, a: Store, b: Store) -> None:
+    with contextlib.closing(open_store(url, "c")) as living:
+        theirs, mine = started(a, "c"), started(a, "a")
+        jobs = [started(a, "dead") for _ in range(20)]
+        with contextlib.closing(open_store(url, "dead")) as dead:
+            task, _is_new = dead.new_job("unzip")
+        # Closing has said that it is gone.
+        assert a.adopt("a") == [], "a itself is not seen for long"
+        time.sleep(0.3)
+        for store in (a, b, living):
+            store.beat(store.owner)
+        with ThreadPoolExecutor(2) as pool:
+            found = list(pool.map(lambda store: store.adopt(store.owner, older_than=0.3), (a, b)))
+    assert sorted(job.id for job in (*found[0], *found[1])) == sorted(jobs)
+    assert [job.id for jobs in found for job in jobs] == [job.id for jobs in found for job in sorted(jobs, key=_age)]
+    assert {job.owner for job in found[0]} <= {"a"}
+    assert {job.owner for job in found[1]} <= {"b"}
+    assert [getattr(a.job(job), "owner", None) for job in (theirs, mine)] == ["c", "a"]
+    assert not a.succeed(jobs[0], 1, "dead", {}), "the old owner writes late"
     ended = a.job(task)
     assert ended is not None
     assert (ended.message, ended.results[0]["fault"]) == (RESTARTED, "environment")
-    assert not a.succeed(mine, 1, "a", {}), "the old owner writes late"
+
+
+def _age(job: Job) -> tuple[float, str]:
+    return job.created, job.id
+
+
+def test_a_server_is_killed_between_a_claim_and_the_start(url: str, a: Store) -> None:
+    first, second = (a.new_job("train")[0] for _ in range(2))
+    with worker(url, "killed", pause=600) as process:
+        go(process)
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == first
+        process.kill()
+    assert a.claim(second, "a") is None, "the first job may be starting"
+    assert a.adopt("a", older_than=60) == []
+    time.sleep(0.5)
+    a.beat("a")
+    adopted = a.adopt("a", older_than=0.5)
+    assert [job.id for job in adopted] == [first]
+    assert a.confirm(first, 1, "a", "node-1")
+    assert a.claim(second, "a") is not None
+
+
+def test_the_database_crashes_and_comes_back(url: str, a: Store) -> None:
+    job_id = started(a, "a")
+    goes_on = threading.Event()
+    tasks = TaskRunner(a)
+    task = tasks.start("refiner", lambda: {"waited": goes_on.wait(30)})
+    soon(lambda: getattr(a.job(task), "task_state", "") == "STARTED")
+    crash(url)
+    with pytest.raises(BusyError, match="^UNAVAILABLE: the sandbox's database: "):
+        a.job(job_id)
+    goes_on.set()
+    assert soon(lambda: answered(lambda: a.job(job_id))), "the next calls work again"
+    assert a.report(job_id, 1, "a", message="later")
+    assert soon(lambda: getattr(a.job(task), "results", None)) == [{"status": "OK", "waited": True}]
+    tasks.close()
+
+
+def answered(call: Callable[[], object]) -> object:
+    with contextlib.suppress(BusyError):
+        return call()
+    return None
+
+
+def crash(url: str) -> None:
+    """Kill a process of the database, which ends all others and recovers."""
+    engine = create_engine(url)
+    with contextlib.suppress(OperationalError), engine.connect() as connection:
+        os.kill(connection.scalar(text("SELECT pg_backend_pid()")), signal.SIGKILL)
+    engine.dispose()
+
+
+def test_nothing_is_answered_from_memory(a: Store, b: Store) -> None:
+    a.models.register("m", model_path="x/m", program_folder="x")
+    b.models.register("m", model_path="y/m", program_folder="x")
+    b.models.register("n", model_path="x/n", program_folder="x")
+    assert [getattr(store.models.get("m"), "model_path", "") for store in (a, b)] == ["y/m"] * 2
+    assert getattr(a.models.of_folder("x"), "name", "") == "n"
+    assert b.models.forget_below("x") == ["n"]
+    assert a.models.get("n") is None
+    job_id, _is_new = a.new_job("train", model_name="m", spec={"function": "f"}, resources={"cpus": 2}, retries=3)
+    assert a.kept_job(job_id) is None
+    assert b.jobs_of_model("m") == [job_id]
+    found = b.job(job_id)
+    assert found is not None
+    assert (found.spec, found.resources, found.retries) == ({"function": "f"}, {"cpus": 2}, 3)
+    package = PackageRow("p", "1.0.0", modules=["p"], published=1.0)
+    assert [store.packages.add(package) for store in (a, b)] == [True, False]
+
+
+def test_two_servers_complete_an_older_database_at_once(url: str) -> None:
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text(OLD_TABLES))
+    engine.dispose()
+    with ThreadPoolExecutor(2) as pool:
+        stores = list(pool.map(lambda owner: open_store(url, owner), ("a", "b")))
+    for store in stores:
+        old = store.job("old")
+        assert old is not None
+        assert (old.attempt, old.lost, old.cancel_requested) == (1, [], False)
+        assert store.new_job("train")[1]
+        store.close()

@@ -3,6 +3,7 @@
 Jobs run in the servers' own processes here, so they end with a server, and are started again by the other one.
 """
 
+import contextlib
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import psutil
 import pytest
 from sqlalchemy import create_engine, text
 
+from pytest_ibmodels.sandbox.storage.stores import open_store
 from tests.sandbox.running import RunningSandbox, soon
 
 FOLDER = "acme/repo/fs/Instabase Drive/pushed for two"
@@ -45,6 +47,7 @@ class Pair:
 
     def __init__(self, data: Path, url: str) -> None:
         self.options = (data, "--database", url, "--max-jobs", "1")
+        self.url = url
         self.a = self.start("a")
         self.b = self.start("b")
 
@@ -76,6 +79,9 @@ def test_either_serves_what_the_other_has_started(pair: Pair) -> None:
             assert server.wait(job)["results"] == [{"status": "OK", "result": 1}]
         assert [entry["log"] for entry in pair.a.log(job)] == [entry["log"] for entry in pair.b.log(job)] == ["start 1"]
     assert pair.b.names("acme/repo/fs/D/served-0") == ["1"]
+    # They do not write, and rotate, one log.
+    ports = {server.http.base_url.port for server in (pair.a, pair.b)}
+    assert {int(file.stem.rpartition("-")[2]) for file in pair.a.data.glob("server*.log")} == ports
 
 
 def test_they_have_one_queue_and_cancel_each_others_jobs(pair: Pair) -> None:
@@ -87,6 +93,11 @@ def test_they_have_one_queue_and_cancel_each_others_jobs(pair: Pair) -> None:
         assert [server.status(job).get("queue_position") for job in waiting] == [1, 2, 3]
     assert pair.b.api("jobs/cancel", {"job_id": waiting[1]}) == {"status": "OK", "msg": "cancelled"}
     assert [pair.a.status(job).get("queue_position") for job in waiting] == [1, None, 2]
+    with contextlib.closing(open_store(pair.url, "observer")) as store:
+        # The database has a claim of one of them, but the answer was lost.
+        owner = getattr(store.job(running[0]), "owner", None)
+        assert owner is not None
+        assert store.claim(waiting[0], owner) is not None
     for server, job in zip((pair.a, pair.b), running, strict=True):
         # One of them is the other server's.
         assert server.api("jobs/cancel", {"job_id": job})["status"] == "OK"

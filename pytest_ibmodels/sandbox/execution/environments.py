@@ -58,7 +58,6 @@ class Environment:
     @contextmanager
     def hold(self, is_given_up: Callable[[], bool]) -> Iterator[bool]:
         """Keep others from making or removing the environment; yield False if ``is_given_up`` became true meanwhile."""
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
         while (lock := _lock(self.folder)) is None:
             if is_given_up():
                 yield False
@@ -97,7 +96,7 @@ def remove_unused(root: Path, before: float, is_busy: Callable[[Path], bool]) ->
         is_busy: Whether a process of an environment's Python runs.
     """
     for folder in root.iterdir() if root.is_dir() else ():
-        lock = None if folder.name.startswith(".") else _lock(folder)
+        lock = _lock(folder)
         if lock is None:
             continue
         with lock, suppress(FileNotFoundError):
@@ -111,7 +110,9 @@ def remove_unused(root: Path, before: float, is_busy: Callable[[Path], bool]) ->
 def _lock(folder: Path) -> IO[str] | None:
     """Lock an environment until the returned file is closed; None if another thread or process has it."""
     try:
-        return open_locked(folder.parent / f".{folder.name}.lock")
+        locks = folder.parent.with_name("environment-locks")
+        locks.mkdir(parents=True, exist_ok=True)
+        return open_locked(locks / folder.name)
     except BlockingIOError:
         return None
 

@@ -100,8 +100,8 @@ class JobSpec(Spec):
 
     Attributes:
         function: Dotted path of the function to call.
-        arguments: Its arguments, without those in ``secrets``.
-        secrets: Names of arguments that the file of secrets in ``folder`` has.
+        arguments: Its arguments; those in ``secrets`` are as people may see them.
+        secrets: Names of arguments that the file of secrets in ``folder`` has in full.
         folder: The job's folder below the data folder, with its logs.
         models: Folder of the models in use.
         environments: Folder of the virtual environments of requirements.
@@ -127,6 +127,11 @@ class JobSpec(Spec):
     @property
     def log(self) -> Path:
         return log_file(self.folder, self.attempt)
+
+    @property
+    def arriving(self) -> Path:
+        """Folder of what this attempt is writing, until it is complete; without it, the attempt can write nothing."""
+        return self.folder / f"arriving-{self.attempt}"
 
     def next_attempt(self, attempt: int) -> Self:
         return self.model_copy(update={"attempt": attempt})

@@ -170,7 +170,7 @@ class Runner:
         spec = running.spec
         scratch = running.folder / f"scratch-{spec.attempt}"
         # Not that of the server, which may end before the job.
-        arriving = spec.folder / f"arriving-{spec.attempt}"
+        arriving = spec.arriving
         try:
             secrets = read_secrets(spec.folder) if spec.secrets else {}
             packages = self._code.open(spec.code)

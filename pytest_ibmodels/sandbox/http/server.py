@@ -35,6 +35,7 @@ class Server(uvicorn.Server):
         announce: bool,
         exit_with_parent: bool,
         cleanup_dir: CleanupDir | None = None,
+        sign_in_path: str = "",
     ) -> None:
         super().__init__(
             uvicorn.Config(
@@ -48,10 +49,12 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=1,
             )
         )
+        self._app = app
         self._listener = listener
         self._announce = announce
         self._exit_with_parent = exit_with_parent
         self._cleanup_dir = cleanup_dir
+        self._sign_in_path = sign_in_path
         self._stopping = False
         self._is_announcement_lost = False
 
@@ -83,9 +86,12 @@ class Server(uvicorn.Server):
         # asyncio has set the backlog to the number of connections accepted at once.
         self._listener.listen(_BACKLOG)
         if self._announce:
-            line = json.dumps({"url": self.url, "pid": os.getpid()})
+            portal = {"portal": self.url + self._sign_in_path} if self._sign_in_path else {}
+            line = json.dumps({"url": self.url, "pid": os.getpid(), **portal})
         else:
             line = f"The sandbox answers at {self.url} (process {os.getpid()}); Ctrl-C stops it."
+            if self._sign_in_path:
+                line += f"\nSign in at {self.url}{self._sign_in_path}, once and within ten minutes."
         if not _print_line(line) and self._announce:
             self._is_announcement_lost = True
             self.stop()
@@ -94,6 +100,8 @@ class Server(uvicorn.Server):
         """Stop soon: running requests get a moment, then the process exits."""
         if not self._stopping:
             self._stopping = self.should_exit = True
+            # Answers that would never end look at this.
+            self._app.state.is_stopping = True
             threading.Thread(target=self._force_exit, name="exit", daemon=True).start()
 
     def run_until_stopped(self) -> None:

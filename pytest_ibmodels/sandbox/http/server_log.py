@@ -1,6 +1,8 @@
 """Log of the server: a file of limited size, and stderr, with a rate limit."""
 
 import logging
+import platform
+import socket
 import sys
 import threading
 import time
@@ -43,6 +45,11 @@ class RateLimit(logging.Filter):
             record.msg = f"{record.getMessage()} (similar ones are left out for {_WINDOW_SECONDS:g} s)"
             record.args = None
         return count <= _MAX_ALIKE
+
+
+def log_name(listener: socket.socket, is_shared: bool) -> str:
+    """Name of the log; servers that share a data folder have one each, which they keep after a restart."""
+    return f"server-{platform.node()}-{listener.getsockname()[1]}.log" if is_shared else "server.log"
 
 
 def set_up_logging(file: Path) -> None:

@@ -38,6 +38,14 @@ class Tokens:
                 found = name
         return found
 
+    def proof(self, name: str, key: bytes) -> str | None:
+        """Value that only the tenant's token and ``key`` give; None if there is no such tenant.
+
+        A session stores it to end with its token. Without ``key``, nobody can try tokens against it.
+        """
+        digest = self._digests.get(name)
+        return None if digest is None else hmac.new(key, digest, hashlib.sha256).hexdigest()
+
 
 def read_tokens(file: Path) -> Tokens:
     """Read a token file: one token alone, or lines ``NAME TOKEN``. Empty lines and lines that begin with # are ignored.

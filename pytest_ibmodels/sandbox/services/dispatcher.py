@@ -18,7 +18,7 @@ from pytest_ibmodels.sandbox.execution.executor import Executor, JobStatus
 from pytest_ibmodels.sandbox.execution.job_spec import JobRef, JobSpec, Outcome
 from pytest_ibmodels.sandbox.storage.job_secrets import delete_secrets
 from pytest_ibmodels.sandbox.storage.job_store import CANCELLED, Store
-from pytest_ibmodels.sandbox.storage.tables import Job
+from pytest_ibmodels.sandbox.storage.tables import Job, Queued
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class Dispatcher:
         """Look for a new job now."""
         self._executor.wake()
 
-    def position(self, job: Job) -> int | None:
+    def position(self, job: Queued) -> int | None:
         """Return the position of a waiting job among those of all tenants, starting at 1; None if it does not wait."""
         if not job.is_waiting:
             return None
@@ -159,22 +159,27 @@ class Dispatcher:
         """Say that this server lives, and take over the jobs of servers that no longer do."""
         for store in self._stores:
             store.beat(self.owner)
-            own = {job.id: job.attempt for job in store.running(self.owner)}
+            own = {job.id: job for job in store.running(self.owner)}
             for watched in list(self._watched.values()):
                 # After a long sleep, others may have taken over what was ours.
-                if watched.store is store and own.get(watched.spec.job_id) != watched.spec.attempt:
+                job = own.get(watched.spec.job_id)
+                if watched.store is store and (job is None or job.attempt != watched.spec.attempt):
                     self._disown(watched)
             for job in store.adopt(self.owner):
-                if job.spec is None:
-                    continue
-                spec = JobSpec.model_validate(job.spec).next_attempt(job.attempt)
                 logger.info("job %s: taken over from a server that has ended", job.id)
-                if job.node is None:
-                    # It was never begun.
-                    self._watch(store, spec)
-                else:
-                    self._watched[job.id] = _Watched(store, spec, begun=True)
-                    self._executor.find(spec, job.node)
+                own[job.id] = job
+            for job in own.values():
+                # One that is ours and new here was taken over, or claimed by a call whose answer was lost.
+                if job.id not in self._watched and job.spec is not None:
+                    self._take_over(store, job, JobSpec.model_validate(job.spec).next_attempt(job.attempt))
+
+    def _take_over(self, store: Store, job: Job, spec: JobSpec) -> None:
+        if job.node is None:
+            # It was never begun.
+            self._watch(store, spec)
+        else:
+            self._watched[job.id] = _Watched(store, spec, begun=True)
+            self._executor.find(spec, job.node)
 
     # --- jobs that run ---
 
@@ -222,7 +227,8 @@ class Dispatcher:
                 strace=outcome.strace,
                 fault=outcome.fault,
             )
-        if took:
+        # The answer to an earlier call may have been lost.
+        if took or (job := store.job(spec.job_id)) is None or job.state == "DONE":
             _clean_up(spec)
         self._executor.forget(spec.ref)
         self._drop(watched)

@@ -32,9 +32,11 @@ from pytest_ibmodels.sandbox.services.tasks import TaskRunner
 from pytest_ibmodels.sandbox.services.training import Trainings
 from pytest_ibmodels.sandbox.services.tuning import Tunings
 from pytest_ibmodels.sandbox.settings import Settings
+from pytest_ibmodels.sandbox.storage.audit import Audit
 from pytest_ibmodels.sandbox.storage.data_folder import SCRATCH_SECONDS, DataFolder, remove_old_scratch
 from pytest_ibmodels.sandbox.storage.databases import is_shared, refuse_shared_databases
 from pytest_ibmodels.sandbox.storage.drive import Drive
+from pytest_ibmodels.sandbox.storage.job_listing import JobListing
 from pytest_ibmodels.sandbox.storage.locks import PathLocks, SharedPathLocks
 from pytest_ibmodels.sandbox.storage.stores import open_store
 
@@ -63,8 +65,11 @@ class Tenant:
             name: Name of the tenant; empty for the only one.
         """
         self.settings = settings
+        self.name = name
         settings.data.mkdir(parents=True, exist_ok=True)
         self.store = open_store(settings.database_url, dispatcher.owner, folder)
+        self.audit = Audit(self.store.engine)
+        self.job_listing = JobListing(self.store.engine)
         is_shared = self.store.database.is_shared
         scratch = settings.scratch / self.store.owner if is_shared else settings.scratch
         if is_shared:
@@ -85,6 +90,11 @@ class Tenant:
         self.model_calls = ModelCalls()
         self.tuning = Tunings(settings, scratch, self.training, executor.serve(f"{name}/tuned models"))
         self.refiner = Refiner(self.drive, self.store, self.models, self.tasks)
+
+    @property
+    def shown_name(self) -> str:
+        """Name for people; the only token of a server has none."""
+        return self.name or "the only token"
 
     def tidy_up(self) -> None:
         """Delete what was not used for long: jobs that ended, with their logs, and environments of requirements.

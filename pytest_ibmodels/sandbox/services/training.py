@@ -13,7 +13,7 @@ from pytest_ibmodels.sandbox.execution.code_cache import pack_code
 from pytest_ibmodels.sandbox.execution.executor import Executor
 from pytest_ibmodels.sandbox.execution.job_spec import CodeSpec, DriveSpec, JobSpec, Limits, Resources, log_file
 from pytest_ibmodels.sandbox.execution.joblog import note
-from pytest_ibmodels.sandbox.execution.secrets import Secrets
+from pytest_ibmodels.sandbox.execution.secrets import MIN_LENGTH, REDACTED, Secrets
 from pytest_ibmodels.sandbox.samples import DATABASES, sample_database
 from pytest_ibmodels.sandbox.services.dispatcher import Dispatcher
 from pytest_ibmodels.sandbox.services.marketplace import Marketplace
@@ -23,7 +23,7 @@ from pytest_ibmodels.sandbox.storage.job_secrets import write_secrets
 from pytest_ibmodels.sandbox.storage.job_store import TRAIN, Store
 from pytest_ibmodels.sandbox.storage.mounts import SAMPLE_PREFIX
 from pytest_ibmodels.sandbox.storage.paths import DrivePath
-from pytest_ibmodels.sandbox.storage.tables import Job
+from pytest_ibmodels.sandbox.storage.tables import Job, Queued
 
 DEFAULT_RETRIES = 1
 
@@ -78,8 +78,8 @@ class Trainings:
         database = arguments.get("database")
         secrets = {}
         if isinstance(database, str):
-            del arguments["database"]
             secrets["database"] = database_url(database, self._settings.samples_root)
+            arguments["database"] = _without_password(secrets["database"])
         job_id = uuid.uuid4().hex
         folder = self._settings.jobs_root / job_id
         spec = JobSpec(
@@ -106,7 +106,7 @@ class Trainings:
                 job_id=job_id,
                 spec=spec.model_dump(mode="json"),
                 model_name=model_name,
-                resources=request.resources.model_dump() if request.resources else None,
+                resources=resources.model_dump() if request.resources else None,
                 retries=DEFAULT_RETRIES if request.retries is None else request.retries,
                 key=key,
             )
@@ -123,7 +123,7 @@ class Trainings:
         """Delete the folder of a job that has ended."""
         shutil.rmtree(self._settings.jobs_root / job_id, ignore_errors=True)
 
-    def queue_position(self, job: Job) -> int | None:
+    def queue_position(self, job: Queued) -> int | None:
         """Position of a waiting job, starting at 1, or None if the job does not wait."""
         return self._dispatcher.position(job)
 
@@ -135,6 +135,10 @@ class Trainings:
         """The logs of a job's attempts, oldest first."""
         folder = self._settings.jobs_root / job.id
         return [log_file(folder, attempt) for attempt in range(1, job.attempt + 1)]
+
+    def log_of(self, job: Job) -> Path:
+        """The log of a job's last attempt."""
+        return log_file(self._settings.jobs_root / job.id, job.attempt)
 
     def packed(self, code: Code) -> CodeSpec:
         """Describe code for the machine that runs it: as a zip if that may be another one.
@@ -200,7 +204,15 @@ class Trainings:
 
 
 def _resources(request: TrainRequest) -> Resources:
-    return Resources() if request.resources is None else Resources.model_validate(request.resources.model_dump())
+    asked = request.resources
+    return Resources() if asked is None else Resources(cpus=asked.cpus, gpus=asked.gpus, memory=asked.memory)
+
+
+def _without_password(url: str) -> str:
+    """Return the URL of a database as people may see it."""
+    secrets = Secrets.from_url(url)
+    shown: str = secrets.redact_urls(url)
+    return REDACTED if any(form in shown for form in secrets.forms if len(form) >= MIN_LENGTH) else shown
 
 
 def _note_code(spec: JobSpec, code: Code, secrets: Mapping[str, str]) -> None:

@@ -6,12 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, Engine, bindparam, select
 
 from pytest_ibmodels.instabase.wire import ENVIRONMENT_FAULT
 from pytest_ibmodels.sandbox.storage.model_store import ModelStore
 from pytest_ibmodels.sandbox.storage.package_store import PackageStore
-from pytest_ibmodels.sandbox.storage.tables import Job
+from pytest_ibmodels.sandbox.storage.tables import Job, Queued
 from pytest_ibmodels.sandbox.storage.transactions import Database
 
 CANCELLED = "cancelled"
@@ -20,6 +20,8 @@ TRAIN = "train"
 """Kind of jobs that wait in the queue; jobs of other kinds are threads of the server that created them."""
 LOST_SECONDS = 8.0
 """Time after which a server that gives no sign of life is taken for dead."""
+
+_JOB = select(Job).where(Job.id == bindparam("_id"))
 
 
 class Store(ABC):
@@ -40,6 +42,11 @@ class Store(ABC):
         self.owner = owner
         self.models = ModelStore(database)
         self.packages = PackageStore(database)
+
+    @property
+    def engine(self) -> Engine:
+        """Engine of the database, for tables that are no concern of jobs."""
+        return self.database.engine
 
     def close(self) -> None:
         """Close all connections and release the database."""
@@ -104,15 +111,15 @@ class Store(ABC):
         if self._change(job_id, first, {"task_state": "STARTED", "started": self._now(), "node": node}):
             return True
         # The answer to an earlier call may have been lost.
-        return self._change(job_id, mine, {"node": node}) is not None
+        return self._change(job_id, mine, {"node": node})
 
     def report(self, job_id: str, attempt: int, owner: str | None, **columns: Any) -> bool:
         """Record the ``task_data``, ``message`` or ``peak_memory`` of a running job."""
-        return self._change(job_id, _fence(attempt, owner), columns) is not None
+        return self._change(job_id, _fence(attempt, owner), columns)
 
     def succeed(self, job_id: str, attempt: int, owner: str | None, result: dict[str, Any]) -> bool:
         end = {"state": "DONE", "task_state": "DONE", "results": [{"status": "OK", **result}]}
-        return self._change(job_id, _fence(attempt, owner), {**end, "finished": self._now()}) is not None
+        return self._change(job_id, _fence(attempt, owner), {**end, "finished": self._now()})
 
     def fail(
         self,
@@ -137,7 +144,7 @@ class Store(ABC):
             fault: whether the sandbox is to blame, not the job.
         """
         end = failure(msg, error=error, strace=strace, fault=fault)
-        return self._change(job_id, _fence(attempt, owner), {**end, "finished": self._now()}) is not None
+        return self._change(job_id, _fence(attempt, owner), {**end, "finished": self._now()})
 
     def try_again(self, job_id: str, attempt: int, owner: str | None, reason: str) -> int | None:
         """Prepare the next attempt of a job whose attempt was lost; ``reason`` is a clause, such as "node B died".
@@ -184,7 +191,7 @@ class Store(ABC):
 
     def job(self, job_id: str) -> Job | None:
         with self.database.statement() as connection:
-            row = connection.execute(select(Job).where(Job.id == job_id)).mappings().first()
+            row = connection.execute(_JOB, {"_id": job_id}).mappings().first()
         return None if row is None else Job(**row)
 
     def jobs_of_model(self, model_name: str) -> list[str]:
@@ -197,7 +204,7 @@ class Store(ABC):
             )
 
     @abstractmethod
-    def count_waiting(self, before: Job | None = None) -> int:
+    def count_waiting(self, before: Queued | None = None) -> int:
         """How many jobs of this store wait; with ``before``, those created before a job, maybe of another store."""
 
     @abstractmethod
@@ -244,8 +251,8 @@ class Store(ABC):
         """Write a new job; return False if there is one with its idempotency key."""
 
     @abstractmethod
-    def _change(self, job_id: str, expected: Mapping[str, Any], columns: Mapping[str, Any]) -> Job | None:
-        """Set columns of a job that has the ``expected`` values, in one step; return the changed job, or None."""
+    def _change(self, job_id: str, expected: Mapping[str, Any], columns: Mapping[str, Any]) -> bool:
+        """Set columns of a job if it has the ``expected`` values, in one step; return whether it had."""
 
     @abstractmethod
     def _now(self) -> float | ColumnElement[float]:

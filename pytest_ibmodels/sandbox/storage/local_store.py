@@ -12,7 +12,7 @@ from sqlalchemy import bindparam, delete, insert, select, update
 
 from pytest_ibmodels.sandbox.errors import BusyError, StoreError
 from pytest_ibmodels.sandbox.storage.job_store import LOST_SECONDS, RESTARTED, TRAIN, Store
-from pytest_ibmodels.sandbox.storage.tables import Job, row_of
+from pytest_ibmodels.sandbox.storage.tables import Job, Queued, row_of
 from pytest_ibmodels.sandbox.storage.transactions import Database
 
 logger = logging.getLogger(__name__)
@@ -62,7 +62,8 @@ class LocalStore(Store):
         return next((job for job in self._unfinished() if job.is_waiting and job.owner is None), None)
 
     def claim(self, job_id: str, owner: str) -> Job | None:
-        return self._change(job_id, {"state": "PENDING", "task_state": "PENDING", "owner": None}, {"owner": owner})
+        waiting = {"state": "PENDING", "task_state": "PENDING", "owner": None}
+        return self.kept_job(job_id) if self._change(job_id, waiting, {"owner": owner}) else None
 
     def cancels_requested(self, owner: str) -> list[str]:
         return [job.id for job in self._unfinished() if job.owner == owner and job.cancel_requested]
@@ -73,7 +74,7 @@ class LocalStore(Store):
     def job(self, job_id: str) -> Job | None:
         return self.kept_job(job_id) or super().job(job_id)
 
-    def count_waiting(self, before: Job | None = None) -> int:
+    def count_waiting(self, before: Queued | None = None) -> int:
         end = (inf, "") if before is None else (before.created, before.id)
         return sum(job.is_waiting and (job.created, job.id) < end for job in self._unfinished())
 
@@ -128,18 +129,18 @@ class LocalStore(Store):
     def _now(self) -> float:
         return time.time()
 
-    def _change(self, job_id: str, expected: Mapping[str, Any], columns: Mapping[str, Any]) -> Job | None:
+    def _change(self, job_id: str, expected: Mapping[str, Any], columns: Mapping[str, Any]) -> bool:
         with self._changing:
             job = self._kept.get(job_id)
             if job is None or any(getattr(job, name) != value for name, value in expected.items()):
-                return None
+                return False
             job = self._kept[job_id] = replace(job, **columns)
             self._behind.add(job_id)
             if time.monotonic() - self._written > _SECONDS_PER_JOB * len(self._kept):
                 self._write(set(self._behind))
             elif job.state == "DONE":
                 self._write({job_id})
-        return job
+        return True
 
     def _write(self, job_ids: Iterable[str]) -> None:
         """Write jobs in one transaction; the caller holds the lock."""

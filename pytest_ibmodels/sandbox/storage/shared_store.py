@@ -26,7 +26,7 @@ from sqlalchemy.orm import aliased
 from pytest_ibmodels.sandbox.errors import DataInUseError, SandboxError
 from pytest_ibmodels.sandbox.storage.data_folder import DataFolder
 from pytest_ibmodels.sandbox.storage.job_store import LOST_SECONDS, RESTARTED, TRAIN, Store, failure
-from pytest_ibmodels.sandbox.storage.tables import JOB_COLUMNS, Job, Server, row_of
+from pytest_ibmodels.sandbox.storage.tables import JOB_COLUMNS, Job, Queued, Server, row_of
 from pytest_ibmodels.sandbox.storage.transactions import Database, database_now, lock_servers
 
 _FORGOTTEN_SECONDS = 86_400.0
@@ -89,7 +89,7 @@ class SharedStore(Store):
             mine = (Job.owner == owner, Job.state == "PENDING", Job.cancel_requested)
             return list(connection.scalars(select(Job.id).where(*mine).order_by(Job.created, Job.id)))
 
-    def count_waiting(self, before: Job | None = None) -> int:
+    def count_waiting(self, before: Queued | None = None) -> int:
         end = {"_created": inf, "_id": ""} if before is None else {"_created": before.created, "_id": before.id}
         with self.database.statement() as connection:
             return connection.scalar(_COUNT_BEFORE, end) or 0
@@ -167,9 +167,8 @@ class SharedStore(Store):
     def _now(self) -> ColumnElement[float]:
         return database_now()
 
-    def _change(self, job_id: str, expected: Mapping[str, Any], columns: Mapping[str, Any]) -> Job | None:
+    def _change(self, job_id: str, expected: Mapping[str, Any], columns: Mapping[str, Any]) -> bool:
         conditions = [getattr(Job, name) == value for name, value in expected.items()]
-        changed = update(Job).where(Job.id == job_id, *conditions).values(columns).returning(*JOB_COLUMNS)
+        changed = update(Job).where(Job.id == job_id, *conditions).values(columns)
         with self.database.statement() as connection:
-            row = connection.execute(changed).mappings().first()
-        return None if row is None else Job(**row)
+            return connection.execute(changed).rowcount == 1

@@ -1,6 +1,6 @@
 """Tables of a store, and the columns and indexes that a database of an older version lacks."""
 
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import JSON, Connection, Index, String, Text, false, inspect, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column
@@ -50,6 +50,22 @@ class Server(Base):
     """Time since when its signs of life come without a long gap."""
 
 
+class Queued(Protocol):
+    """What tells the place of a job in the queue."""
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+
+    @property
+    def created(self) -> float:
+        """Time of its creation, in Unix seconds."""
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether this is a training that no server has started yet."""
+
+
 class Job(Base):
     """One job, never changed in place; times in Unix seconds, ``peak_memory`` in bytes.
 
@@ -97,6 +113,7 @@ class Job(Base):
     __table_args__ = (
         Index("jobs_by_state", "state", "task_state", "created"),
         Index("jobs_by_owner", "owner"),
+        Index("jobs_newest_first", "created", "id"),
         Index("jobs_by_model", "model_name"),
         # An index, as SQLite adds no column that is unique.
         Index("jobs_by_key", "idempotency_key", unique=True),

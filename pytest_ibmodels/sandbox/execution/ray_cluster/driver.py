@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 1.0
 _TICK_SECONDS = 0.25
+_ATTACH_SECONDS = 30.0
 
 Work = Coroutine[Any, Any, None]
 
@@ -190,7 +191,7 @@ class Driver:
     async def _ask(self, message: dict[str, Any]) -> None:
         """Have a node answer for a model."""
         name, seconds = message["name"], message["seconds"]
-        node = self._cluster.node_for_model(name)
+        node = await self._cluster.node_for_model(name, _ATTACH_SECONDS)
         if node is None:
             answer = Answer(fault="no node of the cluster answers", while_loading=True)
         else:

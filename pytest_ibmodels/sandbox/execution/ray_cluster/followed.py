@@ -1,8 +1,9 @@
-"""What the driver knows of nodes and of the jobs that its server follows."""
+"""Nodes and jobs, as far as the driver knows them."""
 
 import asyncio
 import hashlib
 import os
+import shutil
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -149,7 +150,7 @@ class Followed:
         if news.state == "missing":
             # Processes of an earlier supervisor of the node may be about to end.
             if node.age > KILL_SECONDS:
-                self.state, self.reason = "lost", f"its supervisor on node {self.node_name} has ended"
+                self._lose(f"its supervisor on node {self.node_name} has ended")
             return
         assert self.log is not None  # noqa: S101 - only such jobs are asked for
         assert self.marks is not None  # noqa: S101
@@ -177,7 +178,12 @@ class Followed:
             return
         self.unknown = reason
         if now > since + wait:
-            self.state, self.reason = "lost", reason
+            self._lose(reason)
+
+    def _lose(self, reason: str) -> None:
+        # A process that was frozen between looking at its lease and writing cannot write any more, either.
+        shutil.rmtree(self.spec.arriving, ignore_errors=True)
+        self.state, self.reason = "lost", reason
 
     def as_json(self) -> dict[str, Any]:
         """Return its status for the server."""
@@ -192,7 +198,7 @@ class Followed:
 
 @dataclass(eq=False)
 class Cluster:
-    """What is known of a cluster: nodes by Ray's ids, and the jobs that the server follows.
+    """A cluster: its nodes by Ray's ids, and the jobs that the server follows.
 
     Attributes:
         lease: Seconds that jobs of a node run on when it has lost the cluster.
@@ -210,8 +216,14 @@ class Cluster:
         """Return the node that has taken a job."""
         return self.node_named(job.node_name) if job.node_name else None
 
-    def node_for_model(self, name: str) -> Node | None:
-        """Return the node that has loaded a model, or else the one that all servers choose for it."""
+    async def node_for_model(self, name: str, seconds: float) -> Node | None:
+        """Return the node that has loaded a model, or else the one that all servers choose for it.
+
+        Nodes that are just starting have up to ``seconds`` to say what they have loaded.
+        """
+        starting = [node.attached.wait() for node in self.nodes.values() if node.found.alive and node.found.cpus]
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.gather(*starting), seconds)
         usable = [node for node in self.nodes.values() if node.actor is not None and node.silent_since is None]
         if not usable:
             return None

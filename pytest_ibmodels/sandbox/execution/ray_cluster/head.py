@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 from pytest_ibmodels.sandbox.errors import StartError
-from pytest_ibmodels.sandbox.execution.ray_cluster.cluster_file import ClusterFile, ray_environment
+from pytest_ibmodels.sandbox.execution.ray_cluster.cluster_file import ClusterFile, Versions, ray_environment
 from pytest_ibmodels.sandbox.execution.ray_cluster.node import is_reachable
 from pytest_ibmodels.sandbox.settings import Settings
 
@@ -60,6 +60,7 @@ def find_cluster(settings: Settings) -> tuple[ClusterFile, Head | None]:
     Raises:
         StartError: There is none that can be used.
     """
+    own = Versions.here()
     settings.data.mkdir(parents=True, exist_ok=True)
     head = None
     if settings.ray_address is None:
@@ -71,4 +72,9 @@ def find_cluster(settings: Settings) -> tuple[ClusterFile, Head | None]:
     cluster = ClusterFile.read(settings.data)
     if cluster is None:
         raise StartError("--executor ray: the data folder has lost its cluster's file")
+    differences = own.differences(cluster.versions)
+    if differences:
+        raise StartError(
+            f"--executor ray: this machine has {differences} at {cluster.address}; install the versions of the cluster"
+        )
     return cluster, head

@@ -1,4 +1,4 @@
-"""What the driver and the supervisors of nodes say to each other."""
+"""Messages of the driver and the supervisors of nodes."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -13,7 +13,7 @@ DROP_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class NodeConfig:
-    """What a supervisor is told when it starts.
+    """Configuration of a supervisor.
 
     Attributes:
         name: Name of the node for people.
@@ -48,7 +48,7 @@ class Watched:
 
 @dataclass(frozen=True)
 class JobNews:
-    """What is new of a job; *missing* says that the node does not know it. ``log`` and ``marks`` are new bytes."""
+    """News of a job; *missing* says that the node does not know it. ``log`` and ``marks`` are new bytes."""
 
     ref: JobRef
     state: Literal["placed", "running", "ended", "missing"]

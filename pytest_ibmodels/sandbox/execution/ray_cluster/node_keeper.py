@@ -114,10 +114,12 @@ class NodeKeeper:
         node.refused = Versions.model_validate(theirs).differences(Versions.here())
         if not node.refused:
             node.actor, node.silent_since, node.gone_since = actor, None, None
+            # What runs there is known before anything else is sent there.
+            await self._follow(node, 0.0)
         node.attached.set()
 
-    async def _follow(self, node: Node) -> None:
-        """Ask a node once what is new.
+    async def _follow(self, node: Node, seconds: float = _POLL_SECONDS) -> None:
+        """Ask a node once what is new, and let it wait for news for ``seconds``.
 
         Raises:
             RayError: Its supervisor has ended.
@@ -128,7 +130,7 @@ class NodeKeeper:
         asked = [job.watched() for job in watched.values()]
         try:
             news: NodeNews = await self._session.call(
-                node.actor, "poll", asked, _POLL_SECONDS, seconds=_POLL_SECONDS + _SLACK_SECONDS, group="poll"
+                node.actor, "poll", asked, seconds, seconds=seconds + _SLACK_SECONDS, group="poll"
             )
         except ActorDiedError:
             raise

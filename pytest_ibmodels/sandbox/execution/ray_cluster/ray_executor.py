@@ -1,7 +1,6 @@
 """Executor that runs jobs, and serves models, on a Ray cluster."""
 
 import logging
-import math
 import threading
 from typing import Any
 
@@ -160,16 +159,19 @@ class RayExecutor:
     def nodes(self) -> list[NodeStatus]:
         """Return the nodes that run jobs."""
         with self._changed:
-            nodes = list(self._nodes)
-        amounts = ("name", "state", "cpus", "gpus", "memory", "running")
-        return [
-            NodeStatus(
-                **{name: each[name] for name in amounts},
-                slots=math.floor(each["cpus"]),
-                free=max(0, math.floor(each["free"]["cpus"])) if each["state"] == "alive" else 0,
-            )
-            for each in nodes
-        ]
+            return [
+                NodeStatus(
+                    name=each["name"],
+                    state=each["state"],
+                    cpus=each["cpus"],
+                    gpus=each["gpus"],
+                    memory=each["memory"],
+                    running=each["running"],
+                    slots=int(each["cpus"]),
+                    free=max(0, int(each["free"]["cpus"])) if each["state"] == "alive" else 0,
+                )
+                for each in self._nodes
+            ]
 
     def close(self) -> None:
         """Let go of the cluster, where jobs run on, and end it if it belongs to this server."""
@@ -233,7 +235,7 @@ class RayExecutor:
 
 
 class _RayServed:
-    """What answers for one model."""
+    """The process that answers for one model, wherever it is."""
 
     def __init__(self, executor: RayExecutor, name: str) -> None:
         self._executor = executor

@@ -48,6 +48,8 @@ _TICK_SECONDS = 0.5
 _LOOK_SECONDS = 0.2
 _CARE_SECONDS = 60.0
 _MAX_LOG = MIB
+_ALONE_SECONDS = 3600.0
+"""How long a job runs on without a server that asks for it."""
 _KEEP_SECONDS = DAY
 """How long the end of a job is kept for a server that asks for it."""
 
@@ -90,6 +92,7 @@ class Supervisor:
         self._specs: dict[JobRef, JobSpec] = {}
         self._accepted: dict[JobRef, float] = {}
         self._ended: dict[JobRef, float] = {}
+        self._watched: dict[JobRef, float] = {}
         self._moves = 0
         """How many jobs were accepted and begun."""
         self._closing = False
@@ -141,6 +144,7 @@ class Supervisor:
         """Return what is new of the watched jobs; wait up to ``seconds`` until something is, or a job moves on."""
         deadline = time.monotonic() + seconds
         moves = self._moves
+        self._watched.update((each.ref, deadline) for each in watched)
         while True:
             news = [found for each in watched if (found := self._news(each)) is not None]
             left = deadline - time.monotonic()
@@ -165,6 +169,7 @@ class Supervisor:
             self._specs.pop(ref, None)
             self._accepted.pop(ref, None)
             self._ended.pop(ref, None)
+            self._watched.pop(ref, None)
             self._gpus.give_back(ref)
         shutil.rmtree(self._job_folder(ref), ignore_errors=True)
 
@@ -277,6 +282,8 @@ class Supervisor:
             if status.state == "placed" and now - accepted > DROP_SECONDS:
                 self._runner.stop(ref, "it was not begun")
                 self.forget(*ref)
+            elif status.state == "running" and now - self._watched.setdefault(ref, now) > _ALONE_SECONDS:
+                self._runner.stop(ref, "no server has asked for it for long")
             elif status.state == "ended" and now - self._ended.setdefault(ref, now) > _KEEP_SECONDS:
                 self.forget(*ref)
 

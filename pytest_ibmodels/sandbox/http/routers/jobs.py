@@ -7,8 +7,8 @@ from fastapi import APIRouter
 from fastapi.concurrency import run_in_threadpool
 
 from pytest_ibmodels.instabase.wire import CancelRequest, JobListing, ListedJob
-from pytest_ibmodels.sandbox.errors import SandboxError
 from pytest_ibmodels.sandbox.http.bodies import JsonRoute, TheTenant
+from pytest_ibmodels.sandbox.services.cancelling import cancel_job
 from pytest_ibmodels.sandbox.storage.tables import Job
 
 router = APIRouter(prefix="/api/v1/jobs", route_class=JsonRoute)
@@ -63,13 +63,7 @@ def jobs(model_name: str, tenant: TheTenant) -> JobListing:
 @router.post("/cancel")
 def cancel(body: CancelRequest, tenant: TheTenant) -> dict[str, str]:
     """Cancel a training job that waits or runs; an error if the job has ended."""
-    job = tenant.store.job(body.job_id)
-    if job is None:
-        raise SandboxError(f"there is no job {body.job_id!r}")
-    if job.kind != "train":
-        raise SandboxError(f"job {body.job_id} is of the kind '{job.kind}'; only training jobs can be cancelled")
-    if not tenant.training.cancel(body.job_id):
-        raise SandboxError(f"job {body.job_id} has ended already")
+    cancel_job(tenant, body.job_id, f"{tenant.shown_name} (API)")
     return {"status": "OK", "msg": "cancelled"}
 
 

@@ -1,0 +1,1 @@
+"""Portal: the pages of the sandbox for people."""

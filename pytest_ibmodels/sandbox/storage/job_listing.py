@@ -1,0 +1,175 @@
+"""Pages of the list of jobs, newest first, as the portal shows them.
+
+The listing reads only the table's small columns: results and reports of a job may be large.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from sqlalchemy import ColumnElement, Engine, Table, select, tuple_
+
+from pytest_ibmodels.sandbox.storage.databases import translate_database_errors
+from pytest_ibmodels.sandbox.storage.tables import Job
+
+CANCELLED = "cancelled"
+"""Message of a cancelled job."""
+_SMALL = ("id", "kind", "created", "state", "task_state", "message", "started", "finished", "peak_memory")
+_OPTIONAL = ("model_name", "node", "attempt")
+"""Columns that a later version of the table has."""
+JobState = Literal["queued", "running", "done", "failed", "cancelled"]
+JOB_STATES: tuple[JobState, ...] = get_args(JobState)
+
+
+@dataclass(frozen=True)
+class ListedJobRow:
+    """A job in the list; times in Unix seconds, ``peak_memory`` in bytes, None for what is not known."""
+
+    id: str
+    kind: str
+    created: float
+    state: str
+    task_state: str
+    message: str
+    started: float | None
+    finished: float | None
+    peak_memory: int
+    model_name: str | None = None
+    node: str | None = None
+    attempt: int | None = None
+
+    @property
+    def shown_state(self) -> JobState:
+        """State as a person calls it."""
+        return shown_state(self.task_state, self.message)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether this is a training that no server has started yet."""
+        return (self.kind, self.state, self.task_state) == ("train", "PENDING", "PENDING")
+
+    @property
+    def key(self) -> str:
+        """Key for paging."""
+        return f"{self.created!r}_{self.id}"
+
+
+@dataclass(frozen=True)
+class JobPage:
+    """A page of the list.
+
+    Attributes:
+        older: Whether there are older jobs than those of the page.
+        newer: Whether there are newer ones.
+    """
+
+    rows: tuple[ListedJobRow, ...]
+    older: bool
+    newer: bool
+
+
+def shown_state(task_state: str, message: str) -> JobState:
+    """Return a job's state as a person calls it."""
+    match task_state:
+        case "PENDING":
+            return "queued"
+        case "STARTED":
+            return "running"
+        case "DONE":
+            return "done"
+        case _:
+            return "cancelled" if message == CANCELLED else "failed"
+
+
+class JobListing:
+    """List of one tenant's jobs, read from the database. All methods block and are thread-safe.
+
+    Args:
+        table: Table of jobs; None means that of the store.
+
+    Raises:
+        StoreError: The database cannot be read.
+    """
+
+    def __init__(self, engine: Engine, table: Table | None = None) -> None:
+        self._engine = engine
+        self._table = Job.metadata.tables[Job.__tablename__] if table is None else table
+        self._columns = [self._table.c[name] for name in (*_SMALL, *_OPTIONAL) if name in self._table.c]
+
+    @property
+    def has_models(self) -> bool:
+        """Whether the table has the names of models."""
+        return "model_name" in self._table.c
+
+    @property
+    def has_nodes(self) -> bool:
+        """Whether the table has the nodes that jobs run on."""
+        return "node" in self._table.c
+
+    def models(self, limit: int) -> list[str]:
+        """Return the names of models that jobs have, sorted; empty if the table does not have them."""
+        if not self.has_models:
+            return []
+        name = self._table.c.model_name
+        names = select(name).where(name.is_not(None), name != "").distinct().order_by(name).limit(limit)
+        with translate_database_errors(), self._engine.connect() as connection:
+            return list(connection.scalars(names))
+
+    def page(
+        self,
+        limit: int,
+        *,
+        state: JobState | None = None,
+        model: str | None = None,
+        before: str | None = None,
+        after: str | None = None,
+    ) -> JobPage:
+        """Return a page of jobs, newest first.
+
+        Args:
+            limit: Maximum number of jobs.
+            state: Only jobs in this state.
+            model: Only jobs of this model; ignored if the table has no names of models.
+            before: Only jobs older than the one with this key; an invalid key is ignored.
+            after: Only jobs newer than the one with this key; of those the oldest.
+        """
+        is_backward = before is None and _parsed(after) is not None
+        key = _parsed(after) if is_backward else _parsed(before)
+        columns = self._table.c
+        place = tuple_(columns.created, columns.id)
+        query = select(*self._columns).where(*self._conditions(state, model)).limit(limit + 1)
+        if key is not None:
+            query = query.where(place > key if is_backward else place < key)
+        order = (columns.created, columns.id) if is_backward else (columns.created.desc(), columns.id.desc())
+        with translate_database_errors(), self._engine.connect() as connection:
+            rows = [ListedJobRow(**row) for row in connection.execute(query.order_by(*order)).mappings()]
+        has_more = len(rows) > limit
+        rows = rows[:limit]
+        if is_backward:
+            return JobPage(tuple(reversed(rows)), older=True, newer=has_more)
+        return JobPage(tuple(rows), older=has_more, newer=key is not None)
+
+    def _conditions(self, state: JobState | None, model: str | None) -> list[ColumnElement[bool]]:
+        columns = self._table.c
+        found: list[ColumnElement[bool]] = []
+        match state:
+            case "queued":
+                found = [columns.task_state == "PENDING"]
+            case "running":
+                found = [columns.task_state == "STARTED"]
+            case "done":
+                found = [columns.task_state == "DONE"]
+            case "cancelled":
+                found = [columns.task_state == "ERROR", columns.message == CANCELLED]
+            case "failed":
+                found = [columns.task_state == "ERROR", columns.message != CANCELLED]
+        if model is not None and self.has_models:
+            found.append(columns.model_name == model)
+        return found
+
+
+def _parsed(key: str | None) -> tuple[float, str] | None:
+    created, _, job_id = (key or "").partition("_")
+    try:
+        return (float(created), job_id) if job_id else None
+    except ValueError:
+        return None

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.portal.client import Person
+from tests.portal.pushed import FILES, FOLDER, PACKAGE
+from tests.sandbox.running import TOKEN, RunningSandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser, Page
+
+    from pytest_ibmodels.sandbox.services.tenant import Tenants
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+class Portal(RunningSandbox):
+    """A sandbox whose portal is looked at."""
+
+    @property
+    def url(self) -> str:
+        return str(self.announced["url"])
+
+    def train_shown(self, function: str = "learn", **arguments: Any) -> str:
+        """Start a training of the code in ``pushed.py``."""
+        return self.train(f"{FOLDER}/{PACKAGE}", f"{PACKAGE}.training.{function}", **arguments)
+
+    def audit(self) -> list[tuple[str, ...]]:
+        """Who, subject, action, state before and after of each entry."""
+        with contextlib.closing(sqlite3.connect(self.data / "sandbox.sqlite")) as database:
+            return list(database.execute('SELECT who, subject, action, "before", "after" FROM audit'))
+
+
+@pytest.fixture(scope="session")
+def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
+    """One sandbox for all tests, which share its jobs."""
+    running = Portal(tmp_path_factory.mktemp("portal") / "data", "--max-jobs", "2", "--portal-code")
+    running.push(FOLDER, FILES)
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def person(portal: Portal) -> Iterator[Person]:
+    """A person who is signed in, without a browser."""
+    with Person(portal.url) as someone:
+        assert someone.sign_in().status_code == 303
+        yield someone
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium, driven by Playwright; it downloads nothing."""
+    api = pytest.importorskip("playwright.sync_api", reason="there is no Playwright here: pip install playwright")
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium here: apt-get install chromium")
+    with api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def tab(browser: Browser, portal: Portal) -> Iterator[Page]:
+    """A tab of a browser of its own, which must ask no other address than the sandbox's, and print no error."""
+    context = browser.new_context(base_url=portal.url)
+    context.set_default_timeout(10_000)
+    asked: list[str] = []
+    errors: list[str] = []
+    context.on("request", lambda request: asked.append(request.url))
+    page = context.new_page()
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text) if "Content Security" in message.text else None)
+    yield page
+    context.close()
+    assert [url for url in asked if not url.startswith(f"{portal.url}/")] == []
+    assert errors == []
+
+
+@pytest.fixture
+def signed_in(tab: Page) -> Page:
+    """A tab in which a person is signed in."""
+    sign_in(tab)
+    return tab
+
+
+def sign_in(tab: Page) -> None:
+    tab.goto("/portal/sign-in")
+    tab.get_by_label("Token").fill(TOKEN)
+    tab.get_by_role("button", name="Sign in").click()
+    tab.wait_for_url("**/portal/jobs")
+
+
+def close_tenants(tenants: Tenants) -> None:
+    """Close the tenants of an application in this process, and leave alone the sandboxes that it has started."""
+    for tenant in tenants._by_name.values():
+        tenant.close()
+    tenants._lock.close()
