@@ -30,7 +30,7 @@ from pytest_ibmodels.sandbox.services.tasks import TaskRunner
 from pytest_ibmodels.sandbox.services.training import Trainings
 from pytest_ibmodels.sandbox.services.tuning import Tunings
 from pytest_ibmodels.sandbox.settings import Settings
-from pytest_ibmodels.sandbox.storage.audit import Audit
+from pytest_ibmodels.sandbox.storage.audit import AUDIT_SECONDS, Audit
 from pytest_ibmodels.sandbox.storage.databases import refuse_shared_databases
 from pytest_ibmodels.sandbox.storage.drive import Drive
 from pytest_ibmodels.sandbox.storage.job_listing import JobListing
@@ -61,7 +61,7 @@ class Tenant:
             folder.mkdir(parents=True, exist_ok=True)
         self.store.fail_unfinished()
         self.drive = Drive(settings.drive_root, settings.scratch, (applications_mount(settings), *settings.mounts))
-        self.marketplace = Marketplace(settings, self.drive, self.store)
+        self.marketplace = Marketplace(settings, self.drive, self.store, self.audit)
         self.tasks = TaskRunner(self.store)
         self.training = Trainings(settings, self.drive, self.store, self.marketplace, queue)
         self.models = ModelPool(settings, self.drive)
@@ -74,6 +74,11 @@ class Tenant:
         """Name for people; the only token of a server has none."""
         return self.name or "the only token"
 
+    @property
+    def caller(self) -> str:
+        """Name in the audit of a call of the API."""
+        return f"{self.shown_name} (API)"
+
     def tidy_up(self) -> None:
         """Delete what was not used for long: jobs that ended, with their logs, and environments of requirements.
 
@@ -82,6 +87,7 @@ class Tenant:
         self.tuning.close_idle()
         before = time.time() - self.settings.keep_jobs
         remove_unused(self.settings.environments_root, before, is_environment_busy)
+        self.audit.forget_before(time.time() - AUDIT_SECONDS)
         for job_id in self.store.forget_ended_before(before):
             self.training.forget(job_id)
         for folder in self.settings.jobs_root.iterdir():
