@@ -98,13 +98,20 @@ def test_columns_of_a_later_version_are_shown(tmp_path: Path) -> None:
 def test_the_audit_is_read_in_pages(store: Store) -> None:
     audit = Audit(store.engine)
     for number in range(5):
-        audit.record("ada (portal)", "override", "model reviews", before=str(number), after=str(number + 1))
-    first, second = audit.entries(2)
-    assert first.at >= second.at
-    rest = audit.entries(9, before=(second.at, second.id))
-    assert {entry.after for entry in (first, second, *rest)} == {"1", "2", "3", "4", "5"}
-    audit.forget_before(first.at + 1)
-    assert audit.entries(9) == []
+        audit.record("ada (API)", "publish" if number % 2 else "cancel", f"job {number}")
+    first = audit.page(2)
+    second = audit.page(2, before=first.entries[-1].key)
+    back = audit.page(2, after=second.entries[0].key)
+    last = audit.page(2, before=second.entries[-1].key)
+    pages = [
+        ([entry.subject for entry in page.entries], page.older, page.newer) for page in (first, second, back, last)
+    ]
+    newest, then, oldest = (["job 4", "job 3"], True), (["job 2", "job 1"], True, True), (["job 0"], False, True)
+    assert pages == [(*newest, False), then, (*newest, False), oldest]
+    assert audit.actions() == ["cancel", "publish"]
+    assert [entry.subject for entry in audit.page(9, action="publish").entries] == ["job 3", "job 1"]
+    audit.forget_before(first.entries[0].at)
+    assert [entry.subject for entry in audit.page(9, before="no key").entries] == ["job 4"]
 
 
 @pytest.mark.parametrize(

@@ -476,21 +476,3 @@ def test_each_change_is_in_the_audit_once(shop: Shop) -> None:
         ("ada (portal)", "install", "package shop", None, "1.0.0"),
         ("ada (portal)", "unpublish", "package shop", "2.0.0", "1.0.0"),
     ]
-
-
-def test_the_audit_has_pages(shop: Shop) -> None:
-    for number in range(5):
-        shop.audit.record("ada (API)", "publish" if number % 2 else "cancel", f"job {number}")
-    first = shop.audit.page(2)
-    second = shop.audit.page(2, before=first.entries[-1].key)
-    back = shop.audit.page(2, after=second.entries[0].key)
-    last = shop.audit.page(2, before=second.entries[-1].key)
-    pages = [
-        ([entry.subject for entry in page.entries], page.older, page.newer) for page in (first, second, back, last)
-    ]
-    newest, then, oldest = (["job 4", "job 3"], True), (["job 2", "job 1"], True, True), (["job 0"], False, True)
-    assert pages == [(*newest, False), then, (*newest, False), oldest]
-    assert shop.audit.actions() == ["cancel", "publish"]
-    assert [entry.subject for entry in shop.audit.page(9, action="publish").entries] == ["job 3", "job 1"]
-    shop.audit.forget_before(first.entries[0].at)
-    assert [entry.subject for entry in shop.audit.page(9, before="no key").entries] == ["job 4"]

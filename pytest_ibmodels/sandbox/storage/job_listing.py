@@ -6,7 +6,7 @@ The listing reads only the table's small columns: results and reports of a job m
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from sqlalchemy import ColumnElement, Engine, Index, Table, select, tuple_
+from sqlalchemy import ColumnElement, Engine, Index, Table, func, select, tuple_
 
 from pytest_ibmodels.sandbox.storage.databases import translate_database_errors
 from pytest_ibmodels.sandbox.storage.job_store import Job
@@ -76,6 +76,14 @@ def shown_state(task_state: str, message: str) -> JobState:
             return "cancelled" if message == CANCELLED else "failed"
 
 
+@dataclass(frozen=True)
+class Unfinished:
+    """Numbers of jobs that wait and run."""
+
+    queued: int
+    running: int
+
+
 class JobListing:
     """List of one tenant's jobs, read from the database. All methods block and are thread-safe.
 
@@ -104,6 +112,18 @@ class JobListing:
     def has_nodes(self) -> bool:
         """Whether the table has the nodes that jobs run on."""
         return "node" in self._table.c
+
+    def unfinished(self) -> Unfinished:
+        """Count the trainings that wait or run."""
+        columns = self._table.c
+        counts = (
+            select(columns.task_state, func.count())
+            .where(columns.kind == "train", columns.state == "PENDING")
+            .group_by(columns.task_state)
+        )
+        with translate_database_errors(), self._engine.connect() as connection:
+            found = {str(state): int(count) for state, count in connection.execute(counts)}
+        return Unfinished(found.get("PENDING", 0), found.get("STARTED", 0))
 
     def models(self, limit: int) -> list[str]:
         """Return the names of models that jobs have, sorted; empty if the table does not have them."""
