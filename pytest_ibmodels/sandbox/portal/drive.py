@@ -13,7 +13,7 @@ from pytest_ibmodels.sandbox.storage.drive import Drive
 from pytest_ibmodels.sandbox.storage.nodes import NodeInfo
 from pytest_ibmodels.sandbox.storage.paths import ROOT_DEPTH, DrivePath
 
-PAGE_ENTRIES = 200
+PAGE_ENTRIES = 100
 ROOT = DrivePath(())
 DRIVE_DEPTH = ROOT_DEPTH + 1
 """Number of parts of ``OWNER/REPO/fs/DRIVE``, the first folder that holds files."""

@@ -14,7 +14,7 @@ from pytest_ibmodels.sandbox.portal.drive import (
     folder_url,
     path_of,
 )
-from pytest_ibmodels.sandbox.portal.formats import size
+from pytest_ibmodels.sandbox.portal.formats import plain, size
 from pytest_ibmodels.sandbox.portal.forms import Done
 from pytest_ibmodels.sandbox.portal.uploads import Upload, read_upload
 from pytest_ibmodels.sandbox.portal.visits import Visit, page
@@ -28,7 +28,7 @@ async def upload(visit: Visit) -> Response:
     try:
         sent = await read_upload(visit.request, visit.session)
     except BodyTooLargeError:
-        limit = size(visit.tenant.settings.max_body)
+        limit = plain(size(visit.tenant.settings.max_body))
         problem = (
             f"These files are larger than {limit} together, the most that this sandbox takes at once; nothing was "
             "stored. Send fewer at once, or start the sandbox with a larger --max-body."
