@@ -6,10 +6,11 @@ The listing reads only the table's small columns: results and reports of a job m
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from sqlalchemy import ColumnElement, Engine, Index, Table, func, select, tuple_
+from sqlalchemy import ColumnElement, Engine, Index, Table, func, select
 
 from pytest_ibmodels.sandbox.storage.databases import translate_database_errors
 from pytest_ibmodels.sandbox.storage.job_store import Job
+from pytest_ibmodels.sandbox.storage.paging import key_of, page_of
 
 CANCELLED = "cancelled"
 """Message of a cancelled job."""
@@ -46,7 +47,7 @@ class ListedJobRow:
     @property
     def key(self) -> str:
         """Key for paging."""
-        return f"{self.created!r}_{self.id}"
+        return key_of(self.created, self.id)
 
 
 @dataclass(frozen=True)
@@ -152,21 +153,10 @@ class JobListing:
             before: Only jobs older than the one with this key; an invalid key is ignored.
             after: Only jobs newer than the one with this key; of those the oldest.
         """
-        is_backward = before is None and _parsed(after) is not None
-        key = _parsed(after) if is_backward else _parsed(before)
         columns = self._table.c
-        place = tuple_(columns.created, columns.id)
-        query = select(*self._columns).where(*self._conditions(state, model)).limit(limit + 1)
-        if key is not None:
-            query = query.where(place > key if is_backward else place < key)
-        order = (columns.created, columns.id) if is_backward else (columns.created.desc(), columns.id.desc())
-        with translate_database_errors(), self._engine.connect() as connection:
-            rows = [ListedJobRow(**row) for row in connection.execute(query.order_by(*order)).mappings()]
-        has_more = len(rows) > limit
-        rows = rows[:limit]
-        if is_backward:
-            return JobPage(tuple(reversed(rows)), older=True, newer=has_more)
-        return JobPage(tuple(rows), older=has_more, newer=key is not None)
+        query = select(*self._columns).where(*self._conditions(state, model))
+        found = page_of(self._engine, query, (columns.created, columns.id), limit, before=before, after=after)
+        return JobPage(tuple(ListedJobRow(**row) for row in found.rows), found.older, found.newer)
 
     def _conditions(self, state: JobState | None, model: str | None) -> list[ColumnElement[bool]]:
         columns = self._table.c
@@ -185,11 +175,3 @@ class JobListing:
         if model is not None and self.has_models:
             found.append(columns.model_name == model)
         return found
-
-
-def _parsed(key: str | None) -> tuple[float, str] | None:
-    created, _, job_id = (key or "").partition("_")
-    try:
-        return (float(created), job_id) if job_id else None
-    except ValueError:
-        return None
