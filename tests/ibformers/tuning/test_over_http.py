@@ -92,7 +92,7 @@ def test_the_example_people_start_from(
         model = f"model {client.settings['model_name']}"
         query = 'SELECT who, action, "before", "after" FROM audit WHERE subject = ? ORDER BY at'
         changes = audit.execute(query, (model,)).fetchall()
-    downloaded, learned, who = "as downloaded", answer["version"], "the only token (API)"
+    downloaded, learned, who = taken["previous"], answer["version"], "the only token (API)"
     assert changes == [
         (who, "override", downloaded, learned),
         (who, "roll back", learned, downloaded),
