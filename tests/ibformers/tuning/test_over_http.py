@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +88,16 @@ def test_the_example_people_start_from(
     assert "has not learned" in client.ask("predict", QUESTION)["msg"]
     assert client.ask("rollback", {})["in_use"] == answer["version"]
     assert client.ask("predict", QUESTION)["answer"] == told
+    with contextlib.closing(sqlite3.connect(sandbox.data / "sandbox.sqlite")) as audit:
+        model = f"model {client.settings['model_name']}"
+        query = 'SELECT who, action, "before", "after" FROM audit WHERE subject = ? ORDER BY at'
+        changes = audit.execute(query, (model,)).fetchall()
+    downloaded, learned, who = taken["previous"], answer["version"], "the only token (API)"
+    assert changes == [
+        (who, "override", downloaded, learned),
+        (who, "roll back", learned, downloaded),
+        (who, "roll back", downloaded, learned),
+    ]
     assert "hunter" not in str(job) + str(sandbox.log(job["job_id"]))
     written = b"".join(
         file.read_bytes() for file in sandbox.data.rglob("*") if file.is_file() and "models" not in file.parts

@@ -11,6 +11,7 @@ from pydantic import Field, JsonValue
 from pytest_ibmodels.instabase.wire import Envelope, IbPath, JobStarted, WireModel
 from pytest_ibmodels.sandbox.http.bodies import JsonRoute, TheTenant
 from pytest_ibmodels.sandbox.http.openapi import BUSY
+from pytest_ibmodels.sandbox.services.promoting import change_model
 from pytest_ibmodels.sandbox.services.tenant import Tenant
 
 router = APIRouter(prefix="/api/v1/tuning", route_class=JsonRoute)
@@ -155,13 +156,13 @@ async def override(body: OverrideBody, tenant: TheTenant, request: Request) -> P
     A candidate that is certainly worse than the model in use is refused without `force`.
     """
     asked = body.request.model_dump(exclude_unset=True)
-    return Promoted(status="OK", **await _answer(tenant, request, body, "override", asked))
+    return Promoted(status="OK", **await _change(tenant, request, body, "override", asked))
 
 
 @router.post("/rollback", responses=BUSY)
 async def rollback(body: RollbackBody, tenant: TheTenant, request: Request) -> Promoted:
     """Bring back the previous model."""
-    return Promoted(status="OK", **await _answer(tenant, request, body, "rollback", body.request.model_dump()))
+    return Promoted(status="OK", **await _change(tenant, request, body, "rollback", body.request.model_dump()))
 
 
 @router.post("/predict", responses=BUSY)
@@ -181,6 +182,13 @@ async def models(
         request, lambda abandoned: tenant.tuning.answer(packages, "models", {}, {}, abandoned)
     )
     return TunedModels(status="OK", models=[TunedModel.model_validate(model) for model in found])
+
+
+async def _change(tenant: Tenant, request: Request, body: _Body, operation: str, asked: dict[str, Any]) -> Any:
+    packages, settings, who = body.script_packages, body.plain_settings(), tenant.caller
+    return await tenant.model_calls.answer(
+        request, lambda abandoned: change_model(tenant, who, operation, settings, asked, packages, abandoned)
+    )
 
 
 async def _answer(tenant: Tenant, request: Request, body: _Body, operation: str, asked: dict[str, Any]) -> Any:
