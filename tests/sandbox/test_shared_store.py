@@ -267,10 +267,15 @@ def test_a_server_that_is_frozen_in_a_transaction_blocks_the_others_for_a_moment
     monkeypatch.setattr(databases, "_FROZEN_SERVER", databases._FROZEN_SERVER.replace("'3s'", "'200ms'"))
     with contextlib.closing(open_store(url, "a")) as awake, contextlib.closing(open_store(url, "b")) as frozen:
         job_id, _is_new = awake.new_job("train")
-        with pytest.raises(BusyError, match="idle-in-transaction timeout"), frozen.database.writing() as connection:
-            lock_servers(connection)
-            assert awake.claim(job_id, "a") is not None
-            connection.execute(text("SELECT 1"))
+
+        def freeze() -> None:
+            with frozen.database.writing() as connection:
+                lock_servers(connection)
+                assert awake.claim(job_id, "a") is not None
+                connection.execute(text("SELECT 1"))
+
+        with pytest.raises(BusyError, match="idle-in-transaction timeout"):
+            freeze()
         assert getattr(frozen.job(job_id), "owner", None) == "a"
 
 
