@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from pytest_ibmodels.sandbox.execution.ray_cluster.ray_executor import RayExecutor
-from tests.cluster.running import RunningCluster, count_alive, wait_for
+from tests.cluster.running import RunningCluster
 from tests.sandbox.executor_contract import Place
 
 pytest.importorskip("ray")
@@ -64,7 +64,6 @@ def cluster(place: Place, no_processes_left: None) -> Iterator[RunningCluster]:
 
 @pytest.fixture(scope="session")
 def executor(cluster: RunningCluster) -> Iterator[RayExecutor]:
-    made = cluster.executor()
-    wait_for(lambda: count_alive(made) == len(cluster.nodes), 60)
+    made = cluster.connect()
     yield made
     made.close()

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -33,6 +34,7 @@ class NodeProcess:
     ) -> None:
         """Start it; ``before`` is a command that runs the node's command."""
         self.address = address
+        self.again = partial(type(self), data, address, *options, environ=environ, before=before)
         self.process = subprocess.Popen(
             [*before, *PROGRAM, "node", "--data", str(data), "--address", address, "--exit-with-parent", *options],
             stdin=subprocess.PIPE,
@@ -141,6 +143,24 @@ class RunningCluster:
         found = ClusterFile.read(self.data)
         assert found is not None
         return RayExecutor(Settings(self.data, preload=False, **settings), found)  # type: ignore[arg-type]
+
+    def connect(self, **settings: object) -> RayExecutor:
+        """A server's executor, once all nodes run jobs."""
+        made = self.executor(**settings)
+        self.wait_for_nodes(made)
+        return made
+
+    def wait_for_nodes(self, executor: RayExecutor, seconds: float = 120) -> None:
+        """Wait until all nodes run jobs. Ray gives up a node that a busy machine does not start within 30 s."""
+
+        def all_alive() -> bool:
+            for address, node in self.nodes.items():
+                if node.process.poll() is not None:
+                    node.stop()
+                    self.nodes[address] = node.again()
+            return count_alive(executor) == len(self.nodes)
+
+        wait_for(all_alive, seconds)
 
     def restart_head(self, environ: dict[str, str] | None = None) -> None:
         """Start a new head in place of one that has ended, and forget the nodes of that one."""

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_ibmodels.sandbox.execution.executor import JobStatus
 from pytest_ibmodels.sandbox.execution.ray_cluster.ray_executor import RayExecutor
-from tests.cluster.running import NodeProcess, RunningCluster, count_alive, wait_for
+from tests.cluster.running import NodeProcess, RunningCluster, wait_for
 from tests.sandbox.executor_contract import Place, follow, is_running, run
 
 LEASE = 6.0
@@ -35,8 +35,7 @@ def cluster(place: Place, no_processes_left: None) -> Iterator[RunningCluster]:
 
 @pytest.fixture(scope="module")
 def executor(cluster: RunningCluster) -> Iterator[RayExecutor]:
-    made = cluster.executor(node_lease=LEASE)
-    wait_for(lambda: count_alive(made) == len(cluster.nodes), 60)
+    made = cluster.connect(node_lease=LEASE)
     yield made
     made.close()
 
@@ -88,7 +87,7 @@ def test_nodes_that_freeze_and_die(executor: RayExecutor, place: Place, cluster:
         del cluster.nodes[node.address]
     again = cluster.add()
     again.joined()
-    wait_for(lambda: count_alive(executor) == 1, 60)
+    cluster.wait_for_nodes(executor)
     ended = run(executor, specs[0].model_copy(update={"function": "pushed.count", "arguments": {"lines": 1}}))
     assert ended.state == "ended"
     assert cluster.node(ended.node) is again
@@ -109,7 +108,7 @@ def test_a_head_that_dies_and_comes_back(executor: RayExecutor, place: Place, cl
     lost = follow(executor, spec.ref, lambda status: status.state == "lost", 120)
     assert lost.reason == f"node {status.node} is no longer in the cluster"
     executor.forget(spec.ref)
-    wait_for(lambda: count_alive(executor) == 1, 60)
+    cluster.wait_for_nodes(executor)
     assert run(executor, place.spec("add", first=1, second=2)).state == "ended"
 
 

@@ -15,7 +15,7 @@ from pytest_ibmodels.sandbox.execution.job_spec import DriveSpec, JobSpec, Resou
 from pytest_ibmodels.sandbox.execution.ray_cluster.ray_executor import RayExecutor
 from pytest_ibmodels.sandbox.execution.served import PackagedModel, ServedSpec
 from pytest_ibmodels.sandbox.storage.drive import Drive
-from tests.cluster.running import PROGRAM, RunningCluster, count_alive, wait_for
+from tests.cluster.running import PROGRAM, RunningCluster, wait_for
 from tests.sandbox.executor_contract import *  # noqa: F403 - the tests are run here
 from tests.sandbox.executor_contract import Place, follow, is_running, run
 
@@ -64,7 +64,7 @@ def test_a_supervisor_that_is_killed(executor: RayExecutor, place: Place, cluste
     assert time.monotonic() - killed > 5, "its processes might have run still"
     assert status.node in lost.reason
     executor.forget(spec.ref)
-    wait_for(lambda: count_alive(executor) == len(cluster.nodes))
+    cluster.wait_for_nodes(executor)
     assert all(node.running == 0 for node in executor.nodes())
     assert run(executor, place.spec("add", first=1, second=1)).state == "ended"
 
@@ -178,7 +178,7 @@ def test_a_job_is_cancelled_while_it_waits_for_a_place(
 def test_jobs_have_gpus_of_their_own(executor: RayExecutor, place: Place, cluster: RunningCluster) -> None:
     """No GPU is needed: the names are what counts."""
     cluster.add("--gpus", "2").joined()
-    wait_for(lambda: count_alive(executor) == len(cluster.nodes), 60)
+    cluster.wait_for_nodes(executor)
     one, none = Resources(gpus=1), Resources()
     specs = [place.spec("show", resources=wanted, variable="CUDA_VISIBLE_DEVICES") for wanted in (one, one, none)]
     for spec in specs:
@@ -197,7 +197,7 @@ def test_a_data_folder_that_is_read_only_on_one_node(
     mount = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
     node = cluster.add("--gpus", "3", before=("unshare", "-m", "sh", "-c", mount, str(place.data)))
     node.joined()
-    wait_for(lambda: count_alive(executor) == len(cluster.nodes), 60)
+    cluster.wait_for_nodes(executor)
     outcome = run(executor, place.spec("add", resources=Resources(gpus=3), first=1, second=2)).outcome
     assert outcome is not None
     assert outcome.fault
