@@ -15,12 +15,12 @@ from pytest_ibmodels.sandbox.portal.rendering import environment, html_response
 from pytest_ibmodels.sandbox.portal.reported import Curve, Panel, reported
 from pytest_ibmodels.sandbox.storage.audit import Audit
 from pytest_ibmodels.sandbox.storage.job_listing import JobListing
-from pytest_ibmodels.sandbox.storage.job_store import Store
 from pytest_ibmodels.sandbox.storage.portal_tables import FormRow, PortalTables, SessionRow
 from pytest_ibmodels.sandbox.storage.stores import open_store
 from pytest_ibmodels.sandbox.storage.tables import Job
 
 if TYPE_CHECKING:
+    from pytest_ibmodels.sandbox.storage.job_store import Store
     from collections.abc import Iterator
     from pathlib import Path
 
