@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import contextlib
 import shutil
+import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.portal.client import Person
 from tests.portal.pushed import FILES, FOLDER, PACKAGE
-from tests.sandbox.running import RunningSandbox
+from tests.sandbox.running import TOKEN, RunningSandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +29,11 @@ class Portal(RunningSandbox):
     def train_shown(self, function: str = "learn", **arguments: Any) -> str:
         """Start a training of the code in ``pushed.py``."""
         return self.train(f"{FOLDER}/{PACKAGE}", f"{PACKAGE}.training.{function}", **arguments)
+
+    def audit(self) -> list[tuple[str, ...]]:
+        """Who, subject, action, state before and after of each entry."""
+        with contextlib.closing(sqlite3.connect(self.data / "sandbox.sqlite")) as database:
+            return list(database.execute('SELECT who, subject, action, "before", "after" FROM audit'))
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +89,8 @@ def signed_in(tab: Page) -> Page:
     return tab
 
 
-def sign_in(tab: Page, token: str = "made-up-token") -> None:
+def sign_in(tab: Page) -> None:
     tab.goto("/portal/sign-in")
-    tab.get_by_label("Token").fill(token)
+    tab.get_by_label("Token").fill(TOKEN)
     tab.get_by_role("button", name="Sign in").click()
     tab.wait_for_url("**/portal/jobs")

@@ -4,7 +4,8 @@ PACKAGE = "shown"
 TRAINING = r'''
 import os, time
 
-HOSTILE = "<script>document.title='taken over'</script>\"'><img src=x onerror=alert(1)> \u202egnirts \ud800 " + "x" * 10_000
+MARKUP = "<script>document.title='taken over'</script>\"'><img src=x onerror=alert(1)>"
+HOSTILE = MARKUP + " \u202egnirts \ud800 " + "x" * 10_000
 
 def learn(job_metadata_client, steps=40, pause=0.05, until="", **others):
     """Reports curves and metrics; goes on until a file is there, if its name is given."""
@@ -21,6 +22,7 @@ def learn(job_metadata_client, steps=40, pause=0.05, until="", **others):
         print(f"step {step}", flush=True)
         if step == 12:
             print("ERROR: row 17 has no label", flush=True)
+            print(HOSTILE, flush=True)
         time.sleep(pause)
     line = 0
     while until and not os.path.exists(until):

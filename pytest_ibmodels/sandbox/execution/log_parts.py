@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
+from pytest_ibmodels.sandbox.plaintext import visible
+
 Level = Literal["debug", "info", "warning", "error"]
 MAX_LINE = 4000
 """Characters of a line that are shown."""
@@ -47,11 +49,11 @@ class LogPart:
 
 
 def read_part(log: Path, begin: int, *, max_lines: int, max_bytes: int, is_complete: bool = True) -> LogPart:
-    """Read lines from the one that ``begin`` is in.
+    """Read lines from a byte offset on. A line of more than ``max_bytes`` is read in pieces.
 
     Args:
         log: The file.
-        begin: A byte offset.
+        begin: Offset, in most cases that of a line.
         max_lines: Maximum number of lines.
         max_bytes: Maximum number of bytes that are read.
         is_complete: Whether the log grows no more: its last line counts without an end of line.
@@ -60,7 +62,7 @@ def read_part(log: Path, begin: int, *, max_lines: int, max_bytes: int, is_compl
         if file is None:
             return LogPart((), 0, 0, 0)
         size = os.fstat(file.fileno()).st_size
-        begin = _line_start(file, min(max(begin, 0), size))
+        begin = min(max(begin, 0), size)
         file.seek(begin)
         data = file.read(max_bytes)
     # A line longer than a whole part is shown in pieces.
@@ -79,31 +81,41 @@ def read_part(log: Path, begin: int, *, max_lines: int, max_bytes: int, is_compl
 def read_end(log: Path, *, max_lines: int, max_bytes: int, is_complete: bool = True) -> LogPart:
     """Read the last lines."""
     size = log_size(log)
-    # The line that the first byte is in may begin long before it.
-    begin = max(0, size - max_bytes)
-    part = read_part(log, begin, max_lines=2**31, max_bytes=size - begin + max_bytes, is_complete=is_complete)
-    if len(part.lines) <= max_lines:
-        return part
-    lines = part.lines[-max_lines:]
-    return LogPart(lines, lines[0].offset, part.end, part.size)
+    begin = start_before(log, size, max_lines=max_lines, max_bytes=max_bytes)
+    return read_part(log, begin, max_lines=max_lines, max_bytes=max_bytes, is_complete=is_complete)
 
 
-def page_start_before(log: Path, end: int, *, max_lines: int, max_bytes: int) -> int:
-    """Return the offset at which a part begins that has at most ``max_lines`` lines and ends at ``end``."""
+def start_before(log: Path, end: int, *, max_lines: int, max_bytes: int) -> int:
+    """Return the offset of the first of the ``max_lines`` lines before ``end``, which itself begins a line.
+
+    There are fewer lines if they have more than ``max_bytes``.
+    """
     begin = max(0, end - max_bytes)
-    part = read_part(log, begin, max_lines=2**31, max_bytes=max_bytes)
-    before = [line for line in part.lines if line.offset < end]
-    return before[-max_lines:][0].offset if before else 0
+    with _opened(log) as file:
+        if file is None:
+            return 0
+        file.seek(begin)
+        data = file.read(end - begin)
+    at = len(data) - data.endswith(b"\n")
+    for _ in range(max_lines):
+        at = data.rfind(b"\n", 0, at)
+        if at < 0:
+            break
+    if at >= 0 or begin == 0:
+        return begin + at + 1
+    # The first line of the data began before it.
+    first = data.find(b"\n") + 1
+    return begin + first if 0 < first < len(data) else begin
 
 
 def first_error(log: Path) -> int | None:
     """Return the offset of the first line that is an error or begins a traceback, or None."""
-    overlap = max(map(len, _ERROR_MARKS)) + 2 * _LEVEL_BYTES
+    overlap = 2 * (_LEVEL_BYTES + len(_TRACEBACK))
     with _opened(log) as file:
         position, kept = 0, b""
         while file is not None and (chunk := file.read(_CHUNK)):
             data = kept + chunk
-            found = _first_error_in(data)
+            found = _first_error_in(data, is_line_start=position == 0)
             if found is not None:
                 return position - len(kept) + found
             position += len(chunk)
@@ -119,18 +131,20 @@ def log_size(log: Path) -> int:
         return 0
 
 
-def _first_error_in(data: bytes) -> int | None:
+def _first_error_in(data: bytes, *, is_line_start: bool) -> int | None:
     """Return the offset of the first error's line in ``data``."""
     first: int | None = None
     for mark in _ERROR_MARKS:
         at = data.find(mark)
         while at >= 0 and (first is None or at < first):
-            nearest = max(0, at - _LEVEL_BYTES)
-            begin = data.rfind(b"\n", nearest, at) + 1 or nearest
-            if (begin > nearest or nearest == 0) and _level(data[begin : at + len(mark) + 1]) == "error":
-                first = begin
-                break
-            at = data.find(mark, at + len(mark))
+            begin = data.rfind(b"\n", max(0, at - _LEVEL_BYTES - 1), at) + 1
+            if begin or (is_line_start and at <= _LEVEL_BYTES):
+                line = data[begin : begin + _LEVEL_BYTES + len(_TRACEBACK)].partition(b"\n")[0]
+                if _level(line) == "error":
+                    first = begin
+                    break
+            line_end = data.find(b"\n", at)
+            at = data.find(mark, line_end) if line_end >= 0 else -1
     return first
 
 
@@ -146,7 +160,7 @@ def _split(data: bytes) -> Iterator[bytes]:
 def _line(offset: int, raw: bytes) -> Line:
     # As on a terminal, the last text that overwrote the line is seen.
     shown = raw.rstrip(b"\r\n").rpartition(b"\r")[2]
-    text = shown[: 4 * MAX_LINE].decode(errors="replace")
+    text = visible(shown[: 4 * MAX_LINE].decode(errors="replace"))
     if len(text) > MAX_LINE or len(shown) > 4 * MAX_LINE:
         text = f"{text[:MAX_LINE]} … (a line of {len(raw):,} bytes)"
     return Line(offset, text, _level(shown))
@@ -157,14 +171,6 @@ def _level(line: bytes) -> Level:
         return "error"
     found = _LEVEL.search(line[:_LEVEL_BYTES])
     return "info" if found is None else _LEVELS.get(found[1], "error")
-
-
-def _line_start(file: IO[bytes], offset: int) -> int:
-    """Return the beginning of the line that ``offset`` is in; ``offset`` itself if the line is very long."""
-    before = max(0, offset - 4 * MAX_LINE)
-    file.seek(before)
-    found = file.read(offset - before).rfind(b"\n")
-    return before + found + 1 if found >= 0 else (0 if before == 0 else offset)
 
 
 @contextmanager

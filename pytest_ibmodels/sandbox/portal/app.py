@@ -16,7 +16,7 @@ from pytest_ibmodels.sandbox.portal.forms import FormRefusedError
 from pytest_ibmodels.sandbox.portal.rendering import STATIC_FILES, html_response, render
 from pytest_ibmodels.sandbox.portal.sessions import Sessions
 from pytest_ibmodels.sandbox.portal.throttle import Throttle
-from pytest_ibmodels.sandbox.portal.visits import Portal, frame, is_renewal, is_stream
+from pytest_ibmodels.sandbox.portal.visits import NotHereError, Portal, frame, is_renewal, is_stream
 from pytest_ibmodels.sandbox.services.tenant import Tenants
 
 logger = logging.getLogger(__name__)
@@ -53,6 +53,8 @@ def create_portal(tenants: Tenants, tokens: Tokens) -> Starlette:
 async def _refused(request: Request, error: Exception) -> Response:
     if isinstance(error, StoreError):
         logger.error("%s %s: %s", request.method, request.url.path, error)
+    if isinstance(error, NotHereError):
+        return _page(request, 404, "This is not here", str(error))
     statuses = {FormRefusedError: 403, BodyTooLargeError: 413, BusyError: 503, StoreError: 503}
     return _page(request, statuses.get(type(error), 400), "This was not done", str(error))
 

@@ -13,9 +13,9 @@ from pytest_ibmodels.sandbox.execution.log_parts import (
     LogPart,
     first_error,
     log_size,
-    page_start_before,
     read_end,
     read_part,
+    start_before,
 )
 from pytest_ibmodels.sandbox.portal.jobs import LOG_BYTES, LOG_LINES, the_job
 from pytest_ibmodels.sandbox.portal.visits import Portal, Visit, cookie_name, page, redirect
@@ -39,7 +39,7 @@ def log_page(visit: Visit) -> Response:
         error = first_error(log)
     begin = _offset(visit.query("from"))
     if error is not None:
-        begin = page_start_before(log, error, max_lines=_LINES_BEFORE_ERROR, max_bytes=LOG_BYTES)
+        begin = start_before(log, error, max_lines=_LINES_BEFORE_ERROR, max_bytes=LOG_BYTES)
     if begin is None:
         part = read_end(log, max_lines=LOG_LINES, max_bytes=LOG_BYTES)
     else:
@@ -50,7 +50,7 @@ def log_page(visit: Visit) -> Response:
         log=part,
         error=error,
         found_none=visit.query("at") == "error" and error is None,
-        earlier=page_start_before(log, part.begin, max_lines=LOG_LINES, max_bytes=LOG_BYTES) if part.begin else None,
+        earlier=start_before(log, part.begin, max_lines=LOG_LINES, max_bytes=LOG_BYTES) if part.begin else None,
     )
 
 

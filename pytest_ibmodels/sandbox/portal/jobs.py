@@ -7,12 +7,11 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response
 
-from pytest_ibmodels.sandbox.errors import SandboxError
 from pytest_ibmodels.sandbox.execution.log_parts import read_end
 from pytest_ibmodels.sandbox.portal.forms import Done
 from pytest_ibmodels.sandbox.portal.plots import plot
 from pytest_ibmodels.sandbox.portal.reported import reported
-from pytest_ibmodels.sandbox.portal.visits import Visit, page
+from pytest_ibmodels.sandbox.portal.visits import NotHereError, Visit, page
 from pytest_ibmodels.sandbox.services.cancelling import cancel_job
 from pytest_ibmodels.sandbox.services.job_requests import kept_request
 from pytest_ibmodels.sandbox.storage.job_listing import (
@@ -121,13 +120,13 @@ def the_job(visit: Visit) -> Job:
     """Return the job that the path names.
 
     Raises:
-        SandboxError: There is no such job.
+        NotHereError: There is no such job.
     """
     job = visit.tenant.store.job(visit.path("job_id"))
     if job is None:
         days = visit.tenant.settings.keep_jobs / 86_400
         msg = f"there is no job {visit.path('job_id')[:100]!r}; a job is kept for {days:g} days after its end"
-        raise SandboxError(msg)
+        raise NotHereError(msg)
     return job
 
 

@@ -7,9 +7,10 @@ from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.responses import Response
 
+from pytest_ibmodels.sandbox.plaintext import visible
 from pytest_ibmodels.sandbox.portal.formats import FILTERS
 from pytest_ibmodels.sandbox.portal.static_files import StaticFiles
 
@@ -33,6 +34,15 @@ class Live:
     seconds: float | None
 
 
+def _visible(value: object) -> object:
+    return visible(value) if type(value) is str else value
+
+
+def typed(value: object) -> Markup:
+    """Text that a person has typed, for the value of a field: escaped, and otherwise as it is."""
+    return escape(str(value))
+
+
 @cache
 def environment() -> Environment:
     """Return the environment of the templates."""
@@ -40,11 +50,12 @@ def environment() -> Environment:
         loader=PackageLoader(__package__),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_visible,
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
     )
-    found.filters |= FILTERS
+    found.filters |= {**FILTERS, "typed": typed}
     found.globals["static"] = STATIC_FILES.url
     return found
 

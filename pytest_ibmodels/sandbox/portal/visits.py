@@ -13,6 +13,7 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from pytest_ibmodels.sandbox.errors import SandboxError
 from pytest_ibmodels.sandbox.portal.forms import Done, Form, check_origin, do_once, read_fields, read_form
 from pytest_ibmodels.sandbox.portal.rendering import html_response, live, render
 from pytest_ibmodels.sandbox.portal.sessions import Session, Sessions
@@ -21,6 +22,10 @@ from pytest_ibmodels.sandbox.services.tenant import Tenant
 
 SIGN_IN = "/portal/sign-in"
 HOME = "/portal/jobs"
+
+
+class NotHereError(SandboxError):
+    """A page whose subject does not exist: HTTP 404."""
 
 
 @dataclass(frozen=True)

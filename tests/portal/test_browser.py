@@ -1,0 +1,144 @@
+"""The portal in a real browser: from signing in to cancelling a training, and what goes wrong on the way."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.portal.conftest import Portal, sign_in
+from tests.portal.pushed import FILES, FOLDER
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.browser
+
+LOOKS: tuple[tuple[int, Any], ...] = ((360, "dark"), (1920, "light"))
+
+
+def violations(tab: Page) -> list[str]:
+    """What axe-core finds wrong on a page."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="pip install axe-playwright-python")
+    found: list[dict[str, Any]] = axe.Axe().run(tab).response["violations"]
+    return [f"{rule['id']}: {node['html'][:200]} {node['failureSummary']}" for rule in found for node in rule["nodes"]]
+
+
+def lines_of(tab: Page) -> list[str]:
+    return tab.locator("#log").inner_text().splitlines()
+
+
+def wait_for_text(tab: Page, selector: str, text: str) -> None:
+    tab.locator(selector).get_by_text(text).first.wait_for()
+
+
+def test_a_person_signs_in_follows_a_training_and_cancels_it(portal: Portal, tab: Page) -> None:
+    job_id = portal.train_shown(until="never", pause=0.02, model_name="<b>Invoices</b>")
+    tab.goto("/")
+    assert tab.url.endswith("/portal/sign-in")
+    tab.keyboard.press("Tab")
+    assert tab.evaluate("document.activeElement.className") == "skip"
+    sign_in(tab)
+    tab.locator(f"#job-{job_id}").click()
+    wait_for_text(tab, "#log", "line 100")  # the log is followed
+    assert tab.locator("svg[role=img]").count() == 3  # the rest renews itself
+    assert tab.locator("#log .error").first.inner_text().strip() == "ERROR: row 17 has no label"
+    tab.get_by_role("link", name="First error").click()
+    assert tab.locator("#first-error").inner_text().strip() == "ERROR: row 17 has no label"
+    tab.go_back()
+    tab.get_by_role("link", name="Cancel…").click()
+    tab.get_by_role("button", name="Cancel the job").dblclick()
+    wait_for_text(tab, "main", "The job is cancelled.")
+    assert tab.locator(".state").inner_text() == "cancelled"
+    assert [entry[2:] for entry in portal.audit() if entry[1] == f"job {job_id}"] == [
+        ("cancel", "running", "cancelled")
+    ]
+    tab.get_by_role("button", name="Sign out").click()
+    tab.goto(f"/portal/jobs/{job_id}")
+    assert "/portal/sign-in" in tab.url
+
+
+def test_everything_works_without_javascript(browser: Browser, portal: Portal) -> None:
+    job_id = portal.train_shown(until="never", pause=0)
+    context = browser.new_context(base_url=portal.url, java_script_enabled=False)
+    tab = context.new_page()
+    sign_in(tab)
+    tab.get_by_label("State").select_option("running")
+    tab.get_by_role("button", name="Filter").click()
+    tab.locator(f"#job-{job_id}").click()
+    assert "reload the page" in tab.locator("main").inner_text()
+    portal.wait_for_report(job_id, "evaluations")
+    tab.reload()
+    assert "step 39" in lines_of(tab)
+    tab.get_by_role("link", name="Cancel…").click()
+    tab.get_by_role("button", name="Cancel the job").click()
+    assert "The job is cancelled." in tab.locator("main").inner_text()
+    context.close()
+
+
+def test_every_page_fits_and_is_legible(portal: Portal, signed_in: Page, tmp_path: Path) -> None:
+    job_id, running = portal.train_shown("hostile", model_name="<b>\u202e\"'"), portal.train_shown(until="never")
+    portal.wait(job_id)
+    for path in ("jobs", f"jobs/{job_id}", f"jobs/{job_id}/log", f"jobs/{running}/cancel", "sign-in", "nowhere"):
+        for width, scheme in LOOKS:
+            signed_in.set_viewport_size({"width": width, "height": 800})
+            signed_in.emulate_media(color_scheme=scheme)
+            signed_in.goto(f"/portal/{path}")
+            assert signed_in.evaluate("document.documentElement.scrollWidth") == width, path
+            assert violations(signed_in) == [], path
+            assert signed_in.title().endswith("· sandbox")  # no script of a text ran
+            assert signed_in.locator("img, main script").count() == 0
+            picture = (
+                tmp_path
+                / f"{path.replace(job_id, 'job').replace(running, 'job').replace('/', '-')}-{width}-{scheme}.png"
+            )
+            signed_in.screenshot(path=picture, full_page=True)
+    portal.api("jobs/cancel", {"job_id": running})
+
+
+def test_a_session_that_ends_stops_the_page_and_says_so(portal: Portal, signed_in: Page) -> None:
+    job_id = portal.train_shown(until="never", pause=0)
+    signed_in.goto(f"/portal/jobs/{job_id}")
+    wait_for_text(signed_in, "#log", "line 3")
+    with contextlib.closing(sqlite3.connect(portal.data / "sandbox.sqlite")) as database, database:
+        database.execute("DELETE FROM portal_sessions")
+    signed_in.locator("#signed-out").wait_for()
+    assert "You are signed out" in signed_in.locator("#signed-out").inner_text()
+    assert signed_in.locator("#log").inner_text() != ""
+    signed_in.get_by_role("link", name="Cancel…").click()
+    signed_in.get_by_label("Token").fill("made-up-token")
+    signed_in.get_by_role("button", name="Sign in").click()
+    assert signed_in.url.endswith(f"/portal/jobs/{job_id}/cancel")
+    portal.api("jobs/cancel", {"job_id": job_id})
+
+
+def test_a_log_has_no_gap_after_a_restart(browser: Browser, tmp_path: Path) -> None:
+    first = Portal(tmp_path / "data")
+    first.push(FOLDER, FILES)
+    job_id = first.train_shown(until="never", pause=0)
+    context = browser.new_context(base_url=first.url)
+    tab = context.new_page()
+    sign_in(tab)
+    tab.goto(f"/portal/jobs/{job_id}")
+    wait_for_text(tab, "#log", "line 20")
+    first.process.kill()
+    first.process.wait()
+    tab.locator("#offline").wait_for()
+    port = first.url.rpartition(":")[2]
+    second = Portal(tmp_path / "data", "--port", port)
+    try:
+        wait_for_text(tab, "main", "the sandbox was restarted while this job was running")
+        tab.locator("#offline").wait_for(state="hidden")
+        written = (second.data / "jobs" / job_id / "log.txt").read_text().splitlines()
+        tab.wait_for_function(f"document.querySelectorAll('#log .line').length >= {min(len(written), 1000)}")
+        assert [line for line in lines_of(tab) if line.startswith("line")] == [
+            line for line in written if line.startswith("line")
+        ]
+    finally:
+        context.close()
+        second.close()
+        first.close()
