@@ -293,6 +293,9 @@ class Store:
                 del self._models[name]
         return gone
 
+    def models(self) -> list[RegisteredModel]:
+        return sorted(self._models.values(), key=lambda model: model.name)
+
     def model(self, name: str) -> RegisteredModel | None:
         return self._models.get(name)
 
