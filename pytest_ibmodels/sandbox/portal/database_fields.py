@@ -40,7 +40,7 @@ def shown_database(database: str) -> str:
     if not secrets.forms:
         return database
     query = {name: value for name, value in url.query.items() if not set(_texts(value)) & set(secrets.forms)}
-    bare = url.set(password=None, query=query)
+    bare = URL.create(url.drivername, url.username, host=url.host, port=url.port, database=url.database, query=query)
     shown = bare.render_as_string(hide_password=False)
     # An @ beside that of the user may stand in a password that is not quoted.
     return "" if "@" in f"{bare.host}{bare.database}" else shown

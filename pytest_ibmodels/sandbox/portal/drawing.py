@@ -19,8 +19,14 @@ def draw_page(page: PageOfWords) -> Markup:
         previous = word
     found = len({word.field for word in page.words if word.field is not None})
     label = f"Page {page.number}: {len(page.words)} words, {found} fields found"
-    return Markup('<svg class="page" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
-        _number(page.width), _number(page.height), label, Markup("").join(parts)
+    # The number of a field stands above its first word, which may be the first of the page.
+    margin = max((word.height for word in page.words), default=0.0)
+    return Markup('<svg class="page" viewBox="{0} {0} {1} {2}" role="img" aria-label="{3}">{4}</svg>').format(
+        _number(-margin),
+        _number(page.width + 2 * margin),
+        _number(page.height + 2 * margin),
+        label,
+        Markup("").join(parts),
     )
 
 

@@ -50,8 +50,8 @@ def _try_document(visit: Visit, abandoned: threading.Event) -> Response:
     except SandboxError as error:
         return _both(visit, abandoned, document_problem=str(error))
     fields = fields_of(result, record["text"])
-    pages = [(one, draw_page(one)) for one in pages_of(record, result, fields)]
-    return _both(visit, abandoned, pages=pages, fields=fields, document_scores=scores_of(result), result=result)
+    drawn = [(one, draw_page(one)) for one in pages_of(record, result, fields)]
+    return _both(visit, abandoned, drawn=drawn, fields=fields, document_scores=scores_of(result), result=result)
 
 
 def _answer_text(visit: Visit, abandoned: threading.Event) -> Any:
@@ -99,7 +99,7 @@ def _both(visit: Visit, abandoned: threading.Event, **values: Any) -> Response:
     except SandboxError as error:
         tuned_problem = str(error)
     folder, entries, folder_problem = _folder(visit)
-    empty = {"problem": "", "document_problem": "", "scores": [], "pages": [], "fields": [], "document_scores": []}
+    empty = {"problem": "", "document_problem": "", "scores": [], "drawn": [], "fields": [], "document_scores": []}
     has_problem = bool(values.get("problem") or values.get("document_problem"))
     return visit.render(
         "try.html",
