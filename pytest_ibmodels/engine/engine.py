@@ -7,6 +7,7 @@ import atexit
 import contextlib
 import signal
 import threading
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from pytest_ibmodels.engine.case import FailureLimit, Run
@@ -37,6 +38,7 @@ class Engine:
         max_failures: failed runs after which no further training is started (``--maxfail``); 0 for no limit.
         journal: journal of what is created in environments; None disables journaling. The engine closes it.
         reattach: whether to continue jobs of sessions that are no longer alive (``--reattach``).
+        portal: whether to ask embedded sandboxes for the address of their portal (``--sandbox-portal``).
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Engine:
         max_failures: int = 0,
         journal: Journal | None = None,
         reattach: bool = False,
+        portal: bool = False,
     ) -> None:
         self.clock = clock or SystemClock()
         self.limits = limits
@@ -61,6 +64,7 @@ class Engine:
         self._failure_limit = FailureLimit(max_failures)
         self._journal = journal or Journal(None)
         self._reattach = reattach
+        self._portals: SimpleQueue[tuple[str, str]] | None = SimpleQueue() if portal else None
         self._thread.start()
         # A second Ctrl-C can end pytest before it tears down its fixtures.
         atexit.register(self.close, interrupted=True)
@@ -88,6 +92,13 @@ class Engine:
     def want(self, run: Run) -> None:
         """Record that an item waits for a run."""
         self._loop.call_soon_threadsafe(run.wanted.set)
+
+    def new_portals(self) -> list[tuple[str, str]]:
+        """Environment and address of each portal that was opened since the last call."""
+        found = []
+        while self._portals is not None and not self._portals.empty():
+            found.append(self._portals.get())
+        return found
 
     def unfinished(self, environment: str) -> int:
         """Number of an environment's runs whose training has not ended."""
@@ -137,7 +148,13 @@ class Engine:
         session = next((session for session, known in self._sessions.items() if known == environment), None)
         if session is None:
             session = EnvironmentSession(
-                environment, self.limits, self.clock, self._journal, code=package.folder, reattach=self._reattach
+                environment,
+                self.limits,
+                self.clock,
+                self._journal,
+                code=package.folder,
+                reattach=self._reattach,
+                portals=self._portals,
             )
             self._sessions[session] = environment
         for run in runs:

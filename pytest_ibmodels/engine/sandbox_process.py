@@ -48,9 +48,11 @@ class EmbeddedSandbox:
         errors: IO[bytes],
         *,
         is_temporary: bool,
+        portal: str = "",
     ) -> None:
         self.is_temporary = is_temporary
         self.url = url
+        self.portal = portal
         self.token = token
         self._process = process
         self._scratch = scratch
@@ -64,6 +66,7 @@ class EmbeddedSandbox:
         data: Path | None = None,
         code: Path | None = None,
         job_threads: int | None = None,
+        portal: bool = False,
     ) -> EmbeddedSandbox:
         """Start a server and wait until it answers.
 
@@ -72,6 +75,7 @@ class EmbeddedSandbox:
             data: data folder; None for a temporary one.
             code: folder of the code that jobs will run; its training libraries, such as torch, are imported at once.
             job_threads: threads of torch in each training; None leaves them to the code.
+            portal: whether ``portal`` has the address of the portal, with a one-time code to sign in.
 
         Raises:
             EnvironmentUnavailable: a package is missing, or the server did not start; the text says what to do.
@@ -91,7 +95,7 @@ class EmbeddedSandbox:
                 token_file.write_text(token)
                 errors = undo.enter_context(tempfile.TemporaryFile())
                 process = await asyncio.create_subprocess_exec(
-                    *_command(scratch, data or scratch / "data", token_file, mounts, code, job_threads),
+                    *_command(scratch, data or scratch / "data", token_file, mounts, code, job_threads, portal),
                     stdin=asyncio.subprocess.PIPE,
                     stdout=asyncio.subprocess.PIPE,
                     stderr=errors,
@@ -102,14 +106,22 @@ class EmbeddedSandbox:
             except (OSError, ValueError) as error:
                 raise _start_failure(error) from None
             try:
-                url = await _read_url(process, errors)
+                announced = await _read_announcement(process, errors)
                 # Removed once it was read, since the code of jobs runs as the same user.
                 token_file.unlink(missing_ok=True)
             except BaseException:
                 await _stop_process(process)
                 raise
             undo.pop_all()
-        return cls(process, url, SecretStr(token), scratch, errors, is_temporary=data is None)
+        return cls(
+            process,
+            str(announced["url"]),
+            SecretStr(token),
+            scratch,
+            errors,
+            is_temporary=data is None,
+            portal=str(announced.get("portal", "")),
+        )
 
     @property
     def has_ended(self) -> bool:
@@ -134,6 +146,7 @@ def _command(
     mounts: Mapping[str, str],
     code: Path | None,
     job_threads: int | None,
+    portal: bool,
 ) -> list[str]:
     command = [sys.executable, "-P", "-m", _MODULE, "serve", "--announce", "--exit-with-parent"]
     command += ["--data", str(data), "--token-file", str(token_file)]
@@ -141,6 +154,8 @@ def _command(
         command += ["--preload-for", str(code)]
     if job_threads is not None:
         command += ["--job-threads", str(job_threads)]
+    if portal:
+        command += ["--portal-code"]
     # If this process is killed, the server cleans up.
     command += ["--remove-at-end", str(scratch)]
     for folder, source in mounts.items():
@@ -168,17 +183,19 @@ async def _stop_process(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-async def _read_url(process: asyncio.subprocess.Process, errors: IO[bytes]) -> str:
+async def _read_announcement(process: asyncio.subprocess.Process, errors: IO[bytes]) -> dict[str, object]:
     assert process.stdout is not None  # noqa: S101 - for the type checker: stdout=PIPE
     line = b""
     with contextlib.suppress(TimeoutError):
         line = await asyncio.wait_for(process.stdout.readline(), _START_SECONDS)
     try:
-        return str(json.loads(line)["url"])
+        announced: dict[str, object] = json.loads(line)
+        _ = announced["url"]
     except (ValueError, KeyError):
         await _stop_process(process)
         reason = _last_line(errors) or f"it did not say within {_START_SECONDS:.0f} s that it is ready"
         raise EnvironmentUnavailable(f"the sandbox did not start: {reason}") from None
+    return announced
 
 
 def _last_line(errors: IO[bytes]) -> str:

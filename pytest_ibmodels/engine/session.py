@@ -28,6 +28,7 @@ from pytest_ibmodels.spec.databases import passwords
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
+    from queue import SimpleQueue
 
     from pytest_ibmodels.engine.polling import Limits
     from pytest_ibmodels.instabase.clock import Clock
@@ -56,6 +57,7 @@ class EnvironmentSession:
         journal: journal of what is created in the environment; None disables journaling.
         code: folder of the code that will train; an embedded sandbox makes its slow imports at once.
         reattach: whether to continue jobs of sessions that are no longer alive.
+        portals: gets the environment's name and the portal's address of an embedded sandbox; None asks for none.
     """
 
     def __init__(
@@ -67,7 +69,9 @@ class EnvironmentSession:
         *,
         code: Path | None = None,
         reattach: bool = False,
+        portals: SimpleQueue[tuple[str, str]] | None = None,
     ) -> None:
+        self._portals = portals
         self._resolved, self._config_error = _resolve(environment)
         identity = "" if self._resolved is None else environment_id(self._resolved)
         self.journal = EnvironmentJournal(journal or Journal(None), environment.name, identity)
@@ -299,8 +303,14 @@ class EnvironmentSession:
         secrets = passwords(resolved.database.get_secret_value()) if resolved.database is not None else ()
         if resolved.is_embedded:
             sandbox = await EmbeddedSandbox.start(
-                mounts=resolved.mounts, data=resolved.data, code=self._code, job_threads=_job_threads(resolved)
+                mounts=resolved.mounts,
+                data=resolved.data,
+                code=self._code,
+                job_threads=_job_threads(resolved),
+                portal=self._portals is not None,
             )
+            if self._portals is not None:
+                self._portals.put((resolved.name, sandbox.portal))
             client = Instabase(sandbox.url, sandbox.token, retrier=retrier, secrets=secrets)
             return _OpenEnvironment(client, resolved.path, sandbox)
         token = resolved.token or SecretStr("")

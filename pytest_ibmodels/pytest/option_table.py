@@ -91,6 +91,13 @@ OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
         },
     ),
     (
+        "sandbox-portal",
+        {
+            "action": "store_true",
+            "help": "print the address of an embedded sandbox's portal, to look at its jobs until the run ends",
+        },
+    ),
+    (
         "model-report",
         {
             "action": "append",

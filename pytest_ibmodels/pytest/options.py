@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
 import uuid
@@ -232,6 +233,11 @@ def check_settings(config: pytest.Config) -> None:
     """
     if config.getoption("ibmodels_promote_worse") and not config.getoption("ibmodels_promote"):
         raise pytest.UsageError("--promote-worse: goes with --promote, which promotes models; alone it does nothing")
+    if config.getoption("ibmodels_sandbox_portal") and importlib.util.find_spec("jinja2") is None:
+        raise pytest.UsageError(
+            f"{spelled(config, 'sandbox-portal')}: needs packages that are not installed: "
+            "run pip install 'pytest-ibmodels[portal]'"
+        )
     for name, (default, _) in INI_VALUES.items():
         value: object = config.getini(name)
         if is_number(name):

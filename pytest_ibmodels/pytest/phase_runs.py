@@ -52,6 +52,7 @@ def make_engine(config: pytest.Config) -> Engine:
         max_failures=config.getoption("maxfail") or 0,  # pytest uses None for no limit
         journal=open_journal(config),
         reattach=config.getoption("ibmodels_reattach"),
+        portal=config.getoption("ibmodels_sandbox_portal"),
     )
 
 
@@ -116,6 +117,7 @@ class _PhaseRun:
         while not concurrent.futures.wait([future], timeout=_STEP_SECONDS).done:
             for calls in self._config.stash[keys.HOOK_CALLS]:
                 calls.call_started()
+            self._show_portals(bar)
             if xdist.is_to_stop(self._config):
                 self._node.session.shouldstop = _STOPS
                 pytest.skip(_STOPS)
@@ -130,6 +132,13 @@ class _PhaseRun:
             elif bar is None and (now >= due or (shown is not None and state != shown)):
                 emit(self._config, outcomes_of(self._config).running, self._text(progress, begun).line())
                 shown, due = state, now + self._interval
+
+    def _show_portals(self, bar: ProgressBar | None) -> None:
+        for environment, address in self._engine.new_portals():
+            if bar is not None:
+                bar.erase()
+            text = f"portal of the sandbox {environment}, until the run ends: {address} (the code is for one sign-in)"
+            emit(self._config, outcomes_of(self._config).running, text)
 
     def _text(self, progress: Progress, begun: float) -> ProgressText:
         run = self.run

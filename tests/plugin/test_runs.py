@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.plugin.conftest import PROJECT, ROOT, Project, Server
+from tests.portal.client import Person
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -372,8 +374,9 @@ def test_an_interrupted_pytest_takes_its_embedded_sandbox_along(project: Project
     project.write_environments(one={"host": "sandbox", "mounts": mounts, "data": str(data)})
     project.write_tests(Slow={"env": "one", "config": {"sleep": 60}})
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-o", "ibmodels_progress_interval=0.5"]
+    address = ""
     with subprocess.Popen(
-        command,
+        [*command, "--sandbox-portal"],
         cwd=project.pytester.path,
         stdout=subprocess.PIPE,
         text=True,
@@ -381,8 +384,14 @@ def test_an_interrupted_pytest_takes_its_embedded_sandbox_along(project: Project
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
+            found = re.search(r"portal of the sandbox one, until the run ends: (\S+) ", line)
+            address = found[1] if found else address
             if "%" in line:
                 break
+        url, _, code = address.partition("/portal/sign-in?code=")
+        with Person(url) as person:
+            assert person.sign_in(code).status_code == 303
+            assert "running" in person.get("/portal/jobs").text
         process.kill()
     deadline = time.monotonic() + 10
     while (alive := processes_naming(str(data))) and time.monotonic() < deadline:

@@ -22,6 +22,7 @@ from pytest_ibmodels.sandbox.portal.sessions import IDLE_SECONDS, LONGEST_SECOND
 from pytest_ibmodels.sandbox.portal.throttle import MOST_FAILURES, WINDOW_SECONDS, Throttle
 from pytest_ibmodels.sandbox.settings import Settings
 from tests.portal.client import hidden_fields, text_of
+from tests.portal.conftest import close_tenants
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +46,7 @@ class Clock:
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FastAPI]:
     app = create_app(Settings(tmp_path_factory.mktemp("sessions") / "data"), Tokens(TOKENS))
     yield app
-    app.state.tenants.close()
+    close_tenants(app.state.tenants)
 
 
 @pytest.fixture

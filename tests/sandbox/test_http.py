@@ -105,7 +105,7 @@ def test_a_target_with_its_host_is_the_path_in_it(sandbox: RunningSandbox, ten: 
 
 
 def test_a_wrong_token_is_told_how_to_come_in(sandbox: RunningSandbox) -> None:
-    assert sandbox.http.get("/", headers={"Authorization": "Bearer no"}).headers["www-authenticate"] == "Bearer"
+    assert sandbox.http.get("/api/v1", headers={"Authorization": "Bearer no"}).headers["www-authenticate"] == "Bearer"
 
 
 @pytest.mark.parametrize("scheme", ["bearer", "BEARER", "Bearer ", "bEaReR  "])

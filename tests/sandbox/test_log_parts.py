@@ -29,8 +29,8 @@ def log(tmp_path: Path) -> Path:
     return tmp_path / "log.txt"
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(lines=LINES, ends=st.booleans(), max_lines=st.integers(1, 9), max_bytes=st.integers(1, 700))
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(lines=LINES, ends=st.booleans(), max_lines=st.integers(1, 9), max_bytes=st.integers(20, 700))
 def test_parts_put_together_are_the_log(
     log: Path, lines: list[bytes], ends: bool, max_lines: int, max_bytes: int
 ) -> None:

@@ -28,6 +28,9 @@ _SESSION_SECONDS = 15.0
 _MOST_BEHIND = 2**20
 """Bytes that a reader may be behind; the lines before are left out, as no page holds so many."""
 _LINES_BEFORE_ERROR = 20
+_ENDED: dict[tuple[str, str], tuple[float, bool]] = {}
+"""Tenant and job → when the database was asked, and whether the job had ended then."""
+_MOST_ENDED = 1000
 
 
 def log_page(visit: Visit) -> Response:
@@ -80,16 +83,17 @@ class _Follower:
 
     def __init__(self, visit: Visit, job_id: str, begin: int) -> None:
         self._visit = visit
+        self._portal: Portal = visit.request.app.state.portal
         self._job_id = job_id
         self._log = visit.tenant.training.log_of(job_id)
         self._offset = begin
         self._size = -1
         self._is_over = False
-        self._state_asked = self._session_asked = time.monotonic()
+        self._session_asked = time.monotonic()
 
     async def events(self) -> AsyncIterator[bytes]:
         yield b"retry: 1000\n\n"
-        while True:
+        while not self._portal.is_stopping():
             # Asked before the log is read: all that the job has written is there then.
             self._is_over = await self._has_ended()
             size = log_size(self._log)
@@ -131,17 +135,23 @@ class _Follower:
     async def _has_ended(self) -> bool:
         store = self._visit.tenant.store
         job = store.kept_job(self._job_id)
-        if job is None:
-            if time.monotonic() - self._state_asked < _STATE_SECONDS and self._size >= 0:
-                return False
-            self._state_asked = time.monotonic()
+        if job is not None:
+            return job.state == "DONE"
+        # Many readers may follow one job: the first of them asks the database.
+        key = self._visit.tenant.name, self._job_id
+        asked, is_over = _ENDED.get(key, (0.0, False))
+        if time.monotonic() - asked > _STATE_SECONDS:
+            _ENDED[key] = time.monotonic(), is_over
             job = await run_in_threadpool(store.job, self._job_id)
-        return job is None or job.state == "DONE"
+            is_over = job is None or job.state == "DONE"
+            _ENDED[key] = time.monotonic(), is_over
+            while len(_ENDED) > _MOST_ENDED:
+                _ENDED.pop(next(iter(_ENDED)))
+        return is_over
 
     async def _is_signed_in(self) -> bool:
-        portal: Portal = self._visit.request.app.state.portal
         cookie = self._visit.request.cookies.get(cookie_name(self._visit.request), "")
-        return await run_in_threadpool(portal.sessions.find, cookie, is_use=False) is not None
+        return await run_in_threadpool(self._portal.sessions.find, cookie, is_use=False) is not None
 
 
 def _event(name: str, data: object, offset: int) -> bytes:

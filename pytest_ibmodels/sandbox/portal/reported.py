@@ -45,7 +45,7 @@ class Metric:
 
 @dataclass(frozen=True)
 class Reported:
-    """What a job has reported."""
+    """Reports of a job so far; ``progress`` is 0..1, or None if it is not reported."""
 
     progress: float | None
     panels: tuple[Panel, ...]
