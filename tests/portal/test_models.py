@@ -12,15 +12,18 @@ import pytest
 import ibformers
 from tests.portal.client import Person, hidden_fields, text_of
 from tests.portal.conftest import Portal
+from tests.portal.test_browser import violations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import httpx
+    from playwright.sync_api import Page
 
 CODE = "acme/code/fs/Drive/ibformers"
 TRAIN = "/portal/train"
 ARGUMENTS = {"evaluation_strategy": "steps", "learning_rate": "0.01", "num_train_epochs": "1"}
+NONE = "\N{EN DASH}"
 TABLE = {"table": "Review", "label": "ReviewLabel", "text": "ReviewText"}
 HOSTILE = "<script>alert(1)</script>\"'>\u202e"
 
@@ -92,7 +95,7 @@ def test_the_way_from_a_table_to_a_prediction(
     assert "metrics are those of a random guess" in seen
     assert f"Old and new, on the same {first['rows']['test']} rows" in seen
     for label, value in first["new"]["f1"].items():
-        assert f"{label} {first['new']['support'].get(label, '–')} {first['old']['f1'][label]:.4f} {value:.4f}" in seen
+        assert f"{label} {first['new']['support'].get(label, NONE)} {first['old']['f1'][label]:.4f} {value:.4f}" in seen
 
     ask = "/portal/models/reviews/override"
     asked = person.get(ask)
@@ -108,7 +111,9 @@ def test_the_way_from_a_table_to_a_prediction(
     assert entries[0][1] == "model reviews"
     assert entries[0][4] == first["version"]
 
-    answer = person.send("/portal/try", "/portal/try/text", model="tuned:reviews", text="This was a really bad experience")
+    answer = person.send(
+        "/portal/try", "/portal/try/text", model="tuned:reviews", text="This was a really bad experience"
+    )
     assert answer.status_code == 200
     scores = text_of(answer).partition("Label Score Value")[2].split()[:10]
     assert sorted(scores[::2]) == list("12345")
@@ -258,3 +263,35 @@ def test_models_need_code(person: Person) -> None:
     assert page.status_code == 200
     assert "no published package has a module" in text_of(page)
     assert "Folder of pushed code" in text_of(page)
+
+
+@pytest.mark.browser
+def test_the_form_fills_itself_in_a_browser(portal: Portal, signed_in: Page, first: dict[str, Any]) -> None:
+    tab = signed_in
+    tab.goto(f"{TRAIN}?code={CODE}")
+    assert tab.locator("#table").count() == 0
+    tab.get_by_role("button", name="Show its tables").click()
+    tab.get_by_label("Column of the label").select_option("ReviewLabel")
+    tab.get_by_label("Column of the text").select_option("ReviewText")
+    tab.get_by_text("Of 400 rows, batches have").wait_for()
+    tab.get_by_label("Limit of rows").press_sequentially("20")
+    tab.get_by_text("Of 20 rows, batches have 4 in training and 2 in the test").wait_for()
+    tab.get_by_label("Argument 1").fill("seed")
+    tab.get_by_role("button", name="Another argument").click()
+    tab.get_by_label("Argument 4").wait_for()
+    assert tab.get_by_label("Argument 1").input_value() == "seed"
+    assert tab.locator("#argument-names option[value=learning_rate]").count() == 1
+    assert tab.get_by_label("Column of the text").input_value() == "ReviewText"
+    assert violations(tab) == []
+    # A model that never is: the sentence comes from the server, and what was typed stays.
+    tab.get_by_role("button", name="Train", exact=True).click()
+    tab.get_by_role("alert").get_by_text("Type the name of the model").wait_for()
+    assert tab.get_by_label("Column of the text").input_value() == "ReviewText"
+    for path in ("", "/reviews", "/reviews/rollback"):
+        tab.goto(f"/portal/models{path}")
+        assert violations(tab) == []
+    tab.goto("/portal/try?model=tuned:reviews")
+    tab.locator("#typed-text").fill("This was a really bad experience")
+    tab.get_by_role("button", name="Ask the model").first.click()
+    assert tab.locator(".bars tbody tr").count() == 5 or "has not learned" in tab.locator("main").inner_text()
+    assert violations(tab) == []
