@@ -135,7 +135,7 @@ def test_the_way_from_a_table_to_a_prediction(
     refused = person.post(ask, stale)
     assert refused.status_code == 409
     assert "No new model of reviews waits" in text_of(refused)
-    assert ("model reviews", "discard", second["version"], None) in [entry[1:] for entry in portal.audit()]
+    assert ["model reviews", "discard", second["version"], None] in [list(entry[1:]) for entry in portal.audit()]
 
     third = train(portal, person, "reviews", tiny_bert)
     refused = person.post(ask, {**stale, "form_id": stale["form_id"][::-1]})

@@ -72,7 +72,7 @@ def _answer_document(visit: Visit, abandoned: threading.Event) -> tuple[dict[str
         msg = f"The record is a number from 1, not {index[:60]!r}."
         raise SandboxError(msg)
     info = visit.tenant.drive.info(path)
-    if info is not None and info.type == "file" and info.size > _MAX_DOCUMENT:
+    if info is not None and info.type == "file" and (info.size or 0) > _MAX_DOCUMENT:
         msg = f"'{path}' has more than {_MAX_DOCUMENT // 2**20} MiB: run the model over the API."
         raise SandboxError(msg)
     record = read_record(visit.tenant.drive, path, int(index) - 1)
