@@ -20,9 +20,10 @@ from pytest_ibmodels.sandbox.storage.stores import open_store
 from pytest_ibmodels.sandbox.storage.tables import Job
 
 if TYPE_CHECKING:
-    from pytest_ibmodels.sandbox.storage.job_store import Store
     from collections.abc import Iterator
     from pathlib import Path
+
+    from pytest_ibmodels.sandbox.storage.job_store import Store
 
 
 @pytest.fixture

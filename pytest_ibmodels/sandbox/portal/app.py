@@ -19,8 +19,11 @@ from pytest_ibmodels.sandbox.portal import (
     job_log,
     jobs,
     marketplace,
+    models,
     settings,
     sign_in,
+    train,
+    try_it,
 )
 from pytest_ibmodels.sandbox.portal.forms import FormRefusedError
 from pytest_ibmodels.sandbox.portal.rendering import STATIC_FILES, html_response, render
@@ -33,6 +36,9 @@ logger = logging.getLogger(__name__)
 
 PAGES = (
     ("Jobs", "/portal/jobs"),
+    ("Models", "/portal/models"),
+    ("Train", "/portal/train"),
+    ("Try it", "/portal/try"),
     ("Drive", "/portal/drive"),
     ("Marketplace", "/portal/marketplace"),
     ("Settings", "/portal/settings"),
@@ -43,6 +49,9 @@ ROUTES = (
     *sign_in.ROUTES,
     *jobs.ROUTES,
     *job_log.ROUTES,
+    *models.ROUTES,
+    *train.ROUTES,
+    *try_it.ROUTES,
     *drive.ROUTES,
     *drive_changes.ROUTES,
     *marketplace.ROUTES,

@@ -4,6 +4,7 @@ import json
 import re
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 MAX_TEXT = 20_000
 NOTHING = "\N{EN DASH}"
@@ -76,4 +77,11 @@ def as_json(value: Any) -> str:
     return cut(json.dumps(value, indent=2, ensure_ascii=False), MAX_TEXT)
 
 
-FILTERS = {function.__name__: function for function in (cut, size, duration, plain, ago, utc, iso, number, as_json)}
+def url_part(text: object) -> str:
+    """Text as one part of a path, or a value of a query; unpaired surrogates become question marks."""
+    return quote(str(text), safe="", errors="replace")
+
+
+FILTERS = {
+    function.__name__: function for function in (cut, size, duration, plain, ago, utc, iso, number, as_json, url_part)
+}
