@@ -26,7 +26,7 @@ class Spec(BaseModel):
 
 
 class Resources(Spec):
-    """What a job takes of a machine while it runs; ``memory`` in bytes, None if the job does not say."""
+    """Share of a machine that a job takes while it runs; ``memory`` in bytes, None if the job does not say."""
 
     cpus: float = 1.0
     gpus: int = 0
@@ -38,7 +38,7 @@ class Resources(Spec):
 
 
 class Limits(Spec):
-    """What a job may use; ``memory`` and ``unzipped`` (the content of a zip) in bytes.
+    """Limits of a job; ``memory`` and ``unzipped`` (the content of a zip) in bytes.
 
     Attributes:
         threads: Threads of torch; None leaves them to the code.

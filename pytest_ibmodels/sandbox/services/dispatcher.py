@@ -158,7 +158,6 @@ class Dispatcher:
     def _adopt(self) -> None:
         """Say that this server lives, and take over the jobs of servers that no longer do."""
         for store in self._stores:
-            store.beat(self.owner)
             own = {job.id: job for job in store.running(self.owner)}
             for watched in list(self._watched.values()):
                 # After a long sleep, others may have taken over what was ours.
