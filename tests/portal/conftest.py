@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page
 
+    from pytest_ibmodels.sandbox.services.tenant import Tenants
+
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 
@@ -36,9 +38,9 @@ class Portal(RunningSandbox):
             return list(database.execute('SELECT who, subject, action, "before", "after" FROM audit'))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
-    """One sandbox for the tests of a module, which share its jobs."""
+    """One sandbox for all tests, which share its jobs."""
     running = Portal(tmp_path_factory.mktemp("portal") / "data", "--max-jobs", "2", "--portal-code")
     running.push(FOLDER, FILES)
     yield running
@@ -94,3 +96,10 @@ def sign_in(tab: Page) -> None:
     tab.get_by_label("Token").fill(TOKEN)
     tab.get_by_role("button", name="Sign in").click()
     tab.wait_for_url("**/portal/jobs")
+
+
+def close_tenants(tenants: Tenants) -> None:
+    """Close the tenants of an application in this process, and leave alone the sandboxes that it has started."""
+    for tenant in tenants._by_name.values():
+        tenant.close()
+    tenants._lock.close()

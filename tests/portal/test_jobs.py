@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from starlette.testclient import TestClient
 
+from pytest_ibmodels.sandbox.http.tokens import ONLY, Tokens
+from pytest_ibmodels.sandbox.portal import job_log
+from pytest_ibmodels.sandbox.portal.app import create_portal
+from pytest_ibmodels.sandbox.services.tenant import Tenants
+from pytest_ibmodels.sandbox.settings import Settings
 from tests.portal.client import Person, hidden_fields, text_of
+from tests.portal.conftest import close_tenants
 from tests.sandbox.running import soon
 
 if TYPE_CHECKING:
@@ -148,6 +155,33 @@ def test_a_log_is_followed_and_goes_on_where_it_was(portal: Portal, person: Pers
     assert name == "end"
     assert end == (portal.data / "jobs" / job_id / "log.txt").stat().st_size
     assert texts == ["step 0", *(f"line {number}" for number in range(len(texts) - 1))]
+
+
+def test_a_stream_ends_with_the_server_and_with_the_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_log, "_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(job_log, "_SESSION_SECONDS", 0.05)
+    tokens = Tokens({ONLY: "token-of-ada"})
+    tenants = Tenants(Settings(tmp_path / "data"), tokens.names)
+    store = tenants.get(ONLY).store
+    job_id = store.new_job("train")
+    store.start(job_id)
+    stopping: list[bool] = []
+    app = create_portal(tenants, tokens, lambda: bool(stopping))
+    person = TestClient(app, "http://sandbox.test", follow_redirects=False, headers={"Origin": "http://sandbox.test"})
+    path = f"/portal/jobs/{job_id}/log/stream"
+    headers = {"Accept": "text/event-stream"}
+    person.post("/portal/sign-in", data={"secret": "token-of-ada"})
+    with ThreadPoolExecutor() as pool:
+        answer = pool.submit(person.get, path, headers=headers)
+        assert not wait([answer], 0.3).done
+        stopping.append(True)
+        assert "event:" not in answer.result(5).text
+        stopping.clear()
+        answer = pool.submit(person.get, path, headers=headers)
+        assert not wait([answer], 0.3).done
+        app.state.portal.sessions._tables[ONLY].end_sessions_created_before(float("inf"))
+        assert "event: signed-out" in answer.result(5).text
+    close_tenants(tenants)
 
 
 def test_a_reader_who_is_far_behind_gets_the_end(portal: Portal, person: Person) -> None:

@@ -16,6 +16,7 @@ from pytest_ibmodels.sandbox.portal.reported import Curve, Panel, reported
 from pytest_ibmodels.sandbox.storage.audit import Audit
 from pytest_ibmodels.sandbox.storage.job_listing import JobListing
 from pytest_ibmodels.sandbox.storage.job_store import Job, Store
+from pytest_ibmodels.sandbox.storage.portal_tables import FormRow, PortalTables, SessionRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,12 +30,25 @@ def store(tmp_path: Path) -> Iterator[Store]:
     store.close()
 
 
+@pytest.fixture
+def shared_store(request: pytest.FixtureRequest) -> Iterator[Store]:
+    """A store in a PostgreSQL, without any table before and after."""
+    store = Store(request.getfixturevalue("postgresql"))
+    yield store
+    for table in ("jobs", "models", "packages", "audit", "portal_sessions", "portal_forms"):
+        with store.engine.begin() as connection:
+            connection.exec_driver_sql(f"DROP TABLE IF EXISTS {table}")
+    store.close()
+
+
 def job(number: int, **columns: Any) -> dict[str, Any]:
     plain = {"kind": "train", "state": "DONE", "task_state": "DONE", "message": "", "task_data": {}, "results": []}
     return {"id": f"{number:04}", "created": float(number // 3), **plain, "peak_memory": 0, **columns}
 
 
-def test_pages_of_jobs_have_each_job_once(store: Store) -> None:
+@pytest.mark.parametrize("kind", ["store", "shared_store"])
+def test_pages_of_jobs_have_each_job_once(request: pytest.FixtureRequest, kind: str) -> None:
+    store: Store = request.getfixturevalue(kind)
     with store.engine.begin() as connection:
         connection.execute(insert(Job), [job(number) for number in range(100)])
     listing = JobListing(store.engine)
@@ -95,7 +109,9 @@ def test_columns_of_a_later_version_are_shown(tmp_path: Path) -> None:
     engine.dispose()
 
 
-def test_the_audit_is_read_in_pages(store: Store) -> None:
+@pytest.mark.parametrize("kind", ["store", "shared_store"])
+def test_the_audit_is_read_in_pages(request: pytest.FixtureRequest, kind: str) -> None:
+    store: Store = request.getfixturevalue(kind)
     audit = Audit(store.engine)
     for number in range(5):
         audit.record("ada (API)", "publish" if number % 2 else "cancel", f"job {number}")
@@ -112,6 +128,24 @@ def test_the_audit_is_read_in_pages(store: Store) -> None:
     assert [entry.subject for entry in audit.page(9, action="publish").entries] == ["job 3", "job 1"]
     audit.forget_before(first.entries[0].at)
     assert [entry.subject for entry in audit.page(9, before="no key").entries] == ["job 4"]
+
+
+@pytest.mark.parametrize("kind", ["store", "shared_store"])
+def test_sessions_and_forms_are_kept_in_any_database(request: pytest.FixtureRequest, kind: str) -> None:
+    store: Store = request.getfixturevalue(kind)
+    tables, others = PortalTables(store.engine), PortalTables(store.engine)
+    tables.add_session(SessionRow("one", "proof", 1.5, 2.5))
+    assert others.session("one") == SessionRow("one", "proof", 1.5, 2.5)
+    others.mark_used("one", 3.5)
+    assert tables.begin_form("one", "form", 4.5)
+    assert not others.begin_form("one", "form", 5.5)
+    assert others.begin_form("two", "form", 5.5)
+    assert others.form("one", "form") == FormRow(None, "", "")
+    tables.end_form("one", "form", FormRow(succeeded=True, message="done \u202e", location="/portal/jobs"))
+    assert others.form("one", "form") == FormRow(True, "done \u202e", "/portal/jobs")
+    tables.end_sessions_created_before(5.0)
+    assert (others.session("one"), others.form("one", "form")) == (None, None)
+    assert others.form("two", "form") is not None
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
+from pytest_ibmodels.sandbox.cli import main
 from pytest_ibmodels.sandbox.errors import SandboxError
 from pytest_ibmodels.sandbox.http.app import create_app
 from pytest_ibmodels.sandbox.http.tokens import Tokens
@@ -22,9 +23,11 @@ from pytest_ibmodels.sandbox.portal.sessions import IDLE_SECONDS, LONGEST_SECOND
 from pytest_ibmodels.sandbox.portal.throttle import MOST_FAILURES, WINDOW_SECONDS, Throttle
 from pytest_ibmodels.sandbox.settings import Settings
 from tests.portal.client import hidden_fields, text_of
+from tests.portal.conftest import close_tenants
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     import httpx
 
@@ -45,7 +48,7 @@ class Clock:
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FastAPI]:
     app = create_app(Settings(tmp_path_factory.mktemp("sessions") / "data"), Tokens(TOKENS))
     yield app
-    app.state.tenants.close()
+    close_tenants(app.state.tenants)
 
 
 @pytest.fixture
@@ -331,3 +334,11 @@ def test_without_the_extra_a_plain_page_says_how_to_get_it(
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
     assert "pip install 'pytest-ibmodels[portal]'" in answer.text
+
+
+def test_a_one_time_code_needs_a_single_token(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "tokens").write_text("ada token-of-ada\nbob token-of-bob\n")
+    options = ["serve", "--data", str(tmp_path / "data"), "--token-file", str(tmp_path / "tokens"), "--portal-code"]
+    assert main(options) == 2
+    assert "--portal-code: a one-time code is for a single token" in capsys.readouterr().err
+    assert not (tmp_path / "data").exists()

@@ -250,7 +250,7 @@ def test_a_page_is_written_as_a_whole(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-CSS = (Path(__file__).parents[2] / "pytest_ibmodels/reports/html/templates/style.css").read_text(encoding="utf-8")
+CSS = (Path(__file__).parents[2] / "pytest_ibmodels/styles/tokens.css").read_text(encoding="utf-8")
 
 
 def luminance(colour: str) -> float:

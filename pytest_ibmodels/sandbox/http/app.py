@@ -58,6 +58,7 @@ def create_app(settings: Settings, tokens: Tokens) -> FastAPI:
 
     app = DescribedApp(lifespan=lifespan, title="The sandbox", docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.tenants = tenants
+    app.state.is_stopping = False
     app.add_middleware(AuthMiddleware, tokens=tokens, max_body=settings.max_body)
     for router in ROUTERS:
         app.include_router(router, responses=REFUSALS)

@@ -49,6 +49,7 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=1,
             )
         )
+        self._app = app
         self._listener = listener
         self._announce = announce
         self._exit_with_parent = exit_with_parent
@@ -99,6 +100,8 @@ class Server(uvicorn.Server):
         """Stop soon: running requests get a moment, then the process exits."""
         if not self._stopping:
             self._stopping = self.should_exit = True
+            # Answers that would never end look at this.
+            self._app.state.is_stopping = True
             threading.Thread(target=self._force_exit, name="exit", daemon=True).start()
 
     def run_until_stopped(self) -> None:

@@ -1,6 +1,7 @@
 """Application of the portal: its pages, and its answers to errors."""
 
 import logging
+from collections.abc import Callable
 
 from fastapi import Request
 from starlette.applications import Starlette
@@ -51,8 +52,8 @@ ROUTES = (
 )
 
 
-def create_portal(tenants: Tenants, tokens: Tokens) -> Starlette:
-    """Create the application.
+def create_portal(tenants: Tenants, tokens: Tokens, is_stopping: Callable[[], bool] = lambda: False) -> Starlette:
+    """Create the application; streams end once ``is_stopping``.
 
     Raises:
         StoreError: The tables of a tenant cannot be created.
@@ -66,7 +67,7 @@ def create_portal(tenants: Tenants, tokens: Tokens) -> Starlette:
             Exception: _failed,
         },
     )
-    app.state.portal = Portal(Sessions(tenants, tokens), Throttle(), PAGES)
+    app.state.portal = Portal(Sessions(tenants, tokens), Throttle(), PAGES, is_stopping)
     return app
 
 

@@ -49,7 +49,7 @@ def add_portal(app: FastAPI, tokens: Tokens, *, with_code: bool = False) -> str:
         return ""
     from pytest_ibmodels.sandbox.portal.app import create_portal
 
-    portal = create_portal(app.state.tenants, tokens)
+    portal = create_portal(app.state.tenants, tokens, lambda: bool(app.state.is_stopping))
     app.add_middleware(Gate, portal=portal)
     return f"/portal/sign-in?code={portal.state.portal.sessions.new_code()}" if with_code else ""
 

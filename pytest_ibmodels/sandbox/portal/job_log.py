@@ -83,6 +83,7 @@ class _Follower:
 
     def __init__(self, visit: Visit, job_id: str, begin: int) -> None:
         self._visit = visit
+        self._portal: Portal = visit.request.app.state.portal
         self._job_id = job_id
         self._log = visit.tenant.training.log_of(job_id)
         self._offset = begin
@@ -92,7 +93,7 @@ class _Follower:
 
     async def events(self) -> AsyncIterator[bytes]:
         yield b"retry: 1000\n\n"
-        while True:
+        while not self._portal.is_stopping():
             # Asked before the log is read: all that the job has written is there then.
             self._is_over = await self._has_ended()
             size = log_size(self._log)
@@ -149,9 +150,8 @@ class _Follower:
         return is_over
 
     async def _is_signed_in(self) -> bool:
-        portal: Portal = self._visit.request.app.state.portal
         cookie = self._visit.request.cookies.get(cookie_name(self._visit.request), "")
-        return await run_in_threadpool(portal.sessions.find, cookie, is_use=False) is not None
+        return await run_in_threadpool(self._portal.sessions.find, cookie, is_use=False) is not None
 
 
 def _event(name: str, data: object, offset: int) -> bytes:

@@ -35,11 +35,13 @@ class Portal:
 
     Attributes:
         pages: Title and path of each page that the navigation names.
+        is_stopping: Whether the server is about to stop, which ends streams.
     """
 
     sessions: Sessions
     throttle: Throttle
     pages: Sequence[tuple[str, str]]
+    is_stopping: Callable[[], bool]
 
 
 @dataclass(frozen=True)

@@ -122,14 +122,12 @@ class PortalTables:
     def begin_form(self, session_id: str, form_id: str, moment: float) -> bool:
         """Record that a form is sent; return False if it was sent before."""
         row = {"session": session_id, "id": form_id, "sent": moment, "message": "", "location": ""}
-        try:
-            with self._engine.begin() as connection:
-                connection.execute(insert(_FORMS), row)
-        except IntegrityError:
-            return False
-        except Exception as error:
-            with translate_database_errors():
-                raise error from None
+        with translate_database_errors():
+            try:
+                with self._engine.begin() as connection:
+                    connection.execute(insert(_FORMS), row)
+            except IntegrityError:
+                return False
         return True
 
     def end_form(self, session_id: str, form_id: str, outcome: FormRow) -> None:
