@@ -1,7 +1,4 @@
-"""Page of settings: limits, queue, disk, software, and the token's name.
-
-Other parts of a server add a card each to ``settings.html``.
-"""
+"""Page of settings: limits, queue, machines of a cluster, disk, software, and the token's name."""
 
 import importlib.util
 import platform
@@ -54,7 +51,7 @@ def settings_page(visit: Visit) -> Response:
     """Show the settings."""
     tenant = visit.tenant
     settings, unfinished = tenant.settings, tenant.job_listing.unfinished()
-    parts = _parts()
+    parts, status = _parts(), tenant.server.collect()
     return visit.render(
         "settings.html",
         settings=settings,
@@ -65,6 +62,7 @@ def settings_page(visit: Visit) -> Response:
         version=_version(),
         python=platform.python_version(),
         database=_DATABASES.get(tenant.store.engine.dialect.name, tenant.store.engine.dialect.name),
+        nodes=[] if status.executor == "local" else status.nodes,
         parts=parts,
         missing=[part.extra for part in parts if part.missing],
         mounts=[_shown(mount) for mount in tenant.drive.mounts],
