@@ -19,7 +19,9 @@ _SLACK_SECONDS = 5.0
 _CALL_SECONDS = 20.0
 _CLEAN_SECONDS = 30.0
 _LEFTOVER_SECONDS = DROP_SECONDS + 30.0
-_BOOK_SECONDS = (0.005, 0.25)
+_BOOK_SECONDS = (0.005, 0.1)
+_REBOOK_SECONDS = 0.1
+_BOOKINGS = 3
 _PLACES = 3
 """Nodes that are tried for a job before it is given back to the queue as lost."""
 
@@ -62,13 +64,18 @@ class Placer:
         """Wait for a place on a node that can be used; None if the job is cancelled meanwhile."""
         ref = job.spec.ref
         pause, longest = _BOOK_SECONDS
+        bookings, booked = 1, time.monotonic()
         await self._book(job)
         while not job.is_stopping:
             node_id = await asyncio.to_thread(self._session.booked_node, ref)
             node = None if node_id is None else self._cluster.nodes.get(node_id)
-            if node is not None and node.attached.is_set():
-                if node.actor is not None:
-                    return node
+            if node is not None and node.actor is not None:
+                return node
+            is_unusable = node is not None and node.attached.is_set()
+            # Ray learns within 0.1 s that a place has become free, but tries a booking again after a second only.
+            is_late = node_id is None and bookings < _BOOKINGS and time.monotonic() - booked > _REBOOK_SECONDS
+            if is_unusable or is_late:
+                bookings, booked = bookings + is_late, time.monotonic()
                 await self.release(ref)
                 await self._book(job)
             await asyncio.sleep(pause)
