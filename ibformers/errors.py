@@ -6,6 +6,7 @@ TrainingInputError           dataset, documents or hyperparameters are unusable
     ├── RequestRefused       a setting or a field of a request is invalid: change it
     ├── DatabaseUnavailable  the database could not be opened or read: retry
     ├── NoCandidate          there is no candidate, or no previous model: train first
+    ├── ModelChanged         another version is in use, or waits, than the request expects: look again
     ├── ModelIsWorse         the candidate is certainly worse than the model in use: train again, or use force
     └── ModelBusy            another training of this model is running: wait
 """
@@ -58,6 +59,10 @@ class DatabaseUnavailable(TuningError):
 
 class NoCandidate(TuningError):
     """There is no candidate to promote, or no previous model to roll back to."""
+
+
+class ModelChanged(TuningError):
+    """Another version is in use, or waits, than the request expects."""
 
 
 class ModelIsWorse(TuningError):

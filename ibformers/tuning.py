@@ -14,24 +14,43 @@ from __future__ import annotations
 import warnings
 
 from ibformers.databases.rows import DatabaseRows, RowSource
-from ibformers.errors import DatabaseUnavailable, ModelBusy, ModelIsWorse, NoCandidate, RequestRefused, TuningError
+from ibformers.errors import (
+    DatabaseUnavailable,
+    ModelBusy,
+    ModelChanged,
+    ModelIsWorse,
+    NoCandidate,
+    RequestRefused,
+    TuningError,
+)
 from ibformers.service.operations import Tuning, list_models
 from ibformers.tasks.text_classification.answers import (
     AccuracyDifference,
     Comparison,
     Difference,
+    DifferenceAnswer,
+    DiscardAnswer,
     Intervals,
     Metrics,
     ModelAnswer,
+    ModelDetails,
     Prediction,
     RowCounts,
     RowTestPart,
     TakeAnswer,
     TrainAnswer,
+    VersionAnswer,
     WorseRow,
 )
 from ibformers.tasks.text_classification.prediction import Predictor
-from ibformers.tasks.text_classification.requests import MLRequest, ModelSettings, OverrideRequest, TrainRequest
+from ibformers.tasks.text_classification.requests import (
+    DiscardRequest,
+    MLRequest,
+    ModelSettings,
+    OverrideRequest,
+    RollbackRequest,
+    TrainRequest,
+)
 
 __all__ = [
     "AccuracyDifference",
@@ -39,11 +58,16 @@ __all__ = [
     "DatabaseRows",
     "DatabaseUnavailable",
     "Difference",
+    "DifferenceAnswer",
+    "DiscardAnswer",
+    "DiscardRequest",
     "Intervals",
     "MLRequest",
     "Metrics",
     "ModelAnswer",
     "ModelBusy",
+    "ModelChanged",
+    "ModelDetails",
     "ModelIsWorse",
     "ModelSettings",
     "NoCandidate",
@@ -51,6 +75,7 @@ __all__ = [
     "Prediction",
     "Predictor",
     "RequestRefused",
+    "RollbackRequest",
     "RowCounts",
     "RowSource",
     "RowTestPart",
@@ -59,6 +84,7 @@ __all__ = [
     "TrainRequest",
     "Tuning",
     "TuningError",
+    "VersionAnswer",
     "WorseRow",
     "list_models",
 ]

@@ -20,7 +20,7 @@ from ibformers.errors import DatabaseUnavailable, RequestRefused
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import Engine, Inspector, Select
+    from sqlalchemy import Connection, Engine, Inspector, Select
     from sqlalchemy.engine import URL
 
 BATCH = 1000
@@ -82,17 +82,28 @@ class DatabaseRows:
     ) -> Iterator[Iterable[Row]]:
         """Open a table, see `RowSource.read`. Without a primary key the order of the rows is undefined."""
         from sqlalchemy import inspect
-        from sqlalchemy.exc import SQLAlchemyError
 
         schema, name = split_name(table)
         for field, column in named_columns(columns, further):
             check_plain_name(column, field)
+        with self.connect() as connection:
+            statement = select_rows(inspect(connection), schema, name, columns, limit, further)
+            streaming = connection.execution_options(stream_results=True, yield_per=BATCH)
+            with contextlib.closing(streaming.execute(statement)) as result:
+                yield (tuple(row) for row in result)
+
+    @contextlib.contextmanager
+    def connect(self) -> Iterator[Connection]:
+        """Open a connection.
+
+        Raises:
+            DatabaseUnavailable: the database cannot be opened, or fails while the connection is open.
+        """
+        from sqlalchemy.exc import SQLAlchemyError
+
         try:
             with self.engine.connect() as connection:
-                statement = select_rows(inspect(connection), schema, name, columns, limit, further)
-                streaming = connection.execution_options(stream_results=True, yield_per=BATCH)
-                with contextlib.closing(streaming.execute(statement)) as result:
-                    yield (tuple(row) for row in result)
+                yield connection
         except (SQLAlchemyError, RuntimeError) as error:
             # The IRIS driver raises RuntimeError if no server answers.
             if isinstance(error, RuntimeError) and self._url.get_backend_name() != "iris":
@@ -125,22 +136,45 @@ def select_rows(
     """
     from sqlalchemy import column, select, table
 
-    if schema is not None:
-        schema = _schema(catalogue, schema)
-    tables = catalogue.get_table_names(schema)
-    readable = [*tables, *catalogue.get_view_names(schema), *_other_names(catalogue, schema)]
-    name = _existing(name, readable, "table", f"table {name} in {schema or 'the database'}")
+    schema, name = existing_table(catalogue, schema, name)
     there = [found["name"] for found in catalogue.get_columns(name, schema)]
     chosen = [
         _existing(wanted, there, field, f"column {wanted} in table {name}")
         for field, wanted in named_columns(columns, further)
     ]
-    keys = catalogue.get_pk_constraint(name, schema)["constrained_columns"] if name in tables else []
+    is_table = name in catalogue.get_table_names(schema)
+    keys = catalogue.get_pk_constraint(name, schema)["constrained_columns"] if is_table else []
     source = table(name, *(column(each) for each in {*chosen, *keys}), schema=schema)
     statement = select(*(source.c[each] for each in chosen))
     if keys:
         statement = statement.order_by(*(source.c[each] for each in keys))
     return statement if limit is None else statement.limit(limit)
+
+
+def existing_table(catalogue: Inspector, schema: str | None, name: str) -> tuple[str | None, str]:
+    """Return the schema of a table or view, or None, and its name, as spelled in the catalogue.
+
+    Raises:
+        RequestRefused: the catalogue does not have them.
+    """
+    if schema is not None:
+        schema = _schema(catalogue, schema)
+    readable = readable_names(catalogue, schema)
+    return schema, _existing(name, readable, "table", f"table {name} in {schema or 'the database'}")
+
+
+def readable_names(catalogue: Inspector, schema: str | None) -> list[str]:
+    """Return the names of all tables, views and other objects of a schema that have rows."""
+    return [
+        *catalogue.get_table_names(schema),
+        *catalogue.get_view_names(schema),
+        *_other_names(catalogue, schema),
+    ]
+
+
+def is_plain_name(name: str) -> bool:
+    """Return whether a name has letters, digits and underscores only."""
+    return _IDENTIFIER.fullmatch(name) is not None
 
 
 def named_columns(columns: tuple[str, str], further: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -166,7 +200,7 @@ def check_plain_name(name: str, field: str) -> str:
     Raises:
         RequestRefused: the name has other characters than letters, digits and underscores.
     """
-    if not _IDENTIFIER.fullmatch(name):
+    if not is_plain_name(name):
         raise RequestRefused(
             f"Train request: {field} has {name!r}, which is not a plain name (letters, digits and _; a table may have "
             "its schema before a dot).",

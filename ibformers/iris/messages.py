@@ -32,7 +32,7 @@ class OverrideRequest(_Free):
 
 
 class RollbackRequest(_Free):
-    """Request to put the previous model in use, without fields."""
+    """Request to put the previous model in use, with the fields of `ibformers.tuning.RollbackRequest`."""
 
 
 class MLRequest(_Free):

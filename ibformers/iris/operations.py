@@ -80,9 +80,7 @@ class TuningOperation(_Operation):
         return self._tuning().override(given).model_dump(mode="json")
 
     def _rollback(self, given: dict[str, Any]) -> dict[str, Any]:
-        if given:
-            raise RequestRefused(f"Rollback request: {', '.join(given)} is not a field of it (send {{}}).", min(given))
-        return self._tuning().rollback().model_dump(mode="json")
+        return self._tuning().rollback(given).model_dump(mode="json")
 
     def _tuning(self) -> Tuning:
         return Tuning(self._settings(), self._rows())

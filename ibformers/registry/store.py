@@ -174,8 +174,11 @@ class ModelStore:
             self._prune()
         return version, before
 
-    def rollback(self) -> tuple[Version, Version]:
+    def rollback(self, check: Callable[[Version, Version | None], None] | None = None) -> tuple[Version, Version]:
         """Put the previous version in use; the one in use becomes the previous one, so a second rollback undoes it.
+
+        Args:
+            check: called with the previous version and the model in use, as in `promote`.
 
         Returns:
             The version in use now, and the one before it.
@@ -187,10 +190,31 @@ class ModelStore:
             version = self.previous()
             if version is None:
                 raise NoCandidate(f"No version of {self.model_name} was replaced yet: there is none to bring back.")
+            if check is not None:
+                check(version, self.in_use())
             before = self._switch(version)
             self._prune()
         assert before is not None  # noqa: S101 - only a model in use has a previous one
         return version, before
+
+    def discard(self, check: Callable[[Version, Version | None], None] | None = None) -> Version:
+        """Delete the candidate, and return it.
+
+        Args:
+            check: called with the candidate and the model in use, as in `promote`.
+
+        Raises:
+            NoCandidate: there is no candidate.
+        """
+        with self._locked("change"):
+            version = self.candidate()
+            if version is None:
+                raise NoCandidate(f"No new model of {self.model_name} waits: there is none to discard.")
+            if check is not None:
+                check(version, self.in_use())
+            self._candidate.unlink()
+            self._prune()
+        return version
 
     def _read_in_use(self) -> Version | None:
         # While a folder is adopted, its version is complete and the folder may not be.

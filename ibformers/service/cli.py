@@ -18,6 +18,7 @@ from ibformers.databases.rows import DatabaseRows
 from ibformers.databases.url import fill_variables, has_plain_password
 from ibformers.errors import RequestRefused, TuningError
 from ibformers.service.operations import Tuning, list_models
+from ibformers.service.service import choose_batch_sizes, list_arguments, show_tables
 from ibformers.tasks.text_classification.prediction import Predictor, as_json
 from ibformers.tasks.text_classification.requests import ModelSettings
 
@@ -73,21 +74,48 @@ def _parser() -> argparse.ArgumentParser:
     train = commands.add_parser(
         "train", parents=[model, request], help="train and evaluate a new model; it waits for an override"
     )
-    train.add_argument(
-        "--database",
-        default=f"${{{DATABASE_VARIABLE}}}",
-        help=f"URL of SQLAlchemy; ${{VARIABLE}} is replaced (default: ${{{DATABASE_VARIABLE}}})",
-    )
+    _add_database(train)
     train.set_defaults(run=_train)
     override = commands.add_parser("override", parents=[model], help="put the new model that waits in use")
     override.add_argument("--force", action="store_true", help="even if it is certainly worse than the model in use")
     override.set_defaults(run=_override)
-    commands.add_parser("rollback", parents=[model], help="put the previous model in use again").set_defaults(
-        run=_rollback
+    rollback = commands.add_parser("rollback", parents=[model], help="put the previous model in use again")
+    rollback.set_defaults(run=_rollback)
+    discard = commands.add_parser("discard", parents=[model], help="delete the new model that waits")
+    discard.set_defaults(run=_discard)
+    for command in (override, rollback):
+        command.add_argument("--expected-in-use", metavar="VERSION", help="do it only if this version is in use")
+    for command in (override, discard):
+        command.add_argument("--expected-candidate", metavar="VERSION", help="do it only if this version waits")
+    commands.add_parser("show", parents=[model], help="show the versions of a model and their trainings").set_defaults(
+        run=_show
     )
     commands.add_parser("predict", parents=[model, request], help="ask the model in use").set_defaults(run=_predict)
     commands.add_parser("models", parents=[folder], help="list the models").set_defaults(run=_models)
+    _add_looking_up(commands)
     return parser
+
+
+def _add_looking_up(commands: argparse._SubParsersAction[_Parser]) -> None:
+    """Add the commands that need no models."""
+    tables = commands.add_parser("tables", help="list the tables of a database, or the columns of one of them")
+    _add_database(tables)
+    tables.add_argument("--table", help="table or view whose columns are listed")
+    tables.set_defaults(run=_tables, quiet=True)
+    arguments = commands.add_parser("arguments", help="list the arguments that a train request may have")
+    arguments.set_defaults(run=lambda _: list_arguments(), quiet=True)
+    sizes = commands.add_parser("batch-sizes", help="show the batch sizes that a training chooses by itself")
+    sizes.add_argument("--rows", type=int, required=True, help="number of rows that are read")
+    sizes.add_argument("--p-of-train", type=float, default=0.8, help="mean share of the rows that train (0.8)")
+    sizes.set_defaults(run=_batch_sizes, quiet=True)
+
+
+def _add_database(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--database",
+        default=f"${{{DATABASE_VARIABLE}}}",
+        help=f"URL of SQLAlchemy; ${{VARIABLE}} is replaced (default: ${{{DATABASE_VARIABLE}}})",
+    )
 
 
 def _train(given: argparse.Namespace) -> Any:
@@ -97,11 +125,32 @@ def _train(given: argparse.Namespace) -> Any:
 
 
 def _override(given: argparse.Namespace) -> Any:
-    return _tuning(given).override({"force": given.force}).model_dump(mode="json")
+    request = {"force": given.force, **_expected(given, "expected_in_use", "expected_candidate")}
+    return _tuning(given).override(request).model_dump(mode="json")
 
 
 def _rollback(given: argparse.Namespace) -> Any:
-    return _tuning(given).rollback().model_dump(mode="json")
+    return _tuning(given).rollback(_expected(given, "expected_in_use")).model_dump(mode="json")
+
+
+def _discard(given: argparse.Namespace) -> Any:
+    return _tuning(given).discard(_expected(given, "expected_candidate")).model_dump(mode="json")
+
+
+def _expected(given: argparse.Namespace, *names: str) -> dict[str, str]:
+    return {name: getattr(given, name) for name in names if getattr(given, name) is not None}
+
+
+def _show(given: argparse.Namespace) -> Any:
+    return _tuning(given).show().model_dump(mode="json")
+
+
+def _tables(given: argparse.Namespace) -> Any:
+    return show_tables({"database": _database(given.database), "table": given.table})
+
+
+def _batch_sizes(given: argparse.Namespace) -> Any:
+    return choose_batch_sizes({"rows": given.rows, "p_of_train": given.p_of_train})
 
 
 def _predict(given: argparse.Namespace) -> Any:

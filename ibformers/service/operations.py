@@ -7,11 +7,26 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from ibformers.errors import RequestRefused
+from ibformers.errors import ModelChanged, RequestRefused
 from ibformers.registry.store import TRAINING_RECORD, ModelStore
-from ibformers.tasks.text_classification.answers import ModelAnswer, TakeAnswer, TrainAnswer
-from ibformers.tasks.text_classification.promotion import KnownDifference, check_not_worse
-from ibformers.tasks.text_classification.requests import CLASSIFICATION, ModelSettings, OverrideRequest, TrainRequest
+from ibformers.tasks.text_classification.answers import (
+    DifferenceAnswer,
+    DiscardAnswer,
+    ModelAnswer,
+    ModelDetails,
+    TakeAnswer,
+    TrainAnswer,
+    VersionAnswer,
+)
+from ibformers.tasks.text_classification.promotion import KnownDifference, check_not_worse, known_difference
+from ibformers.tasks.text_classification.requests import (
+    CLASSIFICATION,
+    DiscardRequest,
+    ModelSettings,
+    OverrideRequest,
+    RollbackRequest,
+    TrainRequest,
+)
 from ibformers.trainer.threads import let_waiting_threads_sleep
 
 if TYPE_CHECKING:
@@ -93,6 +108,7 @@ class Tuning:
 
         Raises:
             NoCandidate: there is no candidate: train first.
+            ModelChanged: another version is in use, or is the candidate, than the request expects.
             ModelIsWorse: the candidate is certainly worse than the model in use, and the request has no `force`.
             RequestRefused: the request has a wrong field.
         """
@@ -101,6 +117,8 @@ class Tuning:
 
         def check(candidate: Version, in_use: Version | None) -> None:
             nonlocal known
+            _check_expected(name, "expected_in_use", asked.expected_in_use, in_use)
+            _check_expected(name, "expected_candidate", asked.expected_candidate, candidate)
             known = check_not_worse(
                 name,
                 f"version {candidate.name}, which waits,",
@@ -113,13 +131,66 @@ class Tuning:
         version, before = self.store.promote(check)
         return promotion_answer(name, version, before, known)
 
-    def rollback(self) -> TakeAnswer:
+    def rollback(self, request: RollbackRequest | Mapping[str, Any] | None = None) -> TakeAnswer:
         """Put the previous version in use; a second rollback undoes the first.
 
         Raises:
             NoCandidate: there is no previous version.
+            ModelChanged: another version is in use than the request expects.
+            RequestRefused: the request has a wrong field.
         """
-        return promotion_answer(self.settings.model_name, *self.store.rollback())
+        asked = RollbackRequest.of({} if request is None else request)
+        name = self.settings.model_name
+
+        def check(_previous: Version, in_use: Version | None) -> None:
+            _check_expected(name, "expected_in_use", asked.expected_in_use, in_use)
+
+        return promotion_answer(name, *self.store.rollback(check))
+
+    def discard(self, request: DiscardRequest | Mapping[str, Any] | None = None) -> DiscardAnswer:
+        """Delete the candidate; the model in use stays as it is.
+
+        Raises:
+            NoCandidate: there is no candidate.
+            ModelChanged: another version is the candidate than the request expects.
+            RequestRefused: the request has a wrong field.
+        """
+        asked = DiscardRequest.of({} if request is None else request)
+        name = self.settings.model_name
+
+        def check(candidate: Version, _in_use: Version | None) -> None:
+            _check_expected(name, "expected_candidate", asked.expected_candidate, candidate)
+
+        discarded, in_use = self.store.discard(check), self.store.in_use()
+        message = f"Version {discarded.name} of {name}, which waited, is deleted."
+        logger.info("%s", message)
+        return DiscardAnswer(
+            model_name=name, discarded=discarded.name, in_use=in_use.name if in_use else None, message=message
+        )
+
+    def show(self) -> ModelDetails:
+        """Return the versions of the model, with the records of their trainings.
+
+        Raises:
+            RequestRefused: there is no such model.
+        """
+        name, in_use = self.settings.model_name, self.store.in_use()
+        if in_use is None:
+            raise RequestRefused(
+                f"Setting model_name: there is no model {name}: send a train request first.", "model_name"
+            )
+        candidate, previous = self.store.candidate(), self.store.previous()
+        difference = None
+        if candidate is not None:
+            known = known_difference(_training_record(candidate), in_use.name)
+            difference = DifferenceAnswer(verdict=known.verdict, sentence=known.sentence)
+        return ModelDetails(
+            model_name=name,
+            in_use=_version_answer(in_use),
+            waiting=_version_answer(candidate) if candidate else None,
+            previous=_version_answer(previous) if previous else None,
+            difference=difference,
+        )
 
 
 def promotion_answer(
@@ -140,6 +211,22 @@ def promotion_answer(
     return TakeAnswer(
         model_name=model_name, in_use=version.name, previous=before.name if before else None, message=message
     )
+
+
+def _check_expected(model_name: str, field: str, expected: str | None, found: Version | None) -> None:
+    """Raise ModelChanged if a request expects another version than `found`."""
+    name = found.name if found else None
+    if expected is not None and expected != name:
+        what = "to be in use" if field == "expected_in_use" else "to wait"
+        raise ModelChanged(
+            f"{model_name} stays as it is: version {expected} was expected {what}, but it is {name or 'no version'} by "
+            "now: look at the versions again, then decide.",
+            field,
+        )
+
+
+def _version_answer(version: Version) -> VersionAnswer:
+    return VersionAnswer(name=version.name, training=_training_record(version) or None)
 
 
 def _training_record(version: Version) -> dict[str, Any]:

@@ -102,4 +102,4 @@ def close_tenants(tenants: Tenants) -> None:
     """Close the tenants of an application in this process, and leave alone the sandboxes that it has started."""
     for tenant in tenants._by_name.values():
         tenant.close()
-    tenants._lock.close()
+    tenants._folder.close()

@@ -163,8 +163,9 @@ def test_a_stream_ends_with_the_server_and_with_the_session(tmp_path: Path, monk
     tokens = Tokens({ONLY: "token-of-ada"})
     tenants = Tenants(Settings(tmp_path / "data"), tokens.names)
     store = tenants.get(ONLY).store
-    job_id = store.new_job("train")
-    store.start(job_id)
+    job_id, _is_new = store.new_job("train")
+    store.claim(job_id, store.owner)
+    store.confirm(job_id, 1, store.owner, None)
     stopping: list[bool] = []
     app = create_portal(tenants, tokens, lambda: bool(stopping))
     person = TestClient(app, "http://sandbox.test", follow_redirects=False, headers={"Origin": "http://sandbox.test"})

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import Column, Float, Integer, MetaData, String, Table, Text, create_engine, event, insert
+from sqlalchemy import event, insert
 
 from pytest_ibmodels.sandbox.plaintext import visible
 from pytest_ibmodels.sandbox.portal.formats import NOTHING, ago, cut, duration, size
@@ -15,17 +15,20 @@ from pytest_ibmodels.sandbox.portal.rendering import environment, html_response
 from pytest_ibmodels.sandbox.portal.reported import Curve, Panel, reported
 from pytest_ibmodels.sandbox.storage.audit import Audit
 from pytest_ibmodels.sandbox.storage.job_listing import JobListing
-from pytest_ibmodels.sandbox.storage.job_store import Job, Store
 from pytest_ibmodels.sandbox.storage.portal_tables import FormRow, PortalTables, SessionRow
+from pytest_ibmodels.sandbox.storage.stores import open_store
+from pytest_ibmodels.sandbox.storage.tables import Job
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from pytest_ibmodels.sandbox.storage.job_store import Store
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
+    store = open_store(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
     yield store
     store.close()
 
@@ -33,9 +36,9 @@ def store(tmp_path: Path) -> Iterator[Store]:
 @pytest.fixture
 def shared_store(request: pytest.FixtureRequest) -> Iterator[Store]:
     """A store in a PostgreSQL, without any table before and after."""
-    store = Store(request.getfixturevalue("postgresql"))
+    store = open_store(request.getfixturevalue("postgresql"))
     yield store
-    for table in ("jobs", "models", "packages", "audit", "portal_sessions", "portal_forms"):
+    for table in ("jobs", "models", "packages", "servers", "audit", "portal_sessions", "portal_forms"):
         with store.engine.begin() as connection:
             connection.exec_driver_sql(f"DROP TABLE IF EXISTS {table}")
     store.close()
@@ -53,7 +56,7 @@ def test_pages_of_jobs_have_each_job_once(request: pytest.FixtureRequest, kind: 
         connection.execute(insert(Job), [job(number) for number in range(100)])
     listing = JobListing(store.engine)
     ids, page, keys = [], listing.page(9), []
-    assert (page.newer, listing.has_models, listing.models(9)) == (False, False, [])
+    assert (page.newer, listing.models(9)) == (False, [])
     while True:
         ids += [row.id for row in page.rows]
         keys.append(page.rows[0].key)
@@ -89,24 +92,17 @@ def test_jobs_are_filtered(store: Store) -> None:
         connection.execute(insert(Job), rows)
     listing = JobListing(store.engine)
     for number, state in enumerate(("queued", "running", "done", "failed", "cancelled")):
-        rows_found = listing.page(9, state=state, model="ignored").rows  # type: ignore[arg-type]
+        rows_found = listing.page(9, state=state).rows  # type: ignore[arg-type]
         assert [(row.id, row.shown_state) for row in rows_found] == [(f"{number:04}", state)]
 
 
-def test_columns_of_a_later_version_are_shown(tmp_path: Path) -> None:
-    names = ("id", "kind", "state", "task_state", "message", "model_name", "node")
-    columns = [Column(name, Text if name != "id" else String(64), primary_key=name == "id") for name in names]
-    numbers = [Column(name, Float) for name in ("created", "started", "finished")]
-    table = Table("jobs", MetaData(), *columns, *numbers, Column("peak_memory", Integer))
-    engine = create_engine(f"sqlite:///{tmp_path / 'later.sqlite'}")
-    table.create(engine)
-    rows = [job(n, model_name=name, node="gpu-1") for n, name in enumerate(("b", "a", "b", None))]
-    with engine.begin() as connection:
-        connection.execute(insert(table), [{name: row.get(name) for name in table.c.keys()} for row in rows])  # noqa: SIM118
-    listing = JobListing(engine, table)
+def test_models_and_nodes_are_listed(store: Store) -> None:
+    rows = [job(n, model_name=name, node="gpu-1") for n, name in enumerate(("b", "a", "b", ""))]
+    with store.engine.begin() as connection:
+        connection.execute(insert(Job), rows)
+    listing = JobListing(store.engine)
     assert listing.models(9) == ["a", "b"]
     assert [(row.id, row.node) for row in listing.page(9, model="b").rows] == [("0002", "gpu-1"), ("0000", "gpu-1")]
-    engine.dispose()
 
 
 @pytest.mark.parametrize("kind", ["store", "shared_store"])
@@ -114,13 +110,20 @@ def test_the_audit_is_read_in_pages(request: pytest.FixtureRequest, kind: str) -
     store: Store = request.getfixturevalue(kind)
     audit = Audit(store.engine)
     for number in range(5):
-        audit.record("ada (portal)", "override", "model reviews", before=str(number), after=str(number + 1))
-    first, second = audit.entries(2)
-    assert first.at >= second.at
-    rest = audit.entries(9, before=(second.at, second.id))
-    assert {entry.after for entry in (first, second, *rest)} == {"1", "2", "3", "4", "5"}
-    audit.forget_before(first.at + 1)
-    assert audit.entries(9) == []
+        audit.record("ada (API)", "publish" if number % 2 else "cancel", f"job {number}")
+    first = audit.page(2)
+    second = audit.page(2, before=first.entries[-1].key)
+    back = audit.page(2, after=second.entries[0].key)
+    last = audit.page(2, before=second.entries[-1].key)
+    pages = [
+        ([entry.subject for entry in page.entries], page.older, page.newer) for page in (first, second, back, last)
+    ]
+    newest, then, oldest = (["job 4", "job 3"], True), (["job 2", "job 1"], True, True), (["job 0"], False, True)
+    assert pages == [(*newest, False), then, (*newest, False), oldest]
+    assert audit.actions() == ["cancel", "publish"]
+    assert [entry.subject for entry in audit.page(9, action="publish").entries] == ["job 3", "job 1"]
+    audit.forget_before(first.entries[0].at)
+    assert [entry.subject for entry in audit.page(9, before="no key").entries] == ["job 4"]
 
 
 @pytest.mark.parametrize("kind", ["store", "shared_store"])

@@ -17,6 +17,7 @@ from sqlalchemy import create_engine, inspect, text
 from pytest_ibmodels.sandbox.errors import SandboxError, UsageError
 from pytest_ibmodels.sandbox.services.marketplace import Marketplace, applications_mount
 from pytest_ibmodels.sandbox.settings import Settings
+from pytest_ibmodels.sandbox.storage.audit import Audit
 from pytest_ibmodels.sandbox.storage.drive import Drive
 from pytest_ibmodels.sandbox.storage.mounts import parse_mounts
 from pytest_ibmodels.sandbox.storage.paths import DrivePath
@@ -58,7 +59,8 @@ class Shop:
     def open(self) -> None:
         self.store = open_store(self.settings.database_url)
         self.drive = Drive(self.settings.drive_root, self.settings.scratch, [applications_mount(self.settings)])
-        self.market = Marketplace(self.settings, self.drive, self.store)
+        self.audit = Audit(self.store.engine)
+        self.market = Marketplace(self.settings, self.drive, self.store, self.audit)
 
     def restart(self) -> None:
         self.store.close()
@@ -67,7 +69,7 @@ class Shop:
     def publish(self, files: dict[str, str] | bytes, path: str = "a/b/fs/c/x.ibsolution") -> None:
         place = DrivePath.parse(path)
         self.drive.write(place, files if isinstance(files, bytes) else zipped(files))
-        self.market.publish(place)
+        self.market.publish(place, "ada (API)")
 
     def versions(self) -> dict[str, list[str]]:
         return {app.name: app.available_versions for app in self.market.apps()}
@@ -381,7 +383,7 @@ def test_the_package_that_is_called_like_the_module_is_meant(shop: Shop) -> None
 def test_a_start_brings_files_and_store_together_again(shop: Shop) -> None:
     for version in ("1.0.0", "2.0.0"):
         shop.publish(package("shop", version))
-    shop.market.install("shop", "1.0.0")
+    shop.market.install("shop", "1.0.0", "ada (API)")
     root = shop.settings.applications_root
     # As the death of a server leaves it between two steps: of a publish, of an install, and of the loss of a file.
     stored = root / "Marketplace" / "All" / "shop"
@@ -405,7 +407,7 @@ def test_a_data_folder_from_before_there_was_a_marketplace(shop: Shop) -> None:
     engine = create_engine(shop.settings.database_url)
     with engine.begin() as connection:
         connection.execute(text("DROP TABLE packages"))
-        assert inspect(connection).get_table_names() == ["jobs", "models", "servers"]
+        assert inspect(connection).get_table_names() == ["audit", "jobs", "models", "servers"]
     engine.dispose()
     shop.restart()
     shop.publish(package("shop", "1.0.0"))
@@ -433,7 +435,7 @@ def test_of_equal_versions_the_one_published_last_is_the_newest(shop: Shop, monk
 
 def test_a_name_with_spaces_as_the_docs_have_it(shop: Shop) -> None:
     shop.publish(package("my tiny package", "1.0.0", "tiny"))
-    shop.market.install("my tiny package", "1.0.0")
+    shop.market.install("my tiny package", "1.0.0", "ada (API)")
     assert shop.versions() == {"my tiny package": ["1.0.0"]}
     with pytest.raises(SandboxError, match="expected letters, digits, and after the first of them spaces"):
         shop.publish(package("ends with a space ", "1.0.0", "tiny"))
@@ -456,3 +458,21 @@ def test_packing_leaves_links_out_and_does_not_pack_what_it_makes(shop: Shop) ->
 def test_a_mount_cannot_hide_it(at: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="shows the marketplace; give the mount a folder elsewhere"):
         parse_mounts([f"{at}={tmp_path}"], tmp_path)
+
+
+def test_each_change_is_in_the_audit_once(shop: Shop) -> None:
+    for version in ("1.0.0", "2.0.0"):
+        shop.publish(package("shop", version))
+    for _ in range(2):
+        shop.market.install("shop", "1.0.0", "ada (portal)")
+    shop.market.unpublish("shop", "2.0.0", "ada (portal)")
+    for refused in (shop.market.unpublish, shop.market.install):
+        with pytest.raises(SandboxError, match="not published"):
+            refused("shop", "2.0.0", "ada (API)")
+    found = [(e.who, e.action, e.subject, e.before, e.after) for e in reversed(shop.audit.page(9).entries)]
+    assert found == [
+        ("ada (API)", "publish", "package shop", None, "1.0.0"),
+        ("ada (API)", "publish", "package shop", "1.0.0", "2.0.0"),
+        ("ada (portal)", "install", "package shop", None, "1.0.0"),
+        ("ada (portal)", "unpublish", "package shop", "2.0.0", "1.0.0"),
+    ]

@@ -16,6 +16,7 @@ from pytest_ibmodels.sandbox.errors import BusyError, DataInUseError, SandboxErr
 from pytest_ibmodels.sandbox.services.marketplace import Marketplace, applications_mount
 from pytest_ibmodels.sandbox.settings import Settings
 from pytest_ibmodels.sandbox.storage import data_folder, locks
+from pytest_ibmodels.sandbox.storage.audit import Audit
 from pytest_ibmodels.sandbox.storage.data_folder import DataFolder, remove_old_scratch
 from pytest_ibmodels.sandbox.storage.drive import Drive
 from pytest_ibmodels.sandbox.storage.job_secrets import delete_secrets, read_secrets, write_secrets
@@ -165,13 +166,13 @@ def test_two_servers_publish_the_same_version(tmp_path: Path, urls: tuple[str, s
             scratch.mkdir(parents=True)
             shared = SharedPathLocks(settings.locks_root, tmp_path)
             drive = Drive(settings.drive_root, scratch, [applications_mount(settings)], shared)
-            shops.append((drive, Marketplace(settings, drive, store, shared)))
+            shops.append((drive, Marketplace(settings, drive, store, Audit(store.engine), shared)))
         path = DrivePath.parse("a/b/fs/c/x.ibsolution")
         shops[0][0].write(path, zipped({"package.json": '{"name": "p", "version": "1.0.0"}', "p/__init__.py": ""}))
 
         def publish(market: Marketplace) -> str:
             try:
-                market.publish(path)
+                market.publish(path, "ada")
             except SandboxError as error:
                 return str(error)
             return ""
@@ -182,7 +183,7 @@ def test_two_servers_publish_the_same_version(tmp_path: Path, urls: tuple[str, s
         assert answers[1].startswith("publish: p 1.0.0 is published already, nothing was changed")
         for _drive, market in shops:
             assert [(app.name, app.available_versions) for app in market.apps()] == [("p", ["1.0.0"])]
-        shops[1][1].install("p", "1.0.0")
+        shops[1][1].install("p", "1.0.0", "ada")
         assert shops[0][1].apps()[0].installed_versions == ["1.0.0"]
 
 

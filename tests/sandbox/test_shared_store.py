@@ -19,9 +19,11 @@ from sqlalchemy.exc import OperationalError
 
 from pytest_ibmodels.sandbox.errors import BusyError
 from pytest_ibmodels.sandbox.services.tasks import TaskRunner
+from pytest_ibmodels.sandbox.storage import databases
 from pytest_ibmodels.sandbox.storage.job_store import CANCELLED, RESTARTED, Store
 from pytest_ibmodels.sandbox.storage.stores import open_store
 from pytest_ibmodels.sandbox.storage.tables import Job, PackageRow
+from pytest_ibmodels.sandbox.storage.transactions import lock_servers
 from tests.conftest import ROOT
 from tests.sandbox.running import soon
 from tests.sandbox.test_databases import OLD_TABLES
@@ -256,6 +258,25 @@ def crash(url: str) -> None:
     with contextlib.suppress(OperationalError), engine.connect() as connection:
         os.kill(connection.scalar(text("SELECT pg_backend_pid()")), signal.SIGKILL)
     engine.dispose()
+
+
+def test_a_server_that_is_frozen_in_a_transaction_blocks_the_others_for_a_moment(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "idle_in_transaction_session_timeout = '3s'" in databases._FROZEN_SERVER
+    monkeypatch.setattr(databases, "_FROZEN_SERVER", databases._FROZEN_SERVER.replace("'3s'", "'200ms'"))
+    with contextlib.closing(open_store(url, "a")) as awake, contextlib.closing(open_store(url, "b")) as frozen:
+        job_id, _is_new = awake.new_job("train")
+
+        def freeze() -> None:
+            with frozen.database.writing() as connection:
+                lock_servers(connection)
+                assert awake.claim(job_id, "a") is not None
+                connection.execute(text("SELECT 1"))
+
+        with pytest.raises(BusyError, match="idle-in-transaction timeout"):
+            freeze()
+        assert getattr(frozen.job(job_id), "owner", None) == "a"
 
 
 def test_nothing_is_answered_from_memory(a: Store, b: Store) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -250,6 +250,83 @@ class TakeAnswer(_Answer):
     in_use: str
     previous: str | None
     message: str
+
+
+class DiscardAnswer(_Answer):
+    """A deleted candidate.
+
+    Attributes:
+        model_name: name of the model.
+        discarded: the version that was the candidate.
+        in_use: the version in use, which has not changed; None if there is none.
+        message: the change in words.
+    """
+
+    model_name: str
+    discarded: str
+    in_use: str | None
+    message: str
+
+
+class VersionAnswer(_Answer):
+    """A version of a model.
+
+    Attributes:
+        name: name of the version.
+        training: the answer of its training, without `version`, `waiting`, `predictions` and `message`; None if it was
+            not trained here.
+    """
+
+    name: str
+    training: dict[str, Any] | None
+
+
+Verdict = Literal["better", "worse", "undecided", "unknown"]
+"""Difference of two models: certainly better or worse, undecided on these rows, or not known."""
+
+
+class DifferenceAnswer(_Answer):
+    """Difference between the candidate and the model in use.
+
+    Attributes:
+        verdict: "worse" candidates are promoted only with `force`.
+        sentence: the difference in words.
+    """
+
+    verdict: Verdict
+    sentence: str
+
+
+class ModelDetails(_Answer):
+    """Versions of a model, with the records of their trainings.
+
+    Attributes:
+        model_name: name of the model.
+        in_use: the version in use.
+        waiting: the candidate, or None.
+        previous: the version that a rollback brings back, or None.
+        difference: between the candidate and the version in use; None without a candidate.
+    """
+
+    model_name: str
+    in_use: VersionAnswer
+    waiting: VersionAnswer | None
+    previous: VersionAnswer | None
+    difference: DifferenceAnswer | None
+
+
+class ArgumentAnswer(_Answer):
+    """An argument of a training.
+
+    Attributes:
+        name: its name in `transformers.TrainingArguments`.
+        default: its default here, as JSON or in words.
+        help: its description by transformers.
+    """
+
+    name: str
+    default: str
+    help: str
 
 
 class ModelAnswer(_Answer):

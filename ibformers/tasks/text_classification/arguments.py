@@ -24,10 +24,18 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 
-LEARNING_RATE = 1.5e-4
-EPOCHS = 3.0
-WARMUP = 0.1
-WEIGHT_DECAY = 0.01
+DEFAULTS: dict[str, Any] = {
+    "num_train_epochs": 3.0,
+    "learning_rate": 1.5e-4,
+    "warmup_steps": 0.1,
+    "weight_decay": 0.01,
+    "train_sampling_strategy": "sequential",
+    "save_strategy": "no",
+    "report_to": "none",
+    "disable_tqdm": True,
+    "logging_nan_inf_filter": False,
+}
+"""Defaults for fine-tuning a small pretrained model that differ from those of transformers."""
 
 BOUNDS: dict[str, FieldInfo] = {
     "num_train_epochs": Field(gt=0),
@@ -224,19 +232,10 @@ def training_arguments(checked: Mapping[str, Any], size: TrainingSize, folder: s
     """
     values: dict[str, Any] = {
         "output_dir": folder,
-        "num_train_epochs": EPOCHS,
         "per_device_train_batch_size": size.train_batch,
         "per_device_eval_batch_size": size.eval_batch,
-        "learning_rate": LEARNING_RATE,
-        "warmup_steps": WARMUP,
-        "weight_decay": WEIGHT_DECAY,
-        "train_sampling_strategy": "sequential",
-        "save_strategy": "no",
-        "report_to": "none",
-        "disable_tqdm": True,
-        "logging_nan_inf_filter": False,
     }
-    values |= _machine(checked) | dict(checked)
+    values |= DEFAULTS | _machine(checked) | dict(checked)
     updates = _updates(values, size.rows)
     values.setdefault("logging_steps", max(1, math.ceil(updates / LOG_POINTS)))
     if str(getattr(values.get("eval_strategy"), "value", values.get("eval_strategy"))) == "steps":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import tempfile
 from array import array
 from collections.abc import Sequence
@@ -275,11 +274,3 @@ def _check_rows(request: TrainRequest, rows: TokenisedRows) -> None:
             "(columns are first the label, second the text).",
             "columns",
         )
-
-
-def automatic_batch_size(rows: int) -> int:
-    """Return the square root of the number of rows, rounded down, and at most 32.
-
-    The size need not divide the number of rows, which the split decides and which may be a prime number.
-    """
-    return min(32, math.isqrt(rows))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from ibformers.errors import ModelIsWorse
-from ibformers.tasks.text_classification.answers import MIN_ROWS, Comparison
+from ibformers.tasks.text_classification.answers import MIN_ROWS, Comparison, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,11 +25,16 @@ class KnownDifference:
 
     Attributes:
         sentence: the difference as one line of text.
-        is_certainly_worse: whether the new model is certainly worse than the one that it would replace.
+        verdict: the new model is certainly "better" or "worse" than the one that it would replace, or the test rows
+            leave it "undecided", or nothing is known.
     """
 
     sentence: str
-    is_certainly_worse: bool = False
+    verdict: Verdict = "unknown"
+
+    @property
+    def is_certainly_worse(self) -> bool:
+        return self.verdict == "worse"
 
 
 def known_difference(record: Mapping[str, Any], in_use: str | None) -> KnownDifference:
@@ -57,7 +62,7 @@ def known_difference(record: Mapping[str, Any], in_use: str | None) -> KnownDiff
         return KnownDifference(
             "Nothing is known of the difference from the model before: the recorded comparison is not valid."
         )
-    return KnownDifference(_sentence(comparison), is_certainly_worse(comparison))
+    return KnownDifference(_sentence(comparison), _verdict(comparison))
 
 
 def check_not_worse(
@@ -97,6 +102,15 @@ def is_certainly_worse(comparison: Comparison) -> bool:
     from ibformers.statistics import mcnemar_worse
 
     return mcnemar_worse(comparison.only_old_right, comparison.only_new_right) < _SIGNIFICANT
+
+
+def _verdict(comparison: Comparison) -> Verdict:
+    if comparison.f1 is None:
+        return "unknown"
+    if is_certainly_worse(comparison):
+        return "worse"
+    is_better = comparison.f1.low > _TOLERANCE and comparison.rows >= MIN_ROWS
+    return "better" if is_better else "undecided"
 
 
 def _compared_with(record: Mapping[str, Any]) -> str | None:

@@ -131,17 +131,67 @@ class OverrideRequest(_Message):
 
     Attributes:
         force: promote the candidate even if it is certainly worse than the model in use.
+        expected_in_use: version that must be in use; None accepts every version.
+        expected_candidate: version that must be the candidate; None accepts every version.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     force: Annotated[bool, Field(strict=True)] = False
+    expected_in_use: str | None = None
+    expected_candidate: str | None = None
 
 
 class RollbackRequest(_Message):
-    """Request to put the previous model in use, without fields."""
+    """Request to put the previous model in use.
+
+    Attributes:
+        expected_in_use: version that must be in use; None accepts every version.
+    """
 
     model_config = ConfigDict(extra="forbid")
+
+    expected_in_use: str | None = None
+
+
+class DiscardRequest(_Message):
+    """Request to delete the candidate.
+
+    Attributes:
+        expected_candidate: version that must be the candidate; None accepts every version.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    expected_candidate: str | None = None
+
+
+class TablesRequest(_Message):
+    """Request for the tables of a database, or for the columns of one of them.
+
+    Attributes:
+        database: SQLAlchemy URL.
+        table: table or view, with its schema if necessary; None lists the tables.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    database: Annotated[str, Field(repr=False)]
+    table: str | None = None
+
+
+class BatchSizesRequest(_Message):
+    """Request for the batch sizes that a training chooses by itself.
+
+    Attributes:
+        rows: number of rows that are read.
+        p_of_train: expected fraction of rows to train on.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    rows: Annotated[int, Field(strict=True, ge=2, le=MAX_ROWS)]
+    p_of_train: Annotated[float, Field(gt=0, lt=1)] = 0.8
 
 
 class MLRequest(_Message):
@@ -159,6 +209,9 @@ _TITLES = {
     "TrainRequest": "Train request",
     "OverrideRequest": "Override request",
     "RollbackRequest": "Rollback request",
+    "DiscardRequest": "Discard request",
+    "TablesRequest": "Tables request",
+    "BatchSizesRequest": "Batch sizes request",
     "MLRequest": "ML request",
 }
 _WORDS = {

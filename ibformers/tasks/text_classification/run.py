@@ -12,12 +12,12 @@ from transformers import set_seed
 from ibformers.registry.store import Version
 from ibformers.tasks.text_classification.answers import Prediction, RowCounts, RowTestPart, TrainAnswer
 from ibformers.tasks.text_classification.arguments import TrainingSize, check_arguments, training_arguments
+from ibformers.tasks.text_classification.batch_size import automatic_batch_size
 from ibformers.tasks.text_classification.comparison import Evaluation, compare, label_numbers, metric_intervals
 from ibformers.tasks.text_classification.dataset import (
     Examples,
     TextFile,
     TokenisedRows,
-    automatic_batch_size,
     read_rows,
 )
 from ibformers.tasks.text_classification.labels import choose_labels, is_consecutive

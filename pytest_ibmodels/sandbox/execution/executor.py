@@ -1,4 +1,4 @@
-"""What the sandbox asks of an engine that runs jobs, on this machine or on a cluster."""
+"""Protocol of the engines that run jobs and served models, on this machine or on a cluster."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ State = Literal["pending", "placed", "running", "ended", "lost", "unknown"]
 
 @dataclass(frozen=True)
 class JobStatus:
-    """What is known of one attempt of a job.
+    """State of one attempt of a job, as far as it is known.
 
     Attributes:
         state: *pending* waits for a place. *placed* has one, and runs as soon as :meth:`Executor.begin` says so.

@@ -26,7 +26,7 @@ class Spec(BaseModel):
 
 
 class Resources(Spec):
-    """What a job takes of a machine while it runs; ``memory`` in bytes, None if the job does not say."""
+    """Share of a machine that a job takes while it runs; ``memory`` in bytes, None if the job does not say."""
 
     cpus: float = 1.0
     gpus: int = 0
@@ -38,7 +38,7 @@ class Resources(Spec):
 
 
 class Limits(Spec):
-    """What a job may use; ``memory`` and ``unzipped`` (the content of a zip) in bytes.
+    """Limits of a job; ``memory`` and ``unzipped`` (the content of a zip) in bytes.
 
     Attributes:
         threads: Threads of torch; None leaves them to the code.
@@ -100,6 +100,7 @@ class JobSpec(Spec):
 
     Attributes:
         function: Dotted path of the function to call.
+        script_packages: Drive folders of the code, as the request names them; empty for a published package.
         arguments: Its arguments; those in ``secrets`` are as people may see them.
         secrets: Names of arguments that the file of secrets in ``folder`` has in full.
         folder: The job's folder below the data folder, with its logs.
@@ -110,6 +111,7 @@ class JobSpec(Spec):
     job_id: str
     attempt: int = 1
     function: str
+    script_packages: tuple[str, ...] = ()
     code: CodeSpec
     arguments: dict[str, Any]
     secrets: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""What answers for trained models: a process that has loaded one, kept for later requests."""
+"""Processes that answer for trained models: each has loaded one, and is kept for later requests."""
 
 import logging
 import shutil
@@ -42,7 +42,7 @@ class TunedModels(Spec):
 
 
 class ServedSpec(Spec):
-    """What a process loads.
+    """Description of what a process loads.
 
     Attributes:
         version: Text that changes when it has to be loaded again.

@@ -12,7 +12,19 @@ from starlette.routing import Route
 
 from pytest_ibmodels.sandbox.errors import BodyTooLargeError, BusyError, SandboxError, StoreError
 from pytest_ibmodels.sandbox.http.tokens import Tokens
-from pytest_ibmodels.sandbox.portal import job_log, jobs, sign_in
+from pytest_ibmodels.sandbox.portal import (
+    audit,
+    drive,
+    drive_changes,
+    job_log,
+    jobs,
+    marketplace,
+    models,
+    settings,
+    sign_in,
+    train,
+    try_it,
+)
 from pytest_ibmodels.sandbox.portal.forms import FormRefusedError
 from pytest_ibmodels.sandbox.portal.rendering import STATIC_FILES, html_response, render
 from pytest_ibmodels.sandbox.portal.sessions import Sessions
@@ -22,12 +34,29 @@ from pytest_ibmodels.sandbox.services.tenant import Tenants
 
 logger = logging.getLogger(__name__)
 
-PAGES = (("Jobs", "/portal/jobs"),)
+PAGES = (
+    ("Jobs", "/portal/jobs"),
+    ("Models", "/portal/models"),
+    ("Train", "/portal/train"),
+    ("Try it", "/portal/try"),
+    ("Drive", "/portal/drive"),
+    ("Marketplace", "/portal/marketplace"),
+    ("Settings", "/portal/settings"),
+    ("Audit", "/portal/audit"),
+)
 """Title and path of each page of the navigation."""
 ROUTES = (
     *sign_in.ROUTES,
     *jobs.ROUTES,
     *job_log.ROUTES,
+    *models.ROUTES,
+    *train.ROUTES,
+    *try_it.ROUTES,
+    *drive.ROUTES,
+    *drive_changes.ROUTES,
+    *marketplace.ROUTES,
+    *settings.ROUTES,
+    *audit.ROUTES,
     Route("/portal/static/{hash}/{name}", STATIC_FILES.respond, methods=["GET"]),
 )
 

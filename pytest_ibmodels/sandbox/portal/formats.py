@@ -1,8 +1,10 @@
 """Filters of the templates: numbers, times and texts as a person reads them."""
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 MAX_TEXT = 20_000
 NOTHING = "\N{EN DASH}"
@@ -48,6 +50,11 @@ def ago(seconds: float) -> str:
     return ""
 
 
+def plain(text: str) -> str:
+    """Size or time span without a last part of nothing: ``4.0 MiB`` as ``4 MiB``, ``5 min 00 s`` as ``5 min``."""
+    return re.sub(r"\.0(?= )| 0?0 (s|min|h)$", "", text)
+
+
 def utc(moment: float | None) -> str:
     """Unix seconds as a date and time in UTC."""
     return NOTHING if moment is None else datetime.fromtimestamp(moment, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
@@ -70,4 +77,11 @@ def as_json(value: Any) -> str:
     return cut(json.dumps(value, indent=2, ensure_ascii=False), MAX_TEXT)
 
 
-FILTERS = {function.__name__: function for function in (cut, size, duration, ago, utc, iso, number, as_json)}
+def url_part(text: object) -> str:
+    """Text as one part of a path, or a value of a query; unpaired surrogates become question marks."""
+    return quote(str(text), safe="", errors="replace")
+
+
+FILTERS = {
+    function.__name__: function for function in (cut, size, duration, plain, ago, utc, iso, number, as_json, url_part)
+}

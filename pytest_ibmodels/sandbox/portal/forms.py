@@ -3,7 +3,7 @@
 import hmac
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlsplit
 
@@ -94,8 +94,17 @@ async def read_form(request: Request, session: Session) -> Form:
         SandboxError: As :func:`read_fields`.
     """
     check_origin(request)
+    return checked(await read_fields(request), session)
+
+
+def checked(pairs: Iterable[tuple[str, str]], session: Session) -> Form:
+    """Return the form of these fields if a page of this session sent them.
+
+    Raises:
+        FormRefusedError: It did not.
+    """
     lists: dict[str, tuple[str, ...]] = {}
-    for name, value in await read_fields(request):
+    for name, value in pairs:
         lists[name] = (*lists.get(name, ()), value)
     fields = {name: values[-1] for name, values in lists.items()}
     is_ours = hmac.compare_digest(fields.pop("csrf", "").encode(), session.csrf_token.encode())

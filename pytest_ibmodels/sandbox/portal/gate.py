@@ -30,7 +30,7 @@ _HEADERS = [
 
 def is_installed() -> bool:
     """Whether the extra ``portal`` is installed."""
-    return all(importlib.util.find_spec(name) is not None for name in ("jinja2", "markupsafe"))
+    return all(importlib.util.find_spec(name) is not None for name in ("jinja2", "markupsafe", "python_multipart"))
 
 
 def add_portal(app: FastAPI, tokens: Tokens, *, with_code: bool = False) -> str:

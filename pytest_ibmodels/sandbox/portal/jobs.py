@@ -59,7 +59,7 @@ def job_list(visit: Visit) -> Response:
         "jobs_live.html",
         _LIST_SECONDS,
         jobs=shown,
-        listing=listing,
+        has_nodes=any(row.node for row in rows),
         models=listing.models(_MOST_MODELS),
         states=JOB_STATES,
         chosen_state=state or "",

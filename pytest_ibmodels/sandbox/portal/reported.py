@@ -55,7 +55,7 @@ class Reported:
 def reported(job: Job) -> Reported:
     """Read the reports of a job; what is malformed is left out."""
     data = _mapping(job.task_data)
-    progress = _finite(data.get("progress"))
+    progress = finite(data.get("progress"))
     found = data if "evaluation_results" in data else _result(job)
     return Reported(
         None if progress is None else min(max(progress, 0.0), 1.0),
@@ -71,17 +71,15 @@ def _result(job: Job) -> Mapping[str, Any]:
 
 def _panels(data: Mapping[str, Any]) -> list[Panel]:
     points = [_mapping(point) for key in ("history", "evaluations") for point in _sequence(data.get(key))]
-    x = next(
-        (name for name in ("step", "epoch") if all(_finite(point.get(name)) is not None for point in points)), None
-    )
+    x = next((name for name in ("step", "epoch") if all(finite(point.get(name)) is not None for point in points)), None)
     if not points or x is None:
         return []
     values: dict[str, dict[str, dict[float, float]]] = {}
     for point in points:
-        at = _finite(point[x]) or 0.0
+        at = finite(point[x]) or 0.0
         named = [("loss", "loss", point.get("loss")), *_flat(point.get("metrics"))]
         for title, field, value in named:
-            number = _finite(value)
+            number = finite(value)
             if number is not None:
                 values.setdefault(title, {}).setdefault(field, {})[at] = number
     panels = []
@@ -101,13 +99,13 @@ def _thinned(points: list[tuple[float, float]]) -> tuple[tuple[float, float], ..
 
 def _metrics(data: Mapping[str, Any]) -> list[Metric]:
     bounds = {
-        (name, field): [_finite(end) for end in value]
+        (name, field): [finite(end) for end in value]
         for name, field, value in _flat(data.get("evaluation_intervals"))
         if isinstance(value, list) and len(value) == 2
     }
     found = []
     for name, field, value in _flat(data.get("evaluation_results")):
-        number = _finite(value)
+        number = finite(value)
         shown = value if isinstance(value, str) else number
         if shown is not None:
             low, high = bounds.get((name, field), (None, None))
@@ -126,7 +124,8 @@ def _flat(metrics: object) -> list[tuple[str, str, object]]:
     return found
 
 
-def _finite(value: object) -> float | None:
+def finite(value: object) -> float | None:
+    """Number of a report; None for anything else, and for what is not finite."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:

@@ -14,10 +14,12 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from pytest_ibmodels.sandbox.errors import SandboxError
+from pytest_ibmodels.sandbox.portal.database_fields import without_passwords
 from pytest_ibmodels.sandbox.portal.forms import Done, Form, check_origin, do_once, read_fields, read_form
 from pytest_ibmodels.sandbox.portal.rendering import html_response, live, render
 from pytest_ibmodels.sandbox.portal.sessions import Session, Sessions
 from pytest_ibmodels.sandbox.portal.throttle import Throttle
+from pytest_ibmodels.sandbox.portal.uploads import skip
 from pytest_ibmodels.sandbox.services.tenant import Tenant
 
 SIGN_IN = "/portal/sign-in"
@@ -113,13 +115,14 @@ class Visit:
 Handler = Callable[[Visit], Response] | Callable[[Visit], Awaitable[Response]]
 
 
-def page(path: str, handler: Handler, *, method: str = "GET") -> Route:
+def page(path: str, handler: Handler, *, method: str = "GET", has_files: bool = False) -> Route:
     """Return the route of a page for people who are signed in.
 
     Args:
         path: Path below the root, such as ``/portal/jobs/{job_id}``.
         handler: Answers a visit; a plain function runs in a thread, a coroutine function in the event loop.
         method: ``GET``, or ``POST`` for a form: its origin, its session and its id are checked before.
+        has_files: Whether the form has files; the handler then reads and checks it with :func:`read_upload`.
     """
 
     async def endpoint(request: Request) -> Response:
@@ -130,7 +133,8 @@ def page(path: str, handler: Handler, *, method: str = "GET") -> Route:
         if session is None:
             return await _signed_out(request)
         request.state.session = session
-        form = await read_form(request, session) if request.method == "POST" else Form("", {}, {})
+        is_read = request.method == "POST" and not has_files
+        form = await read_form(request, session) if is_read else Form("", {}, {})
         visit = Visit(request, session, form)
         if inspect.iscoroutinefunction(handler):
             return cast("Response", await handler(visit))
@@ -187,6 +191,11 @@ async def _signed_out(request: Request) -> Response:
         return redirect(SIGN_IN, **({} if request.url.path == HOME else {"next": here}))
     # What was typed goes with the person through the sign-in.
     check_origin(request)
-    kept = [(name, value) for name, value in await read_fields(request) if name not in {"csrf", "form_id"}]
+    if request.headers.get("content-type", "").startswith("multipart/form-data"):
+        await skip(request.stream())
+        problem = "You were signed out, so no file was stored. Sign in, then choose the files again."
+        values = {**frame(request, None), "problem": problem, "code": "", "next": here, "kept_path": "", "kept": []}
+        return html_response(render("sign_in.html", values), 401)
+    kept = without_passwords(field for field in await read_fields(request) if field[0] not in {"csrf", "form_id"})
     values = {**frame(request, None), "problem": "", "code": "", "next": "", "kept_path": here, "kept": kept}
     return html_response(render("sign_in.html", values), 401)

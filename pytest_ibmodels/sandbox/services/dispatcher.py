@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 _STEP_SECONDS = 0.5
 _BEAT_SECONDS = 2.0
+_STUCK_SECONDS = 60.0
+"""Time after which a server whose step does not end leaves its jobs to others."""
 _RETRY_SECONDS = 5.0
 _CANCELS_AT_ONCE = 4
 
@@ -53,7 +55,8 @@ class Dispatcher:
         self._watched: dict[str, _Watched] = {}
         self._cancels = ThreadPoolExecutor(_CANCELS_AT_ONCE, thread_name_prefix="cancel")
         self._closing = threading.Event()
-        self._beaten = float("-inf")
+        self._adopted = float("-inf")
+        self._stepped = time.monotonic()
         self._thread = threading.Thread(target=self._work, name="dispatcher", daemon=True)
 
     def add(self, store: Store) -> None:
@@ -63,6 +66,7 @@ class Dispatcher:
     def start(self) -> None:
         """Start to run jobs."""
         self._thread.start()
+        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
 
     def wake(self) -> None:
         """Look for a new job now."""
@@ -118,15 +122,29 @@ class Dispatcher:
                 self._closing.wait(_STEP_SECONDS)
             self._executor.wait(_STEP_SECONDS)
 
+    def _beat(self) -> None:
+        """Say that this server lives: in a thread of its own, as a step may take longer than others wait."""
+        while not self._closing.wait(_BEAT_SECONDS):
+            if time.monotonic() - self._stepped > _STUCK_SECONDS:
+                continue
+            for store in self._stores:
+                try:
+                    store.beat(self.owner)
+                except SandboxError as error:
+                    logger.warning("no sign of life: %s", error)
+                except Exception:
+                    logger.exception("no sign of life")
+
     def _step(self) -> None:
+        self._stepped = time.monotonic()
         for watched in list(self._watched.values()):
             with _no_job_stops_others(watched.spec.ref):
                 self._advance(watched)
         self._cancel_requested()
         while not self._closing.is_set() and self._start_next():
             pass
-        if time.monotonic() - self._beaten > _BEAT_SECONDS:
-            self._beaten = time.monotonic()
+        if time.monotonic() - self._adopted > _BEAT_SECONDS:
+            self._adopted = time.monotonic()
             self._adopt()
 
     # --- jobs that begin ---
@@ -156,9 +174,8 @@ class Dispatcher:
             self._end(watched, Outcome(msg=f"the sandbox could not run this job: {reason}", fault=True))
 
     def _adopt(self) -> None:
-        """Say that this server lives, and take over the jobs of servers that no longer do."""
+        """Take over the jobs of servers that no longer live, and leave those that others have taken over."""
         for store in self._stores:
-            store.beat(self.owner)
             own = {job.id: job for job in store.running(self.owner)}
             for watched in list(self._watched.values()):
                 # After a long sleep, others may have taken over what was ours.

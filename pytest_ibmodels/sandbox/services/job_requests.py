@@ -19,7 +19,7 @@ class ShownRequest:
     """Request of a job; empty if the job has none."""
 
     function: str = ""
-    packages: tuple[str, ...] = ()
+    script_packages: tuple[str, ...] = ()
     arguments: dict[str, Any] = field(default_factory=dict)
 
 
@@ -29,7 +29,7 @@ def request_of(job: Job) -> ShownRequest:
         spec = JobSpec.model_validate(job.spec)
     except ValidationError:
         return ShownRequest()
-    return ShownRequest(spec.function, tuple(package.name for package in spec.code.packages), _redacted(spec.arguments))
+    return ShownRequest(spec.function, spec.script_packages, _redacted(spec.arguments))
 
 
 def _redacted(value: Any) -> Any:

@@ -12,6 +12,7 @@ from pytest_ibmodels.sandbox.errors import SandboxError
 from pytest_ibmodels.sandbox.services.packages import DESCRIPTION, PackageId, parse_package_id
 from pytest_ibmodels.sandbox.settings import Settings
 from pytest_ibmodels.sandbox.storage.archives import extract, pack, translate_zip_errors
+from pytest_ibmodels.sandbox.storage.audit import Audit
 from pytest_ibmodels.sandbox.storage.drive import Drive
 from pytest_ibmodels.sandbox.storage.job_store import Store
 from pytest_ibmodels.sandbox.storage.locks import PathLocks
@@ -35,14 +36,17 @@ class Marketplace:
     """Published and installed packages of a tenant: files, listed in the store.
 
     All methods block and are thread-safe. They raise :class:`SandboxError`, without a change, for a request that cannot
-    be served.
+    be served. Each change is in the audit, with ``who`` made it.
     """
 
-    def __init__(self, settings: Settings, drive: Drive, store: Store, locks: PathLocks | None = None) -> None:
+    def __init__(
+        self, settings: Settings, drive: Drive, store: Store, audit: Audit, locks: PathLocks | None = None
+    ) -> None:
         self._max_bytes = settings.max_unzipped
         self._root = settings.applications_root
         self._drive = drive
         self._store = store
+        self._audit = audit
         self._locks = locks or PathLocks()
         with self._changing():
             self._reconcile()
@@ -62,7 +66,12 @@ class Marketplace:
             for name, rows in sorted(by_name.items())
         ]
 
-    def publish(self, path: DrivePath) -> None:
+    def versions(self) -> list[PackageRow]:
+        """Published versions, by name of the package, newest version first."""
+        newest_first = sorted(self._store.packages.all(), key=_precedence, reverse=True)
+        return sorted(newest_first, key=lambda row: row.name)
+
+    def publish(self, path: DrivePath, who: str) -> None:
         """Check the archive at ``path``, store a copy, and list it under the name and version in its description."""
         archive, trial = self._drive.new_scratch(), self._drive.new_scratch()
         try:
@@ -73,25 +82,27 @@ class Marketplace:
                 extract(file, trial, path, _INSTALLED, max_bytes=self._max_bytes)
             package = _identify(trial, path)
             row = PackageRow(package.name, package.version, modules=_modules(trial), published=time.time())
-            self._add(row, archive)
+            self._add(row, archive, who)
         finally:
             archive.unlink(missing_ok=True)
             shutil.rmtree(trial, ignore_errors=True)
 
-    def unpublish(self, name: str, version: str) -> None:
+    def unpublish(self, name: str, version: str, who: str) -> None:
         """Remove a version, with its installed copy."""
         with self._changing():
             row = self._published_row(name, version, "unpublish")
             self._store.packages.remove(name, version)
             for folder in (self._local(_archive(row)).parent, self._local(_installed(row))):
                 _remove(folder)
+            self._audit.record(who, "unpublish", f"package {name}", before=version, after=self._newest(name))
 
-    def install(self, name: str, version: str) -> None:
+    def install(self, name: str, version: str, who: str) -> None:
         """Unpack a published version to its folder in the drive; do nothing if it is installed."""
         with self._changing():
             row = self._published_row(name, version, "install")
             if row.installed:
                 return
+            before = self._newest(name, installed=True)
             unpacked = self._unpack(row)
             target = self._local(_installed(row))
             with translate_zip_errors(_installed(row), "installed"):
@@ -99,6 +110,7 @@ class Marketplace:
                 shutil.rmtree(target, ignore_errors=True)
                 unpacked.rename(target)
             self._store.packages.mark_installed(name, version)
+            self._audit.record(who, "install", f"package {name}", before=before, after=version)
 
     def unpack_newest(self, module: str) -> tuple[PackageRow, Path]:
         """Unpack the newest version, by semantic precedence, of the package that has ``module``.
@@ -152,7 +164,12 @@ class Marketplace:
         """Lock all packages against other changes, also those of other servers if they share the data folder."""
         return self._locks.hold(self._root)
 
-    def _add(self, row: PackageRow, archive: Path) -> None:
+    def _newest(self, name: str, *, installed: bool = False) -> str | None:
+        """Newest published, or installed, version of a package; None if there is none."""
+        rows = [row for row in self._store.packages.all() if row.name == name and (row.installed or not installed)]
+        return max(rows, key=_precedence).version if rows else None
+
+    def _add(self, row: PackageRow, archive: Path, who: str) -> None:
         with self._changing():
             if self._store.packages.get(row.name, row.version) is not None:
                 raise _is_published(row)
@@ -163,8 +180,10 @@ class Marketplace:
             # The clock may have been set back; publication times must increase.
             newest = max((other.published for other in self._store.packages.all()), default=0.0)
             row.published = max(time.time(), newest + _TICK)
+            before = self._newest(row.name)
             if not self._store.packages.add(row):
                 raise _is_published(row)
+            self._audit.record(who, "publish", f"package {row.name}", before=before, after=row.version)
 
     def _published_row(self, name: str, version: str, call: str) -> PackageRow:
         row = self._store.packages.get(name, version)

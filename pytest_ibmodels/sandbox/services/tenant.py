@@ -32,7 +32,7 @@ from pytest_ibmodels.sandbox.services.tasks import TaskRunner
 from pytest_ibmodels.sandbox.services.training import Trainings
 from pytest_ibmodels.sandbox.services.tuning import Tunings
 from pytest_ibmodels.sandbox.settings import Settings
-from pytest_ibmodels.sandbox.storage.audit import Audit
+from pytest_ibmodels.sandbox.storage.audit import AUDIT_SECONDS, Audit
 from pytest_ibmodels.sandbox.storage.data_folder import SCRATCH_SECONDS, DataFolder, remove_old_scratch
 from pytest_ibmodels.sandbox.storage.databases import is_shared, refuse_shared_databases
 from pytest_ibmodels.sandbox.storage.drive import Drive
@@ -81,7 +81,7 @@ class Tenant:
         self.store.fail_unfinished()
         locks = SharedPathLocks(settings.locks_root, settings.data) if is_shared else PathLocks()
         self.drive = Drive(settings.drive_root, scratch, (applications_mount(settings), *settings.mounts), locks)
-        self.marketplace = Marketplace(settings, self.drive, self.store, locks)
+        self.marketplace = Marketplace(settings, self.drive, self.store, self.audit, locks)
         self.tasks = TaskRunner(self.store)
         self.training = Trainings(settings, self.drive, self.store, self.marketplace, executor, dispatcher)
         dispatcher.add(self.store)
@@ -96,6 +96,11 @@ class Tenant:
         """Name for people; the only token of a server has none."""
         return self.name or "the only token"
 
+    @property
+    def caller(self) -> str:
+        """Name in the audit of a call of the API."""
+        return f"{self.shown_name} (API)"
+
     def tidy_up(self) -> None:
         """Delete what was not used for long: jobs that ended, with their logs, and environments of requirements.
 
@@ -105,6 +110,7 @@ class Tenant:
         before = time.time() - self.settings.keep_jobs
         remove_unused(self.settings.environments_root, before, is_environment_busy)
         remove_old_archives(self.settings.code_root, before)
+        self.audit.forget_before(time.time() - AUDIT_SECONDS)
         for job_id in self.store.forget_ended_before(before):
             self.training.forget(job_id)
         for folder in self.settings.jobs_root.iterdir():

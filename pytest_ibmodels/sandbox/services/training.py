@@ -85,6 +85,7 @@ class Trainings:
         spec = JobSpec(
             job_id=job_id,
             function=request.function,
+            script_packages=tuple(request.script_packages),
             code=self.packed(code),
             arguments=arguments,
             secrets=tuple(secrets),

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_ibmodels.instabase.wire import TrainRequest
 from pytest_ibmodels.sandbox.errors import SandboxError
+from pytest_ibmodels.sandbox.execution.secrets import Secrets
 from pytest_ibmodels.sandbox.execution.served import Served, ServedSpec, TunedModels
 from pytest_ibmodels.sandbox.execution.tuning_worker import FACTORY
-from pytest_ibmodels.sandbox.services.model_calls import hold
+from pytest_ibmodels.sandbox.services.model_calls import CallerLeftError, hold
 from pytest_ibmodels.sandbox.services.serving import fingerprint
-from pytest_ibmodels.sandbox.services.training import Code, Trainings
+from pytest_ibmodels.sandbox.services.training import Code, Trainings, database_url
 from pytest_ibmodels.sandbox.settings import Settings
 
 if TYPE_CHECKING:
@@ -70,6 +71,26 @@ class Tunings:
         if answer.fault or answer.gone:
             raise SandboxError(answer.fault or f"the process that answers for tuned models {answer.gone}")
         return answer.result
+
+    def tables(
+        self,
+        script_packages: list[str],
+        database: str,
+        table: str | None = None,
+        abandoned: threading.Event | None = None,
+    ) -> Any:
+        """List the tables of a database, or the columns of one of them, with the pushed code.
+
+        Raises:
+            SandboxError: As :meth:`answer`, or there is no such sample; the message has no password.
+        """
+        url = database_url(database, self._settings.samples_root)
+        try:
+            return self.answer(script_packages, "tables", {}, {"database": url, "table": table}, abandoned)
+        except CallerLeftError:
+            raise
+        except SandboxError as error:
+            raise SandboxError(Secrets.from_url(url).redact_text(str(error))) from None
 
     def close_idle(self) -> None:
         """End the process if it was not used for ``model_idle`` seconds."""

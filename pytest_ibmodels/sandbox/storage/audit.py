@@ -4,9 +4,10 @@ import time
 import uuid
 from dataclasses import dataclass
 
-from sqlalchemy import Column, Engine, Float, Index, MetaData, String, Table, Text, delete, insert, select, tuple_
+from sqlalchemy import Column, Engine, Float, Index, MetaData, String, Table, Text, delete, insert, select
 
 from pytest_ibmodels.sandbox.storage.databases import translate_database_errors
+from pytest_ibmodels.sandbox.storage.paging import key_of, page_of
 
 _METADATA = MetaData()
 _AUDIT = Table(
@@ -20,7 +21,10 @@ _AUDIT = Table(
     Column("before", Text),
     Column("after", Text),
     Index("audit_newest_first", "at", "id"),
+    Index("audit_action_newest_first", "action", "at", "id"),
 )
+AUDIT_SECONDS = 365 * 86_400.0
+"""How long an entry is kept."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,25 @@ class AuditEntry:
     before: str | None
     after: str | None
 
+    @property
+    def key(self) -> str:
+        """Key for paging."""
+        return key_of(self.at, self.id)
+
+
+@dataclass(frozen=True)
+class AuditPage:
+    """A page of entries, newest first.
+
+    Attributes:
+        older: Whether there are older entries than those of the page.
+        newer: Whether there are newer ones.
+    """
+
+    entries: tuple[AuditEntry, ...]
+    older: bool
+    newer: bool
+
 
 class Audit:
     """Audit of one tenant, in its database. All methods block and are thread-safe.
@@ -65,13 +88,28 @@ class Audit:
         with translate_database_errors(), self._engine.begin() as connection:
             connection.execute(insert(_AUDIT), vars(entry))
 
-    def entries(self, limit: int, before: tuple[float, str] | None = None) -> list[AuditEntry]:
-        """Return entries, newest first; ``before`` is time and id of the entry after which the page begins."""
-        newest_first = select(_AUDIT).order_by(_AUDIT.c.at.desc(), _AUDIT.c.id.desc()).limit(limit)
-        if before is not None:
-            newest_first = newest_first.where(tuple_(_AUDIT.c.at, _AUDIT.c.id) < before)
-        with translate_database_errors(), self._engine.begin() as connection:
-            return [AuditEntry(**row) for row in connection.execute(newest_first).mappings()]
+    def actions(self) -> list[str]:
+        """Return the actions that entries have, sorted."""
+        action = _AUDIT.c.action
+        with translate_database_errors(), self._engine.connect() as connection:
+            return list(connection.scalars(select(action).distinct().order_by(action)))
+
+    def page(
+        self, limit: int, *, action: str | None = None, before: str | None = None, after: str | None = None
+    ) -> AuditPage:
+        """Return a page of entries, newest first.
+
+        Args:
+            limit: Maximum number of entries.
+            action: Only entries of this action.
+            before: Only entries older than the one with this key; an invalid key is ignored.
+            after: Only entries newer than the one with this key; of those the oldest.
+        """
+        query = select(_AUDIT)
+        if action is not None:
+            query = query.where(_AUDIT.c.action == action)
+        found = page_of(self._engine, query, (_AUDIT.c.at, _AUDIT.c.id), limit, before=before, after=after)
+        return AuditPage(tuple(AuditEntry(**row) for row in found.rows), found.older, found.newer)
 
     def forget_before(self, moment: float) -> None:
         """Delete the entries from before ``moment``, in Unix seconds."""

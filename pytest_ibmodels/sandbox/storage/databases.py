@@ -27,7 +27,7 @@ _POOL = {"pool_size": 4, "max_overflow": 8, "pool_timeout": 10.0, "pool_pre_ping
 """PostgreSQL allows 100 connections by default; a tenant of a server takes at most 12."""
 _LIBPQ = {"connect_timeout": 5, "keepalives_idle": 5, "keepalives_interval": 2, "tcp_user_timeout": 10_000}
 """Options that notice within about ten seconds that the machine of the database is gone."""
-_FROZEN_SERVER = "SET idle_in_transaction_session_timeout = '5s'; SET lock_timeout = '10s'"
+_FROZEN_SERVER = "SET idle_in_transaction_session_timeout = '3s'; SET lock_timeout = '10s'"
 """PostgreSQL ends the transaction of a server that is frozen, which may hold the locks that all need."""
 _TEMPORARY = ("08", "25P03", "40", "53", "55P03", "57")
 """Beginnings of PostgreSQL's codes of errors that pass: no connection, timeouts, deadlocks, shortage, a restart."""

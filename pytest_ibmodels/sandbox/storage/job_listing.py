@@ -6,16 +6,17 @@ The listing reads only the table's small columns: results and reports of a job m
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from sqlalchemy import ColumnElement, Engine, Table, select, tuple_
+from sqlalchemy import ColumnElement, Engine, func, select
 
 from pytest_ibmodels.sandbox.storage.databases import translate_database_errors
+from pytest_ibmodels.sandbox.storage.paging import key_of, page_of
 from pytest_ibmodels.sandbox.storage.tables import Job
 
 CANCELLED = "cancelled"
 """Message of a cancelled job."""
-_SMALL = ("id", "kind", "created", "state", "task_state", "message", "started", "finished", "peak_memory")
-_OPTIONAL = ("model_name", "node", "attempt")
-"""Columns that a later version of the table has."""
+_SMALL = (
+    "id", "kind", "created", "state", "task_state", "message", "started", "finished", "peak_memory",
+    "model_name", "node", "attempt")  # fmt: skip
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 JOB_STATES: tuple[JobState, ...] = get_args(JobState)
 
@@ -33,9 +34,9 @@ class ListedJobRow:
     started: float | None
     finished: float | None
     peak_memory: int
-    model_name: str | None = None
-    node: str | None = None
-    attempt: int | None = None
+    model_name: str
+    node: str | None
+    attempt: int
 
     @property
     def shown_state(self) -> JobState:
@@ -50,7 +51,7 @@ class ListedJobRow:
     @property
     def key(self) -> str:
         """Key for paging."""
-        return f"{self.created!r}_{self.id}"
+        return key_of(self.created, self.id)
 
 
 @dataclass(frozen=True)
@@ -80,37 +81,42 @@ def shown_state(task_state: str, message: str) -> JobState:
             return "cancelled" if message == CANCELLED else "failed"
 
 
+@dataclass(frozen=True)
+class Unfinished:
+    """Numbers of jobs that wait and run."""
+
+    queued: int
+    running: int
+
+
 class JobListing:
     """List of one tenant's jobs, read from the database. All methods block and are thread-safe.
-
-    Args:
-        table: Table of jobs; None means that of the store.
 
     Raises:
         StoreError: The database cannot be read.
     """
 
-    def __init__(self, engine: Engine, table: Table | None = None) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._table = Job.metadata.tables[Job.__tablename__] if table is None else table
-        self._columns = [self._table.c[name] for name in (*_SMALL, *_OPTIONAL) if name in self._table.c]
+        self._table = Job.metadata.tables[Job.__tablename__]
+        self._columns = [self._table.c[name] for name in _SMALL]
 
-    @property
-    def has_models(self) -> bool:
-        """Whether the table has the names of models."""
-        return "model_name" in self._table.c
-
-    @property
-    def has_nodes(self) -> bool:
-        """Whether the table has the nodes that jobs run on."""
-        return "node" in self._table.c
+    def unfinished(self) -> Unfinished:
+        """Count the trainings that wait or run."""
+        columns = self._table.c
+        counts = (
+            select(columns.task_state, func.count())
+            .where(columns.kind == "train", columns.state == "PENDING")
+            .group_by(columns.task_state)
+        )
+        with translate_database_errors(), self._engine.connect() as connection:
+            found = {str(state): int(count) for state, count in connection.execute(counts)}
+        return Unfinished(found.get("PENDING", 0), found.get("STARTED", 0))
 
     def models(self, limit: int) -> list[str]:
-        """Return the names of models that jobs have, sorted; empty if the table does not have them."""
-        if not self.has_models:
-            return []
+        """Return the names of models that jobs have, sorted."""
         name = self._table.c.model_name
-        names = select(name).where(name.is_not(None), name != "").distinct().order_by(name).limit(limit)
+        names = select(name).where(name != "").distinct().order_by(name).limit(limit)
         with translate_database_errors(), self._engine.connect() as connection:
             return list(connection.scalars(names))
 
@@ -128,25 +134,14 @@ class JobListing:
         Args:
             limit: Maximum number of jobs.
             state: Only jobs in this state.
-            model: Only jobs of this model; ignored if the table has no names of models.
+            model: Only jobs of this model.
             before: Only jobs older than the one with this key; an invalid key is ignored.
             after: Only jobs newer than the one with this key; of those the oldest.
         """
-        is_backward = before is None and _parsed(after) is not None
-        key = _parsed(after) if is_backward else _parsed(before)
         columns = self._table.c
-        place = tuple_(columns.created, columns.id)
-        query = select(*self._columns).where(*self._conditions(state, model)).limit(limit + 1)
-        if key is not None:
-            query = query.where(place > key if is_backward else place < key)
-        order = (columns.created, columns.id) if is_backward else (columns.created.desc(), columns.id.desc())
-        with translate_database_errors(), self._engine.connect() as connection:
-            rows = [ListedJobRow(**row) for row in connection.execute(query.order_by(*order)).mappings()]
-        has_more = len(rows) > limit
-        rows = rows[:limit]
-        if is_backward:
-            return JobPage(tuple(reversed(rows)), older=True, newer=has_more)
-        return JobPage(tuple(rows), older=has_more, newer=key is not None)
+        query = select(*self._columns).where(*self._conditions(state, model))
+        found = page_of(self._engine, query, (columns.created, columns.id), limit, before=before, after=after)
+        return JobPage(tuple(ListedJobRow(**row) for row in found.rows), found.older, found.newer)
 
     def _conditions(self, state: JobState | None, model: str | None) -> list[ColumnElement[bool]]:
         columns = self._table.c
@@ -162,14 +157,6 @@ class JobListing:
                 found = [columns.task_state == "ERROR", columns.message == CANCELLED]
             case "failed":
                 found = [columns.task_state == "ERROR", columns.message != CANCELLED]
-        if model is not None and self.has_models:
+        if model is not None:
             found.append(columns.model_name == model)
         return found
-
-
-def _parsed(key: str | None) -> tuple[float, str] | None:
-    created, _, job_id = (key or "").partition("_")
-    try:
-        return (float(created), job_id) if job_id else None
-    except ValueError:
-        return None

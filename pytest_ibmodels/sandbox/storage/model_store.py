@@ -50,6 +50,10 @@ class ModelStore:
                 del models[name]
         return gone
 
+    def all(self) -> list[RegisteredModel]:
+        """All models, by name."""
+        return sorted(self._all().values(), key=lambda model: model.name)
+
     def get(self, name: str) -> RegisteredModel | None:
         return self._all().get(name)
 

@@ -51,7 +51,7 @@ class Server(Base):
 
 
 class Queued(Protocol):
-    """What tells the place of a job in the queue."""
+    """Part of a job that tells its place in the queue."""
 
     @property
     def id(self) -> str:

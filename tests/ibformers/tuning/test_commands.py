@@ -45,6 +45,9 @@ def test_all_of_them(models: Path, database: str, capsys: pytest.CaptureFixture[
     assert run("override", *model, code=1) == "No new model of tiny waits: send a train request first."
     question = json.dumps({"inputs": "This was a really bad experience"})
     assert run("predict", *model, "--request", question)[0]["label"] in trained["labels"]
+    assert run("show", *model)["in_use"]["training"]["new"] == trained["new"]
+    assert "there is none to discard" in run("discard", *model, code=1)
+    assert "expected to be in use" in run("rollback", "--expected-in-use", "another", *model, code=1)
     before = run("rollback", *model)
     assert before["previous"] == trained["version"]
     assert run("models") == [
@@ -56,6 +59,25 @@ def test_all_of_them(models: Path, database: str, capsys: pytest.CaptureFixture[
             "previous": trained["version"],
         }
     ]
+
+
+def test_looking_up_what_a_request_may_name(database: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def run(*arguments: str) -> Any:
+        assert main(arguments) == 0
+        return json.loads(capsys.readouterr().out)
+
+    (table,) = run("tables", "--database", database)["tables"]
+    described = run("tables", "--database", database, "--table", table)
+    assert described["columns"] == [
+        {"name": "ReviewLabel", "type": "INTEGER"},
+        {"name": "ReviewText", "type": "TEXT"},
+    ]
+    assert (described["rows"], described["left_out"]) == (120, 0)
+    assert run("batch-sizes", "--rows", "20", "--p-of-train", "0.5") == {"train": 3, "test": 3}
+    named = {one["name"]: one for one in run("arguments")}
+    assert named["num_train_epochs"]["default"] == "3.0"
+    assert "square root" in named["per_device_train_batch_size"]["default"]
+    assert "push_to_hub" not in named
 
 
 @pytest.mark.parametrize(

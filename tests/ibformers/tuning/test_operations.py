@@ -12,6 +12,7 @@ from ibformers.registry.store import AS_DOWNLOADED, ModelStore
 from ibformers.tuning import (
     DatabaseRows,
     ModelBusy,
+    ModelChanged,
     ModelIsWorse,
     ModelSettings,
     NoCandidate,
@@ -250,6 +251,36 @@ def test_requests_to_the_model(tuned: Tuned) -> None:
         predictor.predict({"inputs": "good", "function_to_apply": "softmix"})
     with pytest.raises(RequestRefused, match="with its fields inputs: text input must be"):
         predictor.predict({"inputs": 5})
+
+
+def test_a_request_that_expects_other_versions_changes_nothing(tuned: Tuned, tmp_path: Path) -> None:
+    tuning = Tuning(
+        tuned.settings.model_copy(update={"path": tuned.copy(tmp_path / "models")}), DatabaseRows("sqlite://")
+    )
+    in_use, candidate = tuned.first.version, tuned.second.version
+    before = tuning.show()
+    assert before.waiting is not None
+    assert before.previous is not None
+    assert (before.in_use.name, before.waiting.name, before.previous.name) == (in_use, candidate, tuned.taken.previous)
+    assert before.waiting.training is not None
+    assert before.waiting.training["new"] == tuned.second.new.model_dump(mode="json")
+    assert before.previous.training is None
+    assert before.difference is not None
+    for act in (
+        lambda: tuning.override({"expected_in_use": candidate}),
+        lambda: tuning.override({"expected_in_use": in_use, "expected_candidate": in_use}),
+        lambda: tuning.rollback({"expected_in_use": candidate}),
+        lambda: tuning.discard({"expected_candidate": in_use}),
+    ):
+        with pytest.raises(ModelChanged, match="look at the versions again, then decide"):
+            act()
+    assert tuning.show() == before
+    assert tuning.discard({"expected_candidate": candidate}).discarded == candidate
+    assert not Path(tuning.settings.path, ".tiny", "versions", candidate).exists()
+    assert tuning.show().waiting is None
+    with pytest.raises(NoCandidate, match="there is none to discard"):
+        tuning.discard()
+    assert tuning.rollback({"expected_in_use": in_use}).in_use == tuned.taken.previous
 
 
 def test_several_models_at_once_and_their_list(tuned: Tuned, tmp_path: Path, tiny_bert: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,8 +49,24 @@ class Client:
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox]:
     folder = tmp_path_factory.mktemp("tuning")
     running = RunningSandbox(folder / "data", "--mount", f"{CODE}={Path(ibformers.__file__).parent}", preload=True)
+    # The server imports the libraries first, in the background.
+    running.http.get("/api/v1/tuning/models", params={"script_packages": CODE}, timeout=120)
     yield running
     running.close()
+
+
+def check_the_lists(sandbox: RunningSandbox, url: str) -> None:
+    """Check what a form needs: tables, columns, arguments, batch sizes."""
+    listed = sandbox.api("tuning/tables", {"script_packages": [CODE], "database": url})
+    assert [name.rpartition(".")[2] for name in listed["tables"]] == ["Review"]
+    table = sandbox.api("tuning/tables", {"script_packages": [CODE], "database": url, "table": "iris.Review"})
+    assert ([column["name"] for column in table["columns"]], table["rows"]) == (["ReviewLabel", "ReviewText"], 120)
+    sizes = sandbox.api("tuning/batch_sizes", {"script_packages": [CODE], "request": {"rows": 20}})
+    assert (sizes["train"], sizes["test"]) == (4, 2)
+    arguments = sandbox.api("tuning/arguments", {"script_packages": [CODE]})["arguments"]
+    assert {"name": "learning_rate", "default": "0.00015"} in [
+        {key: one[key] for key in ("name", "default")} for one in arguments
+    ]
 
 
 def test_the_example_people_start_from(
@@ -81,11 +99,28 @@ def test_the_example_people_start_from(
     assert second is not None
     assert (second["in_use"], second["waiting"]) == (answer["version"], None)
 
+    shown = client.ask("show", {})
+    assert (shown["in_use"]["training"]["new"], shown["waiting"], shown["difference"]) == (answer["new"], None, None)
+    assert "there is none to discard" in client.ask("discard", {})["msg"]
+    moved = client.ask("override", {"expected_in_use": "another"})
+    assert "No new model" in moved["msg"]
+    check_the_lists(sandbox, url)
+    assert "expected to be in use" in client.ask("rollback", {"expected_in_use": "another"})["msg"]
     back = client.ask("rollback", {})
     assert back["in_use"] == taken["previous"]
     assert "has not learned" in client.ask("predict", QUESTION)["msg"]
     assert client.ask("rollback", {})["in_use"] == answer["version"]
     assert client.ask("predict", QUESTION)["answer"] == told
+    with contextlib.closing(sqlite3.connect(sandbox.data / "sandbox.sqlite")) as audit:
+        model = f"model {client.settings['model_name']}"
+        query = 'SELECT who, action, "before", "after" FROM audit WHERE subject = ? ORDER BY at'
+        changes = audit.execute(query, (model,)).fetchall()
+    downloaded, learned, who = taken["previous"], answer["version"], "the only token (API)"
+    assert changes == [
+        (who, "override", downloaded, learned),
+        (who, "roll back", learned, downloaded),
+        (who, "roll back", downloaded, learned),
+    ]
     assert "hunter" not in str(job) + str(sandbox.log(job["job_id"]))
     written = b"".join(
         file.read_bytes() for file in sandbox.data.rglob("*") if file.is_file() and "models" not in file.parts
@@ -112,13 +147,29 @@ def test_what_cannot_be_done_is_one_sentence(sandbox: RunningSandbox, sqlite: st
     assert missing["msg"].startswith("tuning: no 'script_packages' given, and no published package has a module 'ibf")
     body = {"settings": {"model_name": "x"}, "request": REQUEST, "script_packages": [CODE], "database": "sample:cats"}
     assert "sample databases: reviews" in sandbox.api("tuning/train", body)["msg"]
+    unreachable = {"script_packages": [CODE], "database": f"postgresql+psycopg://me:{IN_URL}@127.0.0.1:1/x"}
+    unread = sandbox.api("tuning/tables", unreachable)["msg"]
+    assert "cannot be read" in unread
+    assert IN_URL not in unread
+    assert PASSWORD not in unread
     assert "request.inputs: Field required" in client.ask("predict", {})["msg"]
 
 
 def test_the_calls_are_described(sandbox: RunningSandbox) -> None:
     described = sandbox.http.get("/openapi.json").json()
     calls = {path.removeprefix("/api/v1/tuning/") for path in described["paths"] if "/tuning/" in path}
-    assert calls == {"train", "override", "rollback", "predict", "models"}
+    assert calls == {
+        "train",
+        "override",
+        "rollback",
+        "discard",
+        "show",
+        "predict",
+        "models",
+        "tables",
+        "arguments",
+        "batch_sizes",
+    }
     body = described["paths"]["/api/v1/tuning/train"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     body = described["components"]["schemas"][body["$ref"].rpartition("/")[2]]
     assert {"settings", "request", "database"} <= set(body["properties"])

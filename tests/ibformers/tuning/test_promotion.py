@@ -71,4 +71,20 @@ def test_what_is_not_known_is_said() -> None:
 def test_the_record_of_a_job_names_the_version_elsewhere() -> None:
     record = {"comparison": WORSE, "compared_with": "as downloaded", "current": {"version": "v1"}}
     assert known_difference(record, "v1").is_certainly_worse
+    assert known_difference(record, "v1").verdict == "worse"
+    assert known_difference(record, "as downloaded").verdict == "unknown"
     assert not known_difference(record, "as downloaded").is_certainly_worse
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict"),
+    [
+        ({}, "worse"),
+        ({"f1": F1 | {"low": -0.01, "high": 0.01}}, "undecided"),
+        ({"f1": F1 | {"low": 0.01, "high": 0.1}}, "better"),
+        ({"f1": F1 | {"low": 0.01, "high": 0.1}, "rows": 29}, "undecided"),
+        ({"f1": None, "reason": "Too few."}, "unknown"),
+    ],
+)
+def test_the_verdict_is_one_word(change: dict[str, Any], verdict: str) -> None:
+    assert known_difference({"comparison": WORSE | change, "compared_with": "v1"}, "v1").verdict == verdict

@@ -28,6 +28,7 @@ from pytest_ibmodels.sandbox.errors import SandboxError
 from pytest_ibmodels.sandbox.http.bodies import Args, JsonRoute, TheTenant, body_to_file, json_object, parse_as
 from pytest_ibmodels.sandbox.http.openapi import BINARY, DRIVE_ARGS, FILE_ANSWER, FILE_BODY
 from pytest_ibmodels.sandbox.http.routers.content import file_answer
+from pytest_ibmodels.sandbox.services.deleting import delete_node
 from pytest_ibmodels.sandbox.services.tenant import Tenant
 from pytest_ibmodels.sandbox.storage.archives import unzip
 from pytest_ibmodels.sandbox.storage.nodes import NodeInfo
@@ -103,9 +104,7 @@ def rename(path: ThePath, body: RenameRequest, tenant: TheTenant) -> JobStarted:
 @router.delete("/{path:any_text}", openapi_extra=DRIVE_ARGS)
 def delete(path: ThePath, args: Args, tenant: TheTenant, body: DeleteRequest | None = None) -> dict[str, str]:
     """Delete a node, and unload the models served from it; ``force`` is in the body or in the arguments."""
-    tenant.drive.delete(path, force=bool(args.force or (body and body.force)))
-    for name in tenant.store.models.forget_below(str(path)):
-        tenant.models.unload(name)
+    delete_node(tenant, path, force=bool(args.force or (body and body.force)))
     return {"status": "OK"}
 
 

@@ -63,7 +63,7 @@ def jobs(model_name: str, tenant: TheTenant) -> JobListing:
 @router.post("/cancel")
 def cancel(body: CancelRequest, tenant: TheTenant) -> dict[str, str]:
     """Cancel a training job that waits or runs; an error if the job has ended."""
-    cancel_job(tenant, body.job_id, f"{tenant.shown_name} (API)")
+    cancel_job(tenant, body.job_id, tenant.caller)
     return {"status": "OK", "msg": "cancelled"}
 
 

