@@ -204,6 +204,9 @@ def test_a_data_folder_that_is_read_only_on_one_node(
     assert outcome.msg is not None
     assert f"node {node.address}" in outcome.msg
     assert f"the data folder {place.data} cannot be used: Read-only file system" in outcome.msg
+    node.stop()
+    del cluster.nodes[node.address]
+    cluster.wait_for_nodes(executor)
     assert run(executor, place.spec("add", first=1, second=1)).state == "ended"
 
 
