@@ -9,11 +9,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pytest_ibmodels.sandbox.errors import SandboxError
+from pytest_ibmodels.sandbox.errors import SandboxError, StartError
 from pytest_ibmodels.sandbox.execution.executor import JobStatus
 from pytest_ibmodels.sandbox.execution.job_spec import DriveSpec, JobSpec, Resources
+from pytest_ibmodels.sandbox.execution.ray_cluster.cluster_file import ClusterFile
+from pytest_ibmodels.sandbox.execution.ray_cluster.head import HEAD_LOG, find_cluster
 from pytest_ibmodels.sandbox.execution.ray_cluster.ray_executor import RayExecutor
 from pytest_ibmodels.sandbox.execution.served import PackagedModel, ServedSpec
+from pytest_ibmodels.sandbox.settings import Settings
 from pytest_ibmodels.sandbox.storage.drive import Drive
 from tests.cluster.running import PROGRAM, RunningCluster, wait_for
 from tests.sandbox.executor_contract import *  # noqa: F403 - the tests are run here
@@ -239,6 +242,14 @@ class Echo:
         self.calls += 1
         return {"calls": self.calls, "pid": os.getpid()}
 """
+
+
+def test_a_server_starts_no_head_beside_one_that_is_away(tmp_path: Path) -> None:
+    """It would take the nodes away from the other servers."""
+    ClusterFile.write(tmp_path, "127.0.0.2:1")
+    with pytest.raises(StartError, match="the cluster at 127.0.0.2:1 does not answer; start its head"):
+        find_cluster(Settings(tmp_path, executor="ray"))
+    assert not (tmp_path / HEAD_LOG).exists()
 
 
 def test_any_server_asks_the_same_model(executor: RayExecutor, place: Place, cluster: RunningCluster) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, text
 
-from tests.cluster.running import RunningCluster, wait_for
+from tests.cluster.running import SLOTS, RunningCluster, wait_for
 from tests.sandbox.running import RunningSandbox
 
 FOLDER = "acme/repo/fs/Instabase Drive/pushed for a cluster"
@@ -21,6 +21,11 @@ def count(job_metadata_client, lines, **others):
         print("line", number, flush=True)
         time.sleep(0.05)
     return [time.time(), lines]
+
+def rest(seconds, **others):
+    begun = time.time()
+    time.sleep(seconds)
+    return [begun, time.time()]
 """
 
 
@@ -109,17 +114,29 @@ def test_a_job_runs_on_when_all_servers_are_killed(servers: Servers) -> None:
     assert log(servers.all[0], job) == [f"line {number}" for number in range(200)]
 
 
-def test_a_queue_on_all_nodes(servers: Servers, cluster: RunningCluster) -> None:
-    """Jobs begin in the order of the queue, and no more run at once than there are slots."""
-    servers_in_turn = itertools.cycle(servers.all)
-    jobs = [train(next(servers_in_turn), 8) for _ in range(60)]
-    slots = 2 * len(cluster.nodes)
-    waiting = [position for job in jobs if (position := servers.all[0].status(job).get("queue_position")) is not None]
-    assert waiting == sorted(waiting)
+def test_a_long_queue_on_all_nodes(servers: Servers, cluster: RunningCluster, url: str) -> None:
+    """Two servers start 200 jobs in the order of the queue, and give no slot to two jobs."""
+    each = itertools.cycle(servers.all)
+    jobs = [next(each).train(f"{FOLDER}/counted", "counted.rest", seconds=0.1) for _ in range(200)]
+    status = servers.all[0].status
+    # The last job first: those before it only become fewer meanwhile.
+    positions = [found for job in reversed(jobs) if (found := status(job).get("queue_position")) is not None]
+    assert all(later > earlier for later, earlier in itertools.pairwise(positions)), positions
+    assert len(positions) > 50, "the queue was short"
     ended = [result(servers.all[1], job) for job in jobs]
-    begun = [servers.all[0].task_data(job)["begun"] for job in jobs]
-    spans = sorted((begin, end) for begin, (end, _lines) in zip(begun, ended, strict=True))
-    for begin, _end in spans:
-        assert sum(earlier <= begin < end for earlier, end in spans) <= slots
-    order = sorted(range(len(jobs)), key=lambda index: begun[index])
-    assert all(abs(place - index) <= slots for place, index in enumerate(order)), order
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT id, started, owner, node, attempt FROM jobs")).mappings()
+        found = {row["id"]: row for row in rows}
+    engine.dispose()
+    started = [found[job]["started"] for job in jobs]
+    assert started == sorted(started), "a job was started before one that was queued earlier"
+    assert {found[job]["attempt"] for job in jobs} == {1}
+    assert len({found[job]["owner"] for job in jobs}) == 2
+    spans: dict[str, list[list[float]]] = {}
+    for job, span in zip(jobs, ended, strict=True):
+        spans.setdefault(found[job]["node"], []).append(span)
+    assert len(spans) == len(cluster.nodes)
+    for node, its_spans in spans.items():
+        at_once = max(sum(begin <= moment < end for begin, end in its_spans) for moment, _end in its_spans)
+        assert at_once <= SLOTS, f"{node} ran {at_once} jobs at once"

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pytest_ibmodels.sandbox.errors import StartError
 from pytest_ibmodels.sandbox.execution.child import clean_environment
 
-_FILE = "cluster.json"
+CLUSTER_FILE = "cluster.json"
 _TOKEN = "cluster-token"  # noqa: S105 - the name of a file
 
 
@@ -59,11 +59,13 @@ class ClusterFile(BaseModel):
         id: Identifies the data folder.
         address: Host and port of the cluster's head.
         versions: Those of the machine that wrote the file.
+        is_private: Whether a server has started the head for itself, which ends with it.
     """
 
     id: str
     address: str
     versions: Versions
+    is_private: bool = False
 
     @classmethod
     def read(cls, data: Path) -> Self | None:
@@ -72,7 +74,7 @@ class ClusterFile(BaseModel):
         Raises:
             StartError: It cannot be read.
         """
-        file = data / _FILE
+        file = data / CLUSTER_FILE
         try:
             return cls.model_validate_json(file.read_bytes())
         except FileNotFoundError:
@@ -83,21 +85,22 @@ class ClusterFile(BaseModel):
             raise StartError(msg) from None
 
     @classmethod
-    def write(cls, data: Path, address: str) -> Self:
+    def write(cls, data: Path, address: str, *, is_private: bool = False) -> Self:
         """Write the file with the address of a head; the id stays that of the data folder.
 
         Raises:
             StartError: It cannot be written.
         """
         found = cls.read(data)
-        made = cls(id=uuid.uuid4().hex if found is None else found.id, address=address, versions=Versions.here())
+        data_id = uuid.uuid4().hex if found is None else found.id
+        made = cls(id=data_id, address=address, versions=Versions.here(), is_private=is_private)
         try:
             number, name = tempfile.mkstemp(dir=data)
             with os.fdopen(number, "w", encoding="utf-8") as stream:
                 stream.write(made.model_dump_json(indent=2) + "\n")
-            Path(name).replace(data / _FILE)
+            Path(name).replace(data / CLUSTER_FILE)
         except OSError as error:
-            msg = f"{data / _FILE} cannot be written: {error.strerror}"
+            msg = f"{data / CLUSTER_FILE} cannot be written: {error.strerror}"
             raise StartError(msg) from None
         return made
 

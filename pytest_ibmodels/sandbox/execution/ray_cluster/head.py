@@ -7,7 +7,12 @@ import subprocess
 import sys
 
 from pytest_ibmodels.sandbox.errors import StartError
-from pytest_ibmodels.sandbox.execution.ray_cluster.cluster_file import ClusterFile, Versions, ray_environment
+from pytest_ibmodels.sandbox.execution.ray_cluster.cluster_file import (
+    CLUSTER_FILE,
+    ClusterFile,
+    Versions,
+    ray_environment,
+)
 from pytest_ibmodels.sandbox.execution.ray_cluster.node import is_reachable
 from pytest_ibmodels.sandbox.settings import Settings
 
@@ -66,6 +71,13 @@ def find_cluster(settings: Settings) -> tuple[ClusterFile, Head | None]:
     if settings.ray_address is None:
         found = ClusterFile.read(settings.data)
         if found is None or not is_reachable(found.address):
+            if found is not None and not found.is_private:
+                # A head of its own would take the nodes away from the other servers.
+                raise StartError(
+                    f"--executor ray: the cluster at {found.address} does not answer; start its head (python -m "
+                    f"pytest_ibmodels.sandbox node --head --data {settings.data}), or delete "
+                    f"{settings.data / CLUSTER_FILE} if this machine is to run the jobs alone"
+                )
             head = Head(settings)
     else:
         ClusterFile.write(settings.data, settings.ray_address)

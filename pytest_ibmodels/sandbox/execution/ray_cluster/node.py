@@ -47,7 +47,7 @@ def run_node(
     Raises:
         StartError: The node cannot be started.
     """
-    options = _head(data, address, port) if head else _member(data, address)
+    options = _head(data, address, port, is_private=exit_with_parent) if head else _member(data, address)
     names = find_gpus()
     count = len(names) if gpus is None else gpus
     if count > len(names):
@@ -87,14 +87,14 @@ def is_reachable(address: str) -> bool:
     return True
 
 
-def _head(data: Path, address: str | None, port: int) -> list[str]:
+def _head(data: Path, address: str | None, port: int, *, is_private: bool) -> list[str]:
     data.mkdir(parents=True, exist_ok=True)
     address = address or own_address()
     if not port:
         with socket.socket() as listener:
             listener.bind((address, 0))
             port = listener.getsockname()[1]
-    cluster = ClusterFile.write(data, f"{address}:{port}")
+    cluster = ClusterFile.write(data, f"{address}:{port}", is_private=is_private)
     print(json.dumps({"address": cluster.address, "pid": os.getpid()}), flush=True)  # noqa: T201 - its only output
     return ["--head", "--node-ip-address", address, "--port", str(port), "--include-dashboard", "false"]
 
