@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import os
 import re
 import shutil
@@ -39,7 +40,6 @@ from tests.sandbox.running import RunningSandbox
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-STATUS = "/api/v1/sandbox/status"
 FOLDER = "acme/repo/fs/Drive/code"
 CODE = """
 import time
@@ -200,8 +200,7 @@ def run_table(cluster: RunningCluster, url: str, engine: Engine, options: argpar
         for nodes in sorted(options.nodes):
             while len(cluster.nodes) < nodes:
                 cluster.add().joined()
-            slots = nodes * SLOTS
-            wait_for(lambda slots=slots: server.call("GET", STATUS).json()["max_jobs"] == slots, 120)
+            wait_for(functools.partial(_has_slots, server, nodes * SLOTS), 120)
             before, begun = meter.read(), time.monotonic()
             time.sleep(IDLE_SECONDS)
             idle = meter.read().minus(before).each(time.monotonic() - begun)
@@ -234,6 +233,10 @@ def run_jobs(
     mark = "" if took / ideal <= GOALS.get(nodes, GOALS[8]) else "  goal missed"
     figures = (nodes, count, f"{ideal:g}", f"{took:.1f}", f"{took / ideal:.2f}")
     return ROW.format(*figures, *used.columns(), _load()) + mark
+
+
+def _has_slots(server: RunningSandbox, slots: int) -> bool:
+    return bool(server.call("GET", "/api/v1/sandbox/status").json()["max_jobs"] == slots)
 
 
 def _load() -> str:

@@ -39,7 +39,16 @@ def test_the_model_tests_pass(server: RunningSandbox, tmp_path: Path) -> None:
         "database": "sample:reviews",
     }
     environments.write_text(json.dumps({"sandbox": sandbox}))
-    command = [sys.executable, "-m", "pytest", "model_tests.yaml", "-p", "no:cacheprovider", "--model-report", report]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "model_tests.yaml",
+        "-p",
+        "no:cacheprovider",
+        "--model-report",
+        str(report),
+    ]
     settings = ["-o", f"ibmodels_environments={environments}", "-o", "ibmodels_history=none"]
     environ = {**os.environ, "SANDBOX_TOKEN": TOKEN, "PYTEST_ADDOPTS": ""}
     done = subprocess.run(
