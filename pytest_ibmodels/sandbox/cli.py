@@ -116,7 +116,7 @@ def serve(
     host: Annotated[str, Option(metavar="HOST", callback=_host, help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, Option(metavar="PORT", callback=_port, help="Port to listen on; 0 is a free one.")] = 0,
     mount: Annotated[list[str] | None, Option(metavar="DRIVE_FOLDER=SOURCE", help=_MOUNT)] = None,
-    executor: Annotated[Kind, Option(help=_EXECUTOR)] = Kind.LOCAL,
+    executor: Annotated[Kind, Option(metavar="KIND", help=_EXECUTOR)] = Kind.LOCAL,
     ray_address: Annotated[str | None, Option(metavar="HOST:PORT", callback=_address, help=_RAY_ADDRESS)] = None,
     max_jobs: Annotated[int, Option(metavar="N", callback=_positive_int, help="Trainings that run at once.")] = _CORES,
     job_memory: Annotated[float, Option(metavar="GIB", callback=_positive, help="Memory of a training.")] = 8,

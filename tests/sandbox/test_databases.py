@@ -182,6 +182,24 @@ INSERT INTO models VALUES ('m', 'a/b', 'a', 1.0);
 """
 
 
+def test_trainings_of_other_machines_go_on_after_a_restart(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/x.db"
+    with contextlib.closing(open_store(url, "before")) as store:
+        running, waiting = (store.new_job("train", spec={"job_id": name})[0] for name in ("running", "waiting"))
+        task, _is_new = store.new_job("refiner")
+        assert store.claim(running, "before") is not None
+        assert store.confirm(running, 1, "before", "node-1")
+        store.flush()
+    with contextlib.closing(open_store(url, "after")) as store:
+        store.fail_unfinished(with_trainings=False)
+        assert [(job.id, job.owner, job.node) for job in store.running("after")] == [(running, "after", "node-1")]
+        oldest, ended = store.oldest_waiting(), store.job(task)
+        assert oldest is not None
+        assert ended is not None
+        assert (oldest.id, ended.state) == (waiting, "DONE")
+        assert store.succeed(running, 1, "after", {"result": 1})
+
+
 def test_a_database_of_an_older_version_gets_what_it_lacks(tmp_path: Path) -> None:
     with contextlib.closing(sqlite3.connect(tmp_path / "x.db")) as connection:
         connection.executescript(OLD_TABLES)

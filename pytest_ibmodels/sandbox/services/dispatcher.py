@@ -193,7 +193,7 @@ class Dispatcher:
     def _take_over(self, store: Store, job: Job, spec: JobSpec) -> None:
         if job.node is None:
             # It was never begun.
-            self._watch(store, spec)
+            self._restart(store, spec)
         else:
             self._watched[job.id] = _Watched(store, spec, begun=True)
             self._executor.find(spec, job.node)
@@ -263,7 +263,12 @@ class Dispatcher:
         logger.warning("job %s: attempt %s was lost: %s; it is started again", spec.job_id, spec.attempt, reason)
         self._executor.forget(spec.ref)
         self._drop(watched)
-        self._watch(watched.store, spec.next_attempt(attempt))
+        self._restart(watched.store, spec.next_attempt(attempt))
+
+    def _restart(self, store: Store, spec: JobSpec) -> None:
+        """Start a job that this server has claimed before; without room for it now, the next look finds it."""
+        if self._executor.has_room(spec.resources):
+            self._watch(store, spec)
 
     def _disown(self, watched: _Watched) -> None:
         """Leave a job that is another server's by now; what runs of an attempt that no longer counts is stopped."""

@@ -78,7 +78,7 @@ class Tenant:
             shutil.rmtree(scratch, ignore_errors=True)
         for needed in (scratch, settings.drive_root, settings.jobs_root):
             needed.mkdir(parents=True, exist_ok=True)
-        self.store.fail_unfinished()
+        self.store.fail_unfinished(with_trainings=executor.name == "local")
         locks = SharedPathLocks(settings.locks_root, settings.data) if is_shared else PathLocks()
         self.drive = Drive(settings.drive_root, scratch, (applications_mount(settings), *settings.mounts), locks)
         self.marketplace = Marketplace(settings, self.drive, self.store, self.audit, locks)

@@ -233,8 +233,12 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def fail_unfinished(self) -> None:
-        """Fail the jobs that a former server left running or waiting, unless other servers share the database."""
+    def fail_unfinished(self, *, with_trainings: bool = True) -> None:
+        """Fail the jobs that a former server left running or waiting, unless other servers share the database.
+
+        Args:
+            with_trainings: If false, trainings go on, those that run as jobs of this server: other machines run them.
+        """
 
     @abstractmethod
     def flush(self) -> None:

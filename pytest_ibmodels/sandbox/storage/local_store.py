@@ -90,11 +90,16 @@ class LocalStore(Store):
     def adopt(self, owner: str, older_than: float = LOST_SECONDS) -> list[Job]:  # noqa: ARG002
         return []
 
-    def fail_unfinished(self) -> None:
+    def fail_unfinished(self, *, with_trainings: bool = True) -> None:
         with self.database.statement() as connection:
-            unfinished = connection.execute(select(Job).where(Job.state == "PENDING")).mappings().all()
+            oldest_first = select(Job).where(Job.state == "PENDING").order_by(Job.created, Job.id)
+            unfinished = connection.execute(oldest_first).mappings().all()
         for row in unfinished:
             job = Job(**row)
+            if job.kind == TRAIN and job.spec is not None and not with_trainings:
+                self._kept[job.id] = replace(job, owner=job.owner and self.owner)
+                self._behind.add(job.id)
+                continue
             self._kept[job.id] = job
             self.fail(job.id, job.attempt, job.owner, RESTARTED, fault=True)
 

@@ -155,7 +155,7 @@ class SharedStore(Store):
             jobs = [Job(**row) for row in connection.execute(adopted).mappings()]
         return sorted(jobs, key=lambda job: (job.created, job.id))
 
-    def fail_unfinished(self) -> None:
+    def fail_unfinished(self, *, with_trainings: bool = True) -> None:
         """Do nothing: the jobs go on, and :meth:`adopt` finds those of dead servers."""
 
     def flush(self) -> None:
