@@ -43,6 +43,7 @@ class Elsewhere:
 
 EXTENDING = Elsewhere("it is part of a conftest.py whose model tests run there", "tests/plugin/test_extending.py")
 TRAINER = Elsewhere("it is part of a project that runs there", "tests/plugin/test_scripts.py")
+CLUSTER = Elsewhere("it takes several machines; tests/cluster starts these commands with loopback addresses of one")
 INIT = Elsewhere("it runs there, with the wheel in a new environment", "tests/test_distribution.py")
 INSTALLS = Elsewhere("it installs everything and runs all tests: there, taken from the page", ".ci/run")
 REPORTS = ("2 passed", "published")
@@ -76,6 +77,8 @@ TABLE: Mapping[str, Row | Elsewhere] = {
     "mlflow.md: Send runs": Elsewhere("it needs a tracking server", "tests/history/test_mlflow.py"),
     "publishing.md: Publishing": Row("clone beside a sandbox", ("  published\n", "  already there\n")),
     "sandbox.md: A sandbox for a team": Row("server"),
+    "sandbox.md: Several machines": CLUSTER,
+    "scale.md: The database": Elsewhere("it makes a user and a database on a machine that has PostgreSQL"),
     "tuning.md: In five minutes": Row("clone", ("50 rows", '"previous"', '"score"')),
     "tuning.md: In five minutes (2)": Row("clone"),
     "tuning.md: Over HTTP": Row("published", ("'evaluation_intervals'", "is now version", "'score'")),
@@ -219,9 +222,9 @@ def test_yaml_blocks_are_right(page: str, tmp_path: Path) -> None:
     for block, kind in zip(blocks, kinds, strict=True):
         assert yaml.safe_load(block.text), block.name
         first = block.text.splitlines()[0]
-        assert kind or first in workflow, (
-            f"{block.name}: begin this YAML block with a line that names its file, # model_tests.yaml or "
-            "# environments.yaml, or, for part of .github/workflows/model-tests.yml, with a line of it"
+        assert kind or first in workflow or first == "# compose.yaml", (
+            f"{block.name}: begin this YAML block with a line that names its file, # model_tests.yaml, # compose.yaml "
+            "or # environments.yaml, or, for part of .github/workflows/model-tests.yml, with a line of it"
         )
     for block, kind in zip(blocks, kinds, strict=True):  # first, as model tests name what is in it
         if kind == "environments":
