@@ -67,7 +67,7 @@ def blocks_of(page: Path) -> list[Block]:
 
 def is_code(language: str) -> bool:
     """Whether a reader runs such a block; the others are data, or outputs of programs."""
-    return language not in {"", "text", "json", "yaml"}
+    return language not in {"", "text", "json", "yaml", "ini", "nginx", "dockerfile"}
 
 
 @dataclass(frozen=True)
