@@ -192,10 +192,11 @@ class Supervisor:
         is_complete = len(new) < _MAX_LOG and len(marks) < _MAX_LOG
         state = status.state
         if state not in {"placed", "running"}:
-            state = "ended" if is_complete else "running"
+            # A job that has ended with the lease was killed for it: it is lost, and may be started again.
+            state = "ended" if is_complete and not self._has_expired else "running"
         if status.version == watched.version and not new and not marks:
             return None
-        version = status.version if is_complete else watched.version
+        version = status.version if is_complete and not self._has_expired else watched.version
         outcome = status.outcome if state == "ended" else None
         return JobNews(watched.ref, state, version, dict(status.reports), outcome, new, marks)
 
@@ -241,6 +242,10 @@ class Supervisor:
 
     # --- the lease ---
 
+    @property
+    def _has_expired(self) -> bool:
+        return self._closing or lease_clock() > self._deadline
+
     def _hold_lease(self) -> None:
         while not self._closing:
             asked = lease_clock()
@@ -253,6 +258,8 @@ class Supervisor:
                     logger.error("the cluster has given up this node")
                     self._give_up()
                     return
+                if self._has_expired:
+                    return  # processes have ended by themselves, whatever the cluster says now
                 self._deadline = asked + self._config.lease
                 self._lease.extend(self._deadline)
             time.sleep(self._config.lease / _CONFIRMS)
@@ -261,7 +268,7 @@ class Supervisor:
         cared = time.monotonic()
         while not self._closing:
             time.sleep(_TICK_SECONDS)
-            if lease_clock() > self._deadline:
+            if self._has_expired:
                 logger.error("no word from the cluster for %g s", self._config.lease)
                 self._give_up()
                 return
