@@ -76,7 +76,8 @@ def _serve() -> None:
     for name in _LATER:
         importlib.import_module(name)
     # Else pytest warns that it cannot rewrite the assertions of a module that is imported already; there are none.
-    package.__doc__ = "PYTEST_DONT_REWRITE"
+    for imported in (package, sys.modules["anyio"]):
+        imported.__doc__ = "PYTEST_DONT_REWRITE"
     gc.freeze()  # the garbage collector of a fork would copy every page
     for line in sys.stdin:
         request = json.loads(line)

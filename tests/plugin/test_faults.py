@@ -109,13 +109,13 @@ def test_a_start_that_never_arrived_is_looked_up_and_repeated(server: Server, pr
     proxy.plan(TRAIN, faults.RESET, faults.BUSY, faults.UNAVAILABLE)
     before = trainings(server)
     with session(proxy.url) as one:
-        test = model_test("Late", resources=ResourcesSpec(cpus=0.5, memory=2**20), retries=3)
+        test = model_test("Late", resources=ResourcesSpec(cpus=0.5, memory=2**30), retries=3)
         run = one.run(test, with_inference=False)["Late"]
     assert phase_failure(run.training) is None
     (key,) = {key for call, key in zip(proxy.calls, proxy.keys, strict=True) if call == TRAIN}
     assert len(key) == 32
     sent = [json.loads(body) for call, body in zip(proxy.calls, proxy.bodies, strict=True) if call == TRAIN][-1]
-    assert (sent["resources"], sent["retries"]) == ({"cpus": 0.5, "gpus": 0, "memory": 2**20}, 3)
+    assert (sent["resources"], sent["retries"]) == ({"cpus": 0.5, "gpus": 0, "memory": 2**30}, 3)
     assert (run.placement.node, run.placement.attempt, run.placement.lost) == ("", 1, ())
     # 503 and UNAVAILABLE say that nothing was begun: there is nothing to look up.
     assert (proxy.count(TRAIN), proxy.count(FIND), trainings(server)) == (4, 1, before + 1)

@@ -55,7 +55,8 @@ def person(portal: Portal) -> Iterator[Person]:
         yield someone
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session: while Playwright is open, an event loop runs, and no other test could run one.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium, driven by Playwright; it downloads nothing."""
     api = pytest.importorskip("playwright.sync_api", reason="there is no Playwright here: pip install playwright")

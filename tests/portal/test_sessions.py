@@ -312,8 +312,8 @@ def test_the_api_keeps_its_own_authentication(person: TestClient) -> None:
 
 def test_a_tenant_sees_nothing_of_another(app: FastAPI, person: TestClient) -> None:
     store = app.state.tenants.get("bob.2").store
-    job_id = store.new_job("train")
-    store.fail(job_id, "bob's secret")
+    job_id, _is_new = store.new_job("train")
+    store.fail(job_id, 1, None, "bob's secret")
     sign_in(person, "ada")
     assert job_id not in person.get("/portal/jobs").text
     for path in ("", "/cancel", "/log", "/log.txt", "/log/stream"):

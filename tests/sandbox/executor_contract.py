@@ -1,6 +1,7 @@
 """What every executor promises. A module imports these tests, and has the fixtures ``executor`` and ``place``."""
 
 import contextlib
+import json
 import time
 import uuid
 from collections.abc import Callable
@@ -92,7 +93,7 @@ class Place:
         package = self.data / "drive" / "pushed"
         package.mkdir(parents=True, exist_ok=True)
         (package / "__init__.py").write_text(CODE)
-        secrets = {"database": arguments.pop("database")} if "database" in arguments else {}
+        secrets = {"database": json.dumps(arguments.pop("database"))} if "database" in arguments else {}
         if secrets:
             write_secrets(folder, secrets)
         return JobSpec(

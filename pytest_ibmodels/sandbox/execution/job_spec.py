@@ -101,8 +101,8 @@ class JobSpec(Spec):
     Attributes:
         function: Dotted path of the function to call.
         script_packages: Drive folders of the code, as the request names them; empty for a published package.
-        arguments: Its arguments; those in ``secrets`` are as people may see them.
-        secrets: Names of arguments that the file of secrets in ``folder`` has in full.
+        arguments: Its arguments; those in ``secrets`` have no passwords.
+        secrets: Names of arguments that the file of secrets in ``folder`` has in full, as JSON.
         folder: The job's folder below the data folder, with its logs.
         models: Folder of the models in use.
         environments: Folder of the virtual environments of requirements.

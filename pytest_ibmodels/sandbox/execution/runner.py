@@ -1,5 +1,6 @@
 """Runs jobs on this machine: a thread watches the process of each, with its reports, its limits and its end."""
 
+import json
 import logging
 import shutil
 import threading
@@ -248,20 +249,20 @@ def _training_job(
     lease: Path | None,
 ) -> TrainingJob:
     spec = running.spec
-    urls = [Secrets.from_url(url) for url in secrets.values()]
-    forms = {form for found in urls for form in found.forms}
+    arguments = {**spec.arguments, **{name: json.loads(text) for name, text in secrets.items()}}
+    database = arguments.get("database")
     return TrainingJob(
         job_id=spec.job_id,
         function=spec.function,
         packages=packages,
-        arguments={**spec.arguments, **secrets},
+        arguments=arguments,
         drive=drive,
         log=running.log,
         scratch=scratch,
         max_unzipped=spec.limits.unzipped,
         models=spec.models,
         threads=spec.limits.threads,
-        secrets=Secrets(tuple(sorted(forms, key=len, reverse=True))),
+        secrets=Secrets.from_url(database) if isinstance(database, str) else Secrets(),
         variables=variables,
         lease=lease,
     )

@@ -1,13 +1,14 @@
-"""Request of a training job, without passwords, for people who look at the job later."""
+"""Request of a training job, without passwords: for the database, and for people who look at the job later."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
 
 from pytest_ibmodels.sandbox.execution.job_spec import JobSpec
-from pytest_ibmodels.sandbox.execution.secrets import REDACTED
+from pytest_ibmodels.sandbox.execution.secrets import MIN_LENGTH, REDACTED, Secrets
 from pytest_ibmodels.sandbox.storage.tables import Job
 
 _SECRET_WORDS = ("password", "passwd", "pwd", "secret", "token", "api_key", "apikey", "credential")
@@ -29,7 +30,18 @@ def request_of(job: Job) -> ShownRequest:
         spec = JobSpec.model_validate(job.spec)
     except ValidationError:
         return ShownRequest()
-    return ShownRequest(spec.function, spec.script_packages, _redacted(spec.arguments))
+    return ShownRequest(spec.function, spec.script_packages, spec.arguments)
+
+
+def without_passwords(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a request with passwords redacted: in URLs, and of keys that name a secret."""
+    database = arguments.get("database")
+    secrets = Secrets.from_url(database) if isinstance(database, str) else Secrets()
+    shown: dict[str, Any] = _redacted(secrets.redact_urls(dict(arguments)))
+    if any(form in str(shown.get("database", "")) for form in secrets.forms if len(form) >= MIN_LENGTH):
+        # It is no URL that can be read.
+        shown["database"] = REDACTED
+    return shown
 
 
 def _redacted(value: Any) -> Any:

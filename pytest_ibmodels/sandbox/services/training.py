@@ -1,8 +1,9 @@
 """Training jobs: check a request and queue it."""
 
+import json
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,10 @@ from pytest_ibmodels.sandbox.execution.code_cache import pack_code
 from pytest_ibmodels.sandbox.execution.executor import Executor
 from pytest_ibmodels.sandbox.execution.job_spec import CodeSpec, DriveSpec, JobSpec, Limits, Resources, log_file
 from pytest_ibmodels.sandbox.execution.joblog import note
-from pytest_ibmodels.sandbox.execution.secrets import MIN_LENGTH, REDACTED, Secrets
+from pytest_ibmodels.sandbox.execution.secrets import Secrets
 from pytest_ibmodels.sandbox.samples import DATABASES, sample_database
 from pytest_ibmodels.sandbox.services.dispatcher import Dispatcher
+from pytest_ibmodels.sandbox.services.job_requests import without_passwords
 from pytest_ibmodels.sandbox.services.marketplace import Marketplace
 from pytest_ibmodels.sandbox.settings import Settings
 from pytest_ibmodels.sandbox.storage.drive import Drive
@@ -76,10 +78,10 @@ class Trainings:
         code = self.code(request)
         arguments = dict(request.arguments)
         database = arguments.get("database")
-        secrets = {}
         if isinstance(database, str):
-            secrets["database"] = database_url(database, self._settings.samples_root)
-            arguments["database"] = _without_password(secrets["database"])
+            database = arguments["database"] = database_url(database, self._settings.samples_root)
+        shown = without_passwords(arguments)
+        secrets = {name: json.dumps(value) for name, value in arguments.items() if shown[name] != value}
         job_id = uuid.uuid4().hex
         folder = self._settings.jobs_root / job_id
         spec = JobSpec(
@@ -87,7 +89,7 @@ class Trainings:
             function=request.function,
             script_packages=tuple(request.script_packages),
             code=self.packed(code),
-            arguments=arguments,
+            arguments=shown,
             secrets=tuple(secrets),
             drive=DriveSpec.of(self._drive),
             folder=folder,
@@ -100,7 +102,7 @@ class Trainings:
             folder.mkdir(parents=True)
             if secrets:
                 write_secrets(folder, secrets)
-            _note_code(spec, code, secrets)
+            _note_code(spec, code, database)
             model_name = str(request.arguments.get("model_name", ""))
             queued, is_new = self._store.new_job(
                 TRAIN,
@@ -209,18 +211,11 @@ def _resources(request: TrainRequest) -> Resources:
     return Resources() if asked is None else Resources(cpus=asked.cpus, gpus=asked.gpus, memory=asked.memory)
 
 
-def _without_password(url: str) -> str:
-    """Return the URL of a database as people may see it."""
-    secrets = Secrets.from_url(url)
-    shown: str = secrets.redact_urls(url)
-    return REDACTED if any(form in shown for form in secrets.forms if len(form) >= MIN_LENGTH) else shown
-
-
-def _note_code(spec: JobSpec, code: Code, secrets: Mapping[str, str]) -> None:
+def _note_code(spec: JobSpec, code: Code, database: object) -> None:
     """Begin the job's log with what it runs, and what may be seen there."""
     if code.published:
         note(spec.log, f"this job runs the published package {code.published}", "INFO")
-    if any(Secrets.from_url(url).has_short_password for url in secrets.values()):
+    if isinstance(database, str) and Secrets.from_url(database).has_short_password:
         msg = "the password of the database is too short to be redacted outside of URLs: this log may show it"
         note(spec.log, msg, "WARNING")
 

@@ -1,13 +1,17 @@
 """Audit of a tenant: who changed what, when, from which version to which."""
 
+import logging
 import time
 import uuid
 from dataclasses import dataclass
 
 from sqlalchemy import Column, Engine, Float, Index, MetaData, String, Table, Text, delete, insert, select
 
+from pytest_ibmodels.sandbox.errors import SandboxError
 from pytest_ibmodels.sandbox.storage.databases import translate_database_errors
 from pytest_ibmodels.sandbox.storage.paging import key_of, page_of
+
+logger = logging.getLogger(__name__)
 
 _METADATA = MetaData()
 _AUDIT = Table(
@@ -83,10 +87,13 @@ class Audit:
     def record(
         self, who: str, action: str, subject: str, *, before: str | None = None, after: str | None = None
     ) -> None:
-        """Add an entry."""
+        """Add an entry. If it cannot be written, the log has it, as what it tells of is done."""
         entry = AuditEntry(uuid.uuid4().hex, time.time(), who, action, subject, before, after)
-        with translate_database_errors(), self._engine.begin() as connection:
-            connection.execute(insert(_AUDIT), vars(entry))
+        try:
+            with translate_database_errors(), self._engine.begin() as connection:
+                connection.execute(insert(_AUDIT), vars(entry))
+        except SandboxError as error:
+            logger.error("the audit lacks '%s %s: %s': %s", who, action, subject, error)  # noqa: TRY400 - no traceback
 
     def actions(self) -> list[str]:
         """Return the actions that entries have, sorted."""
