@@ -266,9 +266,11 @@ class Dispatcher:
         self._restart(watched.store, spec.next_attempt(attempt))
 
     def _restart(self, store: Store, spec: JobSpec) -> None:
-        """Start a job that this server has claimed before; without room for it now, the next look finds it."""
+        """Start a job that is this server's; without room for it now, it waits for any server."""
         if self._executor.has_room(spec.resources):
             self._watch(store, spec)
+        else:
+            store.give_back(spec.job_id, spec.attempt, self.owner)
 
     def _disown(self, watched: _Watched) -> None:
         """Leave a job that is another server's by now; what runs of an attempt that no longer counts is stopped."""

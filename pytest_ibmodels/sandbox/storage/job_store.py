@@ -163,6 +163,11 @@ class Store(ABC):
         columns = {**again, "task_data": {}, "peak_memory": 0, "lost": [*job.lost, reason]}
         return attempt + 1 if self._change(job_id, mine, columns) else None
 
+    def give_back(self, job_id: str, attempt: int, owner: str) -> bool:
+        """Let a job that has been claimed and not started wait for any server."""
+        mine = {**_fence(attempt, owner), "task_state": "PENDING"}
+        return self._change(job_id, mine, {"owner": None})
+
     # --- cancelling ---
 
     def request_cancel(self, job_id: str) -> str:
