@@ -25,7 +25,7 @@ found = pkgutil.walk_packages(pytest_ibmodels.sandbox.__path__, "pytest_ibmodels
 names = [one.name for one in found if one.name.rpartition(".")[2] not in {"__main__", "preload", "forkserver_guard"}]
 names = [name for name in names if ".portal." not in name or name.endswith(".gate")]
 # Processes of a cluster, which need Ray.
-alone = {"actor", "driver", "node_keeper", "placer", "session"}
+alone = {"actor", "driver", "followed", "node_keeper", "placer", "session"}
 names = [name for name in names if ".ray_cluster." not in name or name.rpartition(".")[2] not in alone]
 [importlib.import_module(name) for name in names]
 print(len(names), ibformers.__file__)
