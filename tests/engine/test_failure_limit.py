@@ -13,6 +13,8 @@ from pytest_ibmodels.engine.routes.base import TrainingState
 from pytest_ibmodels.spec import Minimum, ModelTest
 from tests.engine.test_case_runner import GOOD, FakeClock, FakeRoute, FakeSession
 
+TURNS = 2_000
+"""More than any of these runs takes."""
 BAD = TrainingState("ERROR", finished=True, error="boom")
 
 
@@ -32,7 +34,11 @@ def run_all(most_failures: int, *ends: TrainingState, wanted: int | None = None)
         tasks = [asyncio.create_task(runner.run()) for runner in runners]
         if wanted is not None:
             runs[wanted].wanted.set()
-        await asyncio.wait(tasks, timeout=0.2)
+        # Turns of the loop, not seconds: on a busy machine few turns fit into a second.
+        for _turn in range(TURNS):
+            if all(task.done() for task in tasks):
+                break
+            await asyncio.sleep(0)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
