@@ -61,7 +61,7 @@ USER = "measured"
 
 @dataclass(frozen=True)
 class Counts:
-    """What a server has used so far, or in a second; sizes in bytes, times in seconds of processor."""
+    """Use of a server so far, or in a second; sizes in bytes, times in seconds of processor."""
 
     statements: float
     database: float

@@ -16,6 +16,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,18 @@ def fill(url: str, count: int = 120, schema: str | None = None) -> str:
         connection.execute(table.insert(), rows)
     engine.dispose()
     return url
+
+
+def empty_database(server: str) -> str:
+    """Make a database on a PostgreSQL server, and return its URL."""
+    from sqlalchemy import create_engine, text
+
+    name = f"test_{uuid.uuid4().hex}"
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return server.rpartition("/")[0] + f"/{name}"
 
 
 def import_trainer() -> None:

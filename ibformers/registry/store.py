@@ -136,11 +136,8 @@ class ModelStore:
             NoCandidate: there is no candidate.
         """
         with self._locked("change"):
-            version = self.candidate()
-            if version is None:
-                raise NoCandidate(f"No new model of {self.model_name} waits: send a train request first.")
-            if check is not None:
-                check(version, self.in_use())
+            missing = f"No new model of {self.model_name} waits: send a train request first."
+            version = self._checked(self.candidate(), missing, check)
             before = self._switch(version)
             self._prune()
         return version, before
@@ -187,11 +184,8 @@ class ModelStore:
             NoCandidate: there is no previous version.
         """
         with self._locked("change"):
-            version = self.previous()
-            if version is None:
-                raise NoCandidate(f"No version of {self.model_name} was replaced yet: there is none to bring back.")
-            if check is not None:
-                check(version, self.in_use())
+            missing = f"No version of {self.model_name} was replaced yet: there is none to bring back."
+            version = self._checked(self.previous(), missing, check)
             before = self._switch(version)
             self._prune()
         assert before is not None  # noqa: S101 - only a model in use has a previous one
@@ -207,13 +201,20 @@ class ModelStore:
             NoCandidate: there is no candidate.
         """
         with self._locked("change"):
-            version = self.candidate()
-            if version is None:
-                raise NoCandidate(f"No new model of {self.model_name} waits: there is none to discard.")
-            if check is not None:
-                check(version, self.in_use())
+            missing = f"No new model of {self.model_name} waits: there is none to discard."
+            version = self._checked(self.candidate(), missing, check)
             self._candidate.unlink()
             self._prune()
+        return version
+
+    def _checked(
+        self, version: Version | None, missing: str, check: Callable[[Version, Version | None], None] | None
+    ) -> Version:
+        """Return a version that there is, and that ``check`` lets pass; ``missing`` says that there is none."""
+        if version is None:
+            raise NoCandidate(missing)
+        if check is not None:
+            check(version, self.in_use())
         return version
 
     def _read_in_use(self) -> Version | None:

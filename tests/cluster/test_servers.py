@@ -1,7 +1,6 @@
 """Two servers on one PostgreSQL database, one data folder and one cluster: jobs run on when servers end."""
 
 import itertools
-import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +8,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from tests.cluster.running import SLOTS, RunningCluster, wait_for
+from tests.databases import empty_database
 from tests.sandbox.running import RunningSandbox
 
 FOLDER = "acme/repo/fs/Instabase Drive/pushed for a cluster"
@@ -56,12 +56,7 @@ class Servers:
 @pytest.fixture(scope="module")
 def url(postgresql: str) -> str:
     """The URL of an empty database."""
-    name = f"cluster_{uuid.uuid4().hex}"
-    engine = create_engine(postgresql, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    engine.dispose()
-    return postgresql.rpartition("/")[0] + f"/{name}"
+    return empty_database(postgresql)
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ _PASSED_ON = ("authorization", "instabase-api-args", "content-type", "idempotenc
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens to one request.
+    """Fate of one request.
 
     Attributes:
         how: an answer in place of the environment's, a connection that is reset, an answer that is cut in the middle,

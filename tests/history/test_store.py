@@ -9,7 +9,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-import uuid
 from dataclasses import replace
 from datetime import timedelta, timezone
 from typing import TYPE_CHECKING
@@ -23,6 +22,7 @@ from pytest_ibmodels.history.runs import StoredMetric
 from pytest_ibmodels.history.store import History
 from pytest_ibmodels.verdicts.results import Labels
 from tests.conftest import ROOT
+from tests.databases import empty_database
 from tests.history.samples import BEGIN, run
 
 if TYPE_CHECKING:
@@ -50,12 +50,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/history.sqlite"
     server: str = request.getfixturevalue("postgresql")
-    name = f"history_{uuid.uuid4().hex}"
-    engine = create_engine(server, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    engine.dispose()
-    return server.rpartition("/")[0] + f"/{name}"
+    return empty_database(server)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ LOOKS: tuple[tuple[int, Any], ...] = ((360, "dark"), (1920, "light"))
 
 
 def violations(tab: Page) -> list[str]:
-    """What axe-core finds wrong on a page."""
+    """Faults that axe-core finds on a page."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="pip install axe-playwright-python")
     found: list[dict[str, Any]] = axe.Axe().run(tab).response["violations"]
     return [f"{rule['id']}: {node['html'][:200]} {node['failureSummary']}" for rule in found for node in rule["nodes"]]

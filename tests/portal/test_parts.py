@@ -39,7 +39,7 @@ def shared_store(request: pytest.FixtureRequest) -> Iterator[Store]:
     store = open_store(request.getfixturevalue("postgresql"))
     yield store
     for table in ("jobs", "models", "packages", "servers", "audit", "portal_sessions", "portal_forms"):
-        with store.engine.begin() as connection:
+        with store.database.engine.begin() as connection:
             connection.exec_driver_sql(f"DROP TABLE IF EXISTS {table}")
     store.close()
 
@@ -52,9 +52,9 @@ def job(number: int, **columns: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("kind", ["store", "shared_store"])
 def test_pages_of_jobs_have_each_job_once(request: pytest.FixtureRequest, kind: str) -> None:
     store: Store = request.getfixturevalue(kind)
-    with store.engine.begin() as connection:
+    with store.database.engine.begin() as connection:
         connection.execute(insert(Job), [job(number) for number in range(100)])
-    listing = JobListing(store.engine)
+    listing = JobListing(store.database)
     ids, page, keys = [], listing.page(9), []
     assert (page.newer, listing.models(9)) == (False, [])
     while True:
@@ -73,13 +73,13 @@ def test_pages_of_jobs_have_each_job_once(request: pytest.FixtureRequest, kind: 
 
 
 def test_a_page_is_read_through_the_index(store: Store) -> None:
-    JobListing(store.engine)
-    listing = JobListing(store.engine)  # the index is there already
+    JobListing(store.database)
+    listing = JobListing(store.database)  # the index is there already
     statements: list[tuple[str, Any]] = []
-    event.listen(store.engine, "before_cursor_execute", lambda *call: statements.append((call[2], call[3])))
+    event.listen(store.database.engine, "before_cursor_execute", lambda *call: statements.append((call[2], call[3])))
     listing.page(50, before="5.0_x")
     statement, parameters = statements[0]
-    with store.engine.connect() as connection:
+    with store.database.engine.connect() as connection:
         plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
     assert ["USING INDEX jobs_newest_first" in str(step) for step in plan] == [True]
     assert "results" not in statement
@@ -87,10 +87,10 @@ def test_a_page_is_read_through_the_index(store: Store) -> None:
 
 def test_jobs_are_filtered(store: Store) -> None:
     states = [("PENDING", ""), ("STARTED", ""), ("DONE", "cancelled"), ("ERROR", "boom"), ("ERROR", "cancelled")]
-    with store.engine.begin() as connection:
+    with store.database.engine.begin() as connection:
         rows = [job(number, task_state=state, message=msg) for number, (state, msg) in enumerate(states)]
         connection.execute(insert(Job), rows)
-    listing = JobListing(store.engine)
+    listing = JobListing(store.database)
     for number, state in enumerate(("queued", "running", "done", "failed", "cancelled")):
         rows_found = listing.page(9, state=state).rows  # type: ignore[arg-type]
         assert [(row.id, row.shown_state) for row in rows_found] == [(f"{number:04}", state)]
@@ -98,9 +98,9 @@ def test_jobs_are_filtered(store: Store) -> None:
 
 def test_models_and_nodes_are_listed(store: Store) -> None:
     rows = [job(n, model_name=name, node="gpu-1") for n, name in enumerate(("b", "a", "b", ""))]
-    with store.engine.begin() as connection:
+    with store.database.engine.begin() as connection:
         connection.execute(insert(Job), rows)
-    listing = JobListing(store.engine)
+    listing = JobListing(store.database)
     assert listing.models(9) == ["a", "b"]
     assert [(row.id, row.node) for row in listing.page(9, model="b").rows] == [("0002", "gpu-1"), ("0000", "gpu-1")]
 
@@ -108,7 +108,7 @@ def test_models_and_nodes_are_listed(store: Store) -> None:
 @pytest.mark.parametrize("kind", ["store", "shared_store"])
 def test_the_audit_is_read_in_pages(request: pytest.FixtureRequest, kind: str) -> None:
     store: Store = request.getfixturevalue(kind)
-    audit = Audit(store.engine)
+    audit = Audit(store.database)
     for number in range(5):
         audit.record("ada (API)", "publish" if number % 2 else "cancel", f"job {number}")
     first = audit.page(2)
@@ -129,7 +129,7 @@ def test_the_audit_is_read_in_pages(request: pytest.FixtureRequest, kind: str) -
 @pytest.mark.parametrize("kind", ["store", "shared_store"])
 def test_sessions_and_forms_are_kept_in_any_database(request: pytest.FixtureRequest, kind: str) -> None:
     store: Store = request.getfixturevalue(kind)
-    tables, others = PortalTables(store.engine), PortalTables(store.engine)
+    tables, others = PortalTables(store.database), PortalTables(store.database)
     tables.add_session(SessionRow("one", "proof", 1.5, 2.5))
     assert others.session("one") == SessionRow("one", "proof", 1.5, 2.5)
     others.mark_used("one", 3.5)

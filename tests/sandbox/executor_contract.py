@@ -1,4 +1,4 @@
-"""What every executor promises. A module imports these tests, and has the fixtures ``executor`` and ``place``."""
+"""Promises of every executor. A module imports these tests, and has the fixtures ``executor`` and ``place``."""
 
 import contextlib
 import json

@@ -155,7 +155,7 @@ class RunningSandbox:
         return data
 
     def wait_for_report(self, job_id: str, key: str) -> Any:
-        """What a running job reports as ``key``, once it does."""
+        """Value that a running job reports as ``key``, once it does."""
         deadline = time.monotonic() + SECONDS
         while time.monotonic() < deadline:
             if key in (data := self.task_data(job_id)):
@@ -195,7 +195,7 @@ def _lives(pid: int) -> bool:
 
 
 def soon(look: Callable[[], Any], seconds: float = 10.0) -> Any:
-    """What ``look`` finds, once it finds something."""
+    """Finding of ``look``, once there is one."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := look():

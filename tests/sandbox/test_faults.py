@@ -1,4 +1,4 @@
-"""What breaks is told and logged, and the server lives. (That the server itself is killed is in test_server.)"""
+"""Faults are told and logged, and the server lives. (That the server itself is killed is in test_server.)"""
 
 import contextlib
 import os

@@ -59,7 +59,7 @@ class Shop:
     def open(self) -> None:
         self.store = open_store(self.settings.database_url)
         self.drive = Drive(self.settings.drive_root, self.settings.scratch, [applications_mount(self.settings)])
-        self.audit = Audit(self.store.engine)
+        self.audit = Audit(self.store.database)
         self.market = Marketplace(self.settings, self.drive, self.store, self.audit)
 
     def restart(self) -> None:

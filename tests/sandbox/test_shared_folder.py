@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 import stat
 import time
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import create_engine, text
 
 from pytest_ibmodels.sandbox.errors import BusyError, DataInUseError, SandboxError
 from pytest_ibmodels.sandbox.services.marketplace import Marketplace, applications_mount
@@ -23,6 +21,7 @@ from pytest_ibmodels.sandbox.storage.job_secrets import delete_secrets, read_sec
 from pytest_ibmodels.sandbox.storage.locks import SharedPathLocks
 from pytest_ibmodels.sandbox.storage.paths import DrivePath
 from pytest_ibmodels.sandbox.storage.stores import open_store
+from tests.databases import empty_database
 from tests.sandbox.running import zipped
 
 if TYPE_CHECKING:
@@ -33,19 +32,12 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def urls(postgresql: str) -> tuple[str, str]:
     """The URLs of two empty databases."""
-    engine = create_engine(postgresql, isolation_level="AUTOCOMMIT")
-    names = [f"sandbox_{uuid.uuid4().hex}" for _ in range(2)]
-    with engine.connect() as connection:
-        for name in names:
-            connection.execute(text(f"CREATE DATABASE {name}"))
-    engine.dispose()
-    one, other = (f"{postgresql.rpartition('/')[0]}/{name}" for name in names)
-    return one, other
+    return empty_database(postgresql), empty_database(postgresql)
 
 
 @contextlib.contextmanager
 def server(data: Path, url: str, owner: str) -> Iterator[DataFolder]:
-    """What a server does at its start."""
+    """Use a data folder and a store as a server does from its start on."""
     with (
         contextlib.closing(DataFolder(data, is_shared=True)) as folder,
         contextlib.closing(open_store(url, owner, folder)),
@@ -166,7 +158,7 @@ def test_two_servers_publish_the_same_version(tmp_path: Path, urls: tuple[str, s
             scratch.mkdir(parents=True)
             shared = SharedPathLocks(settings.locks_root, tmp_path)
             drive = Drive(settings.drive_root, scratch, [applications_mount(settings)], shared)
-            shops.append((drive, Marketplace(settings, drive, store, Audit(store.engine), shared)))
+            shops.append((drive, Marketplace(settings, drive, store, Audit(store.database), shared)))
         path = DrivePath.parse("a/b/fs/c/x.ibsolution")
         shops[0][0].write(path, zipped({"package.json": '{"name": "p", "version": "1.0.0"}', "p/__init__.py": ""}))
 

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -20,11 +19,12 @@ from sqlalchemy.exc import OperationalError
 from pytest_ibmodels.sandbox.errors import BusyError
 from pytest_ibmodels.sandbox.services.tasks import TaskRunner
 from pytest_ibmodels.sandbox.storage import databases
-from pytest_ibmodels.sandbox.storage.job_store import CANCELLED, RESTARTED, Store
+from pytest_ibmodels.sandbox.storage.job_store import RESTARTED, Store
 from pytest_ibmodels.sandbox.storage.stores import open_store
-from pytest_ibmodels.sandbox.storage.tables import Job, PackageRow
+from pytest_ibmodels.sandbox.storage.tables import CANCELLED, Job, PackageRow
 from pytest_ibmodels.sandbox.storage.transactions import lock_servers
 from tests.conftest import ROOT
+from tests.databases import empty_database
 from tests.sandbox.running import soon
 from tests.sandbox.test_databases import OLD_TABLES
 
@@ -54,12 +54,7 @@ while (job := store.oldest_waiting()) is not None:
 @pytest.fixture
 def url(postgresql: str) -> str:
     """The URL of an empty database."""
-    name = f"sandbox_{uuid.uuid4().hex}"
-    engine = create_engine(postgresql, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    engine.dispose()
-    return postgresql.rpartition("/")[0] + f"/{name}"
+    return empty_database(postgresql)
 
 
 @pytest.fixture

@@ -4,16 +4,15 @@ Jobs run in the servers' own processes here, so they end with a server, and are 
 """
 
 import contextlib
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from sqlalchemy import create_engine, text
 
 from pytest_ibmodels.sandbox.storage.stores import open_store
+from tests.databases import empty_database
 from tests.sandbox.running import RunningSandbox, soon
 
 FOLDER = "acme/repo/fs/Instabase Drive/pushed for two"
@@ -34,12 +33,7 @@ def note(file_client, job_metadata_client, path, seconds=0, **others):
 @pytest.fixture(scope="module")
 def url(postgresql: str) -> str:
     """The URL of an empty database."""
-    name = f"sandbox_{uuid.uuid4().hex}"
-    engine = create_engine(postgresql, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    engine.dispose()
-    return postgresql.rpartition("/")[0] + f"/{name}"
+    return empty_database(postgresql)
 
 
 class Pair:

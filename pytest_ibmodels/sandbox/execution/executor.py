@@ -1,5 +1,6 @@
 """Protocol of the engines that run jobs and served models, on this machine or on a cluster."""
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -86,3 +87,19 @@ class Executor(Protocol):
 
     def close(self) -> None:
         """Release everything; jobs of this process are killed, those of other machines run on."""
+
+
+class Signal:
+    """Event for one thread that waits and many that wake it."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def wake(self) -> None:
+        """End a wait, the present one or the next."""
+        self._event.set()
+
+    def wait(self, seconds: float) -> None:
+        """Wait for :meth:`wake`."""
+        self._event.wait(seconds)
+        self._event.clear()

@@ -10,7 +10,7 @@ import psutil
 from pytest_ibmodels.instabase.wire_sandbox import NodeStatus
 from pytest_ibmodels.sandbox.errors import SandboxError
 from pytest_ibmodels.sandbox.execution.code_cache import CodeCache
-from pytest_ibmodels.sandbox.execution.executor import JobStatus
+from pytest_ibmodels.sandbox.execution.executor import JobStatus, Signal
 from pytest_ibmodels.sandbox.execution.gpus import VARIABLE, GpuPool, find_gpus
 from pytest_ibmodels.sandbox.execution.job_spec import JobRef, JobSpec, Resources
 from pytest_ibmodels.sandbox.execution.runner import Runner
@@ -18,22 +18,6 @@ from pytest_ibmodels.sandbox.execution.served import LocalServed, Served
 from pytest_ibmodels.sandbox.settings import GIB, Settings
 
 _LOST = JobStatus("lost", reason="the sandbox that ran it has ended")
-
-
-class Signal:
-    """Event for one thread that waits and many that wake it."""
-
-    def __init__(self) -> None:
-        self._event = threading.Event()
-
-    def wake(self) -> None:
-        """End a wait, the present one or the next."""
-        self._event.set()
-
-    def wait(self, seconds: float) -> None:
-        """Wait for :meth:`wake`."""
-        self._event.wait(seconds)
-        self._event.clear()
 
 
 class LocalExecutor:

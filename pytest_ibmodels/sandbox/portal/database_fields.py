@@ -46,7 +46,7 @@ def shown_database(database: str) -> str:
     return "" if "@" in f"{bare.host}{bare.database}" else shown
 
 
-def without_passwords(fields: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+def shown_fields(fields: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """Return the fields of a form as a page may show them."""
     return [(name, shown_database(value) if name == DATABASE else value) for name, value in fields if name != PASSWORD]
 

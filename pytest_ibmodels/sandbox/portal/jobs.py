@@ -20,7 +20,7 @@ from pytest_ibmodels.sandbox.storage.job_listing import (
     ListedJobRow,
     shown_state,
 )
-from pytest_ibmodels.sandbox.storage.tables import Job
+from pytest_ibmodels.sandbox.storage.tables import TRAIN, Job
 
 PAGE_JOBS = 50
 LOG_LINES = 1000
@@ -94,7 +94,7 @@ def one_job(visit: Visit) -> Response:
         request=request_of(job),
         log=log,
         most_lines=LOG_LINES,
-        is_training=job.kind == "train",
+        is_training=job.kind == TRAIN,
     )
 
 

@@ -45,7 +45,7 @@ class Sessions:
         self._tenants = tenants
         self._tokens = tokens
         self._clock = clock
-        self._tables = {name: PortalTables(tenants.get(name).store.engine) for name in tokens.names}
+        self._tables = {name: PortalTables(tenants.get(name).store.database) for name in tokens.names}
         self._codes: dict[bytes, float] = {}
         self._lock = threading.Lock()
 

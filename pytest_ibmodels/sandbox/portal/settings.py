@@ -51,6 +51,7 @@ def settings_page(visit: Visit) -> Response:
     """Show the settings."""
     tenant = visit.tenant
     settings, unfinished = tenant.settings, tenant.job_listing.unfinished()
+    dialect = tenant.store.database.engine.dialect.name
     parts, status = _parts(), tenant.server.collect()
     return visit.render(
         "settings.html",
@@ -61,7 +62,7 @@ def settings_page(visit: Visit) -> Response:
         usage=list(_usage(settings).items()),
         version=_version(),
         python=platform.python_version(),
-        database=_DATABASES.get(tenant.store.engine.dialect.name, tenant.store.engine.dialect.name),
+        database=_DATABASES.get(dialect, dialect),
         nodes=[] if status.executor == "local" else status.nodes,
         parts=parts,
         missing=[part.extra for part in parts if part.missing],

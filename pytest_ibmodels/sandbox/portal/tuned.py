@@ -11,6 +11,7 @@ from pytest_ibmodels.sandbox.errors import SandboxError
 from pytest_ibmodels.sandbox.portal.visits import Visit
 from pytest_ibmodels.sandbox.services.job_requests import request_of
 from pytest_ibmodels.sandbox.services.tuning import TRAIN_FUNCTION
+from pytest_ibmodels.sandbox.storage.tables import TRAIN
 
 T = TypeVar("T")
 ModelHandler = Callable[[Visit, threading.Event], Response]
@@ -159,7 +160,7 @@ def chosen_code(visit: Visit) -> str:
         return visit.query("code")
     tenant = visit.tenant
     for row in tenant.job_listing.page(_RECENT_JOBS).rows:
-        job = tenant.store.job(row.id) if row.kind == "train" else None
+        job = tenant.store.job(row.id) if row.kind == TRAIN else None
         request = None if job is None else request_of(job)
         if request is not None and request.function.endswith(f".{TRAIN_FUNCTION}"):
             return f"{_SEPARATOR} ".join(request.script_packages)

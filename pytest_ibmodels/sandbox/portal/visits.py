@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from pytest_ibmodels.sandbox.errors import SandboxError
-from pytest_ibmodels.sandbox.portal.database_fields import without_passwords
+from pytest_ibmodels.sandbox.portal.database_fields import shown_fields
 from pytest_ibmodels.sandbox.portal.forms import Done, Form, check_origin, do_once, read_fields, read_form
 from pytest_ibmodels.sandbox.portal.rendering import html_response, live, render
 from pytest_ibmodels.sandbox.portal.sessions import Session, Sessions
@@ -196,6 +196,6 @@ async def _signed_out(request: Request) -> Response:
         problem = "You were signed out, so no file was stored. Sign in, then choose the files again."
         values = {**frame(request, None), "problem": problem, "code": "", "next": here, "kept_path": "", "kept": []}
         return html_response(render("sign_in.html", values), 401)
-    kept = without_passwords(field for field in await read_fields(request) if field[0] not in {"csrf", "form_id"})
+    kept = shown_fields(field for field in await read_fields(request) if field[0] not in {"csrf", "form_id"})
     values = {**frame(request, None), "problem": "", "code": "", "next": "", "kept_path": here, "kept": kept}
     return html_response(render("sign_in.html", values), 401)

@@ -2,7 +2,8 @@
 
 from pytest_ibmodels.sandbox.errors import SandboxError
 from pytest_ibmodels.sandbox.services.tenant import Tenant
-from pytest_ibmodels.sandbox.storage.job_listing import CANCELLED, shown_state
+from pytest_ibmodels.sandbox.storage.job_listing import shown_state
+from pytest_ibmodels.sandbox.storage.tables import CANCELLED, TRAIN
 
 
 def cancel_job(tenant: Tenant, job_id: str, who: str) -> None:
@@ -15,7 +16,7 @@ def cancel_job(tenant: Tenant, job_id: str, who: str) -> None:
     if job is None:
         msg = f"there is no job {job_id!r}"
         raise SandboxError(msg)
-    if job.kind != "train":
+    if job.kind != TRAIN:
         msg = f"job {job_id} is of the kind '{job.kind}'; only training jobs can be cancelled"
         raise SandboxError(msg)
     if not tenant.training.cancel(job_id):

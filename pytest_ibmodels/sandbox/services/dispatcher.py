@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 
 from pytest_ibmodels.sandbox.errors import SandboxError
 from pytest_ibmodels.sandbox.execution.executor import Executor, JobStatus
-from pytest_ibmodels.sandbox.execution.job_spec import JobRef, JobSpec, Outcome
+from pytest_ibmodels.sandbox.execution.job_spec import JobRef, JobSpec, Outcome, Resources
 from pytest_ibmodels.sandbox.storage.job_secrets import delete_secrets
-from pytest_ibmodels.sandbox.storage.job_store import CANCELLED, Store
-from pytest_ibmodels.sandbox.storage.tables import Job, Queued
+from pytest_ibmodels.sandbox.storage.job_store import Store
+from pytest_ibmodels.sandbox.storage.tables import CANCELLED, Job, Queued
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ class Dispatcher:
         watched = self._watched.get(job_id)
         requested = store.request_cancel(job_id)
         if requested == "cancelled" and job is not None and job.spec is not None:
-            _clean_up(JobSpec.model_validate(job.spec))
+            _clean_up(_spec_of(job))
         if requested != "requested":
             return requested == "cancelled"
         self._executor.wake()
@@ -155,13 +155,12 @@ class Dispatcher:
         if not waiting:
             return False
         job, store = min(waiting, key=lambda found: (found[0].created, found[0].id))
-        spec = JobSpec.model_validate(job.spec)
-        if not self._executor.has_room(spec.resources):
+        if not self._executor.has_room(Resources.model_validate(job.resources)):
             return False
         claimed = store.claim(job.id, self.owner)
         if claimed is None:
             return False
-        self._watch(store, spec.next_attempt(claimed.attempt))
+        self._watch(store, _spec_of(claimed))
         return True
 
     def _watch(self, store: Store, spec: JobSpec) -> None:
@@ -188,9 +187,10 @@ class Dispatcher:
             for job in own.values():
                 # One that is ours and new here was taken over, or claimed by a call whose answer was lost.
                 if job.id not in self._watched and job.spec is not None:
-                    self._take_over(store, job, JobSpec.model_validate(job.spec).next_attempt(job.attempt))
+                    self._take_over(store, job)
 
-    def _take_over(self, store: Store, job: Job, spec: JobSpec) -> None:
+    def _take_over(self, store: Store, job: Job) -> None:
+        spec = _spec_of(job)
         if job.node is None:
             # It was never begun.
             self._restart(store, spec)
@@ -319,6 +319,11 @@ def _no_job_stops_others(ref: JobRef) -> Iterator[None]:
         logger.error("job %s: %s", ref.job_id, error)  # noqa: TRY400 - the message says all
     except Exception:
         logger.exception("job %s", ref.job_id)
+
+
+def _spec_of(job: Job) -> JobSpec:
+    """Return the description of a job's present attempt."""
+    return JobSpec.model_validate(job.spec).next_attempt(job.attempt)
 
 
 def _clean_up(spec: JobSpec) -> None:

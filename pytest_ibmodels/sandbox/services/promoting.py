@@ -2,20 +2,17 @@
 
 import threading
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 from pytest_ibmodels.sandbox.errors import SandboxError
 from pytest_ibmodels.sandbox.services.tenant import Tenant
 
 _PROMOTED = ("previous", "in_use")
-_CHANGES: Mapping[str, tuple[str, tuple[str, str]]] = MappingProxyType(
-    {
-        "override": ("override", _PROMOTED),
-        "rollback": ("roll back", _PROMOTED),
-        "discard": ("discard", ("discarded", "")),
-    }
-)
+_CHANGES: Mapping[str, tuple[str, tuple[str, str]]] = {
+    "override": ("override", _PROMOTED),
+    "rollback": ("roll back", _PROMOTED),
+    "discard": ("discard", ("discarded", "")),
+}
 """Operation of the pushed code → its name in the audit, and the answer's keys of the versions before and after."""
 
 

@@ -68,8 +68,8 @@ class Tenant:
         self.name = name
         settings.data.mkdir(parents=True, exist_ok=True)
         self.store = open_store(settings.database_url, dispatcher.owner, folder)
-        self.audit = Audit(self.store.engine)
-        self.job_listing = JobListing(self.store.engine)
+        self.audit = Audit(self.store.database)
+        self.job_listing = JobListing(self.store.database)
         is_shared = self.store.database.is_shared
         scratch = settings.scratch / self.store.owner if is_shared else settings.scratch
         if is_shared:

@@ -22,10 +22,10 @@ from pytest_ibmodels.sandbox.services.marketplace import Marketplace
 from pytest_ibmodels.sandbox.settings import Settings
 from pytest_ibmodels.sandbox.storage.drive import Drive
 from pytest_ibmodels.sandbox.storage.job_secrets import write_secrets
-from pytest_ibmodels.sandbox.storage.job_store import TRAIN, Store
+from pytest_ibmodels.sandbox.storage.job_store import Store
 from pytest_ibmodels.sandbox.storage.mounts import SAMPLE_PREFIX
 from pytest_ibmodels.sandbox.storage.paths import DrivePath
-from pytest_ibmodels.sandbox.storage.tables import Job, Queued
+from pytest_ibmodels.sandbox.storage.tables import TRAIN, Job, Queued
 
 DEFAULT_RETRIES = 1
 

@@ -5,11 +5,11 @@ import time
 import uuid
 from dataclasses import dataclass
 
-from sqlalchemy import Column, Engine, Float, Index, MetaData, String, Table, Text, delete, insert, select
+from sqlalchemy import Column, Float, Index, MetaData, String, Table, Text, delete, insert, select
 
 from pytest_ibmodels.sandbox.errors import SandboxError
-from pytest_ibmodels.sandbox.storage.databases import translate_database_errors
 from pytest_ibmodels.sandbox.storage.paging import key_of, page_of
+from pytest_ibmodels.sandbox.storage.transactions import Database
 
 logger = logging.getLogger(__name__)
 
@@ -79,10 +79,9 @@ class Audit:
         StoreError: The database cannot be read or written.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        with translate_database_errors():
-            _METADATA.create_all(engine)
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        database.create(_METADATA)
 
     def record(
         self, who: str, action: str, subject: str, *, before: str | None = None, after: str | None = None
@@ -90,7 +89,7 @@ class Audit:
         """Add an entry. If it cannot be written, the log has it, as what it tells of is done."""
         entry = AuditEntry(uuid.uuid4().hex, time.time(), who, action, subject, before, after)
         try:
-            with translate_database_errors(), self._engine.begin() as connection:
+            with self._database.writing() as connection:
                 connection.execute(insert(_AUDIT), vars(entry))
         except SandboxError as error:
             logger.error("the audit lacks '%s %s: %s': %s", who, action, subject, error)  # noqa: TRY400 - no traceback
@@ -98,7 +97,7 @@ class Audit:
     def actions(self) -> list[str]:
         """Return the actions that entries have, sorted."""
         action = _AUDIT.c.action
-        with translate_database_errors(), self._engine.connect() as connection:
+        with self._database.statement() as connection:
             return list(connection.scalars(select(action).distinct().order_by(action)))
 
     def page(
@@ -115,10 +114,10 @@ class Audit:
         query = select(_AUDIT)
         if action is not None:
             query = query.where(_AUDIT.c.action == action)
-        found = page_of(self._engine, query, (_AUDIT.c.at, _AUDIT.c.id), limit, before=before, after=after)
+        found = page_of(self._database, query, (_AUDIT.c.at, _AUDIT.c.id), limit, before=before, after=after)
         return AuditPage(tuple(AuditEntry(**row) for row in found.rows), found.older, found.newer)
 
     def forget_before(self, moment: float) -> None:
         """Delete the entries from before ``moment``, in Unix seconds."""
-        with translate_database_errors(), self._engine.begin() as connection:
+        with self._database.writing() as connection:
             connection.execute(delete(_AUDIT).where(_AUDIT.c.at < moment))

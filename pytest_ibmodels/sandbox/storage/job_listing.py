@@ -6,14 +6,12 @@ The listing reads only the table's small columns: results and reports of a job m
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from sqlalchemy import ColumnElement, Engine, func, select
+from sqlalchemy import ColumnElement, func, select
 
-from pytest_ibmodels.sandbox.storage.databases import translate_database_errors
 from pytest_ibmodels.sandbox.storage.paging import key_of, page_of
-from pytest_ibmodels.sandbox.storage.tables import Job
+from pytest_ibmodels.sandbox.storage.tables import CANCELLED, TRAIN, Job, waits
+from pytest_ibmodels.sandbox.storage.transactions import Database
 
-CANCELLED = "cancelled"
-"""Message of a cancelled job."""
 _SMALL = (
     "id", "kind", "created", "state", "task_state", "message", "started", "finished", "peak_memory",
     "model_name", "node", "attempt")  # fmt: skip
@@ -46,7 +44,7 @@ class ListedJobRow:
     @property
     def is_waiting(self) -> bool:
         """Whether this is a training that no server has started yet."""
-        return (self.kind, self.state, self.task_state) == ("train", "PENDING", "PENDING")
+        return waits(self.kind, self.state, self.task_state)
 
     @property
     def key(self) -> str:
@@ -96,8 +94,8 @@ class JobListing:
         StoreError: The database cannot be read.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database) -> None:
+        self._database = database
         self._table = Job.metadata.tables[Job.__tablename__]
         self._columns = [self._table.c[name] for name in _SMALL]
 
@@ -106,10 +104,10 @@ class JobListing:
         columns = self._table.c
         counts = (
             select(columns.task_state, func.count())
-            .where(columns.kind == "train", columns.state == "PENDING")
+            .where(columns.kind == TRAIN, columns.state == "PENDING")
             .group_by(columns.task_state)
         )
-        with translate_database_errors(), self._engine.connect() as connection:
+        with self._database.statement() as connection:
             found = {str(state): int(count) for state, count in connection.execute(counts)}
         return Unfinished(found.get("PENDING", 0), found.get("STARTED", 0))
 
@@ -117,7 +115,7 @@ class JobListing:
         """Return the names of models that jobs have, sorted."""
         name = self._table.c.model_name
         names = select(name).where(name != "").distinct().order_by(name).limit(limit)
-        with translate_database_errors(), self._engine.connect() as connection:
+        with self._database.statement() as connection:
             return list(connection.scalars(names))
 
     def page(
@@ -140,7 +138,7 @@ class JobListing:
         """
         columns = self._table.c
         query = select(*self._columns).where(*self._conditions(state, model))
-        found = page_of(self._engine, query, (columns.created, columns.id), limit, before=before, after=after)
+        found = page_of(self._database, query, (columns.created, columns.id), limit, before=before, after=after)
         return JobPage(tuple(ListedJobRow(**row) for row in found.rows), found.older, found.newer)
 
     def _conditions(self, state: JobState | None, model: str | None) -> list[ColumnElement[bool]]:

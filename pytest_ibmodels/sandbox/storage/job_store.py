@@ -6,18 +6,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, bindparam, select
+from sqlalchemy import ColumnElement, bindparam, select
 
 from pytest_ibmodels.instabase.wire import ENVIRONMENT_FAULT
 from pytest_ibmodels.sandbox.storage.model_store import ModelStore
 from pytest_ibmodels.sandbox.storage.package_store import PackageStore
-from pytest_ibmodels.sandbox.storage.tables import Job, Queued
+from pytest_ibmodels.sandbox.storage.tables import CANCELLED, TRAIN, Job, Queued
 from pytest_ibmodels.sandbox.storage.transactions import Database
 
-CANCELLED = "cancelled"
 RESTARTED = "the sandbox was restarted while this job was running"
-TRAIN = "train"
-"""Kind of jobs that wait in the queue; jobs of other kinds are threads of the server that created them."""
 LOST_SECONDS = 8.0
 """Time after which a server that gives no sign of life is taken for dead."""
 
@@ -42,11 +39,6 @@ class Store(ABC):
         self.owner = owner
         self.models = ModelStore(database)
         self.packages = PackageStore(database)
-
-    @property
-    def engine(self) -> Engine:
-        """Engine of the database, for tables that are no concern of jobs."""
-        return self.database.engine
 
     def close(self) -> None:
         """Close all connections and release the database."""

@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy import bindparam, delete, insert, select, update
 
 from pytest_ibmodels.sandbox.errors import BusyError, StoreError
-from pytest_ibmodels.sandbox.storage.job_store import LOST_SECONDS, RESTARTED, TRAIN, Store
-from pytest_ibmodels.sandbox.storage.tables import Job, Queued, row_of
+from pytest_ibmodels.sandbox.storage.job_store import LOST_SECONDS, RESTARTED, Store
+from pytest_ibmodels.sandbox.storage.tables import TRAIN, Job, Queued, row_of
 from pytest_ibmodels.sandbox.storage.transactions import Database
 
 logger = logging.getLogger(__name__)

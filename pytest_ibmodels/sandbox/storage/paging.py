@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, RowMapping, Select, tuple_
+from sqlalchemy import ColumnElement, RowMapping, Select, tuple_
 
-from pytest_ibmodels.sandbox.storage.databases import translate_database_errors
+from pytest_ibmodels.sandbox.storage.transactions import Database
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ def key_of(moment: float, row_id: str) -> str:
 
 
 def page_of(
-    engine: Engine,
+    database: Database,
     query: Select[Any],
     place: tuple[ColumnElement[float], ColumnElement[str]],
     limit: int,
@@ -40,7 +40,7 @@ def page_of(
     """Read a page of a query.
 
     Args:
-        engine: Engine of the database.
+        database: Database of the table.
         query: Query without order and limit.
         place: Columns of time and id, by which rows are ordered.
         limit: Maximum number of rows.
@@ -55,7 +55,7 @@ def page_of(
     if key is not None:
         query = query.where(tuple_(*place) > key if is_backward else tuple_(*place) < key)
     order = place if is_backward else tuple(column.desc() for column in place)
-    with translate_database_errors(), engine.connect() as connection:
+    with database.statement() as connection:
         rows = connection.execute(query.order_by(*order).limit(limit + 1)).mappings().all()
     has_more, rows = len(rows) > limit, rows[:limit]
     if is_backward:

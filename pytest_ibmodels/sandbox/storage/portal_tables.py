@@ -3,15 +3,11 @@
 They are in the database, so that a restart signs nobody out, and all servers of a database know the same sessions.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import (
     Boolean,
     Column,
-    Connection,
-    Engine,
     Float,
     MetaData,
     String,
@@ -22,9 +18,8 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import IntegrityError
 
-from pytest_ibmodels.sandbox.storage.databases import translate_database_errors
+from pytest_ibmodels.sandbox.storage.transactions import Database
 
 _METADATA = MetaData()
 _SESSIONS = Table(
@@ -85,35 +80,34 @@ class PortalTables:
         StoreError: The database cannot be read or written.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        with translate_database_errors():
-            _METADATA.create_all(engine)
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        database.create(_METADATA)
 
     # --- sessions ---
 
     def add_session(self, row: SessionRow) -> None:
-        with self._transaction() as connection:
+        with self._database.writing() as connection:
             connection.execute(insert(_SESSIONS), vars(row))
 
     def session(self, session_id: str) -> SessionRow | None:
-        with self._transaction() as connection:
+        with self._database.statement() as connection:
             found = connection.execute(select(_SESSIONS).where(_SESSIONS.c.id == session_id)).mappings().first()
         return None if found is None else SessionRow(**found)
 
     def mark_used(self, session_id: str, moment: float) -> None:
-        with self._transaction() as connection:
+        with self._database.writing() as connection:
             connection.execute(update(_SESSIONS).where(_SESSIONS.c.id == session_id).values(used=moment))
 
     def end_session(self, session_id: str) -> None:
         """Delete a session and what was sent in it."""
-        with self._transaction() as connection:
+        with self._database.writing() as connection:
             connection.execute(delete(_SESSIONS).where(_SESSIONS.c.id == session_id))
             connection.execute(delete(_FORMS).where(_FORMS.c.session == session_id))
 
     def end_sessions_created_before(self, moment: float) -> None:
         """Delete old sessions and all forms sent before ``moment``."""
-        with self._transaction() as connection:
+        with self._database.writing() as connection:
             connection.execute(delete(_SESSIONS).where(_SESSIONS.c.created < moment))
             connection.execute(delete(_FORMS).where(_FORMS.c.sent < moment))
 
@@ -122,28 +116,17 @@ class PortalTables:
     def begin_form(self, session_id: str, form_id: str, moment: float) -> bool:
         """Record that a form is sent; return False if it was sent before."""
         row = {"session": session_id, "id": form_id, "sent": moment, "message": "", "location": ""}
-        with translate_database_errors():
-            try:
-                with self._engine.begin() as connection:
-                    connection.execute(insert(_FORMS), row)
-            except IntegrityError:
-                return False
-        return True
+        return self._database.add(insert(_FORMS).values(row))
 
     def end_form(self, session_id: str, form_id: str, outcome: FormRow) -> None:
         """Record the outcome of a form's action."""
         this = (_FORMS.c.session == session_id, _FORMS.c.id == form_id)
-        with self._transaction() as connection:
+        with self._database.writing() as connection:
             connection.execute(update(_FORMS).where(*this).values(**vars(outcome)))
 
     def form(self, session_id: str, form_id: str) -> FormRow | None:
         columns = (_FORMS.c.succeeded, _FORMS.c.message, _FORMS.c.location)
         this = (_FORMS.c.session == session_id, _FORMS.c.id == form_id)
-        with self._transaction() as connection:
+        with self._database.statement() as connection:
             found = connection.execute(select(*columns).where(*this)).mappings().first()
         return None if found is None else FormRow(**found)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        with translate_database_errors(), self._engine.begin() as connection:
-            yield connection

@@ -25,8 +25,8 @@ from sqlalchemy.orm import aliased
 
 from pytest_ibmodels.sandbox.errors import DataInUseError, SandboxError
 from pytest_ibmodels.sandbox.storage.data_folder import DataFolder
-from pytest_ibmodels.sandbox.storage.job_store import LOST_SECONDS, RESTARTED, TRAIN, Store, failure
-from pytest_ibmodels.sandbox.storage.tables import JOB_COLUMNS, Job, Queued, Server, row_of
+from pytest_ibmodels.sandbox.storage.job_store import LOST_SECONDS, RESTARTED, Store, failure
+from pytest_ibmodels.sandbox.storage.tables import JOB_COLUMNS, TRAIN, Job, Queued, Server, row_of
 from pytest_ibmodels.sandbox.storage.transactions import Database, database_now, lock_servers
 
 _FORGOTTEN_SECONDS = 86_400.0

@@ -6,6 +6,11 @@ from sqlalchemy import JSON, Connection, Index, String, Text, false, inspect, te
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column
 from sqlalchemy.schema import CreateColumn
 
+CANCELLED = "cancelled"
+"""Message of a cancelled job."""
+TRAIN = "train"
+"""Kind of jobs that wait in the queue; jobs of other kinds are threads of the server that created them."""
+
 
 class Base(MappedAsDataclass, DeclarativeBase):
     """Base of all tables; a column that was added later has a ``server_default``, or may be null."""
@@ -48,6 +53,11 @@ class Server(Base):
     """Time of its last sign of life."""
     steady: Mapped[float]
     """Time since when its signs of life come without a long gap."""
+
+
+def waits(kind: str, state: str, task_state: str) -> bool:
+    """Whether a job is a training that no server has started yet."""
+    return (kind, state, task_state) == (TRAIN, "PENDING", "PENDING")
 
 
 class Queued(Protocol):
@@ -108,7 +118,7 @@ class Job(Base):
     @property
     def is_waiting(self) -> bool:
         """Whether this is a training that no server has started yet."""
-        return (self.kind, self.state, self.task_state) == ("train", "PENDING", "PENDING")
+        return waits(self.kind, self.state, self.task_state)
 
     __table_args__ = (
         Index("jobs_by_state", "state", "task_state", "created"),

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
-from sqlalchemy import URL, ColumnElement, Connection, Float, cast, extract, func, select
+from sqlalchemy import URL, ColumnElement, Connection, Float, MetaData, cast, extract, func, select
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.sql.dml import Insert
 
@@ -88,6 +88,18 @@ class Database:
             except IntegrityError:
                 return False
         return True
+
+    def create(self, metadata: MetaData) -> None:
+        """Create the tables and indexes that are missing.
+
+        Raises:
+            StoreError: the database cannot be written.
+        """
+        with self.writing() as connection:
+            if self.is_shared:
+                # Two servers may start at once.
+                lock_servers(connection)
+            metadata.create_all(connection)
 
     def _alone(self) -> AbstractContextManager[object]:
         return nullcontext() if self.is_shared else self._writing

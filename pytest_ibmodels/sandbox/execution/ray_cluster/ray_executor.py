@@ -6,9 +6,8 @@ from typing import Any
 
 from pytest_ibmodels.instabase.wire_sandbox import NodeStatus
 from pytest_ibmodels.sandbox.errors import SandboxError, StartError
-from pytest_ibmodels.sandbox.execution.executor import JobStatus
+from pytest_ibmodels.sandbox.execution.executor import JobStatus, Signal
 from pytest_ibmodels.sandbox.execution.job_spec import JobRef, JobSpec, Outcome, Resources
-from pytest_ibmodels.sandbox.execution.local_executor import Signal
 from pytest_ibmodels.sandbox.execution.ray_cluster.cluster_file import ClusterFile
 from pytest_ibmodels.sandbox.execution.ray_cluster.driver_link import DRIVER_LOG, DriverLink
 from pytest_ibmodels.sandbox.execution.ray_cluster.head import Head

@@ -9,7 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from pytest_ibmodels.instabase.wire import CancelRequest, JobListing, ListedJob
 from pytest_ibmodels.sandbox.http.bodies import JsonRoute, TheTenant
 from pytest_ibmodels.sandbox.services.cancelling import cancel_job
-from pytest_ibmodels.sandbox.storage.tables import Job
+from pytest_ibmodels.sandbox.storage.tables import TRAIN, Job
 
 router = APIRouter(prefix="/api/v1/jobs", route_class=JsonRoute)
 
@@ -34,7 +34,7 @@ async def status(job_id: str, tenant: TheTenant) -> dict[str, Any]:
         "job_id": job.id,
         "kind": job.kind,
     }
-    if job.kind == "train":
+    if job.kind == TRAIN:
         answer["cur_status"] = json.dumps({"task_state": job.task_state, "task_data": job.task_data})
         answer["peak_memory"] = job.peak_memory
         answer |= {"node": job.node or None, "attempt": job.attempt, "attempts_lost": job.lost}
