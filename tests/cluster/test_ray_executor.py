@@ -252,6 +252,26 @@ def test_a_server_starts_no_head_beside_one_that_is_away(tmp_path: Path) -> None
     assert not (tmp_path / HEAD_LOG).exists()
 
 
+def test_a_wrong_address_does_not_get_into_the_file_of_the_cluster(tmp_path: Path) -> None:
+    ClusterFile.write(tmp_path, "127.0.0.2:1")
+    for address in ("127.0.0.2:2", "nowhere", "127.0.0.2:"):
+        with pytest.raises(StartError, match=f"--ray-address {address}: no head of a cluster answers there"):
+            find_cluster(Settings(tmp_path, executor="ray", ray_address=address))
+    found = ClusterFile.read(tmp_path)
+    assert found is not None
+    assert found.address == "127.0.0.2:1"
+
+
+def test_a_cluster_has_one_head(cluster: RunningCluster, place: Place) -> None:
+    before = ClusterFile.read(place.data)
+    command = [sys.executable, "-m", "pytest_ibmodels.sandbox", "node", "--head", "--data", str(place.data)]
+    done = subprocess.run([*command, "--port", "0"], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "has a head already, which answers at 127.0.0." in done.stderr
+    assert ClusterFile.read(place.data) == before
+    assert cluster.nodes
+
+
 def test_any_server_asks_the_same_model(executor: RayExecutor, place: Place, cluster: RunningCluster) -> None:
     folder = place.data / "model"
     package = folder / "src" / "py" / "echo"

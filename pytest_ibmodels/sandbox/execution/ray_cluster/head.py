@@ -80,6 +80,12 @@ def find_cluster(settings: Settings) -> tuple[ClusterFile, Head | None]:
                 )
             head = Head(settings)
     else:
+        # Other servers and nodes read the file: a mistyped address must not get there.
+        if not is_reachable(settings.ray_address):
+            raise StartError(
+                f"--ray-address {settings.ray_address}: no head of a cluster answers there; give HOST:PORT of one that "
+                "runs, and check the network"
+            )
         ClusterFile.write(settings.data, settings.ray_address)
     cluster = ClusterFile.read(settings.data)
     if cluster is None:

@@ -89,6 +89,13 @@ def is_reachable(address: str) -> bool:
 
 def _head(data: Path, address: str | None, port: int, *, is_private: bool) -> list[str]:
     data.mkdir(parents=True, exist_ok=True)
+    found = ClusterFile.read(data)
+    if found is not None and is_reachable(found.address):
+        # A second head would take the nodes away from the first.
+        raise StartError(
+            f"--head: the cluster of '{data}' has a head already, which answers at {found.address}; leave out --head "
+            "to join it, or end it first"
+        )
     address = address or own_address()
     if not port:
         with socket.socket() as listener:
