@@ -304,7 +304,9 @@ def test_hostile_texts_are_texts(portal: Portal, signed_in: Page, strange: str) 
         "database": "sample:reviews",
         "request": {"table": hostile, "columns": [hostile, hostile], "limit": hostile, hostile: hostile * 100},
     }
-    job_id = portal.api("tuning/train", body)["job_id"]
+    answer = portal.api("tuning/train", body)
+    assert answer["status"] == "OK", answer
+    job_id = answer["job_id"]
     portal.wait(job_id)
     for path in (f"/portal/jobs/{job_id}", f"/portal/train?job={job_id}&code={CODE}", "/portal/jobs", "/portal/audit"):
         tab.goto(path)
