@@ -195,7 +195,7 @@ def run_tuning(
     Raises:
         TrainingInputError: The request, a setting or the database is unusable; `user_message` says why.
     """
-    _begin({name: value for name, value in kwargs.items() if name not in {"username", "file_client"}})
+    _begin({name: value for name, value in kwargs.items() if name not in {"username", "file_client", "model_name"}})
     from ibformers.databases.rows import DatabaseRows
     from ibformers.service.operations import Tuning, settings_with_path
     from ibformers.trainer.reporting import JobReport

@@ -75,13 +75,7 @@ class Tuning:
             DatabaseUnavailable: the rows cannot be read.
             ModelBusy: another training of this model is running.
         """
-        asked = TrainRequest.of(request)
-        if self.settings.task not in CLASSIFICATION:
-            raise RequestRefused(
-                f"Setting task: {self.settings.task} can be served but not trained; for training it must be "
-                f"{' or '.join(CLASSIFICATION)}.",
-                "task",
-            )
+        asked = self._train_request(request)
         let_waiting_threads_sleep()
         from ibformers.tasks.text_classification.model import copy_model, model_source
         from ibformers.tasks.text_classification.run import TrainingRun
@@ -102,6 +96,19 @@ class Tuning:
             version = self.store.stage(run.folder)
         logger.info("the new model waits in %s", version.folder)
         return record.model_copy(update={"version": version.name, "waiting": str(version.folder)})
+
+    def check(self, request: TrainRequest | Mapping[str, Any]) -> None:
+        """Check a train request, its arguments, and that there is a model to tune; load and read nothing.
+
+        Raises:
+            RequestRefused: the request is one that :meth:`train` would refuse.
+        """
+        asked = self._train_request(request)
+        from ibformers.tasks.text_classification.arguments import check_arguments
+        from ibformers.tasks.text_classification.model import model_source
+
+        check_arguments(asked.further)
+        model_source(self.settings, self.store.in_use())
 
     def override(self, request: OverrideRequest | Mapping[str, Any] | None = None) -> TakeAnswer:
         """Put the candidate in use; the model that it replaces is kept for a rollback.
@@ -167,6 +174,16 @@ class Tuning:
         return DiscardAnswer(
             model_name=name, discarded=discarded.name, in_use=in_use.name if in_use else None, message=message
         )
+
+    def _train_request(self, request: TrainRequest | Mapping[str, Any]) -> TrainRequest:
+        asked = TrainRequest.of(request)
+        if self.settings.task not in CLASSIFICATION:
+            raise RequestRefused(
+                f"Setting task: {self.settings.task} can be served but not trained; for training it must be "
+                f"{' or '.join(CLASSIFICATION)}.",
+                "task",
+            )
+        return asked
 
     def show(self) -> ModelDetails:
         """Return the versions of the model, with the records of their trainings.

@@ -36,9 +36,11 @@ class TuningService:
         self._predictors: dict[str, Predictor] = {}
 
     def answer(self, operation: str, settings: Mapping[str, Any], request: Mapping[str, Any]) -> Any:
-        """Run an operation on one model (`override`, `rollback`, `discard`, `show`, `predict`), or another one.
+        """Run an operation on one model, or another one.
 
-        The others are `models`, `tables`, `arguments` and `batch_sizes`.
+        Those on a model are `check`, `override`, `rollback`, `discard`, `show` and `predict`; the others `models`,
+        `tables`, `arguments` and `batch_sizes`. `check` refuses a train request that a training would refuse before it
+        loads a model or reads rows.
 
         Args:
             operation: name of the operation.
@@ -63,6 +65,9 @@ class TuningService:
         if operation == "predict":
             return as_json(self._predictor(settings).predict(request))
         tuning = Tuning(settings, DatabaseRows("sqlite://"))
+        if operation == "check":
+            tuning.check(request)
+            return None
         of_model: dict[str, Callable[[], BaseModel]] = {
             "override": lambda: tuning.override(request),
             "rollback": lambda: tuning.rollback(request),
@@ -70,7 +75,7 @@ class TuningService:
             "show": tuning.show,
         }
         if operation not in of_model:
-            known = ", ".join([*of_model, "predict", *without_model])
+            known = ", ".join(["check", *of_model, "predict", *without_model])
             raise RequestRefused(f"There is no operation {operation!r}: there are {known}.")
         return of_model[operation]().model_dump(mode="json")
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 Metrics = Mapping[str, Mapping[str, float | str]]
 """Metric → field → value, or the text "NAN"."""
 
+Averages = Mapping[str, float | Mapping[str, float]]
+"""Metric → its value, or average → value."""
+
 Intervals = Mapping[str, Mapping[str, Sequence[float]]]
 """Metric → field → lower and upper bound."""
 
@@ -35,6 +38,10 @@ class StepReport(Protocol):
 
     def learning(self, point: dict[str, float]) -> None:
         """Report a point (step, epoch, loss, learning_rate) of the training curve."""
+        ...
+
+    def evaluated(self, metrics: Averages) -> None:
+        """Report metrics of the model at the step that was reported last."""
         ...
 
 
@@ -63,6 +70,11 @@ class JobReport:
         """Add a point (step, epoch, loss, learning_rate) to the training curve; the next report sends it."""
         self._metadata.setdefault("history", []).append(point)
 
+    def evaluated(self, metrics: Averages) -> None:
+        """Append metrics of the model during the training to the curves; they are not those of the finished model."""
+        self._metadata.setdefault("evaluations", []).append({**self._place, "metrics": _rounded(metrics)})
+        self._send()
+
     def evaluation(self, metrics: Metrics, intervals: Intervals | None = None) -> None:
         """Report the metrics of the current model, and append them to those of earlier epochs.
 
@@ -86,9 +98,9 @@ class JobReport:
         self._client.update_metadata(copy.deepcopy(self._metadata))
 
 
-def _rounded(metrics: Metrics) -> dict[str, dict[str, float | str]]:
+def _rounded(metrics: Mapping[str, Any]) -> dict[str, Any]:
     # Every report contains the curves of all fields; a plot shows no more than four digits.
     return {
-        metric: {field: value if isinstance(value, str) else round(value, 4) for field, value in fields.items()}
-        for metric, fields in metrics.items()
+        name: _rounded(value) if isinstance(value, Mapping) else value if isinstance(value, str) else round(value, 4)
+        for name, value in metrics.items()
     }

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from ibformers.tasks.text_classification.answers import Comparison
     from ibformers.tasks.text_classification.keys import Keys
     from ibformers.tasks.text_classification.requests import ModelSettings, TrainRequest
-    from ibformers.trainer.reporting import StepReport
+    from ibformers.trainer.reporting import Averages, StepReport
 
 SEED = 42
 """Default seed of the split, of new heads and of the order of the rows."""
@@ -322,3 +322,7 @@ class LoggedReport:
         )
         if self._report is not None:
             self._report.learning(point)
+
+    def evaluated(self, metrics: Averages) -> None:
+        if self._report is not None:
+            self._report.evaluated(metrics)

@@ -85,7 +85,10 @@ class OrderedLoss:
 
 
 class _Evaluations(TrainerCallback):
-    """Log the evaluations that the request asks for."""
+    """Log and report the evaluations that the request asks for."""
+
+    def __init__(self, report: StepReport) -> None:
+        self._report = report
 
     def on_evaluate(
         self,
@@ -102,6 +105,8 @@ class _Evaluations(TrainerCallback):
             metrics["eval_accuracy"],
             metrics["eval_f1"],
         )
+        averages = {WEIGHTED: metrics["eval_f1"], MACRO: metrics["eval_f1_macro"]}
+        self._report.evaluated({"accuracy": metrics["eval_accuracy"], "f1": averages})
 
 
 def fine_tune(
@@ -150,7 +155,7 @@ def fine_tune(
             compute_metrics=metrics,
             preprocess_logits_for_metrics=_logits_only,
             compute_loss_func=OrderedLoss(len(labels), model) if ordered else None,
-            callbacks=[Progress(report, arguments.learning_rate), _Evaluations()],
+            callbacks=[Progress(report, arguments.learning_rate), _Evaluations(report)],
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train()

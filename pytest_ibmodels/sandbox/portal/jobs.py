@@ -8,9 +8,12 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 
 from pytest_ibmodels.sandbox.execution.log_parts import read_end
+from pytest_ibmodels.sandbox.portal.earlier_training import tuning_request
+from pytest_ibmodels.sandbox.portal.formats import url_part
 from pytest_ibmodels.sandbox.portal.forms import Done
 from pytest_ibmodels.sandbox.portal.plots import plot
 from pytest_ibmodels.sandbox.portal.reported import reported
+from pytest_ibmodels.sandbox.portal.tuned import code_of
 from pytest_ibmodels.sandbox.portal.visits import NotHereError, Visit, page
 from pytest_ibmodels.sandbox.services.cancelling import cancel_job
 from pytest_ibmodels.sandbox.services.job_requests import request_of
@@ -92,6 +95,7 @@ def one_job(visit: Visit) -> Response:
         failure=_failure(job),
         result=_result(job),
         request=request_of(job),
+        tuned=_tuned(job),
         log=log,
         most_lines=LOG_LINES,
         is_training=job.kind == TRAIN,
@@ -162,6 +166,16 @@ def _result(job: Job) -> Any:
         return None
     first = {key: value for key, value in job.results[0].items() if key != "status"}
     return first.get("result") if set(first) == {"result"} else first or None
+
+
+def _tuned(job: Job) -> dict[str, str]:
+    """Paths of the pages where a person goes on after a tuning job; empty for other jobs."""
+    request = tuning_request(job)
+    if request is None:
+        return {}
+    model = str(request.arguments.get("model_name") or "")
+    again = urlencode({"job": job.id, "code": code_of(request)}, errors="replace")
+    return {"model": f"/portal/models/{url_part(model)}", "again": f"/portal/train?{again}"}
 
 
 def _url(filters: dict[str, str], **place: str) -> str:

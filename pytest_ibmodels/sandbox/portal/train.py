@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from pytest_ibmodels.sandbox.errors import SandboxError
+from pytest_ibmodels.sandbox.portal.earlier_training import earlier_form, newest_tuning, tuning_request
 from pytest_ibmodels.sandbox.portal.forms import Done
 from pytest_ibmodels.sandbox.portal.train_form import (
     MAX_ROWS,
@@ -54,8 +55,15 @@ class _Sizes:
 
 
 def _new_form(visit: Visit) -> Response:
-    """Show the form before anything is typed."""
-    return _form(visit, empty_form(visit.query("model")))
+    """Show the form: filled in as an earlier training that the query names, or as the newest of the model."""
+    model, job_id = visit.query("model"), visit.query("job")
+    request = tuning_request(visit.tenant.store.job(job_id)) if job_id else None
+    newest = newest_tuning(visit.tenant, model) if model and request is None else None
+    if newest is not None:
+        job_id, request = newest
+    if request is None:
+        return _form(visit, empty_form(model))
+    return _form(visit, earlier_form(request, visit.tenant.settings.samples_root), earlier=job_id)
 
 
 def _send(visit: Visit, abandoned: threading.Event) -> Response:
@@ -72,16 +80,22 @@ def _send(visit: Visit, abandoned: threading.Event) -> Response:
             more = dataclasses.replace(typed, row_count=min(typed.row_count + 1, MAX_ROWS))
             return _step(visit, abandoned, more, "train_arguments.html", lambda _visit, form, _abandoned: form)
         case _:
-            return visit.act(lambda: _train(visit, typed), lambda problem: _form(visit, typed, problem, status=409))
+            return visit.act(
+                lambda: _train(visit, typed, abandoned), lambda problem: _form(visit, typed, problem, status=409)
+            )
 
 
-def _train(visit: Visit, typed: TrainForm) -> Done:
+def _train(visit: Visit, typed: TrainForm, abandoned: threading.Event) -> Done:
     settings, request = training_of(typed)
     database = database_of(visit.form)
     code = packages_of(chosen_code(visit))
+    # A mistake is said here, beside what was typed, and not by a job that fails.
+    visit.tenant.tuning.answer(code, "check", settings, request, abandoned)
     job_id = visit.tenant.tuning.train(code, database, {"settings": settings, "request": request})
     visit.tenant.audit.record(visit.who, "train", f"model {settings['model_name']}", after=f"job {job_id}")
-    return Done("The training is queued. Its new model waits as the candidate.", f"/portal/jobs/{job_id}")
+    return Done(
+        "The training is queued. Once it is done, its new model waits as the candidate.", f"/portal/jobs/{job_id}"
+    )
 
 
 def _step(visit: Visit, abandoned: threading.Event, typed: TrainForm, part: str, fill: Any) -> Response:
@@ -107,11 +121,13 @@ def _form(
     status: int = 200,
     sizes: _Sizes | None = None,
     sizes_problem: str = "",
+    earlier: str = "",
 ) -> Response:
     return visit.render(
         "train.html",
         status,
         form=typed,
+        earlier=earlier,
         problem=problem,
         sizes=sizes,
         sizes_problem=sizes_problem,

@@ -140,7 +140,7 @@ def training_of(typed: TrainForm) -> tuple[dict[str, Any], dict[str, Any]]:
             problems.append(
                 f"argument {name!r} is given twice" if name else f"the value {value[:60]!r} has no argument"
             )
-        request[name] = _value(value)
+        request[name] = read_value(value)
     if problems:
         msg = f"{'; '.join(problems)}."
         raise SandboxError(msg[0].upper() + msg[1:])
@@ -150,14 +150,14 @@ def training_of(typed: TrainForm) -> tuple[dict[str, Any], dict[str, Any]]:
 def _put_number(target: dict[str, Any], name: str, typed: str, what: str, problems: list[str]) -> None:
     if not typed:
         return
-    value = _value(typed)
+    value = read_value(typed)
     if isinstance(value, bool) or not isinstance(value, int | float):
         problems.append(f"{what} must be a number, not {typed[:60]!r}")
     target[name] = value
 
 
-def _value(typed: str) -> Any:
-    """Value of an argument: JSON if it is JSON, else the text."""
+def read_value(typed: str) -> Any:
+    """Return the value of an argument that was typed: JSON if it is JSON, else the text."""
     try:
         return json.loads(typed, parse_constant=str)
     except (ValueError, RecursionError):

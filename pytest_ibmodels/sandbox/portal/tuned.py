@@ -8,15 +8,13 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from starlette.responses import Response
 
 from pytest_ibmodels.sandbox.errors import SandboxError
+from pytest_ibmodels.sandbox.portal.earlier_training import newest_tuning
 from pytest_ibmodels.sandbox.portal.visits import Visit
-from pytest_ibmodels.sandbox.services.job_requests import request_of
-from pytest_ibmodels.sandbox.services.tuning import TRAIN_FUNCTION
-from pytest_ibmodels.sandbox.storage.tables import TRAIN
+from pytest_ibmodels.sandbox.services.job_requests import ShownRequest
 
 T = TypeVar("T")
 ModelHandler = Callable[[Visit, threading.Event], Response]
 
-_RECENT_JOBS = 50
 _SEPARATOR = ","
 
 
@@ -158,13 +156,13 @@ def chosen_code(visit: Visit) -> str:
         return visit.form.get("code")
     if "code" in visit.request.query_params:
         return visit.query("code")
-    tenant = visit.tenant
-    for row in tenant.job_listing.page(_RECENT_JOBS).rows:
-        job = tenant.store.job(row.id) if row.kind == TRAIN else None
-        request = None if job is None else request_of(job)
-        if request is not None and request.function.endswith(f".{TRAIN_FUNCTION}"):
-            return f"{_SEPARATOR} ".join(request.script_packages)
-    return ""
+    newest = newest_tuning(visit.tenant)
+    return code_of(newest[1]) if newest else ""
+
+
+def code_of(request: ShownRequest) -> str:
+    """Return the folders of pushed code of a job, as :func:`chosen_code` has them."""
+    return f"{_SEPARATOR} ".join(request.script_packages)
 
 
 def packages_of(code: str) -> list[str]:

@@ -4,7 +4,7 @@ import json
 import logging
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -24,6 +24,9 @@ from ibformers.tuning import (
 from tests.databases import fill, reviews
 from tests.ibformers.tuning.conftest import REQUEST, Tuned
 
+if TYPE_CHECKING:
+    from ibformers.trainer.reporting import Averages
+
 SUPERB = "This dress number 999 is superb, so superb."
 
 
@@ -33,6 +36,7 @@ class Curve:
     def __init__(self) -> None:
         self.done: list[tuple[int, int]] = []
         self.points: list[dict[str, float]] = []
+        self.evaluations: list[Averages] = []
 
     def steps(self, done: int, total: int, epoch: float) -> None:
         assert epoch > 0
@@ -40,6 +44,9 @@ class Curve:
 
     def learning(self, point: dict[str, float]) -> None:
         self.points.append(point)
+
+    def evaluated(self, metrics: Averages) -> None:
+        self.evaluations.append(metrics)
 
 
 def test_the_example_people_start_from(
@@ -70,6 +77,7 @@ def test_the_example_people_start_from(
     assert answer.old.loss != answer.new.loss
     assert curve.done == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert [point["step"] for point in curve.points] == [1, 2, 3, 4]
+    assert [list(metrics) for metrics in curve.evaluations] == [["accuracy", "f1"]] * 4
     assert not (models / "tiny").is_symlink(), "nothing is replaced without an override"
 
     taken = tuning.override({})
@@ -90,6 +98,16 @@ def test_the_example_people_start_from(
     said = [record.getMessage() for record in caplog.records if record.name.startswith("ibformers.tuning")]
     for part in ("20 rows read from iris.Review", "step 3 of 4", "evaluation at step 3", "model in use: accuracy"):
         assert any(part in line for line in said), part
+
+
+def test_a_request_can_be_checked_without_reading_anything(models: Path) -> None:
+    request = {"table": "Nowhere", "columns": "a,b"}
+    rows = DatabaseRows("sqlite://")
+    Tuning({"path": models, "model_name": "tiny"}, rows).check({**request, "evaluation_strategy": "no"})
+    with pytest.raises(RequestRefused, match=r"learning_rat is neither .* \(did you mean learning_rate\?\)"):
+        Tuning({"path": models, "model_name": "tiny"}, rows).check({**request, "learning_rat": 1})
+    with pytest.raises(RequestRefused, match="set base_model to the model that it starts from"):
+        Tuning({"path": models, "model_name": "none"}, rows).check(request)
 
 
 def test_a_trained_model_gets_better_and_says_so(tuned: Tuned) -> None:
