@@ -10,14 +10,18 @@ from starlette.responses import Response
 from pytest_ibmodels.sandbox.errors import SandboxError
 from pytest_ibmodels.sandbox.portal.visits import Visit
 from pytest_ibmodels.sandbox.services.job_requests import request_of
-from pytest_ibmodels.sandbox.services.tuning import TRAIN_FUNCTION
+from pytest_ibmodels.sandbox.services.tuning import DEFAULT_MODULE, TRAIN_FUNCTION
 from pytest_ibmodels.sandbox.storage.tables import TRAIN
 
 T = TypeVar("T")
 ModelHandler = Callable[[Visit, threading.Event], Response]
 
-_RECENT_JOBS = 50
+_RECENT_TRAININGS = 50
 _SEPARATOR = ","
+
+
+class NoCodeError(SandboxError):
+    """No training code that tunes models is here: none was pushed, and no published package has it."""
 
 
 class _Facts(BaseModel):
@@ -159,8 +163,8 @@ def chosen_code(visit: Visit) -> str:
     if "code" in visit.request.query_params:
         return visit.query("code")
     tenant = visit.tenant
-    for row in tenant.job_listing.page(_RECENT_JOBS).rows:
-        job = tenant.store.job(row.id) if row.kind == TRAIN else None
+    for row in tenant.job_listing.page(_RECENT_TRAININGS, kind=TRAIN).rows:
+        job = tenant.store.job(row.id)
         request = None if job is None else request_of(job)
         if request is not None and request.function.endswith(f".{TRAIN_FUNCTION}"):
             return f"{_SEPARATOR} ".join(request.script_packages)
@@ -182,10 +186,17 @@ def ask(
     """Ask the tuning code that the visit chooses.
 
     Raises:
+        NoCodeError: No code is here.
         SandboxError: The code cannot be found, fails, or refuses the request.
     """
     settings = {"model_name": model} if model else {}
     code = packages_of(chosen_code(visit))
+    if not code and not any(DEFAULT_MODULE in row.modules for row in visit.tenant.store.packages.all()):
+        msg = (
+            "No code that trains and answers for models is here yet: publish it with pytest --publish-only, or push it "
+            "and name its folder on the page Models."
+        )
+        raise NoCodeError(msg)
     return visit.tenant.tuning.answer(code, operation, settings, dict(request or {}), abandoned)
 
 
