@@ -69,7 +69,7 @@ def talk(mebibytes, **others):
     """Writes a long log, with an error in its midst."""
     line = 0
     for part in range(mebibytes):
-        os.write(1, "".join(f"line {line + n} of many: loss 0.12345 {'.' * 80}\\n" for n in range(8000)).encode())
+        os.write(1, "".join(f"line {line + n} of many: loss 0.12345 {'.' * 80}\n" for n in range(8000)).encode())
         line += 8000
         if part == mebibytes // 2:
             print("ERROR: row 17 has no label", flush=True)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_ibmodels.reports.html import page
 from tests.portal.conftest import open_tab, violations
 from tests.portal.every_page import EveryPage, Shown, Who, sign_in_as
+from tests.reports.html_samples import DIFFERING, PASSED, TOO_LOW, TRAINING_FAILED, report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,10 +101,12 @@ def test_every_page_in_every_look(browser: Browser, portal: EveryPage, pictures:
 RECORD = """() => {
   const name = element => `${element.tagName.toLowerCase()} ${element.id || element.name || ""} ` +
     (element.ariaLabel || element.innerText || element.value || "").slice(0, 40).trim();
+  // A part that renews itself has other elements of the same ids.
+  const now = element => (element.id && document.getElementById(element.id)) || element;
   window.reached = [];
   document.addEventListener("focusin", event => {
     const element = event.target;
-    if (element.tabIndex < 0) return;
+    if (element.tabIndex < 0 || window.reached.some(([one]) => now(one) === now(element))) return;
     const style = getComputedStyle(element), box = element.getBoundingClientRect();
     const faults = [];
     if (style.outlineStyle === "none" || parseFloat(style.outlineWidth) < 2) faults.push("no mark of focus");
@@ -113,7 +118,7 @@ RECORD = """() => {
     const seen = element => element.checkVisibility({visibilityProperty: true});
     const wanted = [...document.querySelectorAll(
       "a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex='0']")].filter(seen);
-    const reached = [...new Set(window.reached.map(([element]) => element))];
+    const reached = window.reached.map(([element]) => now(element));
     const order = (one, other) => one.compareDocumentPosition(other) & Node.DOCUMENT_POSITION_FOLLOWING ? -1 : 1;
     const faults = wanted.filter(element => !reached.includes(element)).map(element => `never reached: ${name(element)}`);
     if (!reached.every((element, index) => index === 0 || order(reached[index - 1], element) < 0)) {
@@ -190,6 +195,32 @@ def test_a_part_that_renews_itself_keeps_focus_and_place_and_says_what_is_new(
         portal.api("jobs/cancel", {"job_id": started})
         news.get_by_text("1 queued, 1 running").wait_for()
         assert tab.evaluate("document.activeElement.id") == f"job-{portal.running}"
+
+
+# --- the report of pytest ---
+
+COLOURS = """() => Object.fromEntries([...document.styleSheets].flatMap(sheet => [...sheet.cssRules])
+  .filter(rule => rule.selectorText === ":root").flatMap(rule => [...rule.style]).filter(name => name.startsWith("--"))
+  .map(name => [name, getComputedStyle(document.documentElement).getPropertyValue(name)]))"""
+
+
+def test_the_report_of_pytest_has_the_colours_of_the_portal(
+    browser: Browser, portal: EveryPage, pictures: Path, tmp_path: Path
+) -> None:
+    written = tmp_path / "report.html"
+    written.write_text(page(report(PASSED, TOO_LOW, DIFFERING, TRAINING_FAILED)), encoding="utf-8")
+    with open_tab(browser, portal) as tab, contextlib.closing(browser.new_page()) as other:
+        tab.goto("/portal/sign-in")
+        other.goto(written.as_uri())
+        for width, scheme, _rules in LOOKS:
+            for one in (tab, other):
+                one.set_viewport_size({"width": width, "height": 800})
+                one.emulate_media(color_scheme=scheme)
+            colours = other.evaluate(COLOURS)
+            assert len(colours) > 15
+            assert colours == tab.evaluate(COLOURS)
+            assert violations(other) == []
+            other.screenshot(path=pictures / f"report-of-pytest-{width}-{scheme}.png", full_page=True)
 
 
 # --- long logs ---
