@@ -86,7 +86,9 @@ class EveryPage(Portal):
             for name in names:
                 (folder / name).touch()
         for version in ("1.0.0", "1.1.0", "1.2.0"):
-            content = zipped({"package.json": json.dumps({"name": "receipts", "version": version}), "receipts/a.py": ""})
+            content = zipped(
+                {"package.json": json.dumps({"name": "receipts", "version": version}), "receipts/a.py": ""}
+            )
             self.write(f"{DRIVE}/receipts.ibsolution", content)
             self.api("marketplace/publish", {"ibsolution_path": f"{DRIVE}/receipts.ibsolution"})
         self.api("marketplace/install", {"name": "receipts", "version": "1.1.0"})

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
+
 def lines_of(tab: Page) -> list[str]:
     return tab.locator("#log").inner_text().splitlines()
 

@@ -111,7 +111,8 @@ RECORD = """() => {
     const faults = [];
     if (style.outlineStyle === "none" || parseFloat(style.outlineWidth) < 2) faults.push("no mark of focus");
     if (box.width < 2 || box.height < 2) faults.push("is not to be seen");
-    if (box.bottom <= 0 || box.top >= innerHeight || box.right <= 0 || box.left >= innerWidth) faults.push("off-screen");
+    const isOn = box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth;
+    if (!isOn) faults.push("off-screen");
     window.reached.push([element, faults]);
   });
   window.faultsOfFocus = () => {
@@ -120,7 +121,8 @@ RECORD = """() => {
       "a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex='0']")].filter(seen);
     const reached = window.reached.map(([element]) => now(element));
     const order = (one, other) => one.compareDocumentPosition(other) & Node.DOCUMENT_POSITION_FOLLOWING ? -1 : 1;
-    const faults = wanted.filter(element => !reached.includes(element)).map(element => `never reached: ${name(element)}`);
+    const missed = wanted.filter(element => !reached.includes(element));
+    const faults = missed.map(element => `never reached: ${name(element)}`);
     if (!reached.every((element, index) => index === 0 || order(reached[index - 1], element) < 0)) {
       faults.push(`the order is strange: ${reached.map(name).join(", ")}`);
     }
@@ -131,7 +133,8 @@ RECORD = """() => {
   };
   document.activeElement.blur();
   getSelection().removeAllRanges();
-  return document.querySelectorAll("a, button, input:not([type=hidden]), select, textarea, summary, [tabindex='0']").length;
+  return document.querySelectorAll(
+    "a, button, input:not([type=hidden]), select, textarea, summary, [tabindex='0']").length;
 }"""
 
 

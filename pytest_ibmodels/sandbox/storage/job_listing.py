@@ -143,9 +143,7 @@ class JobListing:
         found = page_of(self._database, query, (columns.created, columns.id), limit, before=before, after=after)
         return JobPage(tuple(ListedJobRow(**row) for row in found.rows), found.older, found.newer)
 
-    def _conditions(
-        self, state: JobState | None, model: str | None, kind: str | None
-    ) -> list[ColumnElement[bool]]:
+    def _conditions(self, state: JobState | None, model: str | None, kind: str | None) -> list[ColumnElement[bool]]:
         columns = self._table.c
         found: list[ColumnElement[bool]] = []
         match state:
