@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 import shutil
 import sqlite3
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
 
     from pytest_ibmodels.sandbox.services.tenant import Tenants
 
+PICTURES = "PORTAL_PICTURES"
+"""Environment variable: folder that keeps the pictures of pages, also of a page at which a test failed."""
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 
@@ -69,9 +75,28 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def tab(browser: Browser, portal: Portal) -> Iterator[Page]:
-    """A tab of a browser of its own, which must ask no other address than the sandbox's, and print no error."""
-    context = browser.new_context(base_url=portal.url)
+def pictures(tmp_path: Path) -> Path:
+    """The folder in which pictures of pages are kept."""
+    folder = Path(os.environ.get(PICTURES) or tmp_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+_HAS_FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Note on a test that it has failed, for its fixtures."""
+    report = yield
+    item.stash[_HAS_FAILED] = report.failed or item.stash.get(_HAS_FAILED, False)
+    return report
+
+
+@contextlib.contextmanager
+def open_tab(browser: Browser, portal: Portal, **options: Any) -> Iterator[Page]:
+    """Open a tab of a browser of its own, which must ask no other address than the sandbox's, and print no error."""
+    context = browser.new_context(base_url=portal.url, **options)
     context.set_default_timeout(10_000)
     asked: list[str] = []
     errors: list[str] = []
@@ -79,10 +104,21 @@ def tab(browser: Browser, portal: Portal) -> Iterator[Page]:
     page = context.new_page()
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda message: errors.append(message.text) if "Content Security" in message.text else None)
-    yield page
-    context.close()
+    try:
+        yield page
+    finally:
+        context.close()
     assert [url for url in asked if not url.startswith(f"{portal.url}/")] == []
     assert errors == []
+
+
+@pytest.fixture
+def tab(browser: Browser, portal: Portal, pictures: Path, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A tab as :func:`open_tab` opens it; its page is kept as a picture if the test fails."""
+    with open_tab(browser, portal) as page:
+        yield page
+        if request.node.stash.get(_HAS_FAILED, False):
+            page.screenshot(path=pictures / f"failed-{re.sub(r'[^a-z0-9]+', '-', request.node.name)}.png")
 
 
 @pytest.fixture
@@ -92,11 +128,28 @@ def signed_in(tab: Page) -> Page:
     return tab
 
 
-def sign_in(tab: Page) -> None:
+def sign_in(tab: Page, token: str = TOKEN) -> None:
     tab.goto("/portal/sign-in")
-    tab.get_by_label("Token").fill(TOKEN)
+    tab.get_by_label("Token").fill(token)
     tab.get_by_role("button", name="Sign in").click()
     tab.wait_for_url("**/portal/jobs")
+
+
+@cache
+def _axe_script() -> str:
+    found = pytest.importorskip("axe_playwright_python.base", reason="pip install axe-playwright-python")
+    script: str = found.AXE_SCRIPT
+    return script
+
+
+def violations(tab: Page, *rules: str) -> list[str]:
+    """Faults that axe-core finds on a page, by all rules or these."""
+    # Its script has half a megabyte.
+    if not tab.evaluate("'axe' in window"):
+        tab.evaluate(_axe_script())
+    options = {"resultTypes": ["violations"], **({"runOnly": list(rules)} if rules else {})}
+    found: list[dict[str, Any]] = tab.evaluate("async options => (await axe.run(options)).violations", options)
+    return [f"{rule['id']}: {node['html'][:200]} {node['failureSummary']}" for rule in found for node in rule["nodes"]]
 
 
 def close_tenants(tenants: Tenants) -> None:

@@ -12,8 +12,7 @@ import pytest
 
 import ibformers
 from tests.databases import WORDS
-from tests.portal.conftest import Portal, sign_in
-from tests.portal.test_browser import violations
+from tests.portal.conftest import Portal, sign_in, violations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

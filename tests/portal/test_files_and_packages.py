@@ -13,7 +13,7 @@ from pytest_ibmodels.sandbox.portal.formats import NOTHING
 from pytest_ibmodels.sandbox.storage.usage import used_below
 from tests.portal.client import Person, hidden_fields, text_of
 from tests.portal.conftest import Portal
-from tests.portal.test_browser import LOOKS, violations
+from tests.portal.pushed import HOSTILE_NAMES
 from tests.sandbox.running import zipped
 
 if TYPE_CHECKING:
@@ -24,17 +24,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 FILES = "acme/portal/fs/Files"
-HOSTILE = (
-    "<script>document.title='taken over'</script>".replace("/", "\u2215"),
-    "\"'><img src=x onerror=alert(1)>",
-    "\u202egnp.exe",
-    "%2e%2e",
-    "%2e%2e%2f%2e%2e",
-    "a+b c&d=e#f?g;h.txt",
-    "שלום.json",
-    "x" * 255,
-)
-"""Names that a file system takes."""
 
 
 @pytest.fixture(scope="module")
@@ -113,13 +102,13 @@ def test_a_drive_is_found_from_the_root_in_one_step(person: Person, drive: Path)
 def test_hostile_names_are_shown_downloaded_and_deleted(person: Person, drive: Path) -> None:
     folder = drive / "hostile"
     folder.mkdir()
-    for name in HOSTILE:
+    for name in HOSTILE_NAMES:
         (folder / name).write_text(name)
     page = person.get(url(f"{FILES}/hostile")).text
     assert "<script>document" not in page
     assert "<img" not in page
     assert "\u202e" not in page
-    for name in HOSTILE:
+    for name in HOSTILE_NAMES:
         link = url(f"{FILES}/hostile/{name}", "/download")
         sent = person.get(link)
         assert sent.text == name
@@ -336,27 +325,3 @@ def test_files_are_dropped_and_kept_out_if_too_large(signed_in: Page, drive: Pat
     signed_in.get_by_role("link", name="Delete dropped.txt…").press("Enter")
     signed_in.get_by_role("button", name="Delete").dblclick()
     signed_in.get_by_text("The file “dropped.txt” is deleted.").wait_for()
-
-
-@pytest.mark.browser
-def test_every_page_fits_and_is_legible(portal: Portal, signed_in: Page, drive: Path) -> None:
-    folder = drive / "looked at"
-    folder.mkdir()
-    for name in HOSTILE:
-        (folder / name).touch()
-    publish(portal, "looks", "1.0.0")
-    below = quote(f"{FILES}/looked at")
-    paths = (
-        f"drive?path={below}", f"drive/delete?path={below}", "marketplace", "marketplace/looks/1.0.0/unpublish",
-        "settings", "audit", "drive", f"drive?path={below}&find=none",
-    )  # fmt: skip
-    for width, scheme in LOOKS:
-        signed_in.set_viewport_size({"width": width, "height": 800})
-        signed_in.emulate_media(color_scheme=scheme)
-        for number, path in enumerate(paths):
-            signed_in.goto(f"/portal/{path}")
-            assert signed_in.evaluate("document.documentElement.scrollWidth") == width, path
-            assert signed_in.title().endswith("· sandbox")  # no script of a name ran
-            # The rules take longer than all else: every other page in each look.
-            if number % 2 == (scheme == "dark"):
-                assert violations(signed_in) == [], path

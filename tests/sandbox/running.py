@@ -133,8 +133,8 @@ class RunningSandbox:
         answer: dict[str, Any] = self.http.get("/api/v1/jobs/status", params={"job_id": job_id, "type": "async"}).json()
         return answer
 
-    def wait(self, job_id: str) -> dict[str, Any]:
-        deadline = time.monotonic() + SECONDS
+    def wait(self, job_id: str, seconds: float = SECONDS) -> dict[str, Any]:
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             status = self.status(job_id)
             if status["state"] == "DONE":

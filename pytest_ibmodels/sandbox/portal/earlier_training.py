@@ -21,7 +21,7 @@ from pytest_ibmodels.sandbox.services.tuning import TRAIN_FUNCTION
 from pytest_ibmodels.sandbox.storage.mounts import SAMPLE_PREFIX
 from pytest_ibmodels.sandbox.storage.tables import TRAIN, Job
 
-_RECENT_JOBS = 50
+_RECENT_TRAININGS = 50
 _SIDES = ("group_column", "split_column")
 _FIELDS = ("table", "columns", "limit", "p_of_train", *_SIDES)
 
@@ -33,9 +33,9 @@ def tuning_request(job: Job | None) -> ShownRequest | None:
 
 
 def newest_tuning(tenant: Tenant, model: str | None = None) -> tuple[str, ShownRequest] | None:
-    """Return id and request of the newest tuning job, of one model or of all; None if no recent job is one."""
-    for row in tenant.job_listing.page(_RECENT_JOBS, model=model).rows:
-        request = tuning_request(tenant.store.job(row.id)) if row.kind == TRAIN else None
+    """Return id and request of the newest tuning job, of one model or of all; None if no recent training is one."""
+    for row in tenant.job_listing.page(_RECENT_TRAININGS, model=model, kind=TRAIN).rows:
+        request = tuning_request(tenant.store.job(row.id))
         if request is not None:
             return row.id, request
     return None

@@ -11,6 +11,7 @@ from pytest_ibmodels.sandbox.portal.formats import url_part
 from pytest_ibmodels.sandbox.portal.forms import Done
 from pytest_ibmodels.sandbox.portal.tuned import (
     Model,
+    NoCodeError,
     chosen_code,
     label_rows,
     listed_models,
@@ -32,12 +33,14 @@ _VERDICTS = {
 
 def _model_list(visit: Visit, abandoned: threading.Event) -> Response:
     """List the tuned models."""
-    found, problem = [], ""
+    found, problem, has_code = [], "", True
     try:
         found = listed_models(visit, abandoned)
+    except NoCodeError:
+        has_code = False
     except SandboxError as error:
         problem = str(error)
-    return visit.render("models.html", models=found, problem=problem, **_code(visit))
+    return visit.render("models.html", models=found, problem=problem, has_code=has_code, **_code(visit))
 
 
 def _one_model(visit: Visit, abandoned: threading.Event) -> Response:

@@ -124,6 +124,7 @@ class JobListing:
         *,
         state: JobState | None = None,
         model: str | None = None,
+        kind: str | None = None,
         before: str | None = None,
         after: str | None = None,
     ) -> JobPage:
@@ -133,15 +134,16 @@ class JobListing:
             limit: Maximum number of jobs.
             state: Only jobs in this state.
             model: Only jobs of this model.
+            kind: Only jobs of this kind.
             before: Only jobs older than the one with this key; an invalid key is ignored.
             after: Only jobs newer than the one with this key; of those the oldest.
         """
         columns = self._table.c
-        query = select(*self._columns).where(*self._conditions(state, model))
+        query = select(*self._columns).where(*self._conditions(state, model, kind))
         found = page_of(self._database, query, (columns.created, columns.id), limit, before=before, after=after)
         return JobPage(tuple(ListedJobRow(**row) for row in found.rows), found.older, found.newer)
 
-    def _conditions(self, state: JobState | None, model: str | None) -> list[ColumnElement[bool]]:
+    def _conditions(self, state: JobState | None, model: str | None, kind: str | None) -> list[ColumnElement[bool]]:
         columns = self._table.c
         found: list[ColumnElement[bool]] = []
         match state:
@@ -157,4 +159,6 @@ class JobListing:
                 found = [columns.task_state == "ERROR", columns.message != CANCELLED]
         if model is not None:
             found.append(columns.model_name == model)
+        if kind is not None:
+            found.append(columns.kind == kind)
         return found

@@ -134,6 +134,26 @@ document.addEventListener("htmx:afterRequest", event => {
   }
 });
 
+// A renewed part keeps the place to which it was scrolled. What is new in it is said once: reading out all of it every few
+// seconds would help nobody.
+const newsOf = () => document.querySelector("#live [data-news]")?.dataset.news ?? "";
+const places = new Map();
+let lastNews = newsOf();
+document.addEventListener("htmx:beforeSwap", () => {
+  for (const part of document.querySelectorAll("#live [id]")) {
+    places.set(part.id, part.scrollLeft);
+  }
+});
+document.addEventListener("htmx:afterSwap", () => {
+  for (const part of document.querySelectorAll("#live [id]")) {
+    part.scrollLeft = places.get(part.id) ?? 0;
+  }
+  if (newsOf() !== lastNews) {
+    lastNews = newsOf();
+    document.getElementById("news").textContent = lastNews;
+  }
+});
+
 const log = document.getElementById("log");
 if (log) {
   log.scrollTop = log.scrollHeight;
