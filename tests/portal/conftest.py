@@ -70,8 +70,14 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def tab(browser: Browser, portal: Portal) -> Iterator[Page]:
+    with open_tab(browser, portal) as page:
+        yield page
+
+
+@contextlib.contextmanager
+def open_tab(browser: Browser, portal: Portal, *, javascript: bool = True) -> Iterator[Page]:
     """A tab of a browser of its own, which must ask no other address than the sandbox's, and print no error."""
-    context = browser.new_context(base_url=portal.url)
+    context = browser.new_context(base_url=portal.url, java_script_enabled=javascript)
     context.set_default_timeout(10_000)
     asked: list[str] = []
     errors: list[str] = []
@@ -92,9 +98,9 @@ def signed_in(tab: Page) -> Page:
     return tab
 
 
-def sign_in(tab: Page) -> None:
+def sign_in(tab: Page, token: str = TOKEN) -> None:
     tab.goto("/portal/sign-in")
-    tab.get_by_label("Token").fill(TOKEN)
+    tab.get_by_label("Token").fill(token)
     tab.get_by_role("button", name="Sign in").click()
     tab.wait_for_url("**/portal/jobs")
 
