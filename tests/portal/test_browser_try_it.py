@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.ibformers.trainable import DOCUMENTS, FIELDS, FolderDrive, JobRecorder
-from tests.portal.conftest import Portal, open_tab, sign_in
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator
+    from playwright.sync_api import Locator, Page
+
+    from tests.portal.conftest import Portal
 
 pytestmark = pytest.mark.browser
 
@@ -47,39 +48,46 @@ def colour(element: Locator) -> str:
     return found
 
 
-@pytest.mark.parametrize("javascript", [True, False], ids=["javascript", "plain"])
 def test_a_person_chooses_a_document_and_sees_its_fields(
-    browser: Browser, portal: Portal, predicted: dict[str, str], *, javascript: bool
+    portal: Portal, signed_in: Page, predicted: dict[str, str]
 ) -> None:
     assert predicted, "the training found no field in this document: take another one"
-    with open_tab(browser, portal, javascript=javascript) as tab:
-        sign_in(tab)
-        tab.get_by_role("link", name="Try it").click()
-        part = tab.get_by_role("region", name="A document")
-        part.get_by_text("Choose a document").click()
-        for folder in f"{TRAINED}/{DOCUMENTS}".split("/"):
-            part.get_by_role("listitem").get_by_role("link", name=f"{folder}/", exact=True).click()
-        part.get_by_role("link", name="012.ibocr").click()
-        assert part.get_by_label("Document in the drive").input_value() == DOCUMENT
-        part.get_by_label("Model").select_option(MODEL)
-        part.get_by_role("button", name="Ask the model").click(timeout=60_000)  # the model is loaded
+    tab = signed_in
+    tab.get_by_role("link", name="Try it").click()
+    part = tab.get_by_role("region", name="A document")
+    part.get_by_text("Choose a document").click()
+    for folder in f"{TRAINED}/{DOCUMENTS}".split("/"):
+        part.get_by_role("listitem").get_by_role("link", name=f"{folder}/", exact=True).click()
+    part.get_by_role("link", name="012.ibocr").click()
+    assert part.get_by_label("Document in the drive").input_value() == DOCUMENT
+    part.get_by_label("Model").select_option(MODEL)
+    part.get_by_role("button", name="Ask the model").click(timeout=60_000)  # the model is loaded
 
-        page = part.get_by_role("img", name=re.compile(r"Page 1: \d+ words, \d fields found"))
-        page.wait_for(timeout=60_000)
-        assert page.get_attribute("aria-label") == f"Page 1: 8 words, {len(predicted)} fields found"
-        assert part.get_by_label("Model").locator("option:checked").inner_text() == MODEL
-        rows = part.get_by_role("table").get_by_role("row").filter(has=tab.get_by_role("rowheader"))
-        shown = {row.get_by_role("rowheader").inner_text(): row for row in rows.all()}
-        assert {name: row.get_by_role("cell").nth(1).inner_text() for name, row in shown.items()} == predicted
-        for name, row in shown.items():
-            confidence = row.get_by_role("cell").last.inner_text()
-            assert re.fullmatch(r"[01]\.\d{4}", confidence), confidence
-            assert float(confidence) > 0.2
-            # Words of the field are marked in its colour, and say which field it is.
-            words = page.locator("g", has=tab.locator("title", has_text=f"{name}: "))
-            assert words.count() == len(predicted[name].split())
-            mark = row.locator(".mark")
-            assert {colour(word.locator("rect")) for word in words.all()} == {colour(mark)}
-            assert words.first.locator(".tag").text_content() == mark.inner_text()
-        assert len({colour(row.locator(".mark")) for row in shown.values()}) == len(shown)
-        assert page.locator("rect").count() == 8
+    page = part.get_by_role("img", name=re.compile(r"Page 1: \d+ words, \d fields found"))
+    page.wait_for(timeout=60_000)
+    answer = part.get_by_role("heading", name="Fields").bounding_box()
+    assert answer is not None
+    assert 0 < answer["y"] < 720, "the answer is in sight, without scrolling"
+    assert page.get_attribute("aria-label") == f"Page 1: 8 words, {len(predicted)} fields found"
+    assert part.get_by_label("Model").locator("option:checked").inner_text() == MODEL
+    rows = part.get_by_role("table").get_by_role("row").filter(has=tab.get_by_role("rowheader"))
+    shown = {row.get_by_role("rowheader").inner_text(): row for row in rows.all()}
+    assert {name: row.get_by_role("cell").nth(1).inner_text() for name, row in shown.items()} == predicted
+    for name, row in shown.items():
+        confidence = row.get_by_role("cell").last.inner_text()
+        assert re.fullmatch(r"[01]\.\d{4}", confidence), confidence
+        assert float(confidence) > 0.2
+        # Words of the field are marked in its colour, and say which field it is.
+        words = page.locator("g", has=tab.locator("title", has_text=f"{name}: "))
+        assert words.count() == len(predicted[name].split())
+        mark = row.locator(".mark")
+        assert {colour(word.locator("rect")) for word in words.all()} == {colour(mark)}
+        assert words.first.locator(".tag").text_content() == mark.inner_text()
+    assert len({colour(row.locator(".mark")) for row in shown.values()}) == len(shown)
+    assert page.locator("rect").count() == 8
+    tab.set_viewport_size({"width": 360, "height": 800})
+    assert tab.evaluate("document.documentElement.scrollWidth") == 360
+    for row in shown.values():
+        place = row.get_by_role("cell").last.bounding_box()
+        assert place is not None
+        assert place["x"] + place["width"] < 360, "a phone shows the confidence, too"
