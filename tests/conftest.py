@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.databases import database, models, postgresql, sqlite, tiny_bert
+from tests.ibformers.trainable import extraction_training, tiny_layoutlm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["database", "models", "postgresql", "sqlite", "tiny_bert"]
+__all__ = ["database", "extraction_training", "models", "postgresql", "sqlite", "tiny_bert", "tiny_layoutlm"]
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -131,7 +131,7 @@ def test_the_job_reports_how_sure_its_metrics_are_and_of_which_documents(trained
 
 
 def test_a_project_with_a_test_document_among_the_training_documents_is_refused_before_anything_is_trained(
-    drive: FolderDrive, tiny_base: Path
+    drive: FolderDrive, tiny_layoutlm: Path
 ) -> None:
     project = write_people(drive)
     project["files"].append({**project["files"][0], "id": "again"})
@@ -140,7 +140,7 @@ def test_a_project_with_a_test_document_among_the_training_documents_is_refused_
     drive.written.clear()
     recorder = JobRecorder()
     with pytest.raises(TrainingInputError, match=r"the files 'F0' \(training\) and 'again' \(test\) are both "):
-        run_train_annotator({"model_name": str(tiny_base)}, PROJECT, SAVED, drive, "tester", recorder)
+        run_train_annotator({"model_name": str(tiny_layoutlm)}, PROJECT, SAVED, drive, "tester", recorder)
     assert (recorder.messages, drive.written) == ([], [])
 
 
@@ -283,11 +283,11 @@ def test_a_long_document_is_predicted_to_its_end(trained: Trained) -> None:
 
 
 def test_ignored_hyperparameters_are_named_in_the_log(
-    drive: FolderDrive, tiny_base: Path, caplog: pytest.LogCaptureFixture
+    drive: FolderDrive, tiny_layoutlm: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_people(drive)
     recorder = JobRecorder()
-    hyperparameters = {"model_name": str(tiny_base), "epochs": 1, "upload": True, "epoch": 3}
+    hyperparameters = {"model_name": str(tiny_layoutlm), "epochs": 1, "upload": True, "epoch": 3}
     with caplog.at_level("INFO", logger="ibformers"):
         run_train_annotator(hyperparameters, PROJECT, SAVED, drive, "tester", recorder, model_name="T-1", extra=1)
     assert "ignored hyperparameter: epoch (did you mean 'epochs'?)" in caplog.messages
@@ -296,18 +296,18 @@ def test_ignored_hyperparameters_are_named_in_the_log(
     assert "training: 12 documents with 84 words" in caplog.messages
 
 
-def test_the_same_seed_gives_the_same_model_and_another_one_another(tmp_path: Path, tiny_base: Path) -> None:
+def test_the_same_seed_gives_the_same_model_and_another_one_another(tmp_path: Path, tiny_layoutlm: Path) -> None:
     losses = []
     for number, seed in enumerate((7, 7, 8)):
         drive = FolderDrive(tmp_path / str(number))
         write_people(drive)
-        recorder = _train(drive, {"model_name": str(tiny_base), "epochs": 2, "seed": seed})
+        recorder = _train(drive, {"model_name": str(tiny_layoutlm), "epochs": 2, "seed": seed})
         losses.append([point["loss"] for point in recorder.reports[-1]["history"]])
     assert losses[0] == losses[1] != losses[2]
 
 
 def test_a_text_model_of_a_local_folder_is_trained_without_boxes(
-    drive: FolderDrive, tmp_path: Path, tiny_base: Path
+    drive: FolderDrive, tmp_path: Path, tiny_layoutlm: Path
 ) -> None:
     import shutil
 
@@ -317,7 +317,7 @@ def test_a_text_model_of_a_local_folder_is_trained_without_boxes(
     config = BertConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64)
     BertModel(config).save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(tiny_base / name, folder)
+        shutil.copy(tiny_layoutlm / name, folder)
     write_people(drive)
     _train(drive, {"model_name": str(folder), "epochs": 1, "chunk_size": 32})
     settings = drive.read_json(f"{SAVED}/{MODEL}/model_data/pipeline.json")
@@ -358,11 +358,11 @@ def test_the_packaged_base_model_has_its_weights_and_boxes_start_without_effect(
     ],
 )
 def test_what_cannot_be_trained_says_why_in_a_sentence(
-    drive: FolderDrive, tiny_base: Path, hyperparameters: dict[str, Any], sentence: str
+    drive: FolderDrive, tiny_layoutlm: Path, hyperparameters: dict[str, Any], sentence: str
 ) -> None:
     write_people(drive)
     drive.written.clear()
-    given = {name: str(tiny_base) if value == "TINY" else value for name, value in hyperparameters.items()}
+    given = {name: str(tiny_layoutlm) if value == "TINY" else value for name, value in hyperparameters.items()}
     with pytest.raises(TrainingInputError) as caught:
         _train(drive, given)
     assert caught.value.user_message.startswith(sentence)

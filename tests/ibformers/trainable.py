@@ -1,4 +1,7 @@
-"""A folder that is a drive, and generated Annotator projects small enough to be trained on in seconds."""
+"""A folder that is a drive, generated Annotator projects small enough to be trained on in seconds, and such a training.
+
+What is heavy to import is imported where it is used: every run of the project's tests imports this module.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,10 @@ import json
 import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.databases import import_trainer, write_tokenizer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -130,3 +137,47 @@ def write_people(drive: FolderDrive, *, training: int = 12, test: int = 4, unann
     }
     drive.write_json(PROJECT, project)
     return project
+
+
+@pytest.fixture(scope="session")
+def tiny_layoutlm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A LayoutLM with random weights and MiniLM's tokenizer, small enough to train in no time."""
+    from ibformers.trainer.threads import let_waiting_threads_sleep
+
+    let_waiting_threads_sleep()
+    import torch
+    from transformers import LayoutLMConfig, LayoutLMForTokenClassification
+
+    folder = tmp_path_factory.mktemp("tiny-layoutlm")
+    torch.manual_seed(3)
+    config = LayoutLMConfig(
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, max_position_embeddings=128
+    )
+    LayoutLMForTokenClassification(config).save_pretrained(folder)
+    write_tokenizer(folder, 128)
+    import_trainer()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def extraction_training(
+    tmp_path_factory: pytest.TempPathFactory, tiny_layoutlm: Path
+) -> tuple[FolderDrive, JobRecorder]:
+    """A finished training on generated cards: what it wrote (under `out/T`), and what it reported."""
+    from ibformers.endpoints import run_train_annotator
+
+    drive, recorder = FolderDrive(tmp_path_factory.mktemp("trained")), JobRecorder()
+    write_people(drive)
+    drive.written.clear()
+    base = str(tiny_layoutlm)
+    run_train_annotator(
+        hyperparams={"model_name": base, "epochs": 10, "learning_rate": 0.01, "upload": False, "epoch": 3},
+        dataset_filename=f"/{PROJECT}",
+        save_path="/own/repo/fs/drive/out/T/",
+        file_client=drive,
+        username="tester",
+        job_metadata_client=recorder,
+        mount_details=None,
+        model_name="T-1",
+    )
+    return drive, recorder

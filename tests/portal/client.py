@@ -52,7 +52,7 @@ class _Forms(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         found = {name: value or "" for name, value in attrs}
         if tag == "form":
-            self._action = found.get("action", "")
+            self._action = found.get("action", "").partition("#")[0]
             self.fields.setdefault(self._action, {})
         elif tag == "input" and found.get("type") == "hidden":
             self.fields.setdefault(self._action, {})[found["name"]] = found["value"]

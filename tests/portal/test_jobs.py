@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import event
 from starlette.testclient import TestClient
 
 from pytest_ibmodels.sandbox.http.tokens import ONLY, Tokens
@@ -15,6 +16,7 @@ from pytest_ibmodels.sandbox.portal import job_log
 from pytest_ibmodels.sandbox.portal.app import create_portal
 from pytest_ibmodels.sandbox.services.tenant import Tenants
 from pytest_ibmodels.sandbox.settings import Settings
+from tests.databases import empty_database
 from tests.portal.client import Person, hidden_fields, text_of
 from tests.portal.conftest import close_tenants
 from tests.sandbox.running import soon
@@ -71,6 +73,28 @@ def test_the_list_shows_jobs_newest_first(person: Person, learned: str, hostile:
     assert (hostile[:8] in page, learned[:8] in page) == (True, False)
     assert "No job matches this filter" in text_of(person.get("/portal/jobs?state=queued"))
     assert "No job matches" not in text_of(person.get("/portal/jobs?state=nonsense"))
+
+
+def test_a_page_asks_once_for_all_places_in_the_queue(tmp_path: Path, postgresql: str) -> None:
+    tokens = Tokens({ONLY: "token-of-ada"})
+    tenants = Tenants(Settings(tmp_path / "data", database=empty_database(postgresql)), tokens.names)
+    store = tenants.get(ONLY).store
+    statements: list[str] = []
+    event.listen(store.database.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
+    person = TestClient(
+        create_portal(tenants, tokens), "http://sandbox.test", headers={"Origin": "http://sandbox.test"}
+    )
+    person.post("/portal/sign-in", data={"secret": "token-of-ada"})
+    counts = []
+    for waiting in (1, 60):
+        while store.count_waiting() < waiting:
+            store.new_job("train")
+        statements.clear()
+        page = person.get("/portal/jobs").text
+        counts.append(len(statements))
+    assert re.findall(r'"Queue" class="number">(\d+)<', page) == [str(place) for place in range(60, 10, -1)]
+    assert counts[0] == counts[1] < 10, statements
+    close_tenants(tenants)
 
 
 def test_a_part_that_has_not_changed_is_not_sent_again(person: Person, learned: str) -> None:

@@ -196,8 +196,8 @@ def test_texts_neither_reorder_nor_hide_others() -> None:
 
 
 def test_numbers_are_as_a_person_reads_them() -> None:
-    assert [size(count) for count in (None, 0, 900, 2048, 150 * 2**20, 3 * 2**40)] == [
-        NOTHING, NOTHING, "900 bytes", "2.0 KiB", "150 MiB", "3.0 TiB",
+    assert [size(count) for count in (None, 0, 1, 900, 2048, 150 * 2**20, 3 * 2**40)] == [
+        NOTHING, NOTHING, "1 byte", "900 bytes", "2.0 KiB", "150 MiB", "3.0 TiB",
     ]  # fmt: skip
     assert [duration(seconds) for seconds in (None, 0.05, 59, 61, 3600, 200_000)] == [
         NOTHING, "0.1 s", "59 s", "1 min 01 s", "1 h 00 min", "2 d 7 h",

@@ -120,7 +120,7 @@ class RunningSandbox:
     def exists(self, path: str) -> bool:
         return "metadata" in self.drive("GET", path, args={"get_content": False, "get_metadata": True})
 
-    def push(self, folder: str, files: dict[str, str]) -> None:
+    def push(self, folder: str, files: Mapping[str, str | bytes]) -> None:
         """Upload ``files`` as a zip and unpack it into ``folder``, as the clients do."""
         self.write(f"{folder}.zip", zipped(files))
         parent, name = folder.rsplit("/", 1)
@@ -169,7 +169,7 @@ class RunningSandbox:
         return entries
 
 
-def zipped(files: dict[str, str]) -> bytes:
+def zipped(files: Mapping[str, str | bytes]) -> bytes:
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w") as archive:
         for name, content in files.items():

@@ -30,6 +30,7 @@ from tests.sandbox.test_databases import OLD_TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 # Claims and starts jobs in the order of the queue until none waits, and prints them.
 WORKER = """
@@ -132,6 +133,20 @@ def test_a_claimed_job_blocks_the_next_claim_until_it_has_started(a: Store, b: S
     assert [position(b, job) for job in (first, second)] == [None, 1]
     assert b.claim(second, "b") is not None
     assert [job.id for job in a.running("a")] == [first]
+
+
+@pytest.mark.parametrize("kind", ["local", "shared"])
+def test_places_of_many_jobs_are_those_of_each(request: pytest.FixtureRequest, tmp_path: Path, kind: str) -> None:
+    with contextlib.closing(open_store(f"sqlite:///{tmp_path / 'other.sqlite'}")) as other:
+        store: Store = other if kind == "local" else request.getfixturevalue("a")
+        # Jobs of another store are asked about, too, and one that has ended.
+        stores = [store, other, store, store, other, store]
+        ids = [(each, each.new_job("train")[0]) for each in stores]
+        assert store.request_cancel(ids[2][1]) == "cancelled"
+        jobs = [job for each, job_id in reversed(ids) if (job := each.job(job_id)) is not None]
+        assert len(jobs) == 6
+        assert store.count_waiting_before(jobs) == [store.count_waiting(before=job) for job in jobs]
+        assert store.count_waiting_before([]) == []
 
 
 def test_late_reports_have_no_effect(a: Store, b: Store) -> None:

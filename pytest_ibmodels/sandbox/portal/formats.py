@@ -21,6 +21,8 @@ def size(count: float | None) -> str:
     """Number of bytes with a unit; a dash for none."""
     if not count:
         return NOTHING
+    if count == 1:
+        return "1 byte"
     number, unit = float(count), 0
     while number >= 1024 and unit < len(_UNITS) - 1:
         number, unit = number / 1024, unit + 1

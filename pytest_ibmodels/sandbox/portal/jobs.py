@@ -56,7 +56,8 @@ def job_list(visit: Visit) -> Response:
     rows = found.rows
     filters = {name: value for name, value in (("state", state or ""), ("model", model)) if value}
     now = time.time()
-    shown = [_shown(visit, row, now) for row in rows]
+    positions = visit.tenant.training.queue_positions(rows)
+    shown = [_shown(row, positions.get(row.id), now) for row in rows]
     return visit.render_live(
         "jobs.html",
         "jobs_live.html",
@@ -139,14 +140,8 @@ def _ask_to_cancel(visit: Visit, problem: str) -> Response:
     return visit.render("cancel.html", 409 if problem else 200, job=job, state=state, problem=problem)
 
 
-def _shown(visit: Visit, row: ListedJobRow, now: float) -> _ShownJob:
-    return _ShownJob(
-        row,
-        row.shown_state,
-        now - row.created,
-        _seconds(row.started, row.finished, now),
-        visit.tenant.training.queue_position(row),
-    )
+def _shown(row: ListedJobRow, position: int | None, now: float) -> _ShownJob:
+    return _ShownJob(row, row.shown_state, now - row.created, _seconds(row.started, row.finished, now), position)
 
 
 def _seconds(started: float | None, finished: float | None, now: float) -> float | None:

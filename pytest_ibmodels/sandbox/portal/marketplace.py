@@ -4,6 +4,7 @@ from starlette.responses import Response
 
 from pytest_ibmodels.sandbox.portal.forms import Done
 from pytest_ibmodels.sandbox.portal.visits import NotHereError, Visit, page
+from pytest_ibmodels.sandbox.services.marketplace import installed_folder
 from pytest_ibmodels.sandbox.storage.paths import APPLICATIONS
 from pytest_ibmodels.sandbox.storage.tables import PackageRow
 
@@ -56,6 +57,7 @@ def _list(visit: Visit, status: int = 200, problem: str = "") -> Response:
         number=number,
         pages_count=count,
         applications=str(APPLICATIONS),
+        installed_folder=installed_folder,
         problem=problem,
     )
 

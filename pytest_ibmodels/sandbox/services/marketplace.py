@@ -92,7 +92,7 @@ class Marketplace:
         with self._changing():
             row = self._published_row(name, version, "unpublish")
             self._store.packages.remove(name, version)
-            for folder in (self._local(_archive(row)).parent, self._local(_installed(row))):
+            for folder in (self._local(_archive(row)).parent, self._local(installed_folder(row))):
                 _remove(folder)
             self._audit.record(who, "unpublish", f"package {name}", before=version, after=self._newest(name))
 
@@ -104,8 +104,8 @@ class Marketplace:
                 return
             before = self._newest(name, installed=True)
             unpacked = self._unpack(row)
-            target = self._local(_installed(row))
-            with translate_zip_errors(_installed(row), "installed"):
+            target = self._local(installed_folder(row))
+            with translate_zip_errors(installed_folder(row), "installed"):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.rmtree(target, ignore_errors=True)
                 unpacked.rename(target)
@@ -198,7 +198,7 @@ class Marketplace:
         folder = self._drive.new_scratch()
         try:
             with self._drive.open(_archive(row)) as file:
-                extract(file, folder, _archive(row), _installed(row), max_bytes=self._max_bytes)
+                extract(file, folder, _archive(row), installed_folder(row), max_bytes=self._max_bytes)
         except SandboxError:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -219,7 +219,7 @@ class Marketplace:
                 continue
             kept.add(archive.parent)
             if row.installed:
-                kept.add(self._local(_installed(row)))
+                kept.add(self._local(installed_folder(row)))
         for path in (_PUBLISHED, _INSTALLED):
             for folder in list(self._local(path).glob("*/*")):
                 if folder not in kept:
@@ -244,7 +244,8 @@ def _archive(row: PackageRow) -> DrivePath:
     return _PUBLISHED.joined(row.name, row.version, PackageId(row.name, row.version).file_name)
 
 
-def _installed(row: PackageRow) -> DrivePath:
+def installed_folder(row: PackageRow) -> DrivePath:
+    """Folder of the drive that has the files of a version, once it is installed."""
     return _INSTALLED.joined(row.name, row.version)
 
 

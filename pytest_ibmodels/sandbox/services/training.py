@@ -3,7 +3,7 @@
 import json
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,6 +129,10 @@ class Trainings:
     def queue_position(self, job: Queued) -> int | None:
         """Position of a waiting job, starting at 1, or None if the job does not wait."""
         return self._dispatcher.position(job)
+
+    def queue_positions(self, jobs: Iterable[Queued]) -> dict[str, int]:
+        """Positions of the jobs that wait, by their ids."""
+        return self._dispatcher.positions(jobs)
 
     def cancel(self, job_id: str) -> bool:
         """Stop a waiting or running job and wait a few seconds for its end; return False if it had ended before."""

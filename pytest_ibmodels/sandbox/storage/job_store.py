@@ -3,7 +3,7 @@
 import time
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, bindparam, select
@@ -203,6 +203,10 @@ class Store(ABC):
     @abstractmethod
     def count_waiting(self, before: Queued | None = None) -> int:
         """How many jobs of this store wait; with ``before``, those created before a job, maybe of another store."""
+
+    @abstractmethod
+    def count_waiting_before(self, jobs: Sequence[Queued]) -> list[int]:
+        """As :meth:`count_waiting`, for each of these jobs, with one query of the database for all of them."""
 
     @abstractmethod
     def running(self, owner: str) -> list[Job]:

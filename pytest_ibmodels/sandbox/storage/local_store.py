@@ -3,7 +3,8 @@
 import logging
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from math import inf
 from typing import Any
@@ -77,6 +78,10 @@ class LocalStore(Store):
     def count_waiting(self, before: Queued | None = None) -> int:
         end = (inf, "") if before is None else (before.created, before.id)
         return sum(job.is_waiting and (job.created, job.id) < end for job in self._unfinished())
+
+    def count_waiting_before(self, jobs: Sequence[Queued]) -> list[int]:
+        waiting = sorted((job.created, job.id) for job in self._unfinished() if job.is_waiting)
+        return [bisect_left(waiting, (job.created, job.id)) for job in jobs]
 
     def running(self, owner: str) -> list[Job]:
         return [job for job in self._unfinished() if job.owner == owner and job.kind == TRAIN]

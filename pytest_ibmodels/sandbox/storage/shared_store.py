@@ -1,23 +1,27 @@
 """Store of a PostgreSQL database that several servers share: nothing is answered from memory."""
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from math import inf
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     ColumnElement,
     Float,
     String,
     bindparam,
     case,
+    column,
     delete,
     exists,
     func,
     insert,
+    literal_column,
     select,
     tuple_,
+    union_all,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -50,6 +54,22 @@ _FREE = (
 _CLAIM = update(Job).where(Job.id == _FREE).values(owner=bindparam("_owner")).returning(*JOB_COLUMNS)
 _BEFORE = tuple_(Job.created, Job.id) < tuple_(bindparam("_created", type_=Float), bindparam("_id", type_=String))
 _COUNT_BEFORE = select(func.count()).where(*_waits(Job), _BEFORE)
+# Waiting jobs and those that are asked about, sorted as one: a sum that runs over them reads each once, however many
+# are asked about.
+_asked = (
+    func.unnest(bindparam("_created", type_=ARRAY(Float)), bindparam("_ids", type_=ARRAY(String)))
+    .table_valued(column("created", Float), column("id", String), with_ordinality="place")
+    .render_derived()
+)
+_sorted = union_all(
+    select(Job.created, Job.id, literal_column("1").label("waits"), literal_column("0").label("place")).where(
+        *_waits(Job)
+    ),
+    select(_asked.c.created, _asked.c.id, literal_column("0"), _asked.c.place),
+).subquery()
+_before = func.sum(_sorted.c.waits).over(order_by=(_sorted.c.created, _sorted.c.id, _sorted.c.waits), rows=(None, 0))
+_summed = select(_sorted.c.place, _before.label("before")).subquery()
+_COUNT_BEFORE_EACH = select(_summed.c.before).where(_summed.c.place > 0).order_by(_summed.c.place)
 
 
 class SharedStore(Store):
@@ -93,6 +113,11 @@ class SharedStore(Store):
         end = {"_created": inf, "_id": ""} if before is None else {"_created": before.created, "_id": before.id}
         with self.database.statement() as connection:
             return connection.scalar(_COUNT_BEFORE, end) or 0
+
+    def count_waiting_before(self, jobs: Sequence[Queued]) -> list[int]:
+        asked = {"_created": [job.created for job in jobs], "_ids": [job.id for job in jobs]}
+        with self.database.statement() as connection:
+            return list(connection.scalars(_COUNT_BEFORE_EACH, asked))
 
     def running(self, owner: str) -> list[Job]:
         mine = (Job.owner == owner, Job.state == "PENDING", Job.kind == TRAIN)
