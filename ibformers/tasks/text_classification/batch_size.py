@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from ibformers.tasks.text_classification.answers import HELD_OUT, MIN_HELD_OUT
+
 
 def automatic_batch_size(rows: int) -> int:
     """Return the square root of the number of rows, rounded down, and at most 32.
@@ -23,4 +25,6 @@ def expected_batch_sizes(rows: int, p_of_train: float) -> dict[str, int]:
         p_of_train: expected fraction of rows to train on.
     """
     train = min(max(round(rows * p_of_train), 1), rows - 1)
-    return {"train": automatic_batch_size(train), "test": automatic_batch_size(rows - train)}
+    held_out = round(train * HELD_OUT)
+    learned = train - held_out if held_out >= MIN_HELD_OUT else train
+    return {"train": automatic_batch_size(learned), "test": automatic_batch_size(rows - train)}
