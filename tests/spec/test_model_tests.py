@@ -158,7 +158,7 @@ def test_fields_may_be_called_min_and_max_everywhere(file: Path) -> None:
         ),
         (
             "ece: {all: 0.08}",
-            '6:17: `metrics.ece.all` is a minimum, but "ece" should be low: write `{max: 0.08}`, or `{min: 0.08}` i',
+            '6:16: `metrics.ece.all` is a minimum, but "ece" should be low: write `{max: 0.08}`, or `{min: 0.08}` i',
         ),
         (
             "ece: 0.08",
