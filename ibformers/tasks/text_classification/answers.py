@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 MIN_ROWS = 30
 """Minimum number of rows for a comparison of two models."""
 
-HELD_OUT, MIN_HELD_OUT = 0.1, 20
+HELD_OUT, MIN_HELD_OUT = 0.1, 30
 """Share of the training part that fits the temperature and is not learned, and the minimum number of such rows."""
 
 

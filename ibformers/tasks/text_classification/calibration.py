@@ -88,9 +88,9 @@ def calibrate(model: PreTrainedModel, held_out: Examples, collator: Collator, ba
         return None
     temperature = fit_temperature(logits, actual)
     with torch.no_grad():
-        layer.weight /= temperature
+        layer.weight.div_(temperature)
         if layer.bias is not None:
-            layer.bias /= temperature
+            layer.bias.div_(temperature)
     setattr(model.config, TEMPERATURE, temperature)
     right = logits.argmax(axis=1) == actual
     before, after = (expected_calibration_error(top_scores(one), right) for one in (logits, logits / temperature))

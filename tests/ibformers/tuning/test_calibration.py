@@ -87,13 +87,14 @@ def test_a_model_without_a_linear_output_layer_is_left_as_it_is(
     model = load_classifier(base, settings, tokenizer, ["bad", "good"]).model
     collator = Collator(text_reader(model, tokenizer, base))
     held_out: Any = Held(collator)
-    model.classifier = Head(model.classifier)
+    linear: Any = model.classifier
+    model.classifier = Head(linear)
     before = predict_logits(model, held_out, collator, 8)
     assert calibrate(model, held_out, collator, 8) is None
     assert "the outputs of BertForSequenceClassification are not those of a linear layer" in caplog.text
     np.testing.assert_array_equal(predict_logits(model, held_out, collator, 8), before)
 
-    model.classifier = model.classifier.inner
+    model.classifier = linear
     before = predict_logits(model, held_out, collator, 8)
     temperature = calibrate(model, held_out, collator, 8)
     assert temperature is not None

@@ -337,7 +337,7 @@ def test_a_group_is_held_out_as_a_whole() -> None:
 def test_few_rows_are_all_learned(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="ibformers")
     assert held([film(number) for number in range(100)])[1] == set()
-    assert "rows could be held out, and a temperature needs 20: all rows are learned" in caplog.text
+    assert "rows could be held out, and a temperature needs 30: all rows are learned" in caplog.text
 
 
 def test_a_fingerprint_stands_for_the_rows_in_any_order() -> None:
