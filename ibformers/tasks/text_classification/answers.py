@@ -9,9 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field
 MIN_ROWS = 30
 """Minimum number of rows for a comparison of two models."""
 
-HELD_OUT, MIN_HELD_OUT = 0.1, 30
-"""Share of the training part that fits the temperature and is not learned, and the minimum number of such rows."""
-
 
 class _Answer(BaseModel):
     model_config = ConfigDict(frozen=True, protected_namespaces=())
@@ -25,8 +22,7 @@ class Metrics(_Answer):
         loss: mean cross entropy; None if the model lacks some of the labels.
         ece: expected calibration error, 0..1, of the scores of the predicted labels; None if there are no scores.
         precision: by label, with `macro avg` and `weighted avg`.
-        recall: likewise.
-        f1: likewise.
+        recall, f1: likewise.
         support: number of test rows by label.
     """
 
@@ -45,7 +41,7 @@ class RowCounts(_Answer):
     Attributes:
         read: rows read from the database.
         train: rows trained on.
-        held_out: rows of the training part that were not trained on, and to which the temperature was fitted.
+        held_out: rows of the training part that the temperature was fitted to, and that were not trained on.
         test: rows that both models were evaluated on.
         skipped: rows without a label or a text.
         truncated: rows with more tokens than the model reads.
@@ -68,14 +64,12 @@ class Intervals(_Answer):
 
     Wilson intervals for fractions of rows (accuracy, precision and recall of a label, and the weighted average of
     recall, which is the accuracy); bootstrap over the test rows for F1 and the other averages. A label without an
-    interval is left out, such as the precision of a label that is never predicted. Loss and calibration error have no
-    interval.
+    interval is left out, such as the precision of a label that is never predicted. Loss and ECE have none.
 
     Attributes:
         accuracy: interval of the accuracy.
         precision: intervals by label, with `macro avg` and `weighted avg`.
-        recall: likewise.
-        f1: likewise.
+        recall, f1: likewise.
     """
 
     accuracy: Interval
@@ -91,8 +85,7 @@ class Difference(_Answer):
         old: value of the model in use.
         new: value of the new model.
         difference: new minus old.
-        low: lower bound of the difference.
-        high: upper bound of the difference.
+        low, high: bounds of the difference.
     """
 
     old: float
@@ -218,8 +211,7 @@ class TrainAnswer(_Answer):
         comparison: comparison of both models; None if the model in use cannot classify texts yet.
         compared_with: name of the version in use; None if there was no model yet.
         old_head_is_new: whether the model in use had no head for these labels, so that `old` is that of a random head.
-        temperature: number that the new model's outputs were divided by, so that scores are probabilities; None if
-            they were not.
+        temperature: number that the new model's outputs were divided by, to make scores probabilities; None if none.
         rows: numbers of rows.
         test_part: the test rows.
         batch_sizes: rows of a batch, by `train` and `test`.

@@ -1,10 +1,11 @@
-"""Batch size that a training chooses by itself. This module imports nothing heavy."""
+"""Batch size and held-out rows that a training chooses by itself. This module imports nothing heavy."""
 
 from __future__ import annotations
 
 import math
 
-from ibformers.tasks.text_classification.answers import HELD_OUT, MIN_HELD_OUT
+HELD_OUT, MIN_HELD_OUT = 0.1, 30
+"""Share of the training part that fits the temperature and is not learned, and the minimum number of such rows."""
 
 
 def automatic_batch_size(rows: int) -> int:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ibformers.errors import RequestRefused
-from ibformers.tasks.text_classification.answers import HELD_OUT, MIN_HELD_OUT, RowTestPart
+from ibformers.tasks.text_classification.answers import RowTestPart
+from ibformers.tasks.text_classification.batch_size import HELD_OUT, MIN_HELD_OUT
 from ibformers.tasks.text_classification.keys import fingerprint, group_key, hash_positions, is_among, training_mask
 from ibformers.tasks.text_classification.requests import short_repr
 
