@@ -36,6 +36,6 @@ def compare_rows(rows: Sequence[Row], old: Sequence[str], learned: Sequence[bool
         labels, actual, old_model, new_model, known, seed, lambda index: (index + 1, str(rows[index].input))
     )
     return {
-        "current": old_model.metrics.model_dump(exclude={"loss"}),
+        "current": old_model.metrics.model_dump(exclude={"loss", "ece"}),
         "comparison": compared.model_dump(mode="json"),
     }

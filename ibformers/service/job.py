@@ -167,6 +167,7 @@ def _evaluation(answer: TrainAnswer, model_name: str, version: str | None) -> di
             "evaluation_results": _without_loss(answer.old),
         },
         "labels": answer.labels,
+        "temperature": answer.temperature,
         "rows": answer.rows.model_dump(),
         "test_part": answer.test_part.model_dump(),
         "batch_sizes": answer.batch_sizes,

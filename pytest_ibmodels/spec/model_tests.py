@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from yaml.error import Mark
 
-_TYPO = 0.8
+_TYPO = 0.81
 """Similarity to one of `METRICS` (difflib's ratio, 0..1) from which another metric's name counts as a typo."""
 
 
@@ -278,9 +278,7 @@ def _check_metrics(document: Document, name: str, metrics: Any) -> None:
     if not isinstance(metrics, LocatedDict):
         return
     for metric, fields in metrics.items():
-        if metric in METRICS:
-            continue
-        message = _metric_problem(metric)
+        message = "" if metric in METRICS else _metric_problem(metric)
         if message:
             document.report(spot(document.root, name, "metrics", metric).key, message)
         elif is_low_better(metric) and isinstance(fields, LocatedDict) and not is_single_value(metric, fields):

@@ -48,6 +48,7 @@ METRICS: Mapping[str, Metric] = {
     "recall": Metric(),
     "f1": Metric(),
     "accuracy": Metric(is_per_field=False),
+    "ece": Metric(is_per_field=False, is_low_better=True),
 }
 """Known metrics by name. Training code may report others."""
 
@@ -55,7 +56,7 @@ _INDISTINCT = 1e-6
 """A value this near to its bound is told from it by no number of documents."""
 
 _LOW_IS_BETTER = frozenset(
-    {"cer", "distance", "duration", "error", "latency", "loss", "mae", "mape", "mse", "perplexity", "rmse"}
+    {"cer", "distance", "duration", "ece", "error", "latency", "loss", "mae", "mape", "mse", "perplexity", "rmse"}
     | {"seconds", "time", "wer"}
 )
 """Words in the names of other metrics that mean that lower values are better."""

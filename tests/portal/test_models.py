@@ -84,6 +84,13 @@ def first(portal: Portal, tiny_bert: Path) -> dict[str, Any]:
         return train(portal, someone, "reviews", tiny_bert)
 
 
+def test_a_page_shows_how_far_scores_are_from_probabilities(person: Person, first: dict[str, Any]) -> None:
+    seen = text_of(person.get("/portal/models/reviews"))
+    old, new = first["old"]["ece"], first["new"]["ece"]
+    assert f"calibration error {first['rows']['test']} {old:.4f} {new:.4f}" in seen
+    assert "The new model has no temperature, so its scores may be no probabilities" in seen
+
+
 def test_the_way_from_a_table_to_a_prediction(
     portal: Portal, person: Person, first: dict[str, Any], tiny_bert: Path
 ) -> None:

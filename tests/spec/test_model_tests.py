@@ -40,7 +40,7 @@ TestName:
       DL Number: 0.9
 """
 
-METRICS = "(metrics: exact_match, precision, recall, f1, accuracy)"
+METRICS = "(metrics: exact_match, precision, recall, f1, accuracy, ece)"
 NO_DATA = (
     "has no data to train on: give it `ibannotator`, the drive path of an Annotator project, `table` and `columns` "
     "of the environment's database, or `function` and `data` of your own"
@@ -127,11 +127,13 @@ def test_bounds_may_be_below_above_or_both(file: Path) -> None:
 
 
 def test_a_metric_of_one_value_has_its_bounds_below_its_name(file: Path) -> None:
-    text = entry("metrics:", "  eval_loss: {max: 0.4}", "  accuracy: {min: 0.5, max: 0.9}", "  macro_f1:", "    min: 1")
+    of_one = ("  eval_loss: {max: 0.4}", "  accuracy: {min: 0.5, max: 0.9}", "  ece: {max: 0.08}")
+    text = entry("metrics:", *of_one, "  macro_f1:", "    min: 1")
     assert load_model_tests(written(file, text)).tests["A"].metrics == {
         "eval_loss": {"all": Minimum(None, 0.4)},
         "accuracy": {"all": Minimum(0.5, 0.9)},
         "macro_f1": {"all": Minimum(1.0)},
+        "ece": {"all": Minimum(None, 0.08)},
     }
 
 
@@ -155,6 +157,14 @@ def test_fields_may_be_called_min_and_max_everywhere(file: Path) -> None:
             "6:11: `metrics.bleu` has to be a mapping, but is the number 0.4: write `{min: 0.4}` or `{max: 0.4}`, or",
         ),
         (
+            "ece: {all: 0.08}",
+            '6:16: `metrics.ece.all` is a minimum, but "ece" should be low: write `{max: 0.08}`, or `{min: 0.08}` i',
+        ),
+        (
+            "ece: 0.08",
+            "6:10: `metrics.ece` has to be a mapping, but is the number 0.08: write `{min: 0.08}` or `{max: 0.08}`, or",
+        ),
+        (
             "loss: {max: 0.2, min: 0.4}",
             "6:11: `metrics.loss` has a `min` of 0.4 above its `max` of 0.2: no value could pass",
         ),
@@ -167,8 +177,8 @@ def test_the_direction_of_a_bound_is_never_guessed_wrong(file: Path, metric: str
 
 
 def test_a_name_that_goes_on_after_that_of_a_metric_is_no_slip(file: Path) -> None:
-    text = entry("metrics: {precision_5: {Name: 0.5}, macro.recall: {Name: 0.5}}")
-    assert list(load_model_tests(written(file, text)).tests["A"].metrics) == ["precision_5", "macro.recall"]
+    text = entry("metrics: {precision_5: {Name: 0.5}, macro.recall: {Name: 0.5}, ce: {max: 0.5}}")
+    assert list(load_model_tests(written(file, text)).tests["A"].metrics) == ["precision_5", "macro.recall", "ce"]
 
 
 def test_other_metrics_may_be_named(file: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_ibmodels.verdicts.checks import MetricCheck
-from pytest_ibmodels.verdicts.metrics import check_metrics
+from pytest_ibmodels.verdicts.metrics import check_metrics, is_low_better
 from pytest_ibmodels.verdicts.parts import TestPart, read_test_part
 
 REPORTED = {"f1": {"Name": 0.9, "Total": 0.5}, "recall": {"Name": 1}}
@@ -109,6 +109,14 @@ def test_bounds_hold_on_either_side(value: float, bounds: tuple[float | None, fl
     (check,) = check_metrics({"loss": value}, {"loss": {"all": bounds}}).checks
     assert check.passed == (margin >= 0)
     assert check.margin == pytest.approx(margin, abs=1e-9)
+
+
+def test_the_calibration_error_is_a_fraction_that_should_be_low() -> None:
+    assert is_low_better("ece")
+    assert is_low_better("ece_20")
+    checks = [check_metrics({"ece": value}, {"ece": {"all": (None, 0.08)}}).checks[0] for value in (0.07, 0.09, 7.0)]
+    assert [check.passed for check in checks] == [True, False, False]
+    assert checks[2].problem == "reported as 7, above 1: is it in percent?"
 
 
 def test_small_bounds_have_small_tolerances() -> None:

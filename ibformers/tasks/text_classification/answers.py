@@ -20,14 +20,15 @@ class Metrics(_Answer):
     Attributes:
         accuracy: fraction 0..1 of the rows with the right label.
         loss: mean cross entropy; None if the model lacks some of the labels.
+        ece: expected calibration error, 0..1, of the scores of the predicted labels; None if there are no scores.
         precision: by label, with `macro avg` and `weighted avg`.
-        recall: likewise.
-        f1: likewise.
+        recall, f1: likewise.
         support: number of test rows by label.
     """
 
     accuracy: float
     loss: float | None
+    ece: float | None = None
     precision: dict[str, float]
     recall: dict[str, float]
     f1: dict[str, float]
@@ -40,6 +41,7 @@ class RowCounts(_Answer):
     Attributes:
         read: rows read from the database.
         train: rows trained on.
+        held_out: rows of the training part that the temperature was fitted to, and that were not trained on.
         test: rows that both models were evaluated on.
         skipped: rows without a label or a text.
         truncated: rows with more tokens than the model reads.
@@ -47,6 +49,7 @@ class RowCounts(_Answer):
 
     read: int
     train: int
+    held_out: int = 0
     test: int
     skipped: int
     truncated: int
@@ -61,13 +64,12 @@ class Intervals(_Answer):
 
     Wilson intervals for fractions of rows (accuracy, precision and recall of a label, and the weighted average of
     recall, which is the accuracy); bootstrap over the test rows for F1 and the other averages. A label without an
-    interval is left out, such as the precision of a label that is never predicted.
+    interval is left out, such as the precision of a label that is never predicted. Loss and ECE have none.
 
     Attributes:
         accuracy: interval of the accuracy.
         precision: intervals by label, with `macro avg` and `weighted avg`.
-        recall: likewise.
-        f1: likewise.
+        recall, f1: likewise.
     """
 
     accuracy: Interval
@@ -83,8 +85,7 @@ class Difference(_Answer):
         old: value of the model in use.
         new: value of the new model.
         difference: new minus old.
-        low: lower bound of the difference.
-        high: upper bound of the difference.
+        low, high: bounds of the difference.
     """
 
     old: float
@@ -210,6 +211,7 @@ class TrainAnswer(_Answer):
         comparison: comparison of both models; None if the model in use cannot classify texts yet.
         compared_with: name of the version in use; None if there was no model yet.
         old_head_is_new: whether the model in use had no head for these labels, so that `old` is that of a random head.
+        temperature: number that the new model's outputs were divided by, to make scores probabilities; None if none.
         rows: numbers of rows.
         test_part: the test rows.
         batch_sizes: rows of a batch, by `train` and `test`.
@@ -228,6 +230,7 @@ class TrainAnswer(_Answer):
     comparison: Comparison | None
     compared_with: str | None = None
     old_head_is_new: bool
+    temperature: float | None = None
     rows: RowCounts
     test_part: RowTestPart
     batch_sizes: dict[str, int]

@@ -1,8 +1,11 @@
-"""Batch size that a training chooses by itself. This module imports nothing heavy."""
+"""Batch size and held-out rows that a training chooses by itself. This module imports nothing heavy."""
 
 from __future__ import annotations
 
 import math
+
+HELD_OUT, MIN_HELD_OUT = 0.1, 30
+"""Share of the training part that fits the temperature and is not learned, and the minimum number of such rows."""
 
 
 def automatic_batch_size(rows: int) -> int:
@@ -23,4 +26,6 @@ def expected_batch_sizes(rows: int, p_of_train: float) -> dict[str, int]:
         p_of_train: expected fraction of rows to train on.
     """
     train = min(max(round(rows * p_of_train), 1), rows - 1)
-    return {"train": automatic_batch_size(train), "test": automatic_batch_size(rows - train)}
+    held_out = round(train * HELD_OUT)
+    learned = train - held_out if held_out >= MIN_HELD_OUT else train
+    return {"train": automatic_batch_size(learned), "test": automatic_batch_size(rows - train)}

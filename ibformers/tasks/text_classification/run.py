@@ -13,6 +13,7 @@ from ibformers.registry.store import Version
 from ibformers.tasks.text_classification.answers import Prediction, RowCounts, RowTestPart, TrainAnswer
 from ibformers.tasks.text_classification.arguments import TrainingSize, check_arguments, training_arguments
 from ibformers.tasks.text_classification.batch_size import automatic_batch_size
+from ibformers.tasks.text_classification.calibration import calibrate
 from ibformers.tasks.text_classification.comparison import Evaluation, compare, label_numbers, metric_intervals
 from ibformers.tasks.text_classification.dataset import (
     Examples,
@@ -22,7 +23,12 @@ from ibformers.tasks.text_classification.dataset import (
 )
 from ibformers.tasks.text_classification.labels import choose_labels, is_consecutive
 from ibformers.tasks.text_classification.learned import LearnedRows
-from ibformers.tasks.text_classification.metrics import WEIGHTED, classification_metrics
+from ibformers.tasks.text_classification.metrics import (
+    WEIGHTED,
+    classification_metrics,
+    expected_calibration_error,
+    top_scores,
+)
 from ibformers.tasks.text_classification.model import (
     TextClassifier,
     check_settings,
@@ -32,7 +38,7 @@ from ibformers.tasks.text_classification.model import (
     rename_outputs,
 )
 from ibformers.tasks.text_classification.prediction import check_pipeline, load_pipeline
-from ibformers.tasks.text_classification.split import describe_split, split_rows, split_rule
+from ibformers.tasks.text_classification.split import describe_split, hold_out_rows, split_rows, split_rule
 from ibformers.tasks.text_classification.texts import check_longest, text_reader
 from ibformers.tasks.text_classification.training import (
     Collator,
@@ -129,7 +135,7 @@ class TrainingRun:
             # The training changes the old model too if the new one starts from the same object.
             in_use = self._evaluate("model in use", old, parts, arguments)
             old_head_is_new, labels = old.head_is_new, new.labels
-            self._tune(new, parts, arguments, report)
+            temperature = self._tune(new, parts, arguments, report)
             # Trainer leaves its model wrapped in autocast, so the written one is evaluated; only one is in memory.
             del old, new, self._old
             trained = self._evaluate("new model", self._load_trained(labels), parts, arguments)
@@ -144,6 +150,7 @@ class TrainingRun:
                 ),
                 comparison=None if old_head_is_new else self._compare(parts, in_use, trained, texts),
                 old_head_is_new=old_head_is_new,
+                temperature=temperature,
                 rows=parts.counts,
                 test_part=parts.test_part,
                 batch_sizes={
@@ -156,7 +163,8 @@ class TrainingRun:
 
     def _tune(
         self, new: TextClassifier, parts: _Parts, arguments: TrainingArguments, report: StepReport | None
-    ) -> None:
+    ) -> float | None:
+        """Train and write the new model, and return its temperature."""
         fine_tune(
             new.model,
             arguments,
@@ -167,9 +175,11 @@ class TrainingRun:
             LoggedReport(report),
             ordered=self._has_order(new.labels),
         )
+        temperature = calibrate(new.model, parts.held_out, self._collator, arguments.per_device_eval_batch_size)
         new.model.save_pretrained(self.folder / "model")
         self._tokenizer.save_pretrained(str(self.folder / "model"))
         self._learned.with_rows(parts.train_keys).write(self.folder / "model")
+        return temperature
 
     def _load_trained(self, labels: list[str]) -> TextClassifier:
         written = load_classifier(str(self.folder / "model"), self._settings, self._tokenizer)
@@ -200,11 +210,13 @@ class TrainingRun:
 
     def _split(self, data: TokenisedRows, labels: list[str]) -> _Parts:
         numbers = np.array([labels.index(name) for name in data.names])
-        keys = data.keys
+        keys, codes = data.keys, numbers[np.array(data.codes)]
         rows = split_rows(keys, data.rule, self._request.p_of_train, self._split_seed)
+        rows = hold_out_rows(rows, keys, codes, data.rule, self._learned)
         return _Parts(
             labels=labels,
             train=Examples(data, rows.train, numbers),
+            held_out=Examples(data, rows.held_out, numbers),
             test=Examples(data, rows.test, numbers),
             train_keys=keys[rows.train],
             test_rows=rows.test,
@@ -212,13 +224,12 @@ class TrainingRun:
             counts=RowCounts(
                 read=data.read,
                 train=len(rows.train),
+                held_out=len(rows.held_out),
                 test=len(rows.test),
                 skipped=data.skipped,
                 truncated=data.truncated,
             ),
-            test_part=describe_split(
-                keys, numbers[np.array(data.codes)], labels, rows, data.rule, self._split_seed, self._learned
-            ),
+            test_part=describe_split(keys, codes, labels, rows, data.rule, self._split_seed, self._learned),
         )
 
     def _arguments(self, parts: _Parts) -> TrainingArguments:
@@ -248,12 +259,14 @@ class TrainingRun:
         loss = cross_entropy(logits, actual) if model.labels == parts.labels else None
         outputs = logits.argmax(axis=1)
         answers = label_numbers(model.labels, parts.labels)[outputs]
-        metrics = classification_metrics(parts.labels, actual, answers, loss)
+        ece = expected_calibration_error(top_scores(logits), answers == actual)
+        metrics = classification_metrics(parts.labels, actual, answers, loss, ece)
         logger.info(
-            "%s: accuracy %.4f, weighted F1 %.4f on %d test rows",
+            "%s: accuracy %.4f, weighted F1 %.4f, calibration error %.4f on %d test rows",
             title,
             metrics.accuracy,
             metrics.f1[WEIGHTED],
+            ece,
             len(parts.test),
         )
         return Evaluation(metrics, model.labels, outputs)
@@ -281,6 +294,7 @@ class _Parts:
     Attributes:
         labels: names of the labels.
         train: examples to train on.
+        held_out: examples that the temperature is fitted to; none if there is no temperature.
         test: test examples.
         train_keys: keys of the rows to train on.
         test_rows: indices of the test rows.
@@ -291,6 +305,7 @@ class _Parts:
 
     labels: list[str]
     train: Examples
+    held_out: Examples
     test: Examples
     train_keys: Keys
     test_rows: NDArray[np.int64]

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from ibformers.errors import RequestRefused
 from ibformers.tasks.text_classification.answers import RowTestPart
+from ibformers.tasks.text_classification.batch_size import HELD_OUT, MIN_HELD_OUT
 from ibformers.tasks.text_classification.keys import fingerprint, group_key, hash_positions, is_among, training_mask
 from ibformers.tasks.text_classification.requests import short_repr
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 TRAIN, TEST = "train", "test"
 """Values of a split column."""
+
+_HELD_OUT_SEED = 2**32
+"""Seed of the choice of held-out rows. Seeds of splits are smaller, so this choice does not depend on any split."""
 
 logger = logging.getLogger("ibformers.tuning")
 
@@ -56,6 +60,10 @@ class SplitRule(Protocol):
         """Return whether each row is in the training part."""
         ...
 
+    def deciding(self, keys: Keys) -> Keys:
+        """Return for each row the key that belongs to it and to all rows that stay together with it."""
+        ...
+
     def advice(self, side: str, share: float, seed: int) -> str:
         """Return why a side has no rows, and what to do."""
         ...
@@ -80,6 +88,9 @@ class _Text:
     def training_mask(self, keys: Keys, share: float, seed: int) -> NDArray[np.bool_]:
         return training_mask(keys, share, seed)
 
+    def deciding(self, keys: Keys) -> Keys:
+        return keys
+
     def advice(self, side: str, share: float, seed: int) -> str:
         return _hash_advice("a hash of each text decides", side, share, seed)
 
@@ -100,13 +111,16 @@ class _GroupColumn:
         self._groups.append(key or 0)
 
     def training_mask(self, keys: Keys, share: float, seed: int) -> NDArray[np.bool_]:
+        if len(self._without):
+            logger.info("%d rows have no value in %s: their own texts decide", len(self._without), self._column)
+        return training_mask(self.deciding(keys), share, seed)
+
+    def deciding(self, keys: Keys) -> Keys:
         deciding = np.array(self._groups, dtype=np.uint64)
         # Rows without a group are decided by their own texts, because they are not one group.
         without = np.array(self._without, dtype=np.int64)
         deciding[without] = keys[without]
-        if len(without):
-            logger.info("%d rows have no value in %s: their own texts decide", len(without), self._column)
-        return training_mask(deciding, share, seed)
+        return deciding
 
     def advice(self, side: str, share: float, seed: int) -> str:
         decider = f"a hash of {self._column} decides, which has {len(set(self._groups))} values"
@@ -136,6 +150,9 @@ class _SplitColumn:
     def training_mask(self, keys: Keys, share: float, seed: int) -> NDArray[np.bool_]:  # noqa: ARG002 - as the others
         return np.array(self._training, dtype=np.bool_)
 
+    def deciding(self, keys: Keys) -> Keys:
+        return keys
+
     def advice(self, side: str, share: float, seed: int) -> str:  # noqa: ARG002 - as the others
         return f"{self._column} has {side} in none of the rows that were read; write it into some, or change limit"
 
@@ -154,10 +171,12 @@ class Split:
     Attributes:
         train: indices of the rows to train on.
         test: indices of the test rows.
+        held_out: indices of the rows of the training part that are not trained on.
     """
 
     train: NDArray[np.int64]
     test: NDArray[np.int64]
+    held_out: NDArray[np.int64] = field(default_factory=lambda: np.array([], dtype=np.int64))
 
 
 def split_rows(keys: Keys, rule: SplitRule, share: float, seed: int) -> Split:
@@ -182,6 +201,41 @@ def split_rows(keys: Keys, rule: SplitRule, share: float, seed: int) -> Split:
             )
     order = np.argsort(hash_positions(keys, seed), kind="stable")
     return Split(order[training[order]], order[~training[order]])
+
+
+def hold_out_rows(parts: Split, keys: Keys, codes: NDArray[Any], rule: SplitRule, learned: LearnedRows) -> Split:
+    """Hold out about a tenth of the training part, to which the temperature is fitted.
+
+    A hash of each row, or of its group, decides, but not the seed of the split: a row that one training holds out is
+    learned by no other. These rows are learned all the same: rows that a model before has learned, rows whose text is
+    in the test part or is learned, and rows of a label that no other row has. If fewer than `MIN_HELD_OUT` rows are
+    left, all are learned.
+
+    Args:
+        parts: the rows of each side.
+        keys: keys of the rows' texts.
+        codes: index of the label of each row.
+        rule: rule of the split.
+        learned: record of the rows that the model in use was trained on.
+    """
+    train = parts.train
+    chosen = ~training_mask(rule.deciding(keys)[train], 1 - HELD_OUT, _HELD_OUT_SEED)
+    before = learned.among(keys[train])
+    if before is not None:
+        chosen &= ~before
+    chosen &= ~is_among(keys[train], np.sort(keys[parts.test]))
+    chosen &= np.isin(codes[train], codes[train[~chosen]])
+    chosen &= ~is_among(keys[train], np.sort(keys[train[~chosen]]))
+    if (count := int(chosen.sum())) < MIN_HELD_OUT:
+        logger.info(
+            "only %d rows could be held out, and a temperature needs %d: all rows are learned, and the scores are no "
+            "probabilities",
+            count,
+            MIN_HELD_OUT,
+        )
+        return parts
+    logger.info("%d rows of the training part are held out, to fit the temperature of the scores", count)
+    return Split(train[~chosen], parts.test, train[chosen])
 
 
 def describe_split(

@@ -40,6 +40,7 @@ class Metrics(_Facts):
     """Metrics of a model on the test rows, by label."""
 
     accuracy: float
+    ece: float | None = None
     precision: Mapping[str, float] = {}
     recall: Mapping[str, float] = {}
     f1: Mapping[str, float] = {}
@@ -95,6 +96,7 @@ class Training(_Facts):
     comparison: Comparison | None = None
     compared_with: str | None = None
     old_head_is_new: bool = False
+    temperature: float | None = None
     rows: Mapping[str, int] = {}
     batch_sizes: Mapping[str, int] = {}
     seconds: float | None = None

@@ -66,8 +66,8 @@ def test_train_override_predict_rollback(settings: str, database: str, tmp_path:
     assert isinstance(trained, TrainResponse)
     assert trained.error is None
     answer = json.loads(trained.model_dump_json())
-    assert answer["rows"] == {"read": 20, "train": 16, "test": 4, "skipped": 0, "truncated": 0}
-    assert {"accuracy", "precision", "recall", "f1", "loss"} <= answer["old"].keys() & answer["new"].keys()
+    assert answer["rows"] == {"read": 20, "train": 16, "held_out": 0, "test": 4, "skipped": 0, "truncated": 0}
+    assert {"accuracy", "precision", "recall", "f1", "loss", "ece"} <= answer["old"].keys() & answer["new"].keys()
     assert answer["labels"] == ["1", "2", "3", "4", "5"]
     assert (answer["test_part"]["count"], answer["test_part"]["split"]) == (4, "text")
     assert "error" not in answer

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from ibformers.databases.rows import NO_COLUMNS
+from ibformers.tasks.text_classification.calibration import output_layer
+from ibformers.tasks.text_classification.training import Collator
 from ibformers.tuning import DatabaseRows, Predictor, RequestRefused, Tuning
 from tests.ibformers.families import FAMILIES, POSITIONS, write_family
 
@@ -80,6 +82,8 @@ def test_a_family_answers_alike_alone_in_a_list_at_training_and_when_serving(
     assert answer.new.accuracy == pytest.approx(sum(right) / len(right))
 
     reader = predictor._pipeline.reader  # type: ignore[union-attr]
+    rows: Any = [{"input_ids": row, "labels": 0} for row in reader.read(texts).rows()]
+    assert output_layer(predictor._pipeline.model, rows, Collator(reader)) is not None  # type: ignore[union-attr]
     assert reader.padding_side == SIDES.get(family, "right")
     has_limit = family not in {"BLOOM", "XLNet", "T5"}
     assert reader.max_tokens == reader.tokenizer.model_max_length == (POSITIONS if has_limit else 512)

@@ -6,9 +6,13 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from ibformers.registry.store import AS_DOWNLOADED, ModelStore
+from ibformers.tasks.text_classification.keys import text_key
+from ibformers.tasks.text_classification.learned import LearnedRows
 from ibformers.tuning import (
     DatabaseRows,
     ModelBusy,
@@ -141,7 +145,7 @@ def test_predictions_of_test_rows_are_those_of_the_model_when_it_serves(tuned: T
 @pytest.fixture(scope="module")
 def more_rows(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Database with more rows than `tuned` was trained on."""
-    return fill(f"sqlite:///{tmp_path_factory.mktemp('more')}/reviews.db", 400)
+    return fill(f"sqlite:///{tmp_path_factory.mktemp('more')}/reviews.db", 600)
 
 
 def copied(tuned: Tuned, tmp_path: Path, database: str) -> Tuning:
@@ -150,15 +154,48 @@ def copied(tuned: Tuned, tmp_path: Path, database: str) -> Tuning:
 
 
 def test_both_models_are_measured_as_they_serve(tuned: Tuned, tmp_path: Path, more_rows: str) -> None:
-    """With a learning rate of 0, old and new model have the same weights and the same metrics."""
-    request = REQUEST | {"limit": 400, "learning_rate": 0, "max_steps": 1, "bf16": True}
-    answer = copied(tuned, tmp_path, more_rows).train(request)
-    assert answer.new == answer.old
+    """With a learning rate of 0, old and new model have the same weights and the same metrics, but for the scores."""
+    tuning = copied(tuned, tmp_path, more_rows)
+    answer = tuning.train(REQUEST | {"limit": 600, "learning_rate": 0, "max_steps": 1, "bf16": True, "p_of_train": 0.9})
+    scores = {"loss", "ece"}
+    assert answer.new.model_dump(exclude=scores) == answer.old.model_dump(exclude=scores)
     comparison = answer.comparison
     assert comparison is not None
     assert comparison.f1 is not None
     assert (comparison.f1.difference, comparison.f1.low, comparison.f1.high) == (0, 0, 0)
     assert (comparison.only_old_right, comparison.only_new_right, comparison.worse) == (0, 0, [])
+
+    # The rows that the temperature was fitted to were not learned, now or before, and the saved weights contain it.
+    rows, temperature = answer.rows, answer.temperature
+    assert rows.held_out >= 30
+    assert rows.train + rows.held_out + rows.test == rows.read == 600
+    learned, in_use = LearnedRows.of(answer.waiting), tuning.store.in_use()
+    assert in_use is not None
+    keys = np.array([text_key(text) for _, text in reviews(600)], dtype=np.uint64)
+    among = learned.among(keys)
+    assert among is not None
+    assert among.sum() == rows.train
+    assert temperature is not None
+    assert (answer.new.loss, answer.new.ece) != (answer.old.loss, answer.old.ece)
+    old, new = (load_file(Path(folder, "model.safetensors")) for folder in (in_use.folder, answer.waiting))
+    scaled = {name for name, values in old.items() if not np.array_equal(values, new[name])}
+    assert scaled == {"classifier.weight", "classifier.bias"}
+    for name in scaled:
+        np.testing.assert_allclose(new[name] * temperature, old[name], rtol=1e-5)
+    assert json.loads(Path(answer.waiting, "config.json").read_text())["score_temperature"] == temperature
+    record = json.loads(Path(answer.waiting, "..", "training.json").read_text())
+    assert (record["temperature"], record["rows"]["held_out"]) == (temperature, rows.held_out)
+
+
+def test_a_model_that_an_older_version_saved_answers_as_before(tuned: Tuned, tmp_path: Path) -> None:
+    settings = tuned.settings.model_copy(update={"path": tuned.copy(tmp_path / "models")})
+    now = Predictor(settings).predict({"inputs": [SUPERB, "awful"], "top_k": None})
+    file = Path(settings.path, "tiny", "config.json")
+    config = json.loads(file.read_text())
+    assert config.pop("score_temperature") is None, "too few rows were trained on for a temperature"
+    file.unlink()  # the file is a hard link to that of the fixture
+    file.write_text(json.dumps(config))
+    assert Predictor(settings).predict({"inputs": [SUPERB, "awful"], "top_k": None}) == now
 
 
 def test_the_loss_is_that_of_the_predictions(tuned: Tuned, tmp_path: Path) -> None:

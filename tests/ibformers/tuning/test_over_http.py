@@ -79,9 +79,9 @@ def test_the_example_people_start_from(
 
     job = client.train({**REQUEST, "output_dir": f"{tmp_path}/checkpoints"}, url)
     answer = job["results"][0]["result"]
-    assert answer["rows"] == {"read": 20, "train": 16, "test": 4, "skipped": 0, "truncated": 0}
+    assert answer["rows"] == {"read": 20, "train": 16, "held_out": 0, "test": 4, "skipped": 0, "truncated": 0}
     assert answer["old"]["support"] == answer["new"]["support"]
-    assert {"accuracy", "precision", "recall", "f1", "loss"} < set(answer["new"])
+    assert {"accuracy", "precision", "recall", "f1", "loss", "ece"} < set(answer["new"])
     assert (answer["test_part"]["count"], answer["test_part"]["learned_before"]) == (4, 0)
     assert len(answer["test_part"]["fingerprint"]) == 16
     first = client.there_is()

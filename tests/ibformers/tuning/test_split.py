@@ -26,7 +26,13 @@ from ibformers.tasks.text_classification.keys import (
     training_mask,
 )
 from ibformers.tasks.text_classification.learned import LearnedRows
-from ibformers.tasks.text_classification.split import Split, describe_split, split_rows, split_rule
+from ibformers.tasks.text_classification.split import (
+    Split,
+    describe_split,
+    hold_out_rows,
+    split_rows,
+    split_rule,
+)
 from ibformers.tuning import DatabaseRows, RequestRefused, TrainAnswer, TrainRequest, Tuning
 
 if TYPE_CHECKING:
@@ -267,6 +273,71 @@ def test_what_the_answer_says_of_the_test_part(caplog: pytest.LogCaptureFixture)
         "1 of 3 test rows were learned by the model in use, which was trained with another split",
     ]
     assert [line.startswith(start) for line, start in zip(said, starts, strict=True)] == [True] * 5
+
+
+NOTHING_LEARNED = LearnedRows(np.array([], dtype=np.uint64), complete=True)
+
+
+def held(
+    texts: Sequence[str],
+    labels: Sequence[int] = (),
+    groups: Sequence[Any] = (),
+    learned: LearnedRows = NOTHING_LEARNED,
+    seed: int = SEED,
+    share: float = SHARE,
+) -> tuple[set[int], set[int], set[int]]:
+    """Return the indices of the rows that are learned, that are held out, and that test."""
+    rule = split_rule(TrainRequest.of(TABLE | ({"group_column": "Author"} if groups else {})))
+    for value in groups or texts:
+        rule.add([value])
+    keys, codes = keys_of(texts), np.array(labels or [number % 3 for number in range(len(texts))])
+    parts = hold_out_rows(split_rows(keys, rule, share, seed), keys, codes, rule, learned)
+    train, held_out, test = (set(rows.tolist()) for rows in (parts.train, parts.held_out, parts.test))
+    assert sorted([*train, *held_out, *test]) == list(range(len(texts)))
+    return train, held_out, test
+
+
+def test_a_tenth_of_the_training_part_is_held_out_from_every_training() -> None:
+    texts = [film(number) for number in range(2000)]
+    train, held_out, test = held(texts)
+    assert 0.08 < len(held_out) / len(train | held_out) < 0.12
+    others = [held(texts, seed=seed) for seed in (1, 2)]
+    others += [held(texts, share=0.9), held([*texts[::-1], "another film"])]
+    learned = [other[0] for other in others[:3]] + [{1999 - index for index in others[3][0]}]
+    assert [rows & held_out for rows in learned] == [set()] * 4
+    assert test == held(texts)[2] == {texts.index(text) for text in divided(texts)[1]}
+
+
+def test_rows_that_tell_nothing_of_new_rows_are_learned() -> None:
+    texts = [film(number) for number in range(1000)]
+    train, held_out, test = held(texts)
+    one, two, three, *_ = sorted(held_out)
+    # A model before has learned it; it is the only row of its label; its text is learned, or tests, in another group.
+    assert one in held(texts, learned=LearnedRows(keys_of([texts[one]]), complete=True))[0]
+    assert two in held(texts, [int(number == two) for number in range(1000)])[0]
+    groups = [str(number) for number in range(1000)]
+    by_group = held(texts, groups=groups)
+    three = min(by_group[1])
+    for other in (min(by_group[0]), min(by_group[2])):
+        assert three in held([texts[three] if number == other else text for number, text in enumerate(texts)],
+                             groups=groups)[0]  # fmt: skip
+    # What an older version has learned is not known.
+    assert held(texts, learned=LearnedRows(np.array([], dtype=np.uint64), complete=False))[1] == held_out
+    assert train.isdisjoint(test)
+
+
+def test_a_group_is_held_out_as_a_whole() -> None:
+    groups = [f"author {number % 100}" for number in range(1000)]
+    parts = held([film(number) for number in range(1000)], groups=groups)
+    authors = [{groups[index] for index in rows} for rows in parts]
+    assert sum(map(len, authors)) == 100
+    assert all(authors)
+
+
+def test_few_rows_are_all_learned(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="ibformers")
+    assert held([film(number) for number in range(100)])[1] == set()
+    assert "rows could be held out, and a temperature needs 30: all rows are learned" in caplog.text
 
 
 def test_a_fingerprint_stands_for_the_rows_in_any_order() -> None:
