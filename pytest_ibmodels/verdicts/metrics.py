@@ -47,6 +47,7 @@ METRICS: Mapping[str, Metric] = {
     "precision": Metric(),
     "recall": Metric(),
     "f1": Metric(),
+    "value_f1": Metric(),
     "accuracy": Metric(is_per_field=False),
 }
 """Known metrics by name. Training code may report others."""

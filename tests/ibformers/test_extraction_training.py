@@ -76,7 +76,7 @@ def test_evaluations_come_after_every_epoch_and_end_with_the_written_ones(traine
     assert len(curve) == len({point["epoch"] for point in curve}) == 10
     assert curve[-1]["step"] == 30
     assert set(curve[-1]["metrics"]["f1"]) == set(FIELDS)
-    assert set(evaluations[-1]) == {"precision", "recall", "f1", "exact_match"}
+    assert set(evaluations[-1]) == {"precision", "recall", "f1", "exact_match", "value_f1"}
     assert all(set(by_field) == set(FIELDS) for by_field in evaluations[-1].values())
 
 
@@ -326,7 +326,7 @@ def test_a_text_model_of_a_local_folder_is_trained_without_boxes(
         "fields": list(FIELDS),
         "uses_boxes": False,
         "encoding": {"chunk_size": 32, "stride": 8, "box_grid": 20},
-        "habits": [{"in_one_piece": False, "always_there": False}] * len(FIELDS),
+        "habits": [{"in_one_piece": False, "always_there": False, "span": None}] * len(FIELDS),
     }
 
 
