@@ -3,10 +3,11 @@
     python benchmarks/decoding.py [receipts] [companies] [licences] [forms] [--data FOLDER] [--seeds 1] [--epochs N]
 
 Trains a model on each project named (all by default), and prints for its test documents: macro F1 over words, exact
-match in the mean and per field, and how many values are right with spans only (won) or without only (lost). The
-projects: `receipts` with the given split and with no company in both parts (`companies`, see receipts.py); the generated
-driver's licences of the sandbox; and generated forms with several fields in each line. `--data` names the folder of the
-receipts. Trains for minutes.
+match in the mean and per field, and how many values are right with spans only (won) or without only (lost).
+
+Projects: `receipts` as given, and with no company in both parts (`companies`, see receipts.py); `licences`, the
+generated driver's licences of the sandbox; and `forms`, generated with several fields in each line. `--data` names the
+folder of the receipts. Trains for minutes.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int)
     arguments = parser.parse_args()
     if unknown := set(arguments.projects) - set(EPOCHS):
-        parser.error(f"unknown project {sorted(unknown)[0]!r} (projects: {', '.join(EPOCHS)})")
+        parser.error(f"unknown project {min(unknown)!r} (projects: {', '.join(EPOCHS)})")
     with tempfile.TemporaryDirectory() as temporary:
         for name in arguments.projects or EPOCHS:
             source, file = project_folder(name, arguments.data, Path(temporary, name))
