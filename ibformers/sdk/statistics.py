@@ -72,8 +72,8 @@ def _shares(kinds: Kinds) -> dict[str, dict[str, Share]]:
         name: {"all": (sum(both.values()), total)} for name in ("accuracy", "exact_match")
     }
     # A text is a value; an empty text is none.
-    right, values = sum(both.values()) - both[""], 2 * total - expected[""] - predicted[""]
-    found["value_f1"] = {"all": (2 * right, values)}
+    right_values = sum(both.values()) - both[""]
+    found["value_f1"] = {"all": (2 * right_values, 2 * total - expected[""] - predicted[""])}
     for metric, under in (("precision", predicted), ("recall", expected), ("f1", expected + predicted)):
         shares = {label: ((1 + (metric == "f1")) * both[label], under[label]) for label in under}
         rates = {label: over / of for label, (over, of) in shares.items() if of and label in expected}

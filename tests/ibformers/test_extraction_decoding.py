@@ -16,7 +16,7 @@ from tests.ibformers.trainable import ocr_document
 
 ONE_PIECE = FieldConstraint(in_one_piece=True)
 ALWAYS = FieldConstraint(always_there=True)
-ANYWHERE = SpanPrior((0.25, 0.25, 0.25, 0.25), 0.5, 0.5)
+ANYWHERE = SpanPrior((0.25, 0.25, 0.25, 0.25), 0.5, 0.5, 0.5)
 Probabilities = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 
 
@@ -84,7 +84,7 @@ def test_the_spans_are_the_best_of_all(rows: list[list[float]], data: st.DataObj
     values /= values.sum(axis=1, keepdims=True)
     words = len(values)
     first, last = (np.array(data.draw(st.lists(st.booleans(), min_size=words, max_size=words))) for _ in range(2))
-    priors = {1: SpanPrior((0.2, 0.7, 0.1), 0.9, 0.6), 3: SpanPrior((0.6, 0.4), 0.2, 0.3)}
+    priors = {1: SpanPrior((0.2, 0.7, 0.1), 0.9, 0.6, 0.3), 3: SpanPrior((0.6, 0.4), 0.2, 0.3, 0.25)}
     constraints = [of_span(priors[1]), FieldConstraint(), of_span(priors[3])]
     predictions = decode(values, constraints, LineEdges(first, last))
 
@@ -100,8 +100,8 @@ def test_the_spans_are_the_best_of_all(rows: list[list[float]], data: st.DataObj
                         continue
                     score = sum(np.log(values[word, number] / (values[word, 0] + values[word, 2])) for word in span)
                     score += np.log(prior.lengths[length - 1])
-                    score += np.log(prior.starts_line if first[start] else 1 - prior.starts_line)
-                    score += np.log(prior.ends_line if last[span[-1]] else 1 - prior.ends_line)
+                    for rate, is_edge in ((prior.starts_line, first[start]), (prior.ends_line, last[span[-1]])):
+                        score += np.log(rate / prior.line_rate if is_edge else (1 - rate) / (1 - prior.line_rate))
                     found.append((score, number, span))
         if not found:
             break
@@ -126,15 +126,23 @@ def test_a_span_bridges_a_word_that_looks_like_no_field() -> None:
 def test_a_span_ends_where_annotated_ones_do() -> None:
     values, lines = probabilities(0.1, 0.3, 0.9, 0.4, 0.1), (1, 3, 1)
     assert decoded(values, of_span(ANYWHERE), lines=lines).classes.tolist() == [0, 0, 1, 0, 0]
-    whole_lines = SpanPrior(ANYWHERE.lengths, 0.95, 0.95)
+    whole_lines = SpanPrior(ANYWHERE.lengths, 0.95, 0.95, 0.5)
     assert decoded(values, of_span(whole_lines), lines=lines).classes.tolist() == [0, 1, 1, 1, 0]
-    two_words = SpanPrior((0.05, 0.9, 0.05), 0.5, 0.5)
+    two_words = SpanPrior((0.05, 0.9, 0.05), 0.5, 0.5, 0.5)
     assert decoded(values, of_span(two_words), lines=lines).classes.tolist() == [0, 0, 1, 1, 0]
+
+
+def test_edges_of_lines_do_not_move_a_field_that_has_them_as_often_as_any_word() -> None:
+    values, lines = probabilities(0.1, 0.6, 0.55, 0.1), (2, 2)
+    one_word = SpanPrior((1.0,), 0.2, 0.2, 0.2)
+    assert decoded(values, of_span(one_word), lines=lines).classes.tolist() == [0, 1, 0, 0]
+    starts_lines = SpanPrior((1.0,), 0.4, 0.2, 0.2)
+    assert decoded(values, of_span(starts_lines), lines=lines).classes.tolist() == [0, 0, 1, 0]
 
 
 def test_a_contested_word_goes_to_the_span_with_the_higher_score() -> None:
     values = np.array([[0.1, 0.6, 0.3], [0.1, 0.2, 0.7], [0.5, 0.1, 0.4], [0.9, 0.1, 0.0]])
-    one_word = of_span(SpanPrior((1.0,), 0.5, 0.5))
+    one_word = of_span(SpanPrior((1.0,), 0.5, 0.5, 0.5))
     assert decoded(values, one_word, one_word).classes.tolist() == [1, 2, 0, 0]
     values[0] = [0.1, 0.45, 0.45]
     values[1] = [0.01, 0.49, 0.5]
@@ -173,10 +181,11 @@ def test_the_prior_of_a_span_is_learned_with_smoothing() -> None:
     assert constraint.span.lengths == pytest.approx([1 / 34, 21 / 34, 1 / 34, 11 / 34])
     assert constraint.span.starts_line == 11 / 32
     assert constraint.span.ends_line == 31 / 32
+    assert constraint.span.line_rate == 61 / 132
 
 
 def test_constraints_are_the_same_after_a_way_through_json() -> None:
-    for constraint in (of_span(SpanPrior((0.1, 0.9), 1 / 3, 2 / 3)), ONE_PIECE):
+    for constraint in (of_span(SpanPrior((0.1, 0.9), 1 / 3, 2 / 3, 1 / 7)), ONE_PIECE):
         assert FieldConstraint.from_json(json.loads(json.dumps(asdict(constraint)))) == constraint
     saved_by_earlier_versions = {"in_one_piece": True, "always_there": True}
     assert FieldConstraint.from_json(saved_by_earlier_versions) == FieldConstraint(True, True, None)

@@ -108,8 +108,8 @@ def test_a_value_is_right_wherever_it_stands_and_nothing_is_no_value() -> None:
     document = parse_document(json.dumps(ocr_document(["total 9.00 cash 9.00 change 1.00"])), "d.ibocr")
 
     def result(predicted: int | None, gold: int | None) -> DocumentResult:
-        places = [[int(word == index) for word in range(6)] for index in (predicted, gold)]
-        return DocumentResult(document, *map(np.array, places), np.full(6, 0.5))
+        places = [np.array([int(word == index) for word in range(6)]) for index in (predicted, gold)]
+        return DocumentResult(document, places[0], places[1], np.full(6, 0.5))
 
     copy, other, missing, extra, nothing = ((3, 1), (5, 1), (None, 1), (5, None), (None, None))
     metrics = evaluate(("Total",), [result(*one) for one in (copy, copy, copy, other, missing, extra, nothing)])

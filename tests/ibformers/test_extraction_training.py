@@ -18,8 +18,10 @@ import ibformers
 from ibformers.documents.ocr import parse_document
 from ibformers.endpoints import run_train_annotator
 from ibformers.errors import DocumentError, TrainingInputError
+from ibformers.tasks.extraction.decoding import FieldConstraint
 from ibformers.tasks.extraction.features import on_grid
 from ibformers.tasks.extraction.model import ExtractionModel
+from ibformers.tasks.extraction.priors import SpanPrior
 from ibformers.tasks.extraction.served import ServedModel
 from tests.ibformers.trainable import DOCUMENTS, FIELDS, PROJECT, FolderDrive, JobRecorder, ocr_document, write_people
 
@@ -266,6 +268,26 @@ def test_a_document_gives_the_same_words_alone_in_company_and_padded(trained: Tr
     for row, (chunk, expected) in enumerate(zip(chunks, alone, strict=True)):
         padded = logits[row, torch.from_numpy(chunk.first_tokens)].argmax(dim=-1)
         assert padded.tolist() == expected.classes.tolist()
+
+
+def test_the_prior_of_a_span_is_saved_and_a_model_of_an_earlier_version_has_none(
+    trained: Trained, tmp_path: Path
+) -> None:
+    model = ExtractionModel.load(_model_data(trained))
+    span = SpanPrior((0.1, 0.6, 0.3), 0.9, 1 / 3, 0.2)
+    model.predictor.constraints = (FieldConstraint(True, True, span), FieldConstraint(in_one_piece=True))
+    model.save(tmp_path)
+    loaded = ExtractionModel.load(tmp_path)
+    assert loaded.predictor.constraints == model.predictor.constraints
+    (document,) = _people(1)
+    assert loaded.entities(document) == model.entities(document)
+
+    settings = json.loads((tmp_path / "pipeline.json").read_text())
+    settings["habits"] = [{"in_one_piece": True, "always_there": True}, {"in_one_piece": True, "always_there": False}]
+    (tmp_path / "pipeline.json").write_text(json.dumps(settings))
+    earlier = ExtractionModel.load(tmp_path)
+    assert earlier.predictor.constraints == (FieldConstraint(True, True, None), FieldConstraint(True, False, None))
+    assert earlier.entities(document)
 
 
 def test_a_long_document_is_predicted_to_its_end(trained: Trained) -> None:

@@ -38,22 +38,25 @@ class SpanPrior:
         lengths: probability of a length of 1, 2, ... words, up to the longest annotated span.
         starts_line: probability that the first word of the span is the first of its line.
         ends_line: probability that the last word of the span is the last of its line.
+        line_rate: lines per word in the training documents, which is the probability that any word starts a line, and
+            that it ends one.
     """
 
     lengths: tuple[float, ...]
     starts_line: float
     ends_line: float
+    line_rate: float
 
     def __str__(self) -> str:
         return (
             f"1 to {len(self.lengths)} words, starts a line with probability {self.starts_line:.2f}, "
-            f"ends a line with probability {self.ends_line:.2f}"
+            f"ends a line with probability {self.ends_line:.2f} (any word: {self.line_rate:.2f})"
         )
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> SpanPrior:
         """Return the prior of values of JSON; the reverse of `dataclasses.asdict`."""
-        return cls(tuple(values["lengths"]), values["starts_line"], values["ends_line"])
+        return cls(tuple(values["lengths"]), values["starts_line"], values["ends_line"], values["line_rate"])
 
 
 def line_edges(document: Document) -> LineEdges:
@@ -70,11 +73,13 @@ def learn_span_prior(spans: Sequence[tuple[slice, LineEdges]]) -> SpanPrior:
     Args:
         spans: the span in each document, and the edges of lines of that document; at least one.
     """
+    lines, words = sum(int(edges.first.sum()) for _, edges in spans), sum(len(edges.first) for _, edges in spans)
     lengths = np.bincount([span.stop - span.start for span, _ in spans])[1:] + _PSEUDOCOUNT
     return SpanPrior(
         lengths=tuple((lengths / lengths.sum()).tolist()),
         starts_line=_smoothed_rate(sum(bool(edges.first[span.start]) for span, edges in spans), len(spans)),
         ends_line=_smoothed_rate(sum(bool(edges.last[span.stop - 1]) for span, edges in spans), len(spans)),
+        line_rate=_smoothed_rate(lines, words),
     )
 
 

@@ -43,9 +43,10 @@ def choose_spans(
 ) -> dict[int, Span]:
     """Choose one span for each field, without common words.
 
-    The score of a span is the sum of log p(field) / p(no field) over its words, plus the log priors of its length and
-    of its two ends. Of two fields whose best spans overlap, the one with the higher score takes the span, and the other
-    one its best span of the words that are left.
+    The score of a span is the sum of log p(field) / p(no field) over its words, plus the log prior of its length, plus
+    the log likelihood ratio of each of its two ends: the probability that an end of the field is at the edge of a line,
+    or is not, to the probability that any word is. Of two fields whose best spans overlap, the one with the higher
+    score takes the span, and the other one its best span of the words that are left.
 
     Args:
         probabilities: shape (words, classes).
@@ -93,8 +94,8 @@ def _best_span(
     scores = (
         _sums(odds, starts[:, None], ends)
         + np.log(prior.lengths)
-        + _log_rate(prior.starts_line, edges.first)[starts][:, None]
-        + _log_rate(prior.ends_line, edges.last)[ends - 1]
+        + _log_ratio(prior.starts_line, prior.line_rate, edges.first)[starts][:, None]
+        + _log_ratio(prior.ends_line, prior.line_rate, edges.last)[ends - 1]
     )
     is_allowed = (
         (starts[:, None] + lengths <= words)
@@ -109,12 +110,15 @@ def _best_span(
 def _sums(
     values: NDArray[np.float64] | NDArray[np.bool_], starts: NDArray[np.int64], ends: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Return the sum of the values from each start to before each end."""
+    """Return the sum of the values from each start until before each end."""
     sums = np.concatenate(([0.0], np.cumsum(values, dtype=np.float64)))
     found: NDArray[np.float64] = sums[ends] - sums[starts]
     return found
 
 
-def _log_rate(rate: float, outcomes: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the log probability of each outcome."""
-    return np.where(outcomes, np.log(rate), np.log1p(-rate))
+def _log_ratio(rate: float, usual: float, outcomes: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the log of the ratio of each outcome's probability to its usual probability."""
+    ratios: NDArray[np.float64] = np.array([np.log((1 - rate) / (1 - usual)), np.log(rate / usual)])[
+        outcomes.astype(int)
+    ]
+    return ratios
