@@ -47,7 +47,7 @@ def intervals(metrics: Mapping[str, Any], pairs: Sequence[tuple[str, str]], seed
             over, under = known.get(metric, {}).get(field, (0.0, 0.0))
             if not under or abs(over / under - value) > _ROUNDING:
                 continue
-            if metric == "f1" or field in {MACRO, WEIGHTED}:
+            if metric in {"f1", "value_f1"} or field in {MACRO, WEIGHTED}:
                 resamples = resamples or [_shares(one) for one in _resamples(kinds, seed)]
                 low, high = _percentiles([one.get(metric, {}).get(field, (0.0, 0.0)) for one in resamples])
                 if high - low < _ROUNDING:  # every row is right, or none is
@@ -71,6 +71,9 @@ def _shares(kinds: Kinds) -> dict[str, dict[str, Share]]:
     found: dict[str, dict[str, Share]] = {
         name: {"all": (sum(both.values()), total)} for name in ("accuracy", "exact_match")
     }
+    # A text is a value; an empty text is none.
+    right_values = sum(both.values()) - both[""]
+    found["value_f1"] = {"all": (2 * right_values, 2 * total - expected[""] - predicted[""])}
     for metric, under in (("precision", predicted), ("recall", expected), ("f1", expected + predicted)):
         shares = {label: ((1 + (metric == "f1")) * both[label], under[label]) for label in under}
         rates = {label: over / of for label, (over, of) in shares.items() if of and label in expected}

@@ -30,6 +30,7 @@ _CELLS = 2**21
 """Maximum number of weights in memory at a time."""
 
 _RATIOS = ("precision", "recall", "f1")
+_RATES = ("exact_match", "value_f1")
 _MACRO, _WEIGHTED, _ALL = "macro avg", "weighted avg", "all"
 _SAME_VALUE = 1e-6
 """Allowed deviation of a reported value from the one computed from documents, as trainings may round."""
@@ -144,7 +145,7 @@ class _Measure(Protocol):
 
 
 class _WordMeasure:
-    """Precision, recall or F1 over words, or exact match over documents, of one field."""
+    """Precision, recall or F1 over words, or exact match or F1 of values over documents, of one field."""
 
     def __init__(self, metric: str, repeats: int, others: int) -> None:
         self._metric = metric
@@ -153,16 +154,17 @@ class _WordMeasure:
     def values(self, kinds: NDArray[Any], weights: NDArray[np.float64]) -> NDArray[np.float64]:
         import numpy as np
 
-        cells = kinds.reshape(len(kinds), -1, len(WordCounts._fields))
-        sums = np.einsum("wk,krc->wrc", weights, cells.astype(float))
-        predicted, annotated, both, match = (sums[:, :, index] for index in range(4))
-        whole = {
-            "precision": predicted,
-            "recall": annotated,
-            "f1": (predicted + annotated) / 2,
-            "exact_match": np.broadcast_to(weights.sum(axis=1)[:, None], match.shape),
+        cells = kinds.reshape(len(kinds), -1, len(WordCounts._fields)).astype(float)
+        predicted, annotated, both, match = (cells[:, :, index] for index in range(4))
+        part, whole = {
+            "precision": (both, predicted),
+            "recall": (both, annotated),
+            "f1": (both, (predicted + annotated) / 2),
+            "exact_match": (match, np.ones_like(match)),
+            # A document has one value or none; two that are empty are no values.
+            "value_f1": (match * (annotated > 0), ((predicted > 0) + (annotated > 0).astype(float)) / 2),
         }[self._metric]
-        return _means(self, _ratio(match if self._metric == "exact_match" else both, whole))
+        return _means(self, _ratio(weights @ part, weights @ whole))
 
     def rights(self, kinds: NDArray[Any], repeats: slice) -> NDArray[np.float64]:
         cells = kinds.reshape(len(kinds), -1, len(WordCounts._fields))
@@ -221,7 +223,7 @@ def _columns(
     if not new or not old or not new[0] or any(one.keys() != new[0].keys() for one in (*new, *old)):
         return None
     fields = {name for one in new[0].values() for name in one}
-    if metric in {*_RATIOS, "exact_match"} and field in fields:
+    if metric in {*_RATIOS, *_RATES} and field in fields:
         found = _results_of(new, old, field)
         if found is not None and all(isinstance(one, WordCounts) for row in found for one in row):
             counts = [[number for one in row if isinstance(one, WordCounts) for number in one] for row in found]

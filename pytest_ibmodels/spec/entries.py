@@ -283,9 +283,9 @@ class ModelTestEntry(Entry):
         Field(examples=[{"f1": {"DL Number": 0.9}}, {"loss": {"max": 0.4}}], json_schema_extra=_name_metrics),
     ] = {}
     """Metric -> field -> minimum, or bounds: `{min: 0.9}`, `{max: 0.4}`. The metrics are exact_match, precision,
-    recall, f1, and any other that the training reports. Metrics and fields may be left out. With `table`, the fields
-    are the labels, `macro avg` and `weighted avg`, and accuracy is one number. The bounds of a metric of your own
-    that is one number go right below its name."""
+    recall, f1, value_f1, and any other that the training reports. Metrics and fields may be left out. With `table`, the
+    fields are the labels, `macro avg` and `weighted avg`, and accuracy is one number. The bounds of a metric of your
+    own that is one number go right below its name."""
 
     baseline: Annotated[
         BaselineEntry | None,

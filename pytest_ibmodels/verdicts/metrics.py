@@ -47,6 +47,7 @@ METRICS: Mapping[str, Metric] = {
     "precision": Metric(),
     "recall": Metric(),
     "f1": Metric(),
+    "value_f1": Metric(),
     "accuracy": Metric(is_per_field=False),
     "ece": Metric(is_per_field=False, is_low_better=True),
 }

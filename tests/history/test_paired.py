@@ -95,6 +95,16 @@ def test_exact_match_has_the_interval_of_a_paired_proportion() -> None:
     assert (found.low, found.high) == pytest.approx((-5 / 30 - half, -5 / 30 + half), abs=0.04)
 
 
+def test_values_that_are_neither_annotated_nor_predicted_do_not_count() -> None:
+    new = words(*[(2, 2, 0, 1)] * 12, *[(1, 0, 0, 0)] * 8, *[(0, 0, 0, 1)] * 10)
+    old = words(*[(2, 2, 0, 1)] * 12, *[(0, 0, 0, 1)] * 18)
+    found = paired_difference([new], [old], (24 / 32, 24 / 24), "value_f1", "Total")
+    assert found is not None
+    assert found.difference == pytest.approx(-0.25)
+    assert found.low < found.difference < found.high < 0
+    assert (found.only_old_right, found.only_new_right, found.documents) == (8, 0, 30)
+
+
 def test_repeats_are_compared_by_their_means() -> None:
     found = paired_difference([NEW, OLD], [OLD], ((20 / 30 + 25 / 30) / 2, 25 / 30), "exact_match", "Total")
     assert found is not None

@@ -49,6 +49,10 @@ def test_metrics_are_the_counts_over_words_and_documents(pairs: list[list[tuple[
             for document in pairs
         ]
         assert metrics["exact_match"][field] == sum(exact) / len(exact)
+        values = [(any(p == number for p, _ in one), any(g == number for _, g in one)) for one in pairs]
+        right = sum(match and has_gold for match, (_, has_gold) in zip(exact, values, strict=True))
+        total = sum(map(sum, values))
+        assert metrics["value_f1"][field] == (2 * right / total if total else "NAN")
 
 
 @given(PAIRS)
@@ -93,9 +97,26 @@ def test_intervals_are_those_of_the_counts() -> None:
     assert intervals["precision"]["A"] == intervals["recall"]["A"] == intervals["exact_match"]["A"]
     # F1 is the share of the documents that are right here: a binomial of 20, divided by 20.
     assert intervals["f1"]["A"] == pytest.approx([0.55, 0.9], abs=0.051)
+    assert intervals["value_f1"]["A"] == pytest.approx([0.55, 0.9], abs=0.051)
     assert intervals["exact_match"]["B"] == pytest.approx([0.8389, 1.0], abs=1e-4)
     assert "B" not in intervals["f1"]
+    assert "B" not in intervals["value_f1"]
     assert metric_intervals(FIELDS, results, seed=1) == intervals
+
+
+def test_a_value_is_right_wherever_it_stands_and_nothing_is_no_value() -> None:
+    document = parse_document(json.dumps(ocr_document(["total 9.00 cash 9.00 change 1.00"])), "d.ibocr")
+
+    def result(predicted: int | None, gold: int | None) -> DocumentResult:
+        places = [np.array([int(word == index) for word in range(6)]) for index in (predicted, gold)]
+        return DocumentResult(document, places[0], places[1], np.full(6, 0.5))
+
+    copy, other, missing, extra, nothing = ((3, 1), (5, 1), (None, 1), (5, None), (None, None))
+    metrics = evaluate(("Total",), [result(*one) for one in (copy, copy, copy, other, missing, extra, nothing)])
+    assert metrics["f1"]["Total"] == 0
+    assert metrics["exact_match"]["Total"] == 4 / 7
+    assert metrics["value_f1"]["Total"] == pytest.approx(2 * (3 / 5) * (3 / 5) / (3 / 5 + 3 / 5))
+    assert evaluate(("Total",), [result(None, None)])["value_f1"]["Total"] == "NAN"
 
 
 def test_undefined_values_count_as_nothing_in_the_average() -> None:

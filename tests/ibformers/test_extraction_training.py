@@ -18,8 +18,10 @@ import ibformers
 from ibformers.documents.ocr import parse_document
 from ibformers.endpoints import run_train_annotator
 from ibformers.errors import DocumentError, TrainingInputError
+from ibformers.tasks.extraction.decoding import FieldConstraint
 from ibformers.tasks.extraction.features import on_grid
 from ibformers.tasks.extraction.model import ExtractionModel
+from ibformers.tasks.extraction.priors import SpanPrior
 from ibformers.tasks.extraction.served import ServedModel
 from tests.ibformers.trainable import DOCUMENTS, FIELDS, PROJECT, FolderDrive, JobRecorder, ocr_document, write_people
 
@@ -76,7 +78,7 @@ def test_evaluations_come_after_every_epoch_and_end_with_the_written_ones(traine
     assert len(curve) == len({point["epoch"] for point in curve}) == 10
     assert curve[-1]["step"] == 30
     assert set(curve[-1]["metrics"]["f1"]) == set(FIELDS)
-    assert set(evaluations[-1]) == {"precision", "recall", "f1", "exact_match"}
+    assert set(evaluations[-1]) == {"precision", "recall", "f1", "exact_match", "value_f1"}
     assert all(set(by_field) == set(FIELDS) for by_field in evaluations[-1].values())
 
 
@@ -268,6 +270,26 @@ def test_a_document_gives_the_same_words_alone_in_company_and_padded(trained: Tr
         assert padded.tolist() == expected.classes.tolist()
 
 
+def test_the_prior_of_a_span_is_saved_and_a_model_of_an_earlier_version_has_none(
+    trained: Trained, tmp_path: Path
+) -> None:
+    model = ExtractionModel.load(_model_data(trained))
+    span = SpanPrior((0.1, 0.6, 0.3), 0.9, 1 / 3, 0.2)
+    model.predictor.constraints = (FieldConstraint(True, True, span), FieldConstraint(in_one_piece=True))
+    model.save(tmp_path)
+    loaded = ExtractionModel.load(tmp_path)
+    assert loaded.predictor.constraints == model.predictor.constraints
+    (document,) = _people(1)
+    assert loaded.entities(document) == model.entities(document)
+
+    settings = json.loads((tmp_path / "pipeline.json").read_text())
+    settings["habits"] = [{"in_one_piece": True, "always_there": True}, {"in_one_piece": True, "always_there": False}]
+    (tmp_path / "pipeline.json").write_text(json.dumps(settings))
+    earlier = ExtractionModel.load(tmp_path)
+    assert earlier.predictor.constraints == (FieldConstraint(True, True, None), FieldConstraint(True, False, None))
+    assert earlier.entities(document)
+
+
 def test_a_long_document_is_predicted_to_its_end(trained: Trained) -> None:
     model = ExtractionModel.load(_model_data(trained))
     lines = ["MEMBER CARD", "Name Ada Hopper", "No 4711-07", "valid"]
@@ -326,7 +348,7 @@ def test_a_text_model_of_a_local_folder_is_trained_without_boxes(
         "fields": list(FIELDS),
         "uses_boxes": False,
         "encoding": {"chunk_size": 32, "stride": 8, "box_grid": 20},
-        "habits": [{"in_one_piece": False, "always_there": False}] * len(FIELDS),
+        "habits": [{"in_one_piece": False, "always_there": False, "span": None}] * len(FIELDS),
     }
 
 

@@ -40,7 +40,7 @@ TestName:
       DL Number: 0.9
 """
 
-METRICS = "(metrics: exact_match, precision, recall, f1, accuracy, ece)"
+METRICS = "(metrics: exact_match, precision, recall, f1, value_f1, accuracy, ece)"
 NO_DATA = (
     "has no data to train on: give it `ibannotator`, the drive path of an Annotator project, `table` and `columns` "
     "of the environment's database, or `function` and `data` of your own"

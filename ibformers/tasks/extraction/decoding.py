@@ -3,27 +3,31 @@
 A token classifier judges every word on its own. It may mark a company's name twice, in the letterhead and above the
 signature, although people annotate it once, or miss a total because "no field" is slightly more probable, although
 every document has one. The constraints: a field that is annotated in one piece is predicted in one piece, and a field
-that every document has is always predicted.
+that every document has is always predicted. A field with both constraints is predicted as its best span.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ibformers.tasks.extraction.priors import SpanPrior, learn_span_prior, line_edges
+from ibformers.tasks.extraction.spans import LEAST_PROBABILITY, choose_spans
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
+
+    from ibformers.documents.document import AnnotatedDocument
+    from ibformers.tasks.extraction.priors import LineEdges
 
 OUTSIDE = 0
 _FEWEST_DOCUMENTS = 20
 """Minimum number of annotated documents to learn constraints from."""
 _NEARLY_ALL = 0.95
-_LEAST_PROBABILITY = 0.05
-"""Minimum probability of the word that is chosen for a field that every document has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +37,18 @@ class FieldConstraint:
     Attributes:
         in_one_piece: True if the field is nearly always one run of neighbouring words.
         always_there: True if nearly all documents have the field.
+        span: prior of the field's span if both are true, else None. Models of earlier versions have none.
     """
 
     in_one_piece: bool = False
     always_there: bool = False
+    span: SpanPrior | None = None
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> FieldConstraint:
+        """Return the constraint of values of JSON; the reverse of `dataclasses.asdict`."""
+        span = values.get("span")
+        return cls(values["in_one_piece"], values["always_there"], None if span is None else SpanPrior.from_json(span))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,46 +64,50 @@ class WordPredictions:
     scores: NDArray[np.float64]
 
 
-def learn_constraints(fields: int, annotations: Sequence[Sequence[int]]) -> tuple[FieldConstraint, ...]:
+def learn_constraints(fields: int, documents: Sequence[AnnotatedDocument]) -> tuple[FieldConstraint, ...]:
     """Learn the constraint of each field from annotated documents.
-
-    Args:
-        fields: number of fields.
-        annotations: class of each word, for each document.
 
     Returns:
         One constraint per field; with too few documents, nothing is constrained.
     """
-    if len(annotations) < _FEWEST_DOCUMENTS:
+    if len(documents) < _FEWEST_DOCUMENTS:
         return (FieldConstraint(),) * fields
-    pieces = [
-        [len(_pieces(np.asarray(classes) == number)) for classes in annotations] for number in range(1, fields + 1)
-    ]
-    return tuple(_constraint([count for count in counts if count], len(annotations)) for counts in pieces)
+    edges = [line_edges(item.document) for item in documents]
+    constraints = []
+    for number in range(1, fields + 1):
+        pieces = [_pieces(np.asarray(item.classes) == number) for item in documents]
+        spans = [(found[0], lines) for found, lines in zip(pieces, edges, strict=True) if len(found) == 1]
+        present = sum(bool(found) for found in pieces)
+        in_one_piece = present > 0 and len(spans) >= _NEARLY_ALL * present
+        always_there = present >= _NEARLY_ALL * len(documents)
+        prior = learn_span_prior(spans) if in_one_piece and always_there else None
+        constraints.append(FieldConstraint(in_one_piece, always_there, prior))
+    return tuple(constraints)
 
 
-def _constraint(pieces: list[int], documents: int) -> FieldConstraint:
-    if not pieces:
-        return FieldConstraint()
-    return FieldConstraint(
-        in_one_piece=sum(count == 1 for count in pieces) >= _NEARLY_ALL * len(pieces),
-        always_there=len(pieces) >= _NEARLY_ALL * documents,
-    )
-
-
-def decode(probabilities: NDArray[np.float64], constraints: Sequence[FieldConstraint]) -> WordPredictions:
+def decode(
+    probabilities: NDArray[np.float64], constraints: Sequence[FieldConstraint], edges: LineEdges
+) -> WordPredictions:
     """Choose the class of every word.
 
-    Each word gets its most probable class, subject to the constraints. Of several pieces of a field that comes in one
-    piece, the one with the greatest sum of probabilities is kept. A field that every document has and that was not
-    predicted gets the most probable word of no other field, with its neighbours of about the same probability.
+    Each field whose constraint has the prior of a span takes its best span (see `choose_spans`). Each other word gets
+    its most probable class, subject to the constraints. Of several pieces of a field that comes in one piece, the one
+    with the greatest sum of probabilities is kept. A field that every document has and that was not predicted gets the
+    most probable word of no other field, with its neighbours of about the same probability.
 
     Args:
         probabilities: shape (words, 1 + fields); the first column is "no field".
         constraints: one per field.
+        edges: edges of the document's lines.
     """
     classes = probabilities.argmax(axis=1)
+    priors = {number: one.span for number, one in enumerate(constraints, start=1) if one.span is not None}
+    classes[np.isin(classes, list(priors))] = OUTSIDE
+    for number, span in choose_spans(probabilities, priors, edges).items():
+        classes[span.start : span.end] = number
     for number, constraint in enumerate(constraints, start=1):
+        if number in priors:
+            continue
         pieces = _pieces(classes == number)
         if len(pieces) > 1 and constraint.in_one_piece:
             best = max(pieces, key=lambda piece: float(probabilities[piece, number].sum()))
@@ -105,7 +121,7 @@ def decode(probabilities: NDArray[np.float64], constraints: Sequence[FieldConstr
 
 def _likeliest_piece(probability: NDArray[np.float64], free: NDArray[np.bool_]) -> slice:
     candidates = np.where(free, probability, 0.0)
-    if not candidates.size or candidates.max() < _LEAST_PROBABILITY:
+    if not candidates.size or candidates.max() < LEAST_PROBABILITY:
         return slice(0, 0)
     best = int(candidates.argmax())
     likely = candidates >= candidates[best] / 2

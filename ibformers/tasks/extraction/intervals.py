@@ -8,7 +8,7 @@ import numpy as np
 
 from ibformers.documents.content import fingerprint, repeated_texts
 from ibformers.statistics import bootstrap_interval, bootstrap_weights, wilson
-from ibformers.tasks.extraction.metrics import count
+from ibformers.tasks.extraction.metrics import METRIC_NAMES, count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ibformers.documents.annotator import AnnotatorProject
-    from ibformers.tasks.extraction.metrics import FieldCounts
     from ibformers.tasks.extraction.results import DocumentResult
 
 Intervals = dict[str, dict[str, list[float]]]
@@ -26,18 +25,17 @@ Intervals = dict[str, dict[str, list[float]]]
 def metric_intervals(fields: Sequence[str], results: Sequence[DocumentResult], seed: int) -> Intervals:
     """Compute the interval of every metric of `evaluate`.
 
-    precision, recall and exact_match have Wilson intervals. f1 has the percentile interval of a bootstrap over
-    documents, because the words of one document are right or wrong together.
+    precision, recall and exact_match have Wilson intervals. f1 and value_f1 have the percentile interval of a bootstrap
+    over documents, because the words of a document, and a value and its annotation, are right or wrong together.
 
     Args:
         fields: field names, in the order of their classes.
         results: results of the test documents.
         seed: seed of the bootstrap.
     """
-    intervals: Intervals = {"precision": {}, "recall": {}, "f1": {}, "exact_match": {}}
+    intervals: Intervals = {name: {} for name in METRIC_NAMES}
     counts = count(fields, results)
-    resampled = _resampled_f1(list(counts.values()), len(results), seed)
-    for (field, one), values in zip(counts.items(), resampled, strict=True):
+    for field, one in counts.items():
         predicted, gold, both, matches = (int(numbers.sum()) for numbers in one)
         for metric, part, whole in (
             ("precision", both, predicted),
@@ -46,12 +44,11 @@ def metric_intervals(fields: Sequence[str], results: Sequence[DocumentResult], s
         ):
             if whole:
                 intervals[metric][field] = list(wilson(part, whole))
-        present = one.predicted + one.gold > 0
-        right = present & (one.predicted == one.both) & (one.gold == one.both)
-        if present.any():
-            found = bootstrap_interval(2 * both / (predicted + gold), values, int(right.sum()), int(present.sum()))
-            if found:
-                intervals["f1"][field] = list(found)
+    for metric, ratios in (
+        ("f1", {field: (one.both, one.predicted + one.gold) for field, one in counts.items()}),
+        ("value_f1", {field: (one.right_values, one.values) for field, one in counts.items()}),
+    ):
+        intervals[metric] = _f1_intervals(ratios, len(results), seed)
     return intervals
 
 
@@ -71,12 +68,21 @@ def describe_test_part(project: AnnotatorProject) -> dict[str, Any]:
     }
 
 
-def _resampled_f1(counts: Sequence[FieldCounts], documents: int, seed: int) -> NDArray[np.float64]:
-    """Return F1 of each field in each resample of the documents; NaN if it is undefined."""
+def _f1_intervals(
+    ratios: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]], documents: int, seed: int
+) -> dict[str, list[float]]:
+    """Return the bootstrap interval of 2 * right / all for each field, of the counts `right` and `all` per document."""
     if not documents:
-        return np.full((len(counts), 1), np.nan)
-    right = np.array([one.both for one in counts]).T
-    words = np.array([one.predicted + one.gold for one in counts]).T
+        return {}
+    right, all_ = (np.array(counts).T for counts in zip(*ratios.values(), strict=True))
     with np.errstate(invalid="ignore"):
-        parts = [2 * (weights @ right) / (weights @ words) for weights in bootstrap_weights(documents, seed)]
-    return np.concatenate(parts).T
+        parts = [2 * (weights @ right) / (weights @ all_) for weights in bootstrap_weights(documents, seed)]
+    found = {}
+    for (field, (over, under)), values in zip(ratios.items(), np.concatenate(parts).T, strict=True):
+        present = under > 0
+        if present.any():
+            point, perfect = 2 * over.sum() / under.sum(), present & (2 * over == under)
+            interval = bootstrap_interval(float(point), values, int(perfect.sum()), int(present.sum()))
+            if interval:
+                found[field] = list(interval)
+    return found

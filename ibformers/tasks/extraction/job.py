@@ -109,9 +109,11 @@ def _train(project: AnnotatorProject, hyperparameters: Hyperparameters, report: 
     encoder = Encoder(base.tokenizer, EncodingSettings(chunk_size, stride, BOX_GRID))
     examples = training_examples(project.training, encoder)
     # Trainer wraps the forward pass of its model in lower precision, so evaluate a plain copy.
-    constraints = learn_constraints(len(project.fields), [item.classes for item in project.training])
+    constraints = learn_constraints(len(project.fields), project.training)
     for field, constraint in zip(project.fields, constraints, strict=True):
         logger.info("%s: in one piece %s, always there %s", field, constraint.in_one_piece, constraint.always_there)
+        if constraint.span is not None:
+            logger.info("  %s", constraint.span)
     predictor = Predictor(copy.deepcopy(base.model), encoder, constraints, uses_boxes=base.uses_boxes)
 
     def evaluate_epoch(model: PreTrainedModel, epoch: float) -> None:

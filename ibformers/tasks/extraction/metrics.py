@@ -1,4 +1,4 @@
-"""Metrics of extraction per field: precision, recall and F1 over words, exact match over documents."""
+"""Metrics of extraction per field: precision, recall and F1 over words, exact match and F1 of values over documents."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ Metric = float | Literal["NAN"]
 Metrics = dict[str, dict[str, Metric]]
 """Metric → field → value. The text "NAN" stands for a ratio with denominator 0."""
 
+METRIC_NAMES = ("precision", "recall", "f1", "exact_match", "value_f1")
+
 
 class FieldCounts(NamedTuple):
     """Counts of one field in each document; arrays of shape (documents,).
@@ -35,6 +37,16 @@ class FieldCounts(NamedTuple):
     both: NDArray[np.int64]
     matches: NDArray[np.int64]
 
+    @property
+    def values(self) -> NDArray[np.int64]:
+        """Number of values that are predicted or annotated: 0, 1 or 2 in each document."""
+        return (self.predicted > 0).astype(np.int64) + (self.gold > 0)
+
+    @property
+    def right_values(self) -> NDArray[np.int64]:
+        """1 if a value is predicted and annotated and the texts are equal, else 0."""
+        return self.matches * (self.gold > 0)
+
 
 def evaluate(fields: Sequence[str], results: Sequence[DocumentResult]) -> Metrics:
     """Compute the metrics of every field.
@@ -45,14 +57,18 @@ def evaluate(fields: Sequence[str], results: Sequence[DocumentResult]) -> Metric
     word is predicted or annotated.
     exact_match: fraction of the documents whose predicted text equals the annotated text (see `same_text`); "NAN"
     without documents.
+    value_f1: F1 of values, of which a document has one or none: 2 * right / (predicted + annotated), where a value is
+    right if its text equals the annotated text, wherever in the document it stands; "NAN" if no value is predicted or
+    annotated.
     """
-    metrics: Metrics = {"precision": {}, "recall": {}, "f1": {}, "exact_match": {}}
+    metrics: Metrics = {name: {} for name in METRIC_NAMES}
     for field, counts in count(fields, results).items():
         predicted, gold, both, matches = (int(numbers.sum()) for numbers in counts)
         metrics["precision"][field] = _ratio(both, predicted)
         metrics["recall"][field] = _ratio(both, gold)
         metrics["f1"][field] = _ratio(2 * both, predicted + gold)
         metrics["exact_match"][field] = _ratio(matches, len(results))
+        metrics["value_f1"][field] = _ratio(2 * int(counts.right_values.sum()), int(counts.values.sum()))
     return metrics
 
 

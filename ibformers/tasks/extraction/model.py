@@ -60,5 +60,5 @@ class ExtractionModel:
         quiet_transformers()
         model = AutoModelForTokenClassification.from_pretrained(folder, dtype="float32", local_files_only=True)
         encoder = Encoder(Tokenizer.from_file(str(folder / _TOKENIZER_FILE)), EncodingSettings(**settings["encoding"]))
-        constraints = [FieldConstraint(**constraint) for constraint in settings["habits"]]
+        constraints = [FieldConstraint.from_json(constraint) for constraint in settings["habits"]]
         return cls(Predictor(model, encoder, constraints, uses_boxes=settings["uses_boxes"]), tuple(settings["fields"]))

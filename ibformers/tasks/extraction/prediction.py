@@ -8,6 +8,7 @@ import numpy as np
 
 from ibformers.tasks.extraction.decoding import OUTSIDE, decode
 from ibformers.tasks.extraction.features import central_chunks, on_grid
+from ibformers.tasks.extraction.priors import line_edges
 from ibformers.trainer.hardware import prediction_threads
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Predictor:
         for number, chunk in enumerate(chunks):
             words = np.flatnonzero(chosen[chunk.first_word : chunk.end_word] == number)
             probabilities[chunk.first_word + words] = self._probabilities(chunk)[words]
-        return decode(probabilities, self.constraints)
+        return decode(probabilities, self.constraints, line_edges(document))
 
     def _probabilities(self, chunk: Chunk) -> NDArray[np.float64]:
         import torch

@@ -328,6 +328,13 @@ def test_the_split_is_that_of_tables() -> None:
     assert sorted(row["n"] for part in job.split(rows) for row in part) == list(range(len(rows)))
 
 
+def test_an_empty_text_is_no_value() -> None:
+    pairs = [("9.00", "9.00")] * 12 + [("9.00", "1.00")] * 4 + [("9.00", "")] * 2 + [("", "1.00")] * 2 + [("", "")] * 80
+    value = 2 * 12 / (18 + 18)
+    low, high = intervals({"value_f1": {"all": value}}, pairs, seed=1)["value_f1"]["all"]
+    assert 0.4 < low < value < high < 0.9
+
+
 def test_intervals_are_those_of_the_reported_metrics() -> None:
     assert wilson(20, 20) == pytest.approx(wilson_of_scipy(20, 20))
     assert wilson(3, 17) == pytest.approx(wilson_of_scipy(3, 17))
