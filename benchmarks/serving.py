@@ -25,6 +25,7 @@ import yaml
 from receipts import DRIVE_FOLDER, ROOT, receipts_folder
 
 from ibformers.registry.model_package import module_name
+from ibformers.trainer.threads import let_waiting_threads_sleep
 from pytest_ibmodels.engine.polling import Limits
 from pytest_ibmodels.engine.routes.annotator import AnnotatorRoute
 from pytest_ibmodels.engine.session import EnvironmentSession
@@ -112,6 +113,8 @@ async def ask_list(context: RunContext, test: ModelTest, documents: list[str]) -
 
 async def bare_loop(context: RunContext, model_folder: str, documents: list[str]) -> Callable[[], float]:
     """Return a function that runs the model on the encoded documents, and returns the seconds of this."""
+    # As the model's process in the sandbox: waiting threads that spin would slow the loop on a busy machine.
+    let_waiting_threads_sleep()
     import torch
 
     from ibformers.documents.ocr import parse_document
