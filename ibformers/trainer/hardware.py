@@ -6,15 +6,25 @@ import contextlib
 import logging
 import os
 import platform
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
+T = TypeVar("T")
+R = TypeVar("R")
+
+MAX_PREDICTION_THREADS = 2
+"""More threads gain little on one document."""
+
 logger = logging.getLogger(__name__)
+
+_this_thread = threading.local()
 
 
 def use_all_cores() -> None:
@@ -30,20 +40,59 @@ def available_cores() -> int:
 
 
 @contextlib.contextmanager
-def prediction_threads() -> Iterator[None]:
-    """Set torch's number of threads to at most two within the context.
+def prediction_threads(limit: int = MAX_PREDICTION_THREADS) -> Iterator[None]:
+    """Set torch's number of threads to at most `limit`, and at most two, within the context.
 
-    A different number of threads changes the order of sums, and so the last bits of the results. More than two threads
-    gain little on one document.
+    In a thread of `map_in_threads`, it is one. A different number of threads may change the order of sums, and so the
+    last bits of the results.
     """
     import torch
 
     before = torch.get_num_threads()
-    torch.set_num_threads(min(2, available_cores()))
+    torch.set_num_threads(1 if _has_one_thread() else min(limit, _prediction_cores()))
     try:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def map_in_threads(function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
+    """Call a function that predicts with each item, and yield the results in order.
+
+    Several items are predicted at once, each with one thread of torch: threads that share the sums of one item wait for
+    each other after every operation.
+    """
+    workers = min(_prediction_cores(), len(items))
+    if workers < 2 or _has_one_thread():
+        yield from map(function, items)
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="prediction", initializer=_use_one_thread)
+    try:
+        yield from pool.map(function, items)
+    finally:
+        pool.shutdown(cancel_futures=True)
+        # New threads start with the number that any thread has set last.
+        torch.set_num_threads(before)
+
+
+def _prediction_cores() -> int:
+    return min(MAX_PREDICTION_THREADS, available_cores())
+
+
+def _has_one_thread() -> bool:
+    return getattr(_this_thread, "has_one_thread", False)
+
+
+def _use_one_thread() -> None:
+    import torch
+
+    _this_thread.has_one_thread = True
+    # Reading the number ends the set-up of this thread, which would otherwise overwrite it later.
+    torch.get_num_threads()
+    torch.set_num_threads(1)
 
 
 def choose_device(*, use_gpu: bool) -> Literal["cuda", "cpu"]:

@@ -238,6 +238,28 @@ def test_a_model_process_that_dies_is_started_anew(exported: Exported) -> None:
     assert exported.run()["status"] == "OK"
 
 
+def test_a_list_goes_to_a_model_that_takes_one_and_a_failure_is_of_one_document(exported: Exported) -> None:
+    source = f"{exported.root}/save/saved_model/src/py/mymodel/model.py"
+    many = """
+    def run_many(self, requests):
+        for request in requests:
+            answer = self.run(request)
+            for entity in answer["ner_result"]["entities"]:
+                entity["score"] = 1 / len(requests)
+            yield answer
+
+    def cleanup("""
+    exported.sandbox.write(source, exported.sandbox.read(source).decode().replace("\n    def cleanup(", many).encode())
+    exported.write("raise.ibocr", "raise")
+    exported.write("last.ibocr", "Last")
+    names = ("a.ibocr-0", "none.ibocr-0", "raise.ibocr-0", "last.ibocr-0")
+    found = [phrases["__model_result"] for phrases in exported.refine(*names).values()]
+    assert json.loads(found[0]["word"])["Total Due"][0] == ["12", 1 / 3]
+    assert "does not exist" in found[1]["error_msg"]
+    assert "ValueError: cannot read this" in found[2]["error_msg"]
+    assert json.loads(found[3]["word"]) == {"Total Due": [["Last", 1.0]]}
+
+
 def test_a_model_that_raises_stays_loaded(exported: Exported) -> None:
     before = exported.run()["pid"]
     exported.write("raise.ibocr", "raise")

@@ -1,7 +1,9 @@
 """The serve loop of worker processes."""
 
 import threading
+from collections.abc import Iterator
 from multiprocessing import Pipe
+from typing import Any
 
 import pytest
 
@@ -20,6 +22,29 @@ def test_an_answer_that_is_too_large_fails_and_the_loop_goes_on(monkeypatch: pyt
     assert "is larger than the limit" in receive_json(server)["failure"]["msg"]
     send_json(server, {"count": 2})
     assert receive_json(server) == {"result": "xx"}
+    server.close()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_each_request_of_a_list_has_an_answer() -> None:
+    def tenths(_loaded: object, requests: list[dict[str, Any]]) -> Iterator[float]:
+        for request in requests:
+            if request["number"] is None:
+                return
+            yield 10 / request["number"]
+
+    server, worker = Pipe()
+    thread = threading.Thread(target=serve, args=(worker, object, lambda _loaded, request: request, tenths))
+    thread.start()
+    assert receive_json(server) == {"ready": True}
+    send_json(server, {"list": [{"number": number} for number in (1, 0, None, 2)]})
+    one, zero, none, two = (receive_json(server) for _ in range(4))
+    assert (one, two) == ({"result": 10.0}, {"result": 5.0})
+    assert zero["failure"]["error"] == "ZeroDivisionError: division by zero"
+    assert "run_many() returned fewer results" in none["failure"]["error"]
+    send_json(server, {"number": 3})
+    assert receive_json(server) == {"result": {"number": 3}}
     server.close()
     thread.join(10)
     assert not thread.is_alive()

@@ -24,7 +24,7 @@ from ibformers.tasks.extraction.metrics import Metrics, evaluate, macro_average
 from ibformers.tasks.extraction.model import ExtractionModel
 from ibformers.tasks.extraction.prediction import Predictor
 from ibformers.tasks.extraction.results import DocumentResult
-from ibformers.trainer.hardware import use_all_cores
+from ibformers.trainer.hardware import map_in_threads, use_all_cores
 from ibformers.trainer.run import train
 from ibformers.unicode import clean
 
@@ -68,7 +68,7 @@ def run_extraction(
         _train(project, hyperparameters, report).save(model_data)
         report.message("Writing prediction results.")
         model = ExtractionModel.load(model_data)
-        predicted = [(item, predict(model.predictor, item)) for item in project.prediction]
+        predicted = list(zip(project.prediction, predict_all(model.predictor, project.prediction), strict=True))
         tested = [result for item, result in predicted if item.annotated and item.is_test]
         metrics = evaluate(project.fields, tested)
         _log_metrics("the finished model", metrics)
@@ -97,6 +97,11 @@ def predict(predictor: Predictor, item: AnnotatedDocument) -> DocumentResult:
     )
 
 
+def predict_all(predictor: Predictor, items: Sequence[AnnotatedDocument]) -> list[DocumentResult]:
+    """Predict documents, several at once."""
+    return list(map_in_threads(lambda item: predict(predictor, item), items))
+
+
 def _train(project: AnnotatorProject, hyperparameters: Hyperparameters, report: JobReport) -> ExtractionModel:
     from transformers import set_seed
 
@@ -118,7 +123,7 @@ def _train(project: AnnotatorProject, hyperparameters: Hyperparameters, report: 
 
     def evaluate_epoch(model: PreTrainedModel, epoch: float) -> None:
         predictor.model.load_state_dict(model.state_dict())
-        metrics = evaluate(project.fields, [predict(predictor, item) for item in project.validation])
+        metrics = evaluate(project.fields, predict_all(predictor, project.validation))
         _log_metrics(f"epoch {epoch:g}", metrics)
         report.evaluation(metrics)
 

@@ -9,7 +9,7 @@ import numpy as np
 from ibformers.tasks.extraction.decoding import OUTSIDE, decode
 from ibformers.tasks.extraction.features import central_chunks, on_grid
 from ibformers.tasks.extraction.priors import line_edges
-from ibformers.trainer.hardware import prediction_threads
+from ibformers.trainer.hardware import MAX_PREDICTION_THREADS, prediction_threads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,12 +21,15 @@ if TYPE_CHECKING:
     from ibformers.tasks.extraction.decoding import FieldConstraint, WordPredictions
     from ibformers.tasks.extraction.features import Chunk, Encoder
 
+SHORT = 64
+"""Chunks with fewer tokens are predicted with one thread; the number of threads changes the last bits of tiny ones."""
+
 
 class Predictor:
-    """Predictor of single documents, in fp32 on the CPU, with a fixed number of threads and without padding.
+    """Predictor of single documents, in fp32 on the CPU, without padding.
 
     Batches, padding and lower precision change the last bits of a score, and now and then a word. Here a document has
-    the same words and scores in every process of a machine.
+    the same words and scores in every process of a machine, alone and in a list (`map_in_threads`). Thread-safe.
     """
 
     def __init__(
@@ -56,7 +59,8 @@ class Predictor:
         if self.uses_boxes:
             inputs["bbox"] = torch.from_numpy(on_grid(chunk.boxes, self.encoder.settings.box_grid))[None]
         inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
-        with torch.inference_mode(), prediction_threads():
+        threads = 1 if len(chunk.input_ids) < SHORT else MAX_PREDICTION_THREADS
+        with torch.inference_mode(), prediction_threads(threads):
             logits = self.model(**inputs).logits[0, torch.from_numpy(chunk.first_tokens)]
             result: NDArray[np.float64] = logits.double().softmax(dim=-1).numpy()
         return result

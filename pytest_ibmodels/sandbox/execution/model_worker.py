@@ -2,7 +2,7 @@
 
 import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,12 @@ class ModelSpec:
 def serve_model(channel: Channel, parent_pipe: Channel, spec: ModelSpec) -> None:
     """Load the model, answer requests as :func:`serve` does, then call the model's ``cleanup``."""
     bootstrap_child(parent_pipe, log=spec.scratch / "log.txt", folder=spec.scratch, variables=_ONE_THREAD)
-    model: Any = serve(channel, lambda: _load(spec), lambda loaded, request: _run(loaded, spec, request))
+    model: Any = serve(
+        channel,
+        lambda: _load(spec),
+        lambda loaded, request: _run(loaded, spec, request),
+        lambda loaded, requests: _run_many(loaded, spec, requests),
+    )
     if hasattr(model, "cleanup"):
         model.cleanup()
 
@@ -72,10 +77,27 @@ def _load(spec: ModelSpec) -> Any:
 
 
 def _run(model: Any, spec: ModelSpec, request: dict[str, Any]) -> Any:
+    return _plain(model.run(_model_request(spec, request)), "run")
+
+
+def _run_many(model: Any, spec: ModelSpec, requests: list[dict[str, Any]]) -> Iterator[Any]:
+    """Yield the result of each request; a model without ``run_many`` runs them one after the other."""
+    made = [_model_request(spec, request) for request in requests]
+    if not hasattr(model, "run_many"):
+        yield from (_plain(model.run(request), "run") for request in made)
+        return
+    for result in model.run_many(made):
+        yield _plain(result, "run_many")
+
+
+def _model_request(spec: ModelSpec, request: dict[str, Any]) -> ModelRequest:
     document: str | None = request["document"]
     raw = None if document is None else RawData("ibdoc", document.encode())
-    result = model.run(ModelRequest(spec.name, request["path"], raw, RequestContext(USERNAME)))
+    return ModelRequest(spec.name, request["path"], raw, RequestContext(USERNAME))
+
+
+def _plain(result: Any, method: str) -> Any:
     if not isinstance(result, Mapping):
-        msg = f"the model's run() returned a {type(result).__name__}; expected a mapping"
+        msg = f"the model's {method}() returned a {type(result).__name__}; expected a mapping"
         raise TypeError(msg)
     return as_json(result, "the model's result")

@@ -8,7 +8,7 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from multiprocessing.connection import wait
 from multiprocessing.util import get_temp_dir
@@ -110,11 +110,21 @@ class ChildProcess:
         Raises:
             ProcessGoneError: As :meth:`answer`.
         """
-        try:
-            send_json(self.channel, message)
-        except OSError:
-            raise self._gone() from None
+        self._send(message)
         return self.answer(seconds)
+
+    def ask_list(self, requests: list[dict[str, Any]], seconds: float) -> Iterator[dict[str, Any]]:
+        """Send a list of requests and yield the answers in order, each within ``seconds`` of the one before.
+
+        Raises:
+            ProcessGoneError: As :meth:`answer`.
+        """
+        self._send({"list": requests})
+        missing = len(requests)
+        while missing > 0:
+            answers = self._answers(seconds)
+            yield from answers
+            missing -= len(answers)
 
     def answer(self, seconds: float) -> dict[str, Any]:
         """Wait for one message.
@@ -122,6 +132,15 @@ class ChildProcess:
         Raises:
             ProcessGoneError: The process has ended, or no message arrived within ``seconds``.
         """
+        return self._answers(seconds)[0]
+
+    def _send(self, message: dict[str, Any]) -> None:
+        try:
+            send_json(self.channel, message)
+        except OSError:
+            raise self._gone() from None
+
+    def _answers(self, seconds: float) -> list[dict[str, Any]]:
         try:
             messages = self.messages(seconds)
         except EOFError:
@@ -129,7 +148,7 @@ class ChildProcess:
         if not messages:
             msg = f"did not answer within {seconds:g} s and was killed"
             raise ProcessGoneError(msg)
-        return messages[0]
+        return messages
 
     def _gone(self) -> ProcessGoneError:
         self.wait_for_exit(_EXIT_SECONDS)

@@ -81,7 +81,11 @@ class Served(Protocol):
     """A process that answers, on whatever machine. The caller asks one request after the other."""
 
     def ask(self, spec: ServedSpec, request: dict[str, Any]) -> Answer:
-        """Answer a request, after loading what the spec says, unless that is loaded."""
+        """Answer a request, after loading what the spec says, unless that is loaded.
+
+        The result of a request ``{"list": [...]}`` is a list of ``{"result": ...}`` and ``{"failure": ...}``, in order;
+        if the process ends meanwhile, the list is shorter, and ``gone`` has the reason.
+        """
 
     def unload(self) -> None:
         """End the process, if there is one."""
@@ -117,11 +121,15 @@ class LocalServed:
             self.unload()
             return failed
         assert self._process is not None  # noqa: S101 - it was loaded
+        listed: list[dict[str, Any]] = []
         try:
+            if "list" in request:
+                listed.extend(self._process.ask_list(request["list"], spec.seconds))
+                return Answer(result=listed)
             answer = self._process.ask(request, spec.seconds)
         except ProcessGoneError as error:
             self.unload()
-            return Answer(gone=str(error))
+            return Answer(result=listed, gone=str(error))
         return Answer(failure=answer["failure"]) if "failure" in answer else Answer(result=answer["result"])
 
     def unload(self) -> None:

@@ -201,6 +201,13 @@ class Evaluation:
         return entries
 
 
+def models_of(fields: Sequence[ProgramField]) -> list[str | None]:
+    """Return the names of the models that a program runs on a record, each once; None for the model of its folder."""
+    names: dict[str | None, ModelResult] = {}
+    Evaluation(lambda name: names.setdefault(name, {})).phrases(fields)
+    return list(names)
+
+
 def _parse(expression: str) -> ast.expr:
     if len(expression) > _MAX_EXPRESSION:
         msg = f"the expression is longer than {_MAX_EXPRESSION} characters"

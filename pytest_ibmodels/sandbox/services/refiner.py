@@ -1,5 +1,6 @@
 """Export of a trained model as a Refiner program, and runs of programs (Instabase protocol, "Refiner")."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from pytest_ibmodels.instabase.wire import ExportRequest, RefinedRecord, RefinerRequest, RefinerResult
@@ -10,6 +11,7 @@ from pytest_ibmodels.sandbox.services.programs import (
     Evaluation,
     ModelResult,
     ProgramField,
+    models_of,
     parse_program,
     result_of_entities,
     write_program,
@@ -20,6 +22,12 @@ from pytest_ibmodels.sandbox.services.tasks import TaskRunner
 from pytest_ibmodels.sandbox.storage.drive import Drive
 from pytest_ibmodels.sandbox.storage.job_store import Store
 from pytest_ibmodels.sandbox.storage.paths import DrivePath
+
+LIST = 32
+"""Records that a model runs on at once; the requests of others wait for them, and all are in memory."""
+
+Results = dict[str, ModelResult | SandboxError]
+"""Record key → the model's result, or why there is none."""
 
 
 class Refiner:
@@ -56,14 +64,28 @@ class Refiner:
         )
 
     def _run(self, fields: list[ProgramField], folder: str, keys: list[str]) -> dict[str, Any]:
-        records = {key: self._refine(fields, folder, key) for key in keys}
+        names = models_of(fields)
+        records = {}
+        for first in range(0, len(keys), LIST):
+            listed = keys[first : first + LIST]
+            results = {name: self._run_model(name, folder, listed) for name in names}
+            records.update({key: self._refine(fields, folder, key, results) for key in listed})
         return RefinerResult(results_by_record=records).model_dump()
 
-    def _refine(self, fields: list[ProgramField], folder: str, key: str) -> RefinedRecord:
-        evaluation = Evaluation(lambda name: self._run_model(name, folder, key))
-        return RefinedRecord(refined_phrases=evaluation.phrases(fields))
+    def _refine(
+        self, fields: list[ProgramField], folder: str, key: str, results: Mapping[str | None, Results]
+    ) -> RefinedRecord:
+        def run_model(name: str | None) -> ModelResult:
+            # A name that depends on the result of another model is not known before.
+            found = (results[name] if name in results else self._run_model(name, folder, [key]))[key]
+            if isinstance(found, SandboxError):
+                raise found
+            return found
 
-    def _run_model(self, name: str | None, folder: str, key: str) -> ModelResult:
+        return RefinedRecord(refined_phrases=Evaluation(run_model).phrases(fields))
+
+    def _run_model(self, name: str | None, folder: str, keys: list[str]) -> Results:
+        """Run a model on records; return the result of each, or why there is none."""
         model = self._store.models.of_folder(folder) if name is None else self._store.models.get(name)
         if model is None:
             msg = (
@@ -71,11 +93,23 @@ class Refiner:
                 if name is None
                 else f"there is no model {name!r}; annotator/export_model registers one"
             )
-            raise SandboxError(msg)
-        path, index = parse_key(key)
-        record = read_record(self._drive, path, index)
-        result = self._models.run(model.name, DrivePath.parse(model.model_path), path, record)
-        return result_of_entities(result, record["text"])
+            return dict.fromkeys(keys, SandboxError(msg))
+        found: Results = {}
+        asked: dict[str, tuple[DrivePath, dict[str, Any]]] = {}
+        for key in keys:
+            try:
+                path, index = parse_key(key)
+                asked[key] = (path, read_record(self._drive, path, index))
+            except SandboxError as error:
+                found[key] = error
+        records = list(asked.values())
+        results = self._models.run_many(model.name, DrivePath.parse(model.model_path), records) if records else []
+        for (key, (_path, record)), result in zip(asked.items(), results, strict=True):
+            try:
+                found[key] = result if isinstance(result, SandboxError) else result_of_entities(result, record["text"])
+            except SandboxError as error:
+                found[key] = error
+        return found
 
     def _fields_of_predictions(self, folder: DrivePath) -> list[str]:
         """Fields in ``predictions.json``, in order of appearance (Instabase protocol, "Predictions")."""

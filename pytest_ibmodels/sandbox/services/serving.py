@@ -6,8 +6,10 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -67,21 +69,33 @@ class ModelPool:
             ModelError: The model cannot be loaded, fails or takes too long, or its process ends.
             SandboxError: ``model_path`` is not a model package.
         """
-        slot = self._slot(name)
-        with hold(slot.lock, abandoned):
+        answer = self._ask(name, model_path, _request(document, record), abandoned)
+        return _result(answer, name, model_path, document)
+
+    def run_many(
+        self, name: str, model_path: DrivePath, records: Sequence[tuple[DrivePath, dict[str, Any]]]
+    ) -> list[dict[str, Any] | SandboxError]:
+        """Run model ``name`` on records of documents; return the result of each, or the error that :meth:`run` raises.
+
+        A model with the method ``run_many`` can run several at once (Instabase protocol, "Packages").
+        """
+        results: list[dict[str, Any] | SandboxError] = []
+        requests = [_request(document, record) for document, record in records]
+        try:
+            listed = self._ask(name, model_path, {"list": requests}, None)
+        except SandboxError as error:
+            return [error] * len(records)
+        answers = [Answer(**each) for each in listed.result or []]
+        for (document, record), answer in zip_longest(records, answers):
             try:
-                text = None if record is None else json.dumps([record])
-                spec = self._spec(name, model_path)
-                if slot.unload:
-                    self._close(slot)
-                answer = slot.served.ask(spec, {"path": str(document), "document": text})
-                result = _result(answer, name, model_path, document)
-            finally:
-                slot.last_used = time.monotonic()
-                if slot.unload:
-                    self._close(slot)
-        self._make_room()
-        return result
+                if answer is not None or listed.while_loading:
+                    results.append(_result(answer or listed, name, model_path, document))
+                else:
+                    # The process has ended, and any of the rest may be why: each gets a request of its own.
+                    results.append(self.run(name, model_path, document, record))
+            except SandboxError as error:
+                results.append(error)
+        return results
 
     def unload(self, name: str) -> None:
         """Unload a model now, or after the call it is answering; do nothing if it is not loaded."""
@@ -99,6 +113,28 @@ class ModelPool:
         self._closed.set()
         for slot in list(self._slots.values()):
             slot.served.kill()
+
+    def _ask(
+        self, name: str, model_path: DrivePath, request: dict[str, Any], abandoned: threading.Event | None
+    ) -> Answer:
+        """Ask the model's process once it is free.
+
+        Raises:
+            SandboxError: ``model_path`` is not a model package, or the caller has left.
+        """
+        slot = self._slot(name)
+        with hold(slot.lock, abandoned):
+            try:
+                spec = self._spec(name, model_path)
+                if slot.unload:
+                    self._close(slot)
+                answer = slot.served.ask(spec, request)
+            finally:
+                slot.last_used = time.monotonic()
+                if slot.unload:
+                    self._close(slot)
+        self._make_room()
+        return answer
 
     def _slot(self, name: str) -> _Slot:
         with self._lock:
@@ -156,6 +192,10 @@ class ModelPool:
             for slot in list(self._slots.values()):
                 if slot.served.is_loaded and time.monotonic() - slot.last_used > self._settings.model_idle:
                     self._close_if_free(slot)
+
+
+def _request(document: DrivePath, record: dict[str, Any] | None) -> dict[str, Any]:
+    return {"path": str(document), "document": None if record is None else json.dumps([record])}
 
 
 def _result(answer: Answer, name: str, model_path: DrivePath, document: DrivePath) -> dict[str, Any]:

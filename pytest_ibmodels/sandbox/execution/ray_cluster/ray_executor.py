@@ -133,7 +133,8 @@ class RayExecutor:
 
     def ask(self, name: str, spec: ServedSpec, request: dict[str, Any]) -> Answer:
         """Answer a request for a model."""
-        seconds = _LOADS * spec.seconds
+        further = max(0, len(request.get("list", ())) - 1)
+        seconds = (_LOADS + further) * spec.seconds
         message = {"op": "ask", "name": name, "spec": spec.model_dump(mode="json"), "request": request}
         found = self._link.request({**message, "seconds": seconds}, seconds + STOP_SECONDS)
         return Answer(fault=_SILENT, while_loading=True) if found is None else Answer(**found)
