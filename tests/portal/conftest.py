@@ -16,7 +16,7 @@ from tests.portal.pushed import FILES, FOLDER, PACKAGE
 from tests.sandbox.running import TOKEN, RunningSandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from playwright.sync_api import Browser, Page
 
@@ -86,7 +86,7 @@ _HAS_FAILED = pytest.StashKey[bool]()
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Note on a test that it has failed, for its fixtures."""
     report = yield
     item.stash[_HAS_FAILED] = report.failed or item.stash.get(_HAS_FAILED, False)
