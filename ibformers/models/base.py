@@ -120,15 +120,19 @@ def _load_minilm(labels: dict[str, Any]) -> BaseModel:
     bert = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     shape = {key: bert[key] for key in _SHAPE}
     config = LayoutLMConfig(**shape, hidden_dropout_prob=HIDDEN_DROPOUT, attention_probs_dropout_prob=0.0, **labels)
-    model = LayoutLMForTokenClassification(config)
     weights = {
         f"layoutlm.{key}": value
         for key, value in load_file(folder / "model.safetensors").items()
         if "position_ids" not in key
     }
-    missing, unexpected = model.load_state_dict(weights, strict=False)
+    # In this way only the missing weights are drawn at random; drawing all takes longer than the rest of the start.
+    loaded: Any = LayoutLMForTokenClassification.from_pretrained(
+        None, config=config, state_dict=weights, output_loading_info=True
+    )
+    model, found = loaded
     new = ("x_position", "y_position", "h_position", "w_position", "classifier.")
-    unknown = [key for key in missing if not any(part in key for part in new)] + unexpected
+    unknown = [key for key in found["missing_keys"] if not any(part in key for part in new)]
+    unknown += found["unexpected_keys"]
     if unknown:
         raise RuntimeError(f"The packaged MiniLM does not fit LayoutLM: {', '.join(unknown)}.")
     # MiniLM was pretrained without boxes: zero embeddings have no effect at first, random ones would drown the text.
