@@ -56,7 +56,7 @@ def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
 def strange(portal: Portal, tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Name of a model in use, which has learned a table whose labels and texts are hostile."""
     file = tmp_path_factory.mktemp("strange") / "strange.db"
-    texts = [f"{WORDS[number % 3]} {number} {MARKUP} \u202ekcab {'y' * 10_000}" for number in range(120)]
+    texts = [f"{WORDS[number % 3]} {number} {MARKUP} \u202ekcab {'y' * 10_000}" for number in range(60)]
     with closing(sqlite3.connect(file)) as database:
         database.execute("CREATE TABLE Review (ReviewLabel TEXT, ReviewText TEXT)")
         rows = [(LABELS[number % 3], text) for number, text in enumerate(texts)]
@@ -71,7 +71,7 @@ def strange(portal: Portal, tiny_bert: Path, tmp_path_factory: pytest.TempPathFa
             "columns": ["ReviewLabel", "ReviewText"],
             "p_of_train": 0.6,
             "learning_rate": 0.01,
-            "num_train_epochs": 8,
+            "num_train_epochs": 12,
         },
     }
     done = portal.wait(portal.api("tuning/train", body)["job_id"])
@@ -261,24 +261,6 @@ def test_a_change_asks_is_done_once_and_only_with_the_versions_that_were_seen(
     assert versions(portal, strange)["in_use"] == good
 
 
-def test_a_candidate_is_discarded(portal: Portal, signed_in: Page, strange: str) -> None:
-    tab, before = signed_in, versions(portal, strange)
-    tab.goto(f"/portal/models/{strange}")
-    tab.get_by_role("link", name="Train again").click()
-    fill_form(tab, {"learning_rate": "0.01", "max_steps": "1"})
-    press_train(tab)
-    follow(tab, "Open the model")
-    third = versions(portal, strange)["waiting"]
-    tab.get_by_role("link", name="Discard the candidate…").click()
-    assert tab.get_by_text("this cannot be undone").count() == 1
-    assert tab.get_by_text(third).count() == 1
-    assert versions(portal, strange)["waiting"] == third
-    tab.get_by_role("button", name="Delete the candidate").click()
-    assert f"Version {third} of {strange}, which waited, is deleted." in said(tab)
-    assert tab.get_by_role("link", name="Override…").count() == 0
-    assert versions(portal, strange) == before
-
-
 def test_hostile_texts_are_texts(portal: Portal, signed_in: Page, strange: str) -> None:
     tab = signed_in
     tab.goto(f"/portal/try?model=tuned:{strange}")
@@ -438,10 +420,16 @@ def test_the_form_is_filled_by_keyboard_alone(portal: Portal, signed_in: Page, t
     go_to(tab, "Open the model")
     tab.keyboard.press("Enter")
     tab.wait_for_url("**/portal/models/typed")
-    go_to(tab, "Override…")
+    candidate = versions(portal, "typed")["waiting"]
+    go_to(tab, "Discard the candidate…")
     tab.keyboard.press("Enter")
-    tab.wait_for_url("**/portal/models/typed/override?*")
-    go_to(tab, "Override")
+    tab.wait_for_url("**/portal/models/typed/discard?*")
+    assert tab.get_by_text("this cannot be undone").count() == 1
+    assert tab.get_by_text(candidate).count() == 1
+    assert versions(portal, "typed")["waiting"] == candidate
+    go_to(tab, "Delete the candidate")
     tab.keyboard.press("Space")
-    tab.get_by_text("typed is now version").wait_for()
+    tab.get_by_text(f"Version {candidate} of typed, which waited, is deleted.").wait_for()
+    assert tab.get_by_role("link", name="Override…").count() == 0
     assert versions(portal, "typed")["waiting"] is None
+    assert audit_of(portal, "typed")[-1][:2] == ("discard", candidate)
