@@ -258,7 +258,7 @@ def _of_training() -> list[Shown]:
 def _of_predictions() -> list[Shown]:
     def ask(model: str, text: str) -> Callable[[Page], None]:
         def do(tab: Page) -> None:
-            form = tab.locator("form[action='/portal/try/text']")
+            form = tab.locator("form[action^='/portal/try/text']")
             form.get_by_label("Model").select_option(model)
             form.get_by_label("Text").fill(text)
             form.get_by_role("button", name="Ask the model").click()
@@ -267,7 +267,7 @@ def _of_predictions() -> list[Shown]:
         return do
 
     def ask_about_a_document(tab: Page) -> None:
-        tab.locator("form[action='/portal/try/document']").get_by_role("button", name="Ask the model").click()
+        tab.locator("form[action^='/portal/try/document']").get_by_role("button", name="Ask the model").click()
         tab.get_by_role("figure").wait_for()
 
     documents = f"{DRIVE}/documents"
