@@ -226,9 +226,12 @@ def test_a_change_asks_is_done_once_and_only_with_the_versions_that_were_seen(
     assert f"{MARKUP} \\u202ekcab" in worse
     assert cells(tab, "Table of metrics", f"{LABELS[0][:59]}\N{HORIZONTAL ELLIPSIS}")
     assert violations(tab) == []
+    tab.set_viewport_size({"width": 360, "height": 800})
+    assert_harmless(tab)
 
     tab.get_by_role("link", name="Override…").click()
     assert_harmless(tab)
+    tab.set_viewport_size({"width": 1280, "height": 800})
     other = tab.context.new_page()
     other.goto(page)
     other.get_by_role("link", name="Override…").click()
