@@ -97,7 +97,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 def open_tab(browser: Browser, portal: Portal, **options: Any) -> Iterator[Page]:
     """Open a tab of a browser of its own, which must ask no other address than the sandbox's, and print no error."""
     context = browser.new_context(base_url=portal.url, **options)
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(20_000)
     asked: list[str] = []
     errors: list[str] = []
     context.on("request", lambda request: asked.append(request.url))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.portal.conftest import Portal, sign_in
+from pytest_ibmodels.reports.html import page
+from tests.portal.conftest import Portal, open_tab, sign_in, violations
 from tests.portal.pushed import FILES, FOLDER
+from tests.reports.html_samples import DIFFERING, PASSED, TOO_LOW, TRAINING_FAILED, report
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.browser
+
+LOOKS: tuple[tuple[int, Any], ...] = ((360, "dark"), (1920, "light"))
 
 
 def lines_of(tab: Page) -> list[str]:
@@ -113,3 +117,64 @@ def test_a_log_has_no_gap_after_a_restart(browser: Browser, tmp_path: Path) -> N
         context.close()
         second.close()
         first.close()
+
+
+COLOURS = """() => Object.fromEntries([...document.styleSheets].flatMap(sheet => [...sheet.cssRules])
+  .filter(rule => rule.selectorText === ":root").flatMap(rule => [...rule.style]).filter(name => name.startsWith("--"))
+  .map(name => [name, getComputedStyle(document.documentElement).getPropertyValue(name)]))"""
+
+
+def test_the_report_of_pytest_has_the_colours_of_the_portal(
+    browser: Browser, portal: Portal, pictures: Path, tmp_path: Path
+) -> None:
+    written = tmp_path / "report.html"
+    written.write_text(page(report(PASSED, TOO_LOW, DIFFERING, TRAINING_FAILED)), encoding="utf-8")
+    with open_tab(browser, portal) as tab, contextlib.closing(browser.new_page()) as other:
+        tab.goto("/portal/sign-in")
+        other.goto(written.as_uri())
+        for width, scheme in LOOKS:
+            for one in (tab, other):
+                one.set_viewport_size({"width": width, "height": 800})
+                one.emulate_media(color_scheme=scheme)
+            colours = other.evaluate(COLOURS)
+            assert len(colours) > 15
+            assert colours == tab.evaluate(COLOURS)
+            assert violations(other) == []
+            other.screenshot(path=pictures / f"report-of-pytest-{width}-{scheme}.png", full_page=True)
+
+
+SLOWEST = """() => {
+  window.slowest = 0;
+  let last = performance.now();
+  const next = () => {
+    const now = performance.now();
+    window.slowest = Math.max(window.slowest, now - last);
+    last = now;
+    requestAnimationFrame(next);
+  };
+  requestAnimationFrame(next);
+}"""
+
+
+def test_a_long_log_is_read_in_parts_and_does_not_stop_the_page(browser: Browser, portal: Portal) -> None:
+    """A job writes 20 MiB while its page is open: the page follows, and answers all the time."""
+    job_id = portal.train_shown("talk", mebibytes=20)
+    with open_tab(browser, portal) as tab:
+        sign_in(tab)
+        tab.goto(f"/portal/jobs/{job_id}")
+        tab.evaluate(SLOWEST)
+        tab.locator("#log").get_by_text("the last line").wait_for()
+        assert tab.evaluate("slowest") < 1000
+        assert tab.locator("#log .line").count() <= 1000
+        tab.get_by_role("link", name="First error").click()
+        assert tab.locator("#first-error").inner_text().strip() == "ERROR: row 17 has no label"
+        assert tab.locator("#first-error").evaluate("line => line.getBoundingClientRect().top") < 720
+        tab.get_by_role("link", name="Beginning").click()
+        tab.get_by_text("line 0 of", exact=False).wait_for()
+        shown = tab.locator(".log .line")
+        seen = shown.count()
+        tab.get_by_role("link", name="Later").click()
+        tab.wait_for_url("**from=*")
+        tab.get_by_text(f"line {seen} of", exact=False).wait_for()
+        tab.get_by_role("link", name="Earlier").click()
+        tab.get_by_text("line 0 of", exact=False).wait_for()

@@ -190,7 +190,7 @@ def test_files_are_dropped_on_the_page(signed_in: Page, portal: Portal) -> None:
         }""",
         dragged,
     )
-    assert said == ["The files are on their way. Stay on this page until they are stored."]
+    assert "The files are on their way. Stay on this page until they are stored." in said
     see(signed_in, "2 files are stored.")
     assert downloaded(signed_in, "one.bin") == CONTENT
     assert downloaded(signed_in, "two.bin") == b"\x01\x02\x03"

@@ -165,7 +165,7 @@ def test_the_reviews_are_learned_compared_put_in_use_and_asked(portal: Portal, t
     tab.get_by_role("link", name="Train a model").click()
     assert tab.get_by_label("Database").input_value() == "sample:reviews"
     choose_table(tab)
-    tab.get_by_text("Of 400 rows, batches have 17 in training and 8 in the test").wait_for()
+    tab.get_by_text("Of 400 rows, batches have 16 in training and 8 in the test").wait_for()
     tab.get_by_label("Limit of rows").press_sequentially("20")
     tab.get_by_text("Of 20 rows, batches have 4 in training and 2 in the test").wait_for()
     tab.get_by_label("Share that trains").fill("0.6")

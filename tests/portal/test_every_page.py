@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_ibmodels.reports.html import page
-from tests.portal.conftest import open_tab, violations
+from tests.portal.conftest import PICTURES, open_tab, violations
 from tests.portal.every_page import EveryPage, Shown, Who, sign_in_as
-from tests.reports.html_samples import DIFFERING, PASSED, TOO_LOW, TRAINING_FAILED, report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,10 +76,24 @@ STRUCTURE = """() => {
 }"""
 
 
+TEXT = """() => {
+  const main = document.querySelector("main").cloneNode(true);
+  main.querySelectorAll("noscript, .script, [hidden], time, datalist").forEach(element => element.remove());
+  return main.textContent;
+}"""
+
+
 def test_every_page_in_every_look(browser: Browser, portal: EveryPage, pictures: Path) -> None:
+    """Each page is whole in each look, by keyboard, and without JavaScript.
+
+    Without it the same words are there, but for suggestions, ages, and sentences that are only for those with it or
+    without it. One test, because each page takes some time to reach.
+    """
     faults: list[str] = []
+    words: dict[str, list[str]] = {}
     with open_tab(browser, portal) as tab:
         for shown in visited(tab, portal):
+            words[shown.name] = sorted(tab.evaluate(TEXT).split())
             found = list(tab.evaluate(STRUCTURE))
             for width, scheme, rules in LOOKS:
                 tab.set_viewport_size({"width": width, "height": 800})
@@ -89,10 +101,14 @@ def test_every_page_in_every_look(browser: Browser, portal: EveryPage, pictures:
                 scrolls = tab.evaluate("document.documentElement.scrollWidth")
                 found += [f"{scrolls} px wide at {width}"] if scrolls != width else []
                 found += violations(tab, *rules)
-                tab.screenshot(path=pictures / f"{shown.name}-{width}-{scheme}.png", full_page=True)
+                if PICTURES in os.environ:  # they take a third of the time
+                    tab.screenshot(path=pictures / f"{shown.name}-{width}-{scheme}.png", full_page=True)
             found += unreached(tab)
             faults += [f"{shown.name}: {fault}" for fault in found]
     assert faults == []
+    with open_tab(browser, portal, java_script_enabled=False) as tab:
+        for shown in visited(tab, portal):
+            assert shown.is_moving or sorted(tab.evaluate(TEXT).split()) == words[shown.name], shown.name
 
 
 # --- keyboard ---
@@ -156,27 +172,6 @@ def skip_link_faults(tab: Page) -> list[str]:
     return [] if found == "content" else [f"the skip link leads to {found!r}"]
 
 
-# --- without JavaScript ---
-
-TEXT = """() => {
-  const main = document.querySelector("main").cloneNode(true);
-  main.querySelectorAll("noscript, .script, [hidden], time, datalist").forEach(element => element.remove());
-  return main.textContent;
-}"""
-
-
-def test_no_page_needs_javascript(browser: Browser, portal: EveryPage) -> None:
-    """The same words are there, but for suggestions, ages, and sentences for those with JavaScript or without it."""
-    texts: list[dict[str, list[str]]] = []
-    moving = {shown.name for shown in portal.pages() if shown.is_moving}
-    for has_script in (True, False):
-        with open_tab(browser, portal, java_script_enabled=has_script) as tab:
-            texts.append({shown.name: sorted(tab.evaluate(TEXT).split()) for shown in visited(tab, portal)})
-    plain, rich = texts
-    for name in plain.keys() - moving:
-        assert plain[name] == rich[name], name
-
-
 # --- parts that renew themselves ---
 
 
@@ -198,70 +193,3 @@ def test_a_part_that_renews_itself_keeps_focus_and_place_and_says_what_is_new(
         portal.api("jobs/cancel", {"job_id": started})
         news.get_by_text("1 queued, 1 running").wait_for()
         assert tab.evaluate("document.activeElement.id") == f"job-{portal.running}"
-
-
-# --- the report of pytest ---
-
-COLOURS = """() => Object.fromEntries([...document.styleSheets].flatMap(sheet => [...sheet.cssRules])
-  .filter(rule => rule.selectorText === ":root").flatMap(rule => [...rule.style]).filter(name => name.startsWith("--"))
-  .map(name => [name, getComputedStyle(document.documentElement).getPropertyValue(name)]))"""
-
-
-def test_the_report_of_pytest_has_the_colours_of_the_portal(
-    browser: Browser, portal: EveryPage, pictures: Path, tmp_path: Path
-) -> None:
-    written = tmp_path / "report.html"
-    written.write_text(page(report(PASSED, TOO_LOW, DIFFERING, TRAINING_FAILED)), encoding="utf-8")
-    with open_tab(browser, portal) as tab, contextlib.closing(browser.new_page()) as other:
-        tab.goto("/portal/sign-in")
-        other.goto(written.as_uri())
-        for width, scheme, _rules in LOOKS:
-            for one in (tab, other):
-                one.set_viewport_size({"width": width, "height": 800})
-                one.emulate_media(color_scheme=scheme)
-            colours = other.evaluate(COLOURS)
-            assert len(colours) > 15
-            assert colours == tab.evaluate(COLOURS)
-            assert violations(other) == []
-            other.screenshot(path=pictures / f"report-of-pytest-{width}-{scheme}.png", full_page=True)
-
-
-# --- long logs ---
-
-SLOWEST = """() => {
-  window.slowest = 0;
-  let last = performance.now();
-  const next = () => {
-    const now = performance.now();
-    window.slowest = Math.max(window.slowest, now - last);
-    last = now;
-    requestAnimationFrame(next);
-  };
-  requestAnimationFrame(next);
-}"""
-
-
-def test_a_long_log_is_read_in_parts_and_does_not_stop_the_page(browser: Browser, portal: EveryPage) -> None:
-    """A job writes 20 MiB while its page is open: the page follows, and answers all the time."""
-    portal.api("jobs/cancel", {"job_id": portal.queued})
-    portal.api("jobs/cancel", {"job_id": portal.running})
-    job_id = portal.train_shown("talk", mebibytes=20)
-    with open_tab(browser, portal) as tab:
-        sign_in_as(tab, "ada")
-        tab.goto(f"/portal/jobs/{job_id}")
-        tab.evaluate(SLOWEST)
-        tab.locator("#log").get_by_text("the last line").wait_for()
-        assert tab.evaluate("slowest") < 1000
-        assert tab.locator("#log .line").count() <= 1000
-        tab.get_by_role("link", name="First error").click()
-        assert tab.locator("#first-error").inner_text().strip() == "ERROR: row 17 has no label"
-        assert tab.locator("#first-error").evaluate("line => line.getBoundingClientRect().top") < 720
-        tab.get_by_role("link", name="Beginning").click()
-        tab.get_by_text("line 0 of", exact=False).wait_for()
-        shown = tab.locator(".log .line")
-        seen = shown.count()
-        tab.get_by_role("link", name="Later").click()
-        tab.wait_for_url("**from=*")
-        tab.get_by_text(f"line {seen} of", exact=False).wait_for()
-        tab.get_by_role("link", name="Earlier").click()
-        tab.get_by_text("line 0 of", exact=False).wait_for()
