@@ -351,7 +351,7 @@ def test_two_environments_on_two_workers_push_once_each(project: Project, server
     assert [len(names) for names in workers.values()] == [1, 1]
     assert workers["one"] != workers["two"]
     result.stdout.fnmatch_lines(
-        ["  First on one: training, STARTED, *", "*= model tests =*", "First on *: trained in *"]
+        ["  First on one: training, * 1 more to train", "*= model tests =*", "First on *: trained in *"]
     )
 
 
