@@ -25,6 +25,10 @@ LOOKS: tuple[tuple[int, Any, tuple[str, ...]], ...] = (
 """Width, colours and rules of axe-core, none being all: those that depend on the look are checked in each."""
 
 
+SOME = 4
+"""All pages take two minutes: where no pictures are kept, every fourth page is looked at."""
+
+
 @pytest.fixture(scope="module")
 def portal(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Iterator[EveryPage]:
     running = EveryPage(tmp_path_factory.mktemp("every-page") / "data", tiny_bert)
@@ -33,9 +37,9 @@ def portal(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Iterato
 
 
 def visited(tab: Page, portal: EveryPage) -> Iterator[Shown]:
-    """Open each page, one after the other, each as the person whose page it is."""
+    """Open the pages, one after the other, each as the person whose page it is."""
     who: Who = "nobody"
-    for shown in portal.pages():
+    for shown in portal.pages()[:: 1 if PICTURES in os.environ else SOME]:
         if shown.who != who:
             tab.context.clear_cookies()
             sign_in_as(tab, shown.who)
