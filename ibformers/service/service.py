@@ -65,19 +65,18 @@ class TuningService:
         if operation == "predict":
             return as_json(self._predictor(settings).predict(request))
         tuning = Tuning(settings, DatabaseRows("sqlite://"))
-        if operation == "check":
-            tuning.check(request)
-            return None
-        of_model: dict[str, Callable[[], BaseModel]] = {
+        of_model: dict[str, Callable[[], BaseModel | None]] = {
+            "check": lambda: tuning.check(request),
             "override": lambda: tuning.override(request),
             "rollback": lambda: tuning.rollback(request),
             "discard": lambda: tuning.discard(request),
             "show": tuning.show,
         }
         if operation not in of_model:
-            known = ", ".join(["check", *of_model, "predict", *without_model])
+            known = ", ".join([*of_model, "predict", *without_model])
             raise RequestRefused(f"There is no operation {operation!r}: there are {known}.")
-        return of_model[operation]().model_dump(mode="json")
+        answer = of_model[operation]()
+        return None if answer is None else answer.model_dump(mode="json")
 
     def _predictor(self, settings: dict[str, Any]) -> Predictor:
         key = json.dumps(settings, sort_keys=True, default=str)

@@ -10,6 +10,10 @@ class SandboxError(Exception):
     """A request that cannot be served: HTTP 200, with the text as ``msg`` (Instabase protocol, "Errors")."""
 
 
+class NoPackageError(SandboxError):
+    """A request names no code, and no published package has the module."""
+
+
 class BodyTooLargeError(SandboxError):
     """The request body is over the limit: HTTP 413."""
 

@@ -6,12 +6,11 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response
 
-from pytest_ibmodels.sandbox.errors import SandboxError
+from pytest_ibmodels.sandbox.errors import NoPackageError, SandboxError
 from pytest_ibmodels.sandbox.portal.formats import url_part
 from pytest_ibmodels.sandbox.portal.forms import Done
 from pytest_ibmodels.sandbox.portal.tuned import (
     Model,
-    NoCodeError,
     chosen_code,
     label_rows,
     listed_models,
@@ -36,7 +35,7 @@ def _model_list(visit: Visit, abandoned: threading.Event) -> Response:
     found, problem, has_code = [], "", True
     try:
         found = listed_models(visit, abandoned)
-    except NoCodeError:
+    except NoPackageError:
         has_code = False
     except SandboxError as error:
         problem = str(error)

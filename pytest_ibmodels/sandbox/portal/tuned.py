@@ -7,20 +7,15 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from starlette.responses import Response
 
-from pytest_ibmodels.sandbox.errors import SandboxError
+from pytest_ibmodels.sandbox.errors import NoPackageError, SandboxError
 from pytest_ibmodels.sandbox.portal.earlier_training import newest_tuning
 from pytest_ibmodels.sandbox.portal.visits import Visit
 from pytest_ibmodels.sandbox.services.job_requests import ShownRequest
-from pytest_ibmodels.sandbox.services.tuning import DEFAULT_MODULE
 
 T = TypeVar("T")
 ModelHandler = Callable[[Visit, threading.Event], Response]
 
 _SEPARATOR = ","
-
-
-class NoCodeError(SandboxError):
-    """No training code that tunes models is here: none was pushed, and no published package has it."""
 
 
 class _Facts(BaseModel):
@@ -187,18 +182,20 @@ def ask(
     """Ask the tuning code that the visit chooses.
 
     Raises:
-        NoCodeError: No code is here.
+        NoPackageError: No code is here.
         SandboxError: The code cannot be found, fails, or refuses the request.
     """
     settings = {"model_name": model} if model else {}
     code = packages_of(chosen_code(visit))
-    if not code and not any(DEFAULT_MODULE in row.modules for row in visit.tenant.store.packages.all()):
+    try:
+        return visit.tenant.tuning.answer(code, operation, settings, dict(request or {}), abandoned)
+    except NoPackageError:
+        # The service's sentence speaks to programs.
         msg = (
             "No code that trains and answers for models is here yet: publish it with pytest --publish-only, or push it "
             "and name its folder on the page Models."
         )
-        raise NoCodeError(msg)
-    return visit.tenant.tuning.answer(code, operation, settings, dict(request or {}), abandoned)
+        raise NoPackageError(msg) from None
 
 
 def read_answer(kind: type[T], answer: Any, operation: str) -> T:

@@ -8,7 +8,7 @@ from pathlib import Path
 from semver import Version
 
 from pytest_ibmodels.instabase.wire_marketplace import MarketplaceApp
-from pytest_ibmodels.sandbox.errors import SandboxError
+from pytest_ibmodels.sandbox.errors import NoPackageError, SandboxError
 from pytest_ibmodels.sandbox.services.packages import DESCRIPTION, PackageId, parse_package_id
 from pytest_ibmodels.sandbox.settings import Settings
 from pytest_ibmodels.sandbox.storage.archives import extract, pack, translate_zip_errors
@@ -120,7 +120,8 @@ class Marketplace:
         keeps when the version is unpublished.
 
         Raises:
-            SandboxError: No package, or several with other names, have the module.
+            NoPackageError: No package has the module.
+            SandboxError: Several packages with other names have it.
         """
         rows = [row for row in self._store.packages.all() if module in row.modules]
         if not rows:
@@ -128,7 +129,7 @@ class Marketplace:
                 f"run_train: no 'script_packages' given, and no published package has a module {module!r}; "
                 "push the code and name its folder, or publish a package that has it"
             )
-            raise SandboxError(msg)
+            raise NoPackageError(msg)
         names = sorted({row.name for row in rows})
         if len(names) > 1 and module not in names:
             msg = (

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_ibmodels.instabase.wire import TrainRequest
-from pytest_ibmodels.sandbox.errors import SandboxError
+from pytest_ibmodels.sandbox.errors import NoPackageError, SandboxError
 from pytest_ibmodels.sandbox.execution.secrets import Secrets
 from pytest_ibmodels.sandbox.execution.served import Served, ServedSpec, TunedModels
 from pytest_ibmodels.sandbox.execution.tuning_worker import FACTORY
@@ -59,6 +59,7 @@ class Tunings:
         """Answer a request with the pushed code; setting ``abandoned`` ends the wait for a busy process.
 
         Raises:
+            NoPackageError: No code is named, and none is published.
             SandboxError: The code cannot be found, fails, or refuses the request.
         """
         with hold(self._lock, abandoned):
@@ -111,7 +112,7 @@ class Tunings:
             return self._training.code(request)
         except SandboxError as error:
             msg = f"tuning: {str(error).removeprefix('run_train: ')}"
-            raise SandboxError(msg) from None
+            raise (NoPackageError if isinstance(error, NoPackageError) else SandboxError)(msg) from None
 
     def _spec(self, code: Code) -> ServedSpec:
         version = code.published or json.dumps([(str(folder), fingerprint(folder)) for folder in code.packages])
