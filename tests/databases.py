@@ -81,24 +81,40 @@ def write_tokenizer(folder: Path, max_tokens: int) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
 
 
-@pytest.fixture(scope="session")
-def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A BERT without a head, with random weights and MiniLM's tokenizer."""
+def save_tiny_model(folder: Path, model: str, layers: int, max_tokens: int) -> Path:
+    """Save a model with random weights and MiniLM's tokenizer, small enough to train in no time.
+
+    Args:
+        folder: folder of the model.
+        model: name of its class in transformers, whose config is named likewise.
+        layers: number of layers.
+        max_tokens: number of tokens that it reads.
+    """
     from ibformers.trainer.threads import let_waiting_threads_sleep
 
     let_waiting_threads_sleep()
     import torch
-    from transformers import BertConfig, BertModel
+    import transformers
 
-    folder = tmp_path_factory.mktemp("tiny-bert")
     torch.manual_seed(3)
-    config = BertConfig(
-        hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64, max_position_embeddings=64
+    made = getattr(transformers, model)
+    config = made.config_class(
+        hidden_size=32,
+        num_hidden_layers=layers,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=max_tokens,
     )
-    BertModel(config).save_pretrained(folder)
-    write_tokenizer(folder, 64)
+    made(config).save_pretrained(folder)
+    write_tokenizer(folder, max_tokens)
     import_trainer()
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT without a head."""
+    return save_tiny_model(tmp_path_factory.mktemp("tiny-bert"), "BertModel", 1, 64)
 
 
 @pytest.fixture

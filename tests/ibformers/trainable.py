@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.databases import import_trainer, write_tokenizer
+from tests.databases import save_tiny_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -141,22 +141,8 @@ def write_people(drive: FolderDrive, *, training: int = 12, test: int = 4, unann
 
 @pytest.fixture(scope="session")
 def tiny_layoutlm(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A LayoutLM with random weights and MiniLM's tokenizer, small enough to train in no time."""
-    from ibformers.trainer.threads import let_waiting_threads_sleep
-
-    let_waiting_threads_sleep()
-    import torch
-    from transformers import LayoutLMConfig, LayoutLMForTokenClassification
-
-    folder = tmp_path_factory.mktemp("tiny-layoutlm")
-    torch.manual_seed(3)
-    config = LayoutLMConfig(
-        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, max_position_embeddings=128
-    )
-    LayoutLMForTokenClassification(config).save_pretrained(folder)
-    write_tokenizer(folder, 128)
-    import_trainer()
-    return folder
+    """A LayoutLM with a head that has learned nothing."""
+    return save_tiny_model(tmp_path_factory.mktemp("tiny-layoutlm"), "LayoutLMForTokenClassification", 2, 128)
 
 
 @pytest.fixture(scope="session")

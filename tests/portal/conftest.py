@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import ibformers
 from tests.portal.client import Person
 from tests.portal.pushed import FILES, FOLDER, PACKAGE
 from tests.sandbox.running import TOKEN, RunningSandbox
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 PICTURES = "PORTAL_PICTURES"
 """Environment variable: folder that keeps the pictures of pages, also of a page at which a test failed."""
+CODE = "acme/code/fs/Drive/ibformers"
+"""Folder of the training code, mounted from this project."""
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 
@@ -49,6 +52,18 @@ def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
     """One sandbox for all tests, which share its jobs."""
     running = Portal(tmp_path_factory.mktemp("portal") / "data", "--max-jobs", "2", "--portal-code")
     running.push(FOLDER, FILES)
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="session")
+def tuning_portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
+    """One sandbox with the training code in its drive, for all tests of tuned models."""
+    mount = f"{CODE}={Path(ibformers.__file__).parent}"
+    data = tmp_path_factory.mktemp("tuning") / "data"
+    running = Portal(data, "--max-jobs", "2", "--portal-code", "--mount", mount, preload=True)
+    # The server imports the libraries first, in the background.
+    running.http.get("/api/v1/tuning/models", params={"script_packages": CODE}, timeout=120)
     yield running
     running.close()
 
@@ -126,6 +141,14 @@ def signed_in(tab: Page) -> Page:
     """A tab in which a person is signed in."""
     sign_in(tab)
     return tab
+
+
+@pytest.fixture
+def plain(browser: Browser, portal: Portal) -> Iterator[Page]:
+    """A tab without JavaScript in which a person is signed in."""
+    with open_tab(browser, portal, java_script_enabled=False) as page:
+        sign_in(page)
+        yield page
 
 
 def sign_in(tab: Page, token: str = TOKEN) -> None:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import ibformers
 from pytest_ibmodels.sandbox.portal.predictions import record_of_text
-from tests.portal.conftest import Portal, sign_in
+from tests.portal.conftest import CODE, Portal, sign_in
 from tests.portal.pushed import FILES, FOLDER, HOSTILE, HOSTILE_NAMES
 from tests.sandbox.pushed import model_package
 from tests.sandbox.running import TOKEN, zipped
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 Who = Literal["ada", "newcomer", "nobody"]
 
 TOKENS = {"ada": TOKEN, "newcomer": "other-token"}
-CODE = "acme/code/fs/Drive/ibformers"
 DRIVE = "acme/receipts/fs/Files"
 MODEL = "words"
 SETTINGS = {"model_name": "reviews", "num_labels": 5}
@@ -55,6 +54,18 @@ class Shown:
             self.then(tab)
 
 
+def fill(portal: Portal) -> None:
+    """Put files in the drive, and publish packages."""
+    for number, size in enumerate((48_213, 51_904, 47_388, 60_127), start=1):
+        portal.write(f"{DRIVE}/scans/receipt-{number:03}.ibmsg", b"x" * size)
+    portal.write(f"{DRIVE}/scans/labels/fields.json", "{}")
+    for version in ("1.0.0", "1.1.0", "1.2.0"):
+        content = zipped({"package.json": json.dumps({"name": "receipts", "version": version}), "receipts/a.py": ""})
+        portal.write(f"{DRIVE}/receipts.ibsolution", content)
+        portal.api("marketplace/publish", {"ibsolution_path": f"{DRIVE}/receipts.ibsolution"})
+    portal.api("marketplace/install", {"name": "receipts", "version": "1.1.0"})
+
+
 class EveryPage(Portal):
     """A sandbox with jobs in every state, models in every state, files and packages; and a token that has nothing."""
 
@@ -73,9 +84,7 @@ class EveryPage(Portal):
             raise
 
     def _add_files(self) -> None:
-        for number, size in enumerate((48_213, 51_904, 47_388, 60_127), start=1):
-            self.write(f"{DRIVE}/scans/receipt-{number:03}.ibmsg", b"x" * size)
-        self.write(f"{DRIVE}/scans/labels/fields.json", "{}")
+        fill(self)
         many, strange, empty = (self.folder / "drive" / DRIVE / name for name in ("many", "strange", "empty"))
         for folder, names in (
             (many, [f"page-{number:03}.json" for number in range(120)]),
@@ -85,13 +94,6 @@ class EveryPage(Portal):
             folder.mkdir()
             for name in names:
                 (folder / name).touch()
-        for version in ("1.0.0", "1.1.0", "1.2.0"):
-            content = zipped(
-                {"package.json": json.dumps({"name": "receipts", "version": version}), "receipts/a.py": ""}
-            )
-            self.write(f"{DRIVE}/receipts.ibsolution", content)
-            self.api("marketplace/publish", {"ibsolution_path": f"{DRIVE}/receipts.ibsolution"})
-        self.api("marketplace/install", {"name": "receipts", "version": "1.1.0"})
 
     def _add_models(self, base_model: Path) -> None:
         """One with all versions, one that was never trained, and a registered one."""

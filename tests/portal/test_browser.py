@@ -57,11 +57,10 @@ def test_a_person_signs_in_follows_a_training_and_cancels_it(portal: Portal, tab
     assert "/portal/sign-in" in tab.url
 
 
-def test_everything_works_without_javascript(browser: Browser, portal: Portal) -> None:
+def test_everything_works_without_javascript(portal: Portal, plain: Page) -> None:
     job_id = portal.train_shown(until="never", pause=0)
-    context = browser.new_context(base_url=portal.url, java_script_enabled=False)
-    tab = context.new_page()
-    sign_in(tab)
+    tab = plain
+    tab.goto("/portal/jobs")
     tab.get_by_label("State").select_option("running")
     tab.get_by_role("button", name="Filter").click()
     tab.locator(f"#job-{job_id}").click()
@@ -72,7 +71,6 @@ def test_everything_works_without_javascript(browser: Browser, portal: Portal) -
     tab.get_by_role("link", name="Cancel…").click()
     tab.get_by_role("button", name="Cancel the job").click()
     assert "The job is cancelled." in tab.locator("main").inner_text()
-    context.close()
 
 
 def test_a_session_that_ends_stops_the_page_and_says_so(portal: Portal, signed_in: Page) -> None:

@@ -53,14 +53,6 @@ def ada(browser: Browser, portal: Portal, request: pytest.FixtureRequest) -> Ite
         yield page
 
 
-@pytest.fixture
-def plain(browser: Browser, portal: Portal) -> Iterator[Page]:
-    """A tab without JavaScript in which ada is signed in: for pages that have none of their own."""
-    with open_tab(browser, portal, java_script_enabled=False) as page:
-        sign_in(page)
-        yield page
-
-
 def go(tab: Page, page: str) -> None:
     tab.get_by_role("navigation", name="Pages").get_by_role("link", name=page).click()
     tab.get_by_role("heading", name=page, level=1).wait_for()
@@ -320,6 +312,10 @@ def test_the_drive_and_the_marketplace_need_no_mouse(signed_in: Page, portal: Po
         message = f"{wanted} is not reached"
         raise AssertionError(message)
 
+    def press_on(wanted: Locator, key: str = "Enter") -> None:
+        reach(wanted)
+        keys.press(key)
+
     tab.goto("/portal/drive?path=acme/kept/fs/Typed")
     reach(tab.get_by_label("Name", exact=True))
     keys.type("inner")
@@ -327,32 +323,25 @@ def test_the_drive_and_the_marketplace_need_no_mouse(signed_in: Page, portal: Po
     see(tab, "The folder “inner” is made.")
     # Expected before the field is reached: a busy page could get the key before it is told to open no dialog.
     with tab.expect_file_chooser() as chooser:
-        reach(tab.get_by_label("Files", exact=True))
-        keys.press("Enter")
+        press_on(tab.get_by_label("Files", exact=True))
     chooser.value.set_files(file)
-    reach(tab.get_by_role("button", name="Upload", exact=True))
-    keys.press("Enter")
+    press_on(tab.get_by_role("button", name="Upload", exact=True))
     see(tab, "“typed.txt” is stored.")
     reach(tab.get_by_role("link", name="typed.txt", exact=True))
     with tab.expect_download() as waiting:
         keys.press("Enter")
     assert Path(waiting.value.path()).read_bytes() == CONTENT
-    reach(tab.get_by_role("link", name="Delete typed.txt…"))
-    keys.press("Enter")
+    press_on(tab.get_by_role("link", name="Delete typed.txt…"))
     tab.get_by_role("heading", name="Delete typed.txt?").wait_for()
-    reach(tab.get_by_role("button", name="Delete", exact=True))
-    keys.press("Space")
+    press_on(tab.get_by_role("button", name="Delete", exact=True), "Space")
     see(tab, "The file “typed.txt” is deleted.")
 
     tab.goto("/portal/marketplace")
-    reach(tab.get_by_role("button", name="Install typed 1.0.0"))
-    keys.press("Enter")
+    press_on(tab.get_by_role("button", name="Install typed 1.0.0"))
     see(tab, "typed 1.0.0 is installed.")
-    reach(tab.get_by_role("link", name="Unpublish typed 1.0.0…"))
-    keys.press("Enter")
+    press_on(tab.get_by_role("link", name="Unpublish typed 1.0.0…"))
     tab.get_by_role("heading", name="Unpublish typed 1.0.0?").wait_for()
-    reach(tab.get_by_role("button", name="Unpublish", exact=True))
-    keys.press("Enter")
+    press_on(tab.get_by_role("button", name="Unpublish", exact=True))
     see(tab, "typed 1.0.0 is unpublished.")
 
 

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import ibformers
 from tests.portal.client import Person, hidden_fields, text_of
-from tests.portal.conftest import Portal, violations
+from tests.portal.conftest import CODE, Portal, violations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
     import httpx
     from playwright.sync_api import Page
 
-CODE = "acme/code/fs/Drive/ibformers"
 TRAIN = "/portal/train"
 ARGUMENTS = {"evaluation_strategy": "steps", "learning_rate": "0.01", "num_train_epochs": "1"}
 NONE = "\N{EN DASH}"
@@ -28,15 +25,8 @@ HOSTILE = "<script>alert(1)</script>\"'>\u202e"
 
 
 @pytest.fixture(scope="module")
-def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
-    """A sandbox with the training code in its drive."""
-    data = tmp_path_factory.mktemp("models") / "data"
-    mount = f"{CODE}={Path(ibformers.__file__).parent}"
-    running = Portal(data, "--max-jobs", "2", "--portal-code", "--mount", mount, preload=True)
-    # The server imports the libraries first, in the background.
-    running.http.get("/api/v1/tuning/models", params={"script_packages": CODE}, timeout=120)
-    yield running
-    running.close()
+def portal(tuning_portal: Portal) -> Portal:
+    return tuning_portal
 
 
 class Form:
@@ -112,9 +102,8 @@ def test_the_way_from_a_table_to_a_prediction(
     assert done[0].headers["location"] == done[1].headers["location"]
     after = text_of(person.get(done[0].headers["location"]))
     assert f"reviews is now version {first['version']}" in after
-    entries = [entry for entry in portal.audit() if entry[2] == "override"]
+    entries = [entry for entry in portal.audit() if entry[1:3] == ("model reviews", "override")]
     assert len(entries) == 1
-    assert entries[0][1] == "model reviews"
     assert entries[0][4] == first["version"]
 
     answer = person.send(
@@ -155,7 +144,7 @@ def test_the_way_from_a_table_to_a_prediction(
     assert person.send(back, back).status_code == 303
     assert person.post(back, earlier).status_code == 409, "rolled back by another tab: a second press would undo it"
     assert portal_versions(portal)["previous"] == first["version"]
-    assert [entry[2] for entry in portal.audit()].count("roll back") == 1
+    assert [entry[1:3] for entry in portal.audit()].count(("model reviews", "roll back")) == 1
 
 
 def portal_versions(portal: Portal) -> dict[str, Any]:
