@@ -11,6 +11,7 @@ from pytest_ibmodels.spec.environment_entries import LimitsEntry
 from pytest_ibmodels.spec.messages import closest, is_a, number_hint, quoted, quotes_hint
 from pytest_ibmodels.spec.reader import Document, LocatedDict, LocatedList
 from pytest_ibmodels.spec.values import COLUMN_PATTERN, PER_FIELD, TABLE_PATTERN, invalid_character
+from pytest_ibmodels.verdicts.metrics import is_low_better
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -161,6 +162,8 @@ def _hint(details: ErrorDetails) -> str:
     if kind == "dict_type" and len(path) == 2 and path[0] == "metrics" and isinstance(value, int | float):
         if path[1] in PER_FIELD:
             return f": a minimum belongs to a field, `FIELD: {value}`"
+        if is_low_better(str(path[1])):
+            return f": it should be low, so write `{{max: {value}}}`, or bounds for each field"
         return f": write `{{min: {value}}}` or `{{max: {value}}}`, or bounds for each field"
     return ""
 
