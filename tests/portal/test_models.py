@@ -250,7 +250,7 @@ def test_parts_of_the_form_are_renewed_alone(person: Person) -> None:
     names = person.get(f"{TRAIN}/arguments?code={CODE}", HX_Request="true").text
     assert '<option value="learning_rate">default: 0.00015</option>' in names
     listed = text_of(person.get(f"{TRAIN}/arguments?code={CODE}"))
-    assert "per_device_train_batch_size square root of the rows, at most 32" in listed
+    assert "per_device_train_batch_size square root of the rows, at most 16" in listed
 
 
 def test_models_need_code(person: Person) -> None:

@@ -14,7 +14,7 @@ from ibformers.tasks.text_classification.arguments import DEFAULTS, REFUSED, WIT
 
 CHOSEN = {
     "output_dir": "a folder that is deleted",
-    "per_device_train_batch_size": "square root of the rows, at most 32",
+    "per_device_train_batch_size": "square root of the rows, at most 16",
     "per_device_eval_batch_size": "square root of the rows, at most 32",
     "train_sampling_strategy": "rows of similar length in one batch",
     "bf16": "the fastest choice for the machine",

@@ -12,7 +12,7 @@ from transformers import set_seed
 from ibformers.registry.store import Version
 from ibformers.tasks.text_classification.answers import Prediction, RowCounts, RowTestPart, TrainAnswer
 from ibformers.tasks.text_classification.arguments import TrainingSize, check_arguments, training_arguments
-from ibformers.tasks.text_classification.batch_size import automatic_batch_size
+from ibformers.tasks.text_classification.batch_size import automatic_batch_sizes
 from ibformers.tasks.text_classification.calibration import calibrate
 from ibformers.tasks.text_classification.comparison import Evaluation, compare, label_numbers, metric_intervals
 from ibformers.tasks.text_classification.dataset import (
@@ -234,7 +234,8 @@ class TrainingRun:
 
     def _arguments(self, parts: _Parts) -> TrainingArguments:
         train, test = len(parts.train), len(parts.test)
-        size = TrainingSize(train, automatic_batch_size(train), automatic_batch_size(test))
+        batch = automatic_batch_sizes(train, test)
+        size = TrainingSize(train, batch["train"], batch["test"])
         arguments = training_arguments(self._checked, size, self._checkpoints)
         logger.info(
             "%d rows to learn from in batches of %d, %d rows to test in batches of %d, %g epochs",

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 PAD_TO = 16
 """Lengths are padded to multiples of this number; with fewer shapes, torch's CPU kernels keep fewer buffers."""
 
-NEIGHBOURS = 3.0
+NEIGHBOURS = 1.5
 """Square of the distance, in labels, at which a target falls to 1/e of the right label's target."""
 
 logger = logging.getLogger("ibformers.tuning")

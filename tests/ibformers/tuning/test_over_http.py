@@ -63,6 +63,8 @@ def check_the_lists(sandbox: RunningSandbox, url: str) -> None:
     assert ([column["name"] for column in table["columns"]], table["rows"]) == (["ReviewLabel", "ReviewText"], 120)
     sizes = sandbox.api("tuning/batch_sizes", {"script_packages": [CODE], "request": {"rows": 20}})
     assert (sizes["train"], sizes["test"]) == (4, 2)
+    sizes = sandbox.api("tuning/batch_sizes", {"script_packages": [CODE], "request": {"rows": 10_000}})
+    assert (sizes["train"], sizes["test"]) == (16, 32)
     arguments = sandbox.api("tuning/arguments", {"script_packages": [CODE]})["arguments"]
     assert {"name": "learning_rate", "default": "0.00015"} in [
         {key: one[key] for key in ("name", "default")} for one in arguments
