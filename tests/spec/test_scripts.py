@@ -12,11 +12,6 @@ from tests.spec.yamlfiles import said, written
 MAILS = "A:\n  env: sandbox\n  function: mytrainer.train\n  data: ./train.csv\n  time_limit: 60\n"
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "model_tests.yaml"
-
-
 def test_a_function_and_what_belongs_to_it(file: Path) -> None:
     text = MAILS.replace("./train.csv", "[../x/train.csv, /srv/a/fs/b, /me/data/fs/D/i, me/data/fs/D/images/]")
     tests, _ = load(written(file, text + "  better_than_current: {max_drop: 0.01}\n  inference: false\n"), None)

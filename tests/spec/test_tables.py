@@ -29,11 +29,6 @@ STARS = "A:\n  env: e\n  table: iris.Review\n  columns: [Stars, Text]\n  time_li
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "model_tests.yaml"
-
-
-@pytest.fixture
 def environments(tmp_path: Path) -> Path:
     return tmp_path / "environments.yaml"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from textwrap import dedent
+from textwrap import dedent, indent
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +12,13 @@ from pytest_ibmodels.spec import SpecError
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+RIGHT = """\
+env: sandbox
+ibannotator: me/repo/fs/Drive/a.ibannotator
+time_limit: 60
+"""
+"""The keys of a valid model test."""
 
 
 def written(file: Path, text: str) -> Path:
@@ -24,3 +31,8 @@ def said(call: Callable[[], object]) -> list[str]:
     with pytest.raises(SpecError) as caught:
         call()
     return [f"{problem.line}:{problem.column}: {problem.message}" for problem in caught.value.problems]
+
+
+def entry(*lines: str, name: str = "A") -> str:
+    """Return a valid model test with additional lines, which start on line 5."""
+    return f"{name}:\n{indent(RIGHT, '  ')}" + "".join(f"  {line}\n" for line in lines)
