@@ -54,7 +54,7 @@ async def main(jobs: int, environments: Path) -> None:
             await context.client.jobs.cancel(job_id)
     finally:
         await session.close()
-    print("goals: within 8 s for the first job, within 2 s for later ones")
+    print("goals: within 8 s for the first job, within 1.5 s for later ones")
 
 
 @contextlib.contextmanager
