@@ -22,6 +22,10 @@ R = TypeVar("R")
 MAX_PREDICTION_THREADS = 2
 """More threads gain little on one document."""
 
+SHORT = 64
+"""Inputs with fewer tokens are predicted with one thread. Two threads wait for each other after every small operation,
+and they change the last bits of tiny inputs."""
+
 logger = logging.getLogger(__name__)
 
 _this_thread = threading.local()
@@ -54,6 +58,11 @@ def prediction_threads(limit: int = MAX_PREDICTION_THREADS) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def threads_for(tokens: int) -> int:
+    """Return the number of threads to predict an input of this many tokens with."""
+    return 1 if tokens < SHORT else MAX_PREDICTION_THREADS
 
 
 def map_in_threads(function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:

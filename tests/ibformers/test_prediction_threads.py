@@ -17,8 +17,13 @@ from ibformers.documents.ocr import parse_document
 from ibformers.tasks.extraction.decoding import FieldConstraint
 from ibformers.tasks.extraction.features import Encoder, EncodingSettings
 from ibformers.tasks.extraction.prediction import Predictor
+from ibformers.tasks.text_classification.model import load_classifier, load_tokenizer
+from ibformers.tasks.text_classification.prediction import classifier_pipeline
+from ibformers.tasks.text_classification.texts import text_reader
 from ibformers.trainer import hardware
 from ibformers.trainer.hardware import map_in_threads, prediction_threads
+from ibformers.tuning import ModelSettings
+from tests.ibformers.families import write_family
 from tests.ibformers.trainable import ocr_document
 
 
@@ -75,3 +80,17 @@ def test_a_short_document_takes_one_thread_alone_as_well(monkeypatch: pytest.Mon
     assert seen[2:] == [1, 1]
     for one, other in zip(alone, listed, strict=True):
         assert one.scores.tolist() == other.scores.tolist()
+
+
+def test_a_short_text_takes_one_thread_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(hardware, "available_cores", lambda: 2)
+    settings = ModelSettings(path=tmp_path, model_name="m")
+    source = str(write_family("BERT", tmp_path / "base"))
+    tokenizer = load_tokenizer(source, settings)
+    model = load_classifier(source, settings, tokenizer, ["no", "yes"]).model
+    pipeline = classifier_pipeline(settings, model, text_reader(model, tokenizer, "m"))
+    seen: list[int] = []
+    model.register_forward_pre_hook(lambda _model, _inputs: seen.append(torch.get_num_threads()))
+    pipeline("a text")
+    pipeline(["a text"] * 64, batch_size=64)
+    assert seen == [1, 2]

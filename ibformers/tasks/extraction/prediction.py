@@ -9,7 +9,7 @@ import numpy as np
 from ibformers.tasks.extraction.decoding import OUTSIDE, decode
 from ibformers.tasks.extraction.features import central_chunks, on_grid
 from ibformers.tasks.extraction.priors import line_edges
-from ibformers.trainer.hardware import MAX_PREDICTION_THREADS, prediction_threads
+from ibformers.trainer.hardware import prediction_threads, threads_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from ibformers.documents.document import Document
     from ibformers.tasks.extraction.decoding import FieldConstraint, WordPredictions
     from ibformers.tasks.extraction.features import Chunk, Encoder
-
-SHORT = 64
-"""Chunks with fewer tokens are predicted with one thread; the number of threads changes the last bits of tiny ones."""
 
 
 class Predictor:
@@ -59,8 +56,7 @@ class Predictor:
         if self.uses_boxes:
             inputs["bbox"] = torch.from_numpy(on_grid(chunk.boxes, self.encoder.settings.box_grid))[None]
         inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
-        threads = 1 if len(chunk.input_ids) < SHORT else MAX_PREDICTION_THREADS
-        with torch.inference_mode(), prediction_threads(threads):
+        with torch.inference_mode(), prediction_threads(threads_for(len(chunk.input_ids))):
             logits = self.model(**inputs).logits[0, torch.from_numpy(chunk.first_tokens)]
             result: NDArray[np.float64] = logits.double().softmax(dim=-1).numpy()
         return result

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from transformers import TextClassificationPipeline
 
 from ibformers.errors import RequestRefused
+from ibformers.trainer.hardware import prediction_threads, threads_for
 from ibformers.unicode import clean
 
 if TYPE_CHECKING:
@@ -79,7 +80,8 @@ class ClassifierPipeline(TextClassificationPipeline):
 
     def _forward(self, model_inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:  # type: ignore[override]
         # Other outputs, such as hidden states, cannot always be split by texts.
-        return {"logits": super()._forward(model_inputs)["logits"]}  # type: ignore[no-untyped-call]
+        with prediction_threads(threads_for(model_inputs["input_ids"].numel())):
+            return {"logits": super()._forward(model_inputs)["logits"]}  # type: ignore[no-untyped-call]
 
 
 def _preview(text: str) -> str:

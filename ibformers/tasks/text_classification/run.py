@@ -47,7 +47,7 @@ from ibformers.tasks.text_classification.training import (
     fine_tune,
     predict_logits,
 )
-from ibformers.trainer.hardware import prediction_threads, use_all_cores
+from ibformers.trainer.hardware import use_all_cores
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -280,8 +280,7 @@ class TrainingRun:
         found = []
         for row, number in zip(parts.test_rows[:count].tolist(), parts.test.labels()[:count].tolist(), strict=True):
             text = texts[row]
-            with prediction_threads():
-                (best,) = serving(text, top_k=1, truncation=True)
+            (best,) = serving(text, top_k=1, truncation=True)
             found.append(
                 Prediction(inputs=text, label=parts.labels[number], predicted=best["label"], score=best["score"])
             )

@@ -53,10 +53,8 @@ class ServedClassifier:
         Raises:
             ValueError: the document is not valid.
         """
-        from ibformers.trainer.hardware import prediction_threads
-
         text = self._text(request)
-        with self._lock, prediction_threads():
+        with self._lock:
             if self._pipeline is None:
                 self.load()
             assert self._pipeline is not None  # noqa: S101 - load either sets it or raises
