@@ -14,6 +14,9 @@ from pytest_ibmodels.sandbox.cli import main
 from tests.sandbox.running import TOKEN, RunningSandbox, all_gone
 from tests.sandbox.test_server import busy, stop_by_end_of_input, stop_by_sigint, stop_by_sigterm
 
+START_SECONDS = 60
+"""Timeout of a process that starts and ends: it imports much, and other tests may run beside it."""
+
 
 @pytest.fixture
 def made(tmp_path: Path) -> Path:
@@ -86,7 +89,7 @@ def test_nothing_is_left_when_nobody_hears_the_announcement(
     assert process.stdout is not None
     process.stdin.close()
     process.stdout.close()
-    process.wait(10)
+    process.wait(START_SECONDS)
     assert not made.exists()
 
 
@@ -104,7 +107,7 @@ def test_a_signal_while_it_starts(run: Callable[..., subprocess.Popen[bytes]], m
 
 def test_a_start_that_fails(run: Callable[..., subprocess.Popen[bytes]], made: Path) -> None:
     process = run("--mount", "nonsense")
-    _out, said = process.communicate(timeout=10)
+    _out, said = process.communicate(timeout=START_SECONDS)
     assert (process.returncode, b"expected DRIVE_FOLDER=SOURCE" in said) == (2, True)
     assert not made.exists()
 
@@ -125,7 +128,7 @@ def test_data_of_another_sandbox_stays(
 ) -> None:
     sandbox = start(data=made / "data")
     process = run()
-    assert process.wait(10) == 1
+    assert process.wait(START_SECONDS) == 1
     assert sandbox.write("a/b/fs/c/file", b"x")["status"] == "OK"
 
 
