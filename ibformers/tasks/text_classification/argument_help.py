@@ -10,19 +10,20 @@ from typing import Any
 from transformers import TrainingArguments
 
 from ibformers.tasks.text_classification.answers import ArgumentAnswer
-from ibformers.tasks.text_classification.arguments import DEFAULTS, REFUSED, WITHOUT_EFFECT
+from ibformers.tasks.text_classification.arguments import DEFAULTS, EVALUATIONS, LOG_POINTS, REFUSED, WITHOUT_EFFECT
+from ibformers.tasks.text_classification.batch_size import MAX_TEST_BATCH, MAX_TRAIN_BATCH
 
 CHOSEN = {
     "output_dir": "a folder that is deleted",
-    "per_device_train_batch_size": "square root of the rows, at most 16",
-    "per_device_eval_batch_size": "square root of the rows, at most 32",
+    "per_device_train_batch_size": f"square root of the rows, at most {MAX_TRAIN_BATCH}",
+    "per_device_eval_batch_size": f"square root of the rows, at most {MAX_TEST_BATCH}",
     "train_sampling_strategy": "rows of similar length in one batch",
     "bf16": "the fastest choice for the machine",
     "fp16": "the fastest choice for the machine",
     "use_cpu": "the fastest choice for the machine",
     "dataloader_pin_memory": "the fastest choice for the machine",
-    "logging_steps": "about 20 lines of the log",
-    "eval_steps": "about 4 evaluations",
+    "logging_steps": f"about {LOG_POINTS} lines of the log",
+    "eval_steps": f"about {EVALUATIONS} evaluations",
 }
 """Defaults that depend on the rows or the machine, in words."""
 

@@ -62,6 +62,7 @@ class Predictor:
             from ibformers.trainer.hardware import prediction_threads
 
             try:
+                # Pipelines of other tasks than classification do not choose their threads.
                 with prediction_threads():
                     return _run_pipeline(loaded, asked.inputs, asked.further)
             except RequestRefused:

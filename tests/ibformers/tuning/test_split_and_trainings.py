@@ -1,4 +1,4 @@
-"""What trainings one after the other learn and test, while their table changes."""
+"""Rows that trainings learn and test, one after the other, while their table changes."""
 
 from __future__ import annotations
 
