@@ -195,7 +195,10 @@ def test_only_jobs_whose_code_needs_torch_wait_for_it_and_find_it_imported(
     start: Callable[..., RunningSandbox],
 ) -> None:
     sandbox = start("--job-threads", "1", preload=True)
-    network = "def threads(**others):\n    from torch import get_num_threads\n    return get_num_threads()\n"
+    network = (
+        "import gc\nimport torch\n\n\n"
+        "def look(**others):\n    return [torch.get_num_threads(), gc.get_freeze_count() > 100_000, gc.isenabled()]\n"
+    )
     large = training_package() | {f"{PACKAGE}/network.py": network}
     for folder, files in (("small", training_package()), ("large", large)):
         sandbox.push(f"a/b/fs/c/{folder}", files)
@@ -215,8 +218,9 @@ def test_only_jobs_whose_code_needs_torch_wait_for_it_and_find_it_imported(
     assert found(begin("small")) == (False, False)
     assert sandbox.status(waiting)["state"] == "PENDING"
     assert found(waiting) == (True, False)
-    job = sandbox.train(f"a/b/fs/c/large/{PACKAGE}", "trainable.network.threads")
-    assert sandbox.wait(job)["results"][0]["result"] == 1
+    job = sandbox.train(f"a/b/fs/c/large/{PACKAGE}", "trainable.network.look")
+    # One thread, and no garbage collection of what is imported, but of all else.
+    assert sandbox.wait(job)["results"][0]["result"] == [1, True, True]
 
 
 def test_a_job_over_its_memory(sandbox: RunningSandbox, package: str) -> None:

@@ -35,7 +35,7 @@ class JobMonitor:
             process: The process.
             limits: What it may use.
             log: File of its output.
-            report: Takes the newest ``task_data``, ``message`` and ``peak_memory``, at most five times per second.
+            report: Takes the newest ``task_data`` and ``message`` at most five times per second, and ``peak_memory``.
             stop: Takes the reason before the process is killed for a limit.
             is_stopped: Whether the job was stopped meanwhile.
         """
@@ -53,7 +53,7 @@ class JobMonitor:
     def run(self) -> dict[str, Any] | None:
         """Monitor the process until it has ended; return its last message, or None if it sent none."""
         while True:
-            self._process.wait(_REPORT_SECONDS if self._pending else _POLL_SECONDS)
+            self._process.wait(self._pause())
             outcome = self._poll()
             if outcome is not None:
                 self._process.wait_for_exit(_GRACE_SECONDS)
@@ -70,6 +70,12 @@ class JobMonitor:
         self._log_times.record()
         self._pending["peak_memory"] = self._peak
         self._report_pending()
+
+    def _pause(self) -> float:
+        """Return the seconds until the next look at the process; a report of it ends them sooner."""
+        if not self._pending:
+            return _POLL_SECONDS
+        return max(0.0, self._reported + _REPORT_SECONDS - time.monotonic())
 
     def _poll(self) -> dict[str, Any] | None:
         """Collect the reports that have arrived; return the outcome if it is among them."""
@@ -101,7 +107,8 @@ class JobMonitor:
         self._measured = now
         used = self._process.memory_bytes(self._limits.memory)
         if used > self._peak:
-            self._peak = self._pending["peak_memory"] = used
+            self._peak = used
+            self._report({"peak_memory": used})
         reason = self._limit_violation(used, now - self._started, self._log_times.record())
         if reason is not None:
             self._stop(reason)
