@@ -151,7 +151,7 @@ def run_ours(work: Workload) -> float:
     report = JobReport(_NoJob())
     base = work.our_model()
     collator = Collator(work.encoder, pad_id=base.pad_id, uses_boxes=base.uses_boxes, seed=hyperparameters.seed)
-    summary = train(base.model, work.examples, collator, hyperparameters, report, lambda *_: None, extraction_loss)
+    summary = train(base.model, work.examples, collator, hyperparameters, report, lambda _epoch: None, extraction_loss)
     return summary.seconds
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 from dataclasses import dataclass
@@ -87,6 +88,12 @@ def quiet_transformers() -> None:
 
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+
+
+def copy_sharing_weights(model: PreTrainedModel) -> PreTrainedModel:
+    """Copy a model, but not its weights: both have the same ones, also while one is trained or moved to a GPU."""
+    weights = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    return copy.deepcopy(model, weights)
 
 
 def load_base_model(name: str, classes: Sequence[str]) -> BaseModel:

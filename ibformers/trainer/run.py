@@ -90,7 +90,7 @@ class Progress(TrainerCallback):
 class _Evaluation(TrainerCallback):
     """Callback that evaluates after every epoch but the last; the caller evaluates the finished model."""
 
-    def __init__(self, evaluate: Callable[[PreTrainedModel, float], None]) -> None:
+    def __init__(self, evaluate: Callable[[float], None]) -> None:
         self._evaluate = evaluate
 
     def on_epoch_end(
@@ -98,10 +98,10 @@ class _Evaluation(TrainerCallback):
         args: TrainingArguments,  # noqa: ARG002 - Trainer's signature
         state: TrainerState,
         control: TrainerControl,  # noqa: ARG002
-        **kwargs: Any,
+        **kwargs: Any,  # noqa: ARG002
     ) -> None:
         if state.global_step < state.max_steps:
-            self._evaluate(kwargs["model"], state.epoch or 0.0)
+            self._evaluate(state.epoch or 0.0)
 
 
 def train(
@@ -110,7 +110,7 @@ def train(
     collator: Callable[[Sequence[Example]], dict[str, Tensor]],
     hyperparameters: Hyperparameters,
     report: JobReport,
-    evaluate: Callable[[PreTrainedModel, float], None],
+    evaluate: Callable[[float], None],
     loss: Callable[[Tensor, Tensor], Tensor],
 ) -> TrainingSummary:
     """Fine-tune a model in place.
@@ -121,7 +121,7 @@ def train(
         collator: makes a batch of examples.
         hyperparameters: settings of the training.
         report: receiver of steps and of the training curve.
-        evaluate: called with the model and the epoch after every epoch but the last; must not change the model.
+        evaluate: called with the epoch after every epoch but the last; must not change the model.
         loss: maps logits of shape (batch, tokens, classes) and labels of shape (batch, tokens) to a scalar.
 
     Raises:

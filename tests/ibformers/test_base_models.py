@@ -6,10 +6,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
 
 from ibformers.endpoints import run_train_annotator
 from ibformers.errors import TrainingInputError
-from ibformers.models.base import DEFAULT_TOKENS, max_tokens
+from ibformers.models.base import DEFAULT_TOKENS, copy_sharing_weights, load_base_model, max_tokens
 from tests.ibformers.families import POSITIONS, write_family
 from tests.ibformers.trainable import PROJECT, FolderDrive, JobRecorder, write_people
 
@@ -95,6 +96,26 @@ def test_extraction_with_a_model_that_reads_no_word_is_refused(tmp_path: Path) -
     (base / "tokenizer_config.json").write_text(json.dumps(settings | {"model_max_length": 2}))
     with pytest.raises(TrainingInputError, match="at most 2 tokens at once.*no word fits"):
         _train(drive, base)
+
+
+def test_a_copy_that_shares_weights_has_those_of_the_moment_and_a_forward_pass_of_its_own(tmp_path: Path) -> None:
+    model = load_base_model(str(write_family("BERT", tmp_path / "base")), ("O", "Total")).model
+    plain = copy_sharing_weights(model)
+    plain.train(False)
+    model.train()
+    assert (plain.training, model.training) == (False, True)
+    tokens = torch.tensor([[1, 2, 3]])
+    before = plain(tokens).logits
+    wrapped = model.forward
+    model.forward = lambda *_, **__: wrapped(tokens * 0)  # Trainer wraps it
+    assert torch.equal(plain(tokens).logits, before)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(0.1)
+    assert not torch.equal(plain(tokens).logits, before)
+    model.double()  # as a move to a GPU: other tensors take the place of the old ones
+    assert plain.dtype == torch.float64
+    assert [id(weight) for weight in plain.parameters()] == [id(weight) for weight in model.parameters()]
 
 
 def _train(drive: FolderDrive, base: Path) -> None:

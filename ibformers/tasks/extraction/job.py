@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ibformers.documents.annotator import OUTSIDE
-from ibformers.models.base import load_base_model
+from ibformers.models.base import copy_sharing_weights, load_base_model
 from ibformers.registry.model_package import write_model_package
 from ibformers.tasks.extraction.batches import Collator, training_examples
 from ibformers.tasks.extraction.decoding import learn_constraints
@@ -30,8 +30,6 @@ from ibformers.unicode import clean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from transformers import PreTrainedModel
 
     from ibformers.documents.annotator import AnnotatorProject
     from ibformers.documents.document import AnnotatedDocument
@@ -113,17 +111,20 @@ def _train(project: AnnotatorProject, hyperparameters: Hyperparameters, report: 
     base.model.get_input_embeddings().weight.requires_grad_(False)
     encoder = Encoder(base.tokenizer, EncodingSettings(chunk_size, stride, BOX_GRID))
     examples = training_examples(project.training, encoder)
-    # Trainer wraps the forward pass of its model in lower precision, so evaluate a plain copy.
     constraints = learn_constraints(len(project.fields), project.training)
     for field, constraint in zip(project.fields, constraints, strict=True):
         logger.info("%s: in one piece %s, always there %s", field, constraint.in_one_piece, constraint.always_there)
         if constraint.span is not None:
             logger.info("  %s", constraint.span)
-    predictor = Predictor(copy.deepcopy(base.model), encoder, constraints, uses_boxes=base.uses_boxes)
+    # Trainer wraps the forward pass of its model in lower precision. That of the copy stays as it is.
+    plain = copy_sharing_weights(base.model)
 
-    def evaluate_epoch(model: PreTrainedModel, epoch: float) -> None:
-        predictor.model.load_state_dict(model.state_dict())
-        metrics = evaluate(project.fields, predict_all(predictor, project.validation))
+    def predictor() -> Predictor:
+        model = plain if plain.device.type == "cpu" else copy.deepcopy(plain)
+        return Predictor(model, encoder, constraints, uses_boxes=base.uses_boxes)
+
+    def evaluate_epoch(epoch: float) -> None:
+        metrics = evaluate(project.fields, predict_all(predictor(), project.validation))
         _log_metrics(f"epoch {epoch:g}", metrics)
         report.evaluation(metrics)
 
@@ -131,8 +132,7 @@ def _train(project: AnnotatorProject, hyperparameters: Hyperparameters, report: 
     collator = Collator(encoder, pad_id=base.pad_id, uses_boxes=base.uses_boxes, seed=hyperparameters.seed)
     summary = train(base.model, examples, collator, hyperparameters, report, evaluate_epoch, extraction_loss)
     logger.info("trained %d steps in %.1f s", summary.steps, summary.seconds)
-    predictor.model.load_state_dict(base.model.state_dict())
-    return ExtractionModel(predictor, project.fields)
+    return ExtractionModel(predictor(), project.fields)
 
 
 def _log_metrics(title: str, metrics: Metrics) -> None:
