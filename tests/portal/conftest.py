@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import sqlite3
+import time
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -163,6 +164,19 @@ def _axe_script() -> str:
     found = pytest.importorskip("axe_playwright_python.base", reason="pip install axe-playwright-python")
     script: str = found.AXE_SCRIPT
     return script
+
+
+def wait_for_value(tab: Page, expression: str, seconds: float = 30.0) -> Any:
+    """Return the value of an expression or function once it is true.
+
+    Playwright's `wait_for_function` evaluates a text in the page, which the portal's Content-Security-Policy forbids
+    from the second try on.
+    """
+    deadline = time.monotonic() + seconds
+    while not (value := tab.evaluate(expression)):
+        assert time.monotonic() < deadline, f"not true after {seconds:g} s: {expression}"
+        tab.wait_for_timeout(50)
+    return value
 
 
 def violations(tab: Page, *rules: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_ibmodels.reports.html import page
-from tests.portal.conftest import Portal, open_tab, sign_in, violations
+from tests.portal.conftest import Portal, open_tab, sign_in, violations, wait_for_value
 from tests.portal.pushed import FILES, FOLDER
 from tests.reports.html_samples import DIFFERING, PASSED, TOO_LOW, TRAINING_FAILED, report
 
@@ -107,7 +107,7 @@ def test_a_log_has_no_gap_after_a_restart(browser: Browser, tmp_path: Path) -> N
         wait_for_text(tab, "main", "the sandbox was restarted while this job was running")
         tab.locator("#offline").wait_for(state="hidden")
         written = (second.data / "jobs" / job_id / "log.txt").read_text().splitlines()
-        tab.wait_for_function(f"document.querySelectorAll('#log .line').length >= {min(len(written), 1000)}")
+        wait_for_value(tab, f"document.querySelectorAll('#log .line').length >= {min(len(written), 1000)}")
         assert [line for line in lines_of(tab) if line.startswith("line")] == [
             line for line in written if line.startswith("line")
         ]

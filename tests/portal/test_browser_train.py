@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.portal.conftest import Portal, violations
+from tests.portal.conftest import Portal, violations, wait_for_value
 from tests.portal.tuning_pages import (
     TRAIN,
     TRAINING_SECONDS,
@@ -48,7 +48,7 @@ def go_to(tab: Page, name: str) -> None:
     for _ in range(60):
         tab.keyboard.press("Tab")
         # An element may move into view while it gets the focus.
-        if tab.wait_for_function(FOCUSED).json_value() == [name]:
+        if wait_for_value(tab, FOCUSED) == [name]:
             return
     message = f"Tab does not lead to {name!r}"
     raise AssertionError(message)
