@@ -98,8 +98,12 @@ def __getattr__(name: str) -> type[NoCandidate]:
 
 
 if __name__ == "__main__":
+    import gc
     import sys
 
     from ibformers.service.cli import main
 
+    # Importing torch and transformers makes a million objects that stay; looking through all of them again and again
+    # takes more than a second.
+    gc.set_threshold(*gc.get_threshold()[:2], 1000)
     sys.exit(main())
