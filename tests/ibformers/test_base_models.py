@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NO_LIMIT = 10**30
-"""What tokenizers without a limit say."""
+"""Limit that tokenizers without one report."""
 
 SMALL: dict[str, Any] = {
     "vocab_size": 99,

@@ -1,4 +1,4 @@
-"""When the monitor of a job passes on what the job reports."""
+"""Times at which the monitor of a job passes on its reports."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast

@@ -126,7 +126,7 @@ def test_cancelling_ends_the_installation(running: RunningSandbox, root: str) ->
                 begun = time.monotonic()
                 assert running.api("jobs/cancel", {"job_id": job_id})["status"] == "OK"
                 assert running.wait(job_id)["msg"] == "cancelled"
-                assert time.monotonic() - begun < 10
+                assert time.monotonic() - begun < 3
         assert not [process for process in running.family() if "pip" in process.cmdline()]
 
 
